@@ -1,0 +1,114 @@
+package dev.crossover.attention;
+
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.random.Draws;
+import java.util.List;
+
+/// An attention mechanism: an immutable value that is planned once for a shape and then run.
+///
+/// Implementations are records of validated parameters with the paper's defaults, annotated with
+/// [Mechanism]; the annotation and the record's components are what the command line, the documentation
+/// and the conformance command read.
+///
+/// ```java
+/// AttentionPlan plan = attention.plan(shape, Mask.causal(), 2);
+/// plan.forward(Tensors.qkv(query, key, value), output);
+/// ```
+public interface Attention {
+
+  /// What this mechanism, with these parameters, can do.
+  Capabilities capabilities();
+
+  /// Counted work and memory of this implementation.
+  ///
+  /// @param shape the problem, within [#capabilities()]
+  /// @param mask the mask, within [#capabilities()]
+  /// @param threads number of threads of the plan, at least 1
+  Cost cost(AttentionShape shape, Mask mask, int threads);
+
+  /// Builds a plan; called by [#plan] after the request has been checked against the capabilities.
+  ///
+  /// @param request the checked shape, mask and threads
+  AttentionPlan newPlan(PlanRequest request);
+
+  /// The tensors this mechanism reads: by default `q`, `k`, `v`.
+  default List<TensorSpec> inputs(AttentionShape shape) {
+    return AttentionInputs.qkv(shape);
+  }
+
+  /// The extra results this mechanism can write besides the output: by default none.
+  default List<TensorSpec> results(AttentionShape shape) {
+    return List.of();
+  }
+
+  /// Shape of the output: `[batchSize, numHeads, querySeqLen, valueDim]` unless a mechanism is a layer.
+  default int[] outputShape(AttentionShape shape) {
+    return new int[] {
+      shape.batchSize(), shape.numHeads(), shape.querySeqLen(), shape.valueDim()
+    };
+  }
+
+  /// The problem's sizes as read from given tensors: by default from `q`, `k`, `v`.
+  ///
+  /// @throws IllegalArgumentException if a tensor is missing or the shapes do not fit together
+  default AttentionShape shapeOf(Tensors inputs) {
+    return AttentionInputs.shapeOf(inputs);
+  }
+
+  /// Adapts plain queries, keys and values to this mechanism: inputs it does not take are dropped,
+  /// per-token inputs it needs beyond them are drawn from `seed` as [#inputs] documents.
+  ///
+  /// Mechanisms that share queries and keys or take a model-width input override this.
+  default Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
+    return AttentionInputs.complete(this, shape, qkv, seed);
+  }
+
+  /// The exact attention this mechanism approximates on its own (adapted) inputs: queries, keys, values
+  /// and the factor on their dot products. By default `q`, `k`, `v` and 1/√headDim.
+  ///
+  /// Meaningless for mechanisms that approximate nothing.
+  default ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {
+    return new ExactTarget(
+        shape, mask, inputs.get("q"), inputs.get("k"), inputs.get("v"), defaultScale(shape));
+  }
+
+  /// The seed of everything this mechanism draws.
+  default long seed() {
+    return Draws.DEFAULT_SEED;
+  }
+
+  /// The mechanism's name, as on the command line.
+  default String name() {
+    return Mechanism.Names.of(getClass());
+  }
+
+  /// Checks the request against the capabilities and allocates everything a forward pass needs.
+  ///
+  /// @param shape the problem
+  /// @param mask which keys each query may see
+  /// @param threads number of threads, at least 1; any number gives the same bits
+  /// @return a plan for one caller at a time
+  /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, by name
+  default AttentionPlan plan(AttentionShape shape, Mask mask, int threads) {
+    return newPlan(PlanRequest.checked(this, shape, mask, threads));
+  }
+
+  /// Opens a causal decoding session: one token in, its output out.
+  ///
+  /// @param shape the widths and heads; `keySeqLen` is the largest number of positions
+  /// @param threads number of threads, at least 1
+  /// @throws UnsupportedOperationException if [Capabilities#decoding()] is false, by name
+  default DecodeSession decode(AttentionShape shape, int threads) {
+    throw new UnsupportedOperationException(name() + " must not be asked to decode: not supported");
+  }
+
+  /// Opens a single-threaded decoding session.
+  default DecodeSession decode(AttentionShape shape) {
+    return decode(shape, 1);
+  }
+
+  /// 1/√headDim.
+  static double defaultScale(AttentionShape shape) {
+    return 1 / Math.sqrt(shape.headDim());
+  }
+}

@@ -1,0 +1,244 @@
+package dev.crossover.attention;
+
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// An attention mechanism made ready for one shape, mask and number of threads.
+///
+/// Everything is allocated when the plan is built: `forward` allocates nothing, may be called again and
+/// again, and gives the same bits for any number of threads. A plan is used by one caller at a time; two
+/// plans run concurrently.
+///
+/// Subclasses allocate through [#scratch], so that [#scratchBytes] is exact, and read their inputs with
+/// [#input].
+public abstract class AttentionPlan {
+  /// The checked request this plan was built from.
+  protected final PlanRequest request;
+
+  /// The problem's sizes.
+  protected final AttentionShape shape;
+
+  /// Which keys each query may see.
+  protected final Mask mask;
+
+  /// Runs tasks on this plan's threads.
+  protected final Workers workers;
+
+  /// Allocator of this plan's arrays; use it in the constructor only.
+  protected final Scratch scratch = new Scratch();
+
+  private final TensorSpec[] inputSpecs;
+  private final int[][] inputShapes;
+  private final @Nullable Tensor[] drawn;
+  private final @Nullable Tensor[] bound;
+  private final TensorSpec[] resultSpecs;
+  private final @Nullable Tensor[] boundResults;
+  private final int[] outputShape;
+  private final long parameterBytes;
+
+  /// Draws the mechanism's parameters from its seed and prepares the checks of `forward`.
+  protected AttentionPlan(PlanRequest request) {
+    this.request = request;
+    this.shape = request.shape();
+    this.mask = request.mask();
+    this.workers = new Workers(request.threads());
+    Attention attention = request.attention();
+    List<TensorSpec> inputs = attention.inputs(shape);
+    inputSpecs = inputs.toArray(TensorSpec[]::new);
+    inputShapes = inputs.stream().map(spec -> spec.shape().toArray()).toArray(int[][]::new);
+    drawn = new Tensor[inputSpecs.length];
+    bound = new Tensor[inputSpecs.length];
+    long drawnBytes = 0;
+    for (int i = 0; i < inputSpecs.length; i++) {
+      if (inputSpecs[i].role() == TensorSpec.Role.PARAMETER) {
+        Tensor tensor =
+            inputSpecs[i].drawn(Draws.seedFor(attention.seed(), inputSpecs[i].name()));
+        drawn[i] = tensor;
+        drawnBytes += (long) tensor.size() * Float.BYTES;
+      }
+    }
+    parameterBytes = drawnBytes;
+    resultSpecs = attention.results(shape).toArray(TensorSpec[]::new);
+    boundResults = new Tensor[resultSpecs.length];
+    outputShape = attention.outputShape(shape);
+  }
+
+  /// Computes the attention.
+  ///
+  /// @param inputs tensors named and shaped as [Attention#inputs] says; unchanged afterwards
+  /// @param output shaped as [Attention#outputShape] says; every element is written
+  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if the output shares
+  ///     storage with an input
+  public final void forward(Tensors inputs, Tensor output) {
+    forward(inputs, output, Tensors.NONE);
+  }
+
+  /// Computes the attention and the extra results the caller supplies tensors for.
+  ///
+  /// @param inputs tensors named and shaped as [Attention#inputs] says; unchanged afterwards
+  /// @param output shaped as [Attention#outputShape] says; every element is written
+  /// @param results tensors named and shaped as [Attention#results] says, any subset of them
+  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if an output shares
+  ///     storage with an input or another output
+  public final void forward(Tensors inputs, Tensor output, Tensors results) {
+    bindInputs(inputs);
+    requireOutput(output);
+    bindResults(inputs, output, results);
+    compute(output);
+  }
+
+  /// Bytes this plan allocated for its own use, exactly; equals the declared [Cost#scratchBytes].
+  public final long scratchBytes() {
+    return scratch.bytes();
+  }
+
+  /// Bytes of the parameters drawn from the seed when the plan was built.
+  public final long parameterBytes() {
+    return parameterBytes;
+  }
+
+  /// Number of threads.
+  public final int threads() {
+    return request.threads();
+  }
+
+  /// Writes every element of `output` from the inputs bound by `forward`. Allocates nothing.
+  protected abstract void compute(Tensor output);
+
+  /// The elements of an input: the one given, or the parameter drawn from the seed.
+  ///
+  /// @throws IllegalStateException if it is optional and absent
+  protected final float[] input(String name) {
+    for (int i = 0; i < inputSpecs.length; i++) {
+      Tensor tensor = bound[i];
+      if (tensor != null && inputSpecs[i].name().equals(name)) {
+        return tensor.data();
+      }
+    }
+    throw new IllegalStateException(name + " is not bound");
+  }
+
+  /// Whether an optional input was given.
+  protected final boolean hasInput(String name) {
+    for (int i = 0; i < inputSpecs.length; i++) {
+      if (inputSpecs[i].name().equals(name)) {
+        return bound[i] != null;
+      }
+    }
+    return false;
+  }
+
+  /// Whether the caller asked for an extra result.
+  protected final boolean wantsResult(String name) {
+    for (int i = 0; i < resultSpecs.length; i++) {
+      if (resultSpecs[i].name().equals(name)) {
+        return boundResults[i] != null;
+      }
+    }
+    return false;
+  }
+
+  /// The elements of an extra result the caller asked for.
+  protected final float[] result(String name) {
+    for (int i = 0; i < resultSpecs.length; i++) {
+      Tensor tensor = boundResults[i];
+      if (tensor != null && resultSpecs[i].name().equals(name)) {
+        return tensor.data();
+      }
+    }
+    throw new IllegalStateException(name + " is not bound");
+  }
+
+  private void bindInputs(Tensors inputs) {
+    String mechanism = request.attention().name();
+    int known = 0;
+    for (int i = 0; i < inputSpecs.length; i++) {
+      TensorSpec spec = inputSpecs[i];
+      if (inputs.has(spec.name())) {
+        Tensor tensor = inputs.get(spec.name());
+        if (!tensor.hasShape(inputShapes[i])) {
+          AttentionInputs.requireShape(mechanism, spec, tensor);
+        }
+        bound[i] = tensor;
+        known++;
+      } else {
+        bound[i] = drawn[i];
+        if (spec.role() == TensorSpec.Role.INPUT) {
+          throw new IllegalArgumentException(
+              mechanism
+                  + ": inputs must contain "
+                  + spec.name()
+                  + " "
+                  + spec.shape()
+                  + ", but were "
+                  + inputs.names());
+        }
+      }
+    }
+    if (known != inputs.size()) {
+      throw new IllegalArgumentException(
+          mechanism
+              + ": inputs must be among "
+              + Arrays.stream(inputSpecs).map(TensorSpec::name).toList()
+              + ", but were "
+              + inputs.names());
+    }
+  }
+
+  private void requireOutput(Tensor output) {
+    if (!output.hasShape(outputShape)) {
+      throw new IllegalArgumentException(
+          request.attention().name()
+              + ": output must have shape "
+              + Arrays.toString(outputShape)
+              + ", but was "
+              + Arrays.toString(output.shape()));
+    }
+  }
+
+  private void bindResults(Tensors inputs, Tensor output, Tensors results) {
+    String mechanism = request.attention().name();
+    requireDistinct(mechanism, inputs, "output", output);
+    int known = 0;
+    for (int i = 0; i < resultSpecs.length; i++) {
+      TensorSpec spec = resultSpecs[i];
+      boundResults[i] = null;
+      if (results.has(spec.name())) {
+        Tensor tensor = results.get(spec.name());
+        AttentionInputs.requireShape(mechanism, spec, tensor);
+        requireDistinct(mechanism, inputs, spec.name(), tensor);
+        if (tensor.data() == output.data() && tensor.size() > 0) {
+          throw new IllegalArgumentException(
+              mechanism + ": " + spec.name() + " must not share storage, but was output's");
+        }
+        boundResults[i] = tensor;
+        known++;
+      }
+    }
+    if (known != results.size()) {
+      throw new IllegalArgumentException(
+          mechanism
+              + ": results must be among "
+              + Arrays.stream(resultSpecs).map(TensorSpec::name).toList()
+              + ", but were "
+              + results.names());
+    }
+  }
+
+  private static void requireDistinct(
+      String mechanism, Tensors inputs, String name, Tensor written) {
+    for (int i = 0; i < inputs.size(); i++) {
+      if (inputs.tensor(i).data() == written.data() && written.size() > 0) {
+        throw new IllegalArgumentException(
+            mechanism
+                + ": "
+                + name
+                + " must not share storage with an input, but was that of "
+                + inputs.name(i));
+      }
+    }
+  }
+}

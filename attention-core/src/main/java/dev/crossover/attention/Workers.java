@@ -1,0 +1,174 @@
+package dev.crossover.attention;
+
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
+import org.jspecify.annotations.Nullable;
+
+/// Runs numbered tasks on the calling thread and on helpers of a shared daemon pool.
+///
+/// Tasks are handed out by a counter, so that long and short ones balance; a task must not depend on
+/// which worker runs it, which is what makes results equal bit for bit for any number of threads. In
+/// steady state nothing is allocated. An instance is used by one caller at a time.
+public final class Workers {
+
+  /// One numbered task.
+  @FunctionalInterface
+  public interface Task {
+    /// Runs task `index` on worker `worker`.
+    ///
+    /// @param worker from 0 to `threads() - 1`; no two tasks run at once on the same worker
+    /// @param index from 0 to the number of tasks - 1
+    void run(int worker, int index);
+  }
+
+  private final int threads;
+  private final AtomicInteger next = new AtomicInteger();
+  private final AtomicInteger pending = new AtomicInteger();
+  private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+  private volatile int tasks;
+  private volatile @Nullable Task task;
+
+  /// @param threads number of threads, the caller's included, at least 1
+  public Workers(int threads) {
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
+    }
+    this.threads = threads;
+  }
+
+  /// Number of threads, the caller's included.
+  public int threads() {
+    return threads;
+  }
+
+  /// Runs tasks 0 to `count - 1` and returns when all are done.
+  ///
+  /// @throws RuntimeException whatever a task threw first
+  public void run(int count, Task work) {
+    int wanted = Math.min(threads, count) - 1;
+    if (wanted <= 0) {
+      for (int i = 0; i < count; i++) {
+        work.run(0, i);
+      }
+      return;
+    }
+    task = work;
+    tasks = count;
+    next.set(0);
+    pending.set(wanted);
+    failure.set(null);
+    int found = Helper.join(this, wanted);
+    pending.addAndGet(found - wanted);
+    drain(0);
+    for (int spins = 0; pending.get() > 0; spins++) {
+      if (spins < 100_000) {
+        Thread.onSpinWait();
+      } else {
+        Thread.yield();
+      }
+    }
+    task = null;
+    Throwable thrown = failure.get();
+    if (thrown instanceof RuntimeException runtime) {
+      throw runtime;
+    }
+    if (thrown instanceof Error error) {
+      throw error;
+    }
+  }
+
+  private void drain(int worker) {
+    Task work = task;
+    int count = tasks;
+    try {
+      for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {
+        work.run(worker, i);
+      }
+    } catch (RuntimeException | Error thrown) {
+      failure.compareAndSet(null, thrown);
+      next.set(count);
+    }
+  }
+
+  /// A daemon thread that serves one `Workers` at a time and parks when idle.
+  private static final class Helper implements Runnable {
+    private static final int MAX_HELPERS = 1024;
+    private static final int SPINS_BEFORE_PARKING = 20_000;
+    private static final Helper[] POOL = new Helper[MAX_HELPERS];
+    private static volatile int size;
+
+    private final AtomicReference<@Nullable Workers> serving = new AtomicReference<>();
+    private volatile int worker;
+    private final Thread thread;
+
+    private Helper(int number) {
+      thread = new Thread(this, "crossover-worker-" + number);
+      thread.setDaemon(true);
+    }
+
+    /// Puts up to `wanted` idle helpers to work; returns how many.
+    static int join(Workers workers, int wanted) {
+      int found = 0;
+      int known = size;
+      for (int i = 0; i < known && found < wanted; i++) {
+        Helper helper = POOL[i];
+        if (helper.take(workers, found + 1)) {
+          found++;
+        }
+      }
+      while (found < wanted) {
+        Helper helper = grow();
+        if (helper == null) {
+          break;
+        }
+        if (helper.take(workers, found + 1)) {
+          found++;
+        }
+      }
+      return found;
+    }
+
+    private boolean take(Workers workers, int number) {
+      if (serving.get() != null || !serving.compareAndSet(null, RESERVED)) {
+        return false;
+      }
+      worker = number;
+      serving.set(workers);
+      LockSupport.unpark(thread);
+      return true;
+    }
+
+    private static synchronized @Nullable Helper grow() {
+      if (size == MAX_HELPERS) {
+        return null;
+      }
+      Helper helper = new Helper(size + 1);
+      POOL[size] = helper;
+      size = size + 1;
+      helper.thread.start();
+      return helper;
+    }
+
+    @Override
+    public void run() {
+      for (int spins = 0; ; ) {
+        Workers workers = serving.get();
+        if (workers == null || workers == RESERVED) {
+          if (++spins > SPINS_BEFORE_PARKING) {
+            LockSupport.park(this);
+          } else {
+            Thread.onSpinWait();
+          }
+          continue;
+        }
+        spins = 0;
+        workers.drain(worker);
+        serving.set(null);
+        workers.pending.decrementAndGet();
+      }
+    }
+  }
+
+  private static final Workers RESERVED = new Workers(1);
+}

@@ -1,0 +1,6 @@
+/// The two exact baselines: materialised softmax, as the papers time it, and tiled softmax, the honest
+/// one.
+@NullMarked
+package dev.crossover.attention.exact;
+
+import org.jspecify.annotations.NullMarked;

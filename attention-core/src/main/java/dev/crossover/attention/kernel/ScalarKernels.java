@@ -1,0 +1,207 @@
+package dev.crossover.attention.kernel;
+
+/// Plain loops that read like the formulas: the twin every vector kernel is tested against, and what runs
+/// where the vector module is absent.
+final class ScalarKernels implements Kernels {
+
+  @Override
+  public String description() {
+    return "scalar";
+  }
+
+  @Override
+  public int lanes() {
+    return 1;
+  }
+
+  @Override
+  public void multiply(
+      int m, int n, int k,
+      float[] a, int ao, int lda,
+      float[] b, int bo, int ldb,
+      float[] c, int co, int ldc,
+      boolean accumulate) {
+    multiplyLower(m, n, k, k, a, ao, lda, b, bo, ldb, c, co, ldc, accumulate);
+  }
+
+  @Override
+  public void multiplyTransposedA(
+      int m, int n, int k,
+      float[] a, int ao, int lda,
+      float[] b, int bo, int ldb,
+      float[] c, int co, int ldc,
+      boolean accumulate) {
+    for (int i = 0; i < m; i++) {
+      clear(n, c, co + i * ldc, accumulate);
+      for (int l = 0; l < k; l++) {
+        axpy(n, a[ao + l * lda + i], b, bo + l * ldb, c, co + i * ldc);
+      }
+    }
+  }
+
+  @Override
+  public void multiplyTransposedB(
+      int m, int n, int k,
+      float[] a, int ao, int lda,
+      float[] b, int bo, int ldb,
+      float[] c, int co, int ldc,
+      boolean accumulate,
+      float[] work, int wo) {
+    for (int i = 0; i < m; i++) {
+      for (int j = 0; j < n; j++) {
+        float product = dot(k, a, ao + i * lda, b, bo + j * ldb);
+        c[co + i * ldc + j] = accumulate ? c[co + i * ldc + j] + product : product;
+      }
+    }
+  }
+
+  @Override
+  public int transposedBScratch(int n, int k) {
+    return 0;
+  }
+
+  @Override
+  public void multiplyLower(
+      int m, int n, int k, int offset,
+      float[] a, int ao, int lda,
+      float[] b, int bo, int ldb,
+      float[] c, int co, int ldc,
+      boolean accumulate) {
+    for (int i = 0; i < m; i++) {
+      clear(n, c, co + i * ldc, accumulate);
+      for (int j = 0; j < k && j <= i + offset; j++) {
+        axpy(n, a[ao + i * lda + j], b, bo + j * ldb, c, co + i * ldc);
+      }
+    }
+  }
+
+  @Override
+  public float dot(int n, float[] x, int xo, float[] y, int yo) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+      sum = Math.fma(x[xo + i], y[yo + i], sum);
+    }
+    return sum;
+  }
+
+  @Override
+  public float sum(int n, float[] x, int xo) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+      sum += x[xo + i];
+    }
+    return sum;
+  }
+
+  @Override
+  public float max(int n, float[] x, int xo) {
+    float max = Float.NEGATIVE_INFINITY;
+    for (int i = 0; i < n; i++) {
+      max = Math.max(max, x[xo + i]);
+    }
+    return max;
+  }
+
+  @Override
+  public void axpy(int n, float alpha, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = Math.fma(alpha, x[xo + i], y[yo + i]);
+    }
+  }
+
+  @Override
+  public void scale(int n, float alpha, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = alpha * x[xo + i];
+    }
+  }
+
+  @Override
+  public void add(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo) {
+    for (int i = 0; i < n; i++) {
+      z[zo + i] = x[xo + i] + y[yo + i];
+    }
+  }
+
+  @Override
+  public void multiplyElements(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo) {
+    for (int i = 0; i < n; i++) {
+      z[zo + i] = x[xo + i] * y[yo + i];
+    }
+  }
+
+  @Override
+  public float exp(int n, float scale, float shift, float[] x, int xo, float[] y, int yo) {
+    float sum = 0;
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = (float) Math.exp(Math.fma(scale, x[xo + i], shift));
+      sum += y[yo + i];
+    }
+    return sum;
+  }
+
+  @Override
+  public void softmax(int n, float[] x, int xo) {
+    float max = max(n, x, xo);
+    if (max == Float.NEGATIVE_INFINITY) {
+      java.util.Arrays.fill(x, xo, xo + n, 0);
+      return;
+    }
+    float sum = exp(n, 1, -max, x, xo, x, xo);
+    scale(n, 1 / sum, x, xo, x, xo);
+  }
+
+  @Override
+  public void eluPlusOne(int n, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      float value = x[xo + i];
+      y[yo + i] = value > 0 ? value + 1 : (float) Math.exp(value);
+    }
+  }
+
+  @Override
+  public void relu(int n, float shift, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = Math.max(x[xo + i], 0) + shift;
+    }
+  }
+
+  @Override
+  public void sinCos(int n, float[] x, int xo, float[] s, int so, float[] c, int co) {
+    for (int i = 0; i < n; i++) {
+      double angle = x[xo + i];
+      s[so + i] = (float) Math.sin(angle);
+      c[co + i] = (float) Math.cos(angle);
+    }
+  }
+
+  @Override
+  public void tanh(int n, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = (float) Math.tanh(x[xo + i]);
+    }
+  }
+
+  @Override
+  public void additiveScores(
+      int n, int width,
+      float[] q, int qo,
+      float[] kt, int kto, int ldk,
+      float[] w, int weightOffset,
+      float[] s, int so) {
+    for (int j = 0; j < n; j++) {
+      float score = 0;
+      for (int a = 0; a < width; a++) {
+        float z = q[qo + a] + kt[kto + a * ldk + j];
+        score = Math.fma(w[weightOffset + a], (float) Math.tanh(z), score);
+      }
+      s[so + j] = score;
+    }
+  }
+
+  private static void clear(int n, float[] c, int co, boolean accumulate) {
+    if (!accumulate) {
+      java.util.Arrays.fill(c, co, co + n, 0);
+    }
+  }
+}

@@ -1,0 +1,28 @@
+package dev.crossover.attention.kernel;
+
+/// Combines partial softmax results of the same query over disjoint key sets by their log-sum-exp.
+public final class SoftmaxMerge {
+  private SoftmaxMerge() {}
+
+  /// `(out, lse) ← merge((out, lse), (part, partLse))` for one row of `n` values.
+  ///
+  /// @return the merged log-sum-exp
+  public static float merge(
+      int n, float[] out, int oo, float lse, float[] part, int po, float partLse) {
+    if (partLse == Float.NEGATIVE_INFINITY) {
+      return lse;
+    }
+    if (lse == Float.NEGATIVE_INFINITY) {
+      System.arraycopy(part, po, out, oo, n);
+      return partLse;
+    }
+    float max = Math.max(lse, partLse);
+    double total = Math.exp(lse - max) + Math.exp(partLse - max);
+    float keep = (float) (Math.exp(lse - max) / total);
+    float take = (float) (Math.exp(partLse - max) / total);
+    for (int c = 0; c < n; c++) {
+      out[oo + c] = keep * out[oo + c] + take * part[po + c];
+    }
+    return max + (float) Math.log(total);
+  }
+}

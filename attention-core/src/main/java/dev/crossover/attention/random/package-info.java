@@ -1,0 +1,5 @@
+/// Seeded draws: streams, Gaussian and orthogonal matrices, the same on every machine.
+@NullMarked
+package dev.crossover.attention.random;
+
+import org.jspecify.annotations.NullMarked;
