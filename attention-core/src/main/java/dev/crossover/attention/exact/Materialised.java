@@ -1,0 +1,209 @@
+package dev.crossover.attention.exact;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionInputs;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalDouble;
+
+/// Exact softmax attention that builds the whole nq × nk score matrix of every head, as the papers'
+/// baselines do.
+///
+/// Vaswani et al., "Attention Is All You Need", NeurIPS 2017, arXiv:1706.03762, equation (1):
+/// `output = softmax(scale · query · keyᵀ + bias) · value`.
+///
+/// | paper | here    | shape                                  |
+/// |-------|---------|----------------------------------------|
+/// | Q     | `q`     | `[batch, numHeads, nq, d]`             |
+/// | K     | `k`     | `[batch, numKeyValueHeads, nk, d]`     |
+/// | V     | `v`     | `[batch, numKeyValueHeads, nk, dv]`    |
+/// | –     | `bias`  | `[1, numHeads, nq, nk]`, added to the scaled scores, optional |
+///
+/// Time `4·nq·nk·d`, all pairs computed even under a causal mask; scratch nq · nk floats for *every* head,
+/// because that is the cost whose crossover the papers report. Honours every [Mask]. Rows that may see no
+/// key are zero.
+///
+/// @param scale factor on the dot products, 1/√d when absent
+@Mechanism(
+    name = "materialised",
+    golden = "softmax",
+    title = "Softmax attention, scores materialised",
+    paper = "Vaswani et al., Attention Is All You Need, NeurIPS 2017",
+    arxiv = "1706.03762",
+    family = Mechanism.Family.EXACT,
+    approximates = Mechanism.Approximates.EXACT,
+    exactness = "exact",
+    time = "4 n² d",
+    memory = "n²",
+    exponent = 2)
+public record Materialised(
+    @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
+    implements Attention {
+
+  /// Validates the scale.
+  public Materialised {
+    if (scale.isPresent() && !Double.isFinite(scale.getAsDouble())) {
+      throw new IllegalArgumentException(
+          "scale must be finite, but was " + scale.getAsDouble());
+    }
+  }
+
+  /// With the usual scale, 1/√d.
+  public Materialised() {
+    this(OptionalDouble.empty());
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return Capabilities.MINIMAL
+        .causal(Causality.OPTIONAL)
+        .keyPadding(Padding.ANY)
+        .crossAttention(true)
+        .groupedQueries(true)
+        .valueDim(true);
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
+    specs.add(
+        TensorSpec.optional(
+            "bias",
+            "added to the scaled scores, N(0,1)",
+            Draws::gaussian,
+            1,
+            s.numHeads(),
+            s.querySeqLen(),
+            s.keySeqLen()));
+    return List.copyOf(specs);
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    double pairs = (double) s.problems() * s.querySeqLen() * s.keySeqLen();
+    double flops = pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    long scores = (long) s.problems() * s.querySeqLen() * s.keySeqLen();
+    long scratch = Float.BYTES * (scores + threads * (long) transposeScratch(s));
+    return new Cost(flops, Cost.tensorBytes(s) + 4.0 * Float.BYTES * scores, scratch);
+  }
+
+  @Override
+  public ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {
+    return new ExactTarget(
+        shape, mask, inputs.get("q"), inputs.get("k"), inputs.get("v"), scaleFor(shape));
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new Plan(request);
+  }
+
+  private double scaleFor(AttentionShape shape) {
+    return scale.orElse(Attention.defaultScale(shape));
+  }
+
+  private static int transposeScratch(AttentionShape s) {
+    return Kernels.get().transposedBScratch(s.keySeqLen(), s.headDim());
+  }
+
+  private final class Plan extends AttentionPlan {
+    private final Kernels kernels = Kernels.get();
+    private final float factor = (float) scaleFor(shape);
+    private final float[] scores =
+        scratch.floats((long) shape.problems() * shape.querySeqLen() * shape.keySeqLen());
+    private final float[][] work = new float[threads()][];
+    private final Workers.Task head = this::head;
+    private float[] out = new float[0];
+
+    Plan(PlanRequest request) {
+      super(request);
+      for (int t = 0; t < work.length; t++) {
+        work[t] = scratch.floats(transposeScratch(shape));
+      }
+    }
+
+    @Override
+    protected void compute(Tensor output) {
+      out = output.data();
+      workers.run(shape.problems(), head);
+    }
+
+    private void head(int worker, int index) {
+      int batch = index / shape.numHeads();
+      int h = index % shape.numHeads();
+      int nk = shape.keySeqLen();
+      int first = index * shape.querySeqLen() * nk;
+      scores(batch, h, first, work[worker]);
+      for (int i = 0; i < shape.querySeqLen(); i++) {
+        weights(batch, h, i, first + i * nk);
+        mix(batch, h, i, first + i * nk);
+      }
+    }
+
+    /// S = Q Kᵀ.
+    private void scores(int batch, int h, int first, float[] transposed) {
+      int d = shape.headDim();
+      int nk = shape.keySeqLen();
+      kernels.multiplyTransposedB(
+          shape.querySeqLen(), nk, d,
+          input("q"), shape.queryOffset(batch, h), d,
+          input("k"), shape.keyOffset(batch, h), d,
+          scores, first, nk,
+          false,
+          transposed, 0);
+    }
+
+    /// P = softmax(scale · S + bias) over the keys the row may see; 0 elsewhere.
+    private void weights(int batch, int h, int i, int row) {
+      int nk = shape.keySeqLen();
+      int limit = mask.causalLimit(i, shape.querySeqLen(), nk);
+      kernels.scale(limit, factor, scores, row, scores, row);
+      if (hasInput("bias")) {
+        int bias = (h * shape.querySeqLen() + i) * nk;
+        kernels.add(limit, scores, row, input("bias"), bias, scores, row);
+      }
+      for (int j = 0; mask.hasKeyPadding() && j < limit; j++) {
+        if (!mask.isRealKey(batch, j)) {
+          scores[row + j] = Float.NEGATIVE_INFINITY;
+        }
+      }
+      kernels.softmax(limit, scores, row);
+    }
+
+    /// O = P V, one row; values that the row may not see are never read.
+    private void mix(int batch, int h, int i, int row) {
+      int dv = shape.valueDim();
+      int values = shape.valueOffset(batch, h);
+      int o = shape.outputOffset(batch, h) + i * dv;
+      int limit = mask.causalLimit(i, shape.querySeqLen(), shape.keySeqLen());
+      if (!mask.hasKeyPadding()) {
+        kernels.multiply(
+            1, dv, limit, scores, row, limit, input("v"), values, dv, out, o, dv, false);
+        return;
+      }
+      java.util.Arrays.fill(out, o, o + dv, 0);
+      for (int j = 0; j < limit; j++) {
+        if (mask.isRealKey(batch, j)) {
+          kernels.axpy(dv, scores[row + j], input("v"), values + j * dv, out, o);
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+package dev.crossover.variants;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.exact.Materialised;
+import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.Nearest;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Every mechanism: the one list that the command line, sweeps, charts, conformance and documentation
+/// follow.
+public final class Catalogue {
+  private static final List<MechanismType> ALL =
+      List.of(
+          MechanismType.of(Materialised.class),
+          MechanismType.of(Tiled.class));
+
+  private Catalogue() {}
+
+  /// All mechanisms, exact ones first.
+  public static List<MechanismType> all() {
+    return ALL;
+  }
+
+  /// The mechanism of a name.
+  ///
+  /// @throws IllegalArgumentException with the nearest name if there is none
+  public static MechanismType find(String name) {
+    for (MechanismType type : ALL) {
+      if (type.name().equals(name)) {
+        return type;
+      }
+    }
+    List<String> names = ALL.stream().map(MechanismType::name).toList();
+    throw new IllegalArgumentException(
+        "mechanism must be one of " + names + ", but was " + name + Nearest.hint(name, names));
+  }
+
+  /// The mechanisms that replay golden files of a name: one, or both exact baselines for `softmax`.
+  public static List<MechanismType> findGolden(String goldenName) {
+    return ALL.stream().filter(type -> type.goldenName().equals(goldenName)).toList();
+  }
+
+  /// Creates a mechanism from `name` or `name:param=value,param=value`.
+  ///
+  /// @throws IllegalArgumentException naming what is unknown or breaks a rule
+  public static Attention parse(String text) {
+    int colon = text.indexOf(':');
+    MechanismType type = find(colon < 0 ? text : text.substring(0, colon));
+    Map<String, String> values = new LinkedHashMap<>();
+    if (colon >= 0) {
+      for (String pair : text.substring(colon + 1).split(",", -1)) {
+        int equals = pair.indexOf('=');
+        if (equals < 1) {
+          throw new IllegalArgumentException(
+              type.name() + ": parameters must read name=value, but was '" + pair + "'");
+        }
+        if (values.put(pair.substring(0, equals), pair.substring(equals + 1)) != null) {
+          throw new IllegalArgumentException(
+              type.name() + ": parameters must be given once, but was '" + text + "'");
+        }
+      }
+    }
+    return type.create(values);
+  }
+}
