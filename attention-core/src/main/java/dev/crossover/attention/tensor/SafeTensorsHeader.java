@@ -1,0 +1,319 @@
+package dev.crossover.attention.tensor;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/// A safetensors header, parsed by a grammar of exactly its form:
+///
+/// ```text
+/// header   = { entry , … }
+/// entry    = "__metadata__" : { string : string , … }
+///          | string : { field , … }          each field once, all three present
+/// field    = "dtype" : string | "shape" : numbers | "data_offsets" : numbers
+/// numbers  = [ integer >= 0 , … ]
+/// ```
+///
+/// Since nothing nests deeper than that, nothing recurses: hostile nesting is a syntax error at its
+/// second bracket. The parser works on the bytes; only the strings it keeps are decoded.
+final class SafeTensorsHeader {
+  private static final String METADATA = "__metadata__";
+
+  private final Path path;
+  private final byte[] bytes;
+  private int at;
+
+  private boolean hasMetadata;
+  private final Map<String, String> metadata = new LinkedHashMap<>();
+  private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
+
+  private SafeTensorsHeader(Path path, byte[] bytes) {
+    this.path = path;
+    this.bytes = bytes;
+  }
+
+  /// @throws TensorFileException at the first byte that breaks the grammar, and for a shape that
+  ///     disagrees with its range; ranges are not compared with one another here
+  static SafeTensorsHeader parse(Path path, byte[] bytes) throws TensorFileException {
+    SafeTensorsHeader header = new SafeTensorsHeader(path, bytes);
+    if (bytes.length == 0 || bytes[0] != '{') {
+      throw header.fault("must begin with '{'");
+    }
+    header.header();
+    return header;
+  }
+
+  Map<String, String> metadata() {
+    return metadata;
+  }
+
+  Map<String, StoredTensor> tensors() {
+    return tensors;
+  }
+
+  private void header() throws TensorFileException {
+    expect('{');
+    for (boolean first = true; more('}', first); first = false) {
+      String name = string();
+      expect(':');
+      if (!name.equals(METADATA)) {
+        StoredTensor tensor = tensor(name);
+        if (tensors.putIfAbsent(name, tensor) != null) {
+          throw fault("names " + TensorFileException.quote(name) + " twice");
+        }
+      } else if (hasMetadata) {
+        throw fault("names " + TensorFileException.quote(name) + " twice");
+      } else {
+        hasMetadata = true;
+        readMetadata();
+      }
+    }
+    skipSpace();
+    if (at < bytes.length) {
+      throw fault("must end after its object, but goes on");
+    }
+  }
+
+  private void readMetadata() throws TensorFileException {
+    expect('{');
+    for (boolean first = true; more('}', first); first = false) {
+      String key = string();
+      expect(':');
+      if (metadata.putIfAbsent(key, string()) != null) {
+        throw fault("names the metadata " + TensorFileException.quote(key) + " twice");
+      }
+    }
+  }
+
+  private StoredTensor tensor(String name) throws TensorFileException {
+    DType dtype = null;
+    long[] shape = null;
+    long[] offsets = null;
+    expect('{');
+    for (boolean first = true; more('}', first); first = false) {
+      String field = string();
+      expect(':');
+      boolean again;
+      switch (field) {
+        case "dtype" -> {
+          again = dtype != null;
+          dtype = dtype(name);
+        }
+        case "shape" -> {
+          again = shape != null;
+          shape = numbers();
+        }
+        case "data_offsets" -> {
+          again = offsets != null;
+          offsets = numbers();
+        }
+        default ->
+            throw fault("gives " + of(name) + " an unknown " + TensorFileException.quote(field));
+      }
+      if (again) {
+        throw fault("gives " + of(name) + " two of " + TensorFileException.quote(field));
+      }
+    }
+    if (dtype == null || shape == null || offsets == null) {
+      throw fault("must give " + of(name) + " dtype, shape and data_offsets");
+    }
+    return checked(name, dtype, shape, offsets);
+  }
+
+  private StoredTensor checked(String name, DType dtype, long[] shape, long[] offsets)
+      throws TensorFileException {
+    if (offsets.length != 2 || offsets[0] > offsets[1]) {
+      throw fault(
+          "data_offsets of "
+              + of(name)
+              + " must be [begin, end] with begin <= end, but was "
+              + brief(offsets));
+    }
+    long count = StoredTensor.countOf(shape, dtype);
+    if (count < 0) {
+      throw fault("shape of " + of(name) + " overflows: " + brief(shape));
+    }
+    long range = offsets[1] - offsets[0];
+    if (range != count * dtype.bytes()) {
+      throw fault(
+          "data_offsets of "
+              + of(name)
+              + " must span the "
+              + count * dtype.bytes()
+              + " bytes of its shape, but span "
+              + range);
+    }
+    return new StoredTensor(name, dtype, ByteOrder.LITTLE_ENDIAN, shape, count, offsets[0]);
+  }
+
+  private DType dtype(String name) throws TensorFileException {
+    String text = string();
+    for (DType dtype : DType.values()) {
+      if (dtype.name().equals(text)) {
+        return dtype;
+      }
+    }
+    throw fault(
+        "dtype of "
+            + of(name)
+            + " must be one of "
+            + Arrays.toString(DType.values())
+            + ", but was "
+            + TensorFileException.quote(text));
+  }
+
+  private long[] numbers() throws TensorFileException {
+    long[] found = new long[4];
+    int size = 0;
+    expect('[');
+    for (boolean first = true; more(']', first); first = false) {
+      if (size == StoredTensor.HIGHEST_RANK) {
+        throw fault("must not list more than " + StoredTensor.HIGHEST_RANK + " numbers");
+      }
+      if (size == found.length) {
+        found = Arrays.copyOf(found, 2 * size);
+      }
+      found[size++] = number();
+    }
+    return Arrays.copyOf(found, size);
+  }
+
+  private long number() throws TensorFileException {
+    skipSpace();
+    int start = at;
+    long value = 0;
+    while (at < bytes.length && bytes[at] >= '0' && bytes[at] <= '9') {
+      int digit = bytes[at] - '0';
+      if (value > (Long.MAX_VALUE - digit) / 10) {
+        throw fault("holds a number beyond 2^63 - 1");
+      }
+      value = 10 * value + digit;
+      at++;
+    }
+    if (at == start || (bytes[start] == '0' && at - start > 1)) {
+      throw fault("must hold an integer >= 0 here");
+    }
+    return value;
+  }
+
+  private String string() throws TensorFileException {
+    expect('"');
+    int start = at;
+    boolean escaped = false;
+    while (at < bytes.length && bytes[at] != '"') {
+      if (bytes[at] >= 0 && bytes[at] < 0x20) {
+        throw fault("holds a control character in a string");
+      }
+      if (bytes[at] == '\\') {
+        escaped = true;
+        at++;
+      }
+      at++;
+    }
+    if (at >= bytes.length) {
+      at = bytes.length;
+      throw fault("ends within a string");
+    }
+    String raw = decode(start, at - start);
+    at++;
+    return escaped ? unescape(raw) : raw;
+  }
+
+  private String decode(int start, int length) throws TensorFileException {
+    try {
+      return StandardCharsets.UTF_8
+          .newDecoder()
+          .decode(ByteBuffer.wrap(bytes, start, length))
+          .toString();
+    } catch (CharacterCodingException e) {
+      throw fault("must be UTF-8");
+    }
+  }
+
+  private String unescape(String raw) throws TensorFileException {
+    StringBuilder text = new StringBuilder(raw.length());
+    for (int i = 0; i < raw.length(); i++) {
+      char c = raw.charAt(i);
+      if (c != '\\') {
+        text.append(c);
+        continue;
+      }
+      c = raw.charAt(++i);
+      switch (c) {
+        case '"', '\\', '/' -> text.append(c);
+        case 'b' -> text.append('\b');
+        case 'f' -> text.append('\f');
+        case 'n' -> text.append('\n');
+        case 'r' -> text.append('\r');
+        case 't' -> text.append('\t');
+        case 'u' -> {
+          text.append(codeUnit(raw, i + 1));
+          i += 4;
+        }
+        default -> throw fault("holds an unknown escape in a string");
+      }
+    }
+    if (!StandardCharsets.UTF_8.newEncoder().canEncode(text)) {
+      throw fault("escapes half a surrogate pair");
+    }
+    return text.toString();
+  }
+
+  private char codeUnit(String raw, int start) throws TensorFileException {
+    int unit = 0;
+    for (int i = start; i < start + 4; i++) {
+      int digit = i < raw.length() && raw.charAt(i) < 0x80 ? Character.digit(raw.charAt(i), 16) : -1;
+      if (digit < 0) {
+        throw fault("must hold four hexadecimal digits after \\u");
+      }
+      unit = 16 * unit + digit;
+    }
+    return (char) unit;
+  }
+
+  /// Moves past the closing bracket (false) or to the next item of a list (true).
+  private boolean more(char close, boolean first) throws TensorFileException {
+    skipSpace();
+    if (at < bytes.length && bytes[at] == close) {
+      at++;
+      return false;
+    }
+    if (!first) {
+      expect(',');
+    }
+    return true;
+  }
+
+  private void expect(char wanted) throws TensorFileException {
+    skipSpace();
+    if (at >= bytes.length || bytes[at] != wanted) {
+      throw fault("must hold '" + wanted + "' here");
+    }
+    at++;
+  }
+
+  private void skipSpace() {
+    while (at < bytes.length
+        && (bytes[at] == ' ' || bytes[at] == '\t' || bytes[at] == '\n' || bytes[at] == '\r')) {
+      at++;
+    }
+  }
+
+  private static String of(String name) {
+    return "tensor " + TensorFileException.quote(name);
+  }
+
+  private static String brief(long[] numbers) {
+    String all = Arrays.toString(numbers);
+    return all.length() <= 100 ? all : all.substring(0, 100) + "…";
+  }
+
+  private TensorFileException fault(String fault) {
+    return new TensorFileException(path, "header (at byte " + at + ") " + fault);
+  }
+}
