@@ -17,12 +17,10 @@ import java.util.Map;
 /// A file of [ResultRecord]s, one JSON line each, that survives a kill at any moment.
 ///
 /// A record is appended with one write of its whole line and forced to disk before [#append]
-// returns. A
-/// writer that finds the file without a final line break (an earlier writer died inside a write)
-// first
-/// ends that line, so that the torn text stays a line of its own, and readers skip it with a
-// warning.
-/// Files are merged by concatenation: records of the same point are reduced to one when read.
+/// returns. A writer that finds the file without a final line break (an earlier writer died inside
+/// a write) first ends that line, so that the torn text stays a line of its own, and readers skip
+/// it with a warning. Files are merged by concatenation: records of the same point are reduced to
+/// one when read.
 public final class ResultFile implements AutoCloseable {
 
   /// What a file held.
@@ -86,8 +84,7 @@ public final class ResultFile implements AutoCloseable {
   /// Reads files as if they were concatenated; a file that does not exist is empty.
   ///
   /// Of several records of one point and environment the one with the most forks counts, the later
-  // of
-  /// equals. Lines that are not records are skipped with a warning.
+  /// of equals. Lines that are not records are skipped with a warning.
   public static Contents read(Path... paths) throws IOException {
     Map<String, ResultRecord> records = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();

@@ -8,12 +8,9 @@ import org.jspecify.annotations.Nullable;
 /// One measured point, one JSON line: what was run on what, and its time, memory and error.
 ///
 /// All times are seconds, all sizes bytes, all rates per second. A part that does not apply is
-// absent:
-/// a skipped or failed point has no time, a mechanism that approximates nothing has no error. A
-// point may
-/// appear several times in a file, each time with more forks; the last of the most complete ones
-// counts
-/// (see [ResultFile#read]).
+/// absent: a skipped or failed point has no time, a mechanism that approximates nothing has no
+/// error. A point may appear several times in a file, each time with more forks; the last of the
+/// most complete ones counts (see [ResultFile#read]).
 ///
 /// @param schema version of this layout, [#SCHEMA] when written by this code
 /// @param study what was timed
@@ -23,8 +20,7 @@ import org.jspecify.annotations.Nullable;
 /// @param approximates what the mechanism approximates
 /// @param shape sizes of the problem
 /// @param mask the mask in force, as `Mask.label()` names it; a mechanism that cannot be causal is
-// measured
-///     without a mask even in a causal sweep
+///     measured without a mask even in a causal sweep
 /// @param input where queries, keys and values came from
 /// @param threads number of threads
 /// @param seed seed of everything drawn for this point
@@ -94,7 +90,7 @@ public record ResultRecord(
   ///
   /// @param source label that recreates them, for example `captured` or `gaussian:scale=1`
   /// @param entropy mean entropy of the exact attention rows under the mask, in nats, over sampled
-  // rows
+  /// rows
   /// @param uniformEntropy what the entropy would be if every visible key had equal weight, in nats
   /// @param effectiveRank exponential of the entropy of the score matrix's normalised spectrum
   /// @param topMass mean share of a row's weight on its largest keys, by number of keys
@@ -112,8 +108,7 @@ public record ResultRecord(
   /// @param low lower end of the 95 % interval of the median, seconds
   /// @param high upper end, seconds
   /// @param plannedForks number of forks the sweep wants for this point; fewer lists are a point
-  // not yet
-  ///     finished
+  ///     not yet finished
   /// @param tokensPerSecond batch entries decoded per second; decoding only
   public record Time(
       List<List<Double>> samples,
@@ -129,7 +124,7 @@ public record ResultRecord(
   /// @param parameterBytes parameters drawn from the seed
   /// @param stateBytes state of a decoding session at context n; decoding only
   /// @param allocatedBytesPerCall heap allocated per call in steady state (JMH's
-  // gc.alloc.rate.norm)
+  /// gc.alloc.rate.norm)
   /// @param baselineResidentBytes resident set of the fork before the plan was built; Linux only
   /// @param peakResidentBytes largest resident set of the fork; Linux only, coarse
   public record Memory(
@@ -191,7 +186,7 @@ public record ResultRecord(
   }
 
   /// Identity of the point, apart from where it was measured: two records of one point have equal
-  // keys.
+  /// keys.
   public String pointKey() {
     return String.join(
         "|",

@@ -8,14 +8,10 @@ import org.apache.commons.rng.UniformRandomProvider;
 /// Median of samples grouped by fork, with a bootstrap interval over the forks.
 ///
 /// Samples of one JVM share its compilation and memory layout, so forks are what varies: the
-// statistic is
-/// the median of the forks' medians, and the interval resamples first forks, then samples inside
-// each
-/// drawn fork (the two-stage bootstrap of Kalibera and Jones, "Rigorous Benchmarking in Reasonable
-// Time",
-/// ISMM 2013). With two or three forks the interval is coarse; it still covers the difference
-// between
-/// them.
+/// statistic is the median of the forks' medians, and the interval resamples first forks, then
+/// samples inside each drawn fork (the two-stage bootstrap of Kalibera and Jones, "Rigorous
+/// Benchmarking in Reasonable Time", ISMM 2013). With two or three forks the interval is coarse; it
+/// still covers the difference between them.
 ///
 /// @param median median of the forks' medians
 /// @param low 2.5 % point of the bootstrap distribution

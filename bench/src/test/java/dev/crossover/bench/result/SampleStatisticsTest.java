@@ -35,8 +35,7 @@ class SampleStatisticsTest {
   }
 
   /// With 12 forks whose medians are symmetric about 0 the interval must hold 0 in most of 200
-  // trials.
-  /// A binomial count with p = 0.9 is below 160 with probability under 1e-5.
+  /// trials. A binomial count with p = 0.9 is below 160 with probability under 1e-5.
   @Test
   void intervalCoversTheTrueMedian() {
     int covered = 0;
