@@ -1,0 +1,276 @@
+package dev.crossover.bench.input;
+
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.SafeTensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFile;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Queries, keys and values read from a tensor file: the built-in captured ones, or a user's.
+///
+/// Tensors are `[seqLen, dim]`, `[heads, seqLen, dim]`, `[batch, heads, seqLen, dim]` or `[layers,
+/// batch, heads, seqLen, dim]`; of several batch entries the first is taken, of several layers the
+/// chosen one. Heads and widths are those of the file; a sequence of n is its first n positions.
+public final class FileInput implements InputSource {
+  private static final String RESOURCE = "captured.safetensors";
+
+  private final @Nullable Path path;
+  private final String queryName;
+  private final String keyName;
+  private final String valueName;
+  private final int layer;
+  private final String heads;
+  private @Nullable Blocks loaded;
+
+  /// The selected heads of the whole file, each `[seqLen, dim]`.
+  private record Blocks(List<float[]> q, List<float[]> k, List<float[]> v, AttentionShape shape) {}
+
+  /// One tensor of the file reduced to the heads of one layer and the first batch entry.
+  private record Part(Tensor tensor, int firstElement, int heads, int seqLen, int dim) {}
+
+  private FileInput(
+      @Nullable Path path,
+      String queryName,
+      String keyName,
+      String valueName,
+      int layer,
+      String heads) {
+    this.path = path;
+    this.queryName = queryName;
+    this.keyName = keyName;
+    this.valueName = valueName;
+    this.layer = layer;
+    this.heads = heads;
+    selected(heads);
+  }
+
+  /// Two heads of a trained causal model, 8192 positions of width 64.
+  ///
+  /// @param heads selected heads joined by `/`, all when empty
+  static FileInput captured(String heads) {
+    return new FileInput(null, "q", "k", "v", 0, heads);
+  }
+
+  /// A user's file.
+  ///
+  /// @param values `path`, and optionally the tensors' names `q`, `k`, `v` (in which `{layer}`
+  ///     stands for the layer's number), `layer`, and `heads` joined by `/`
+  static FileInput of(Map<String, String> values) {
+    String path = values.get("path");
+    if (path == null || path.isEmpty()) {
+      throw new IllegalArgumentException("input file: path must be given, but was absent");
+    }
+    return new FileInput(
+        Path.of(path),
+        values.getOrDefault("q", "q"),
+        values.getOrDefault("k", "k"),
+        values.getOrDefault("v", "v"),
+        integer("layer", values.getOrDefault("layer", "0")),
+        values.getOrDefault("heads", ""));
+  }
+
+  /// The label of a user's file.
+  ///
+  /// @param path `.safetensors`, `.npy` or `.npz`
+  /// @param names names of queries, keys and values in the file, in which `{layer}` stands for the
+  ///     layer
+  /// @param layer number of the layer, from 0
+  /// @param heads selected query heads, all when empty
+  public static String label(Path path, List<String> names, int layer, List<Integer> heads) {
+    StringBuilder label = new StringBuilder("file:path=");
+    label.append(InputSource.escaped(path.toString()));
+    List<String> keys = List.of("q", "k", "v");
+    for (int i = 0; i < 3; i++) {
+      if (!names.get(i).equals(keys.get(i))) {
+        label.append(',').append(keys.get(i)).append('=');
+        label.append(InputSource.escaped(names.get(i)));
+      }
+    }
+    if (layer != 0) {
+      label.append(",layer=").append(layer);
+    }
+    if (!heads.isEmpty()) {
+      label.append(",heads=");
+      label.append(String.join("/", heads.stream().map(String::valueOf).toList()));
+    }
+    return label.toString();
+  }
+
+  @Override
+  public String label() {
+    if (path == null) {
+      return heads.isEmpty() ? CAPTURED : CAPTURED + ":heads=" + heads;
+    }
+    return label(path, List.of(queryName, keyName, valueName), layer, selected(heads));
+  }
+
+  @Override
+  public AttentionShape shapeFor(AttentionShape wish) throws IOException {
+    AttentionShape whole = blocks().shape;
+    if (wish.querySeqLen() > whole.querySeqLen() || wish.keySeqLen() > whole.keySeqLen()) {
+      throw new IllegalArgumentException(
+          "n must be at most the positions of input "
+              + label()
+              + " ("
+              + Math.min(whole.querySeqLen(), whole.keySeqLen())
+              + "), but was "
+              + Math.max(wish.querySeqLen(), wish.keySeqLen()));
+    }
+    return whole.withSeqLens(wish.querySeqLen(), wish.keySeqLen());
+  }
+
+  @Override
+  public Tensors load(AttentionShape s, long seed) throws IOException {
+    Blocks all = blocks();
+    return Tensors.qkv(
+        first(all.q, s.querySeqLen(), s.headDim()),
+        first(all.k, s.keySeqLen(), s.keyDim()),
+        first(all.v, s.keySeqLen(), s.valueDim()));
+  }
+
+  @Override
+  public int maxSeqLen() throws IOException {
+    return Math.min(blocks().shape.querySeqLen(), blocks().shape.keySeqLen());
+  }
+
+  private static Tensor first(List<float[]> heads, int seqLen, int dim) {
+    Tensor tensor = Tensor.zeros(1, heads.size(), seqLen, dim);
+    for (int h = 0; h < heads.size(); h++) {
+      System.arraycopy(heads.get(h), 0, tensor.data(), h * seqLen * dim, seqLen * dim);
+    }
+    return tensor;
+  }
+
+  private synchronized Blocks blocks() throws IOException {
+    Blocks known = loaded;
+    if (known == null) {
+      known = path == null ? readResource() : read(path);
+      loaded = known;
+    }
+    return known;
+  }
+
+  private Blocks readResource() throws IOException {
+    Path copy = Files.createTempFile("crossover-captured", ".safetensors");
+    try (InputStream in = FileInput.class.getResourceAsStream(RESOURCE)) {
+      if (in == null) {
+        throw new IOException("the built-in input " + RESOURCE + " is missing from this build");
+      }
+      Files.copy(in, copy, StandardCopyOption.REPLACE_EXISTING);
+      return read(copy);
+    } finally {
+      Files.deleteIfExists(copy);
+    }
+  }
+
+  private Blocks read(Path from) throws IOException {
+    TensorFile file = SafeTensors.open(from);
+    Part q = part(file, queryName);
+    Part k = part(file, keyName);
+    Part v = part(file, valueName);
+    require(from, q.dim == k.dim, "q and k must have one width", q.dim + " and " + k.dim);
+    require(
+        from, k.heads == v.heads, "k and v must have one head count", k.heads + " and " + v.heads);
+    require(
+        from, k.seqLen == v.seqLen, "k and v must have one length", k.seqLen + " and " + v.seqLen);
+    require(
+        from,
+        k.heads > 0 && q.heads % k.heads == 0,
+        "heads of k must divide those of q (" + q.heads + ")",
+        String.valueOf(k.heads));
+    List<Integer> chosen = selected(heads);
+    boolean all = chosen.isEmpty();
+    List<float[]> queries = new ArrayList<>();
+    List<float[]> keys = new ArrayList<>();
+    List<float[]> values = new ArrayList<>();
+    for (int h = 0; h < (all ? q.heads : chosen.size()); h++) {
+      int head = all ? h : chosen.get(h);
+      require(from, head < q.heads, "heads must be below " + q.heads, String.valueOf(head));
+      queries.add(block(q, head));
+      // selected query heads each keep a copy of the key head they share, so that any choice is
+      // regular
+      if (!all || h < k.heads) {
+        int group = all ? 1 : q.heads / k.heads;
+        keys.add(block(k, head / group));
+        values.add(block(v, head / group));
+      }
+    }
+    return new Blocks(
+        queries,
+        keys,
+        values,
+        new AttentionShape(
+            1, queries.size(), keys.size(), q.seqLen, k.seqLen, q.dim, k.dim, v.dim));
+  }
+
+  private Part part(TensorFile file, String pattern) throws IOException {
+    String name = pattern.replace("{layer}", Integer.toString(layer));
+    Tensor tensor = file.tensor(name);
+    int rank = tensor.rank();
+    require(
+        file.path(),
+        rank >= 2 && rank <= 5,
+        name + " must have 2 to 5 dimensions",
+        tensor.toString());
+    require(file.path(), tensor.size() > 0, name + " must not be empty", tensor.toString());
+    int seqLen = tensor.extent(rank - 2);
+    int dim = tensor.extent(rank - 1);
+    int heads = rank >= 3 ? tensor.extent(rank - 3) : 1;
+    int skip = 0;
+    if (rank == 5) {
+      require(
+          file.path(),
+          layer >= 0 && layer < tensor.extent(0),
+          "layer must be below " + tensor.extent(0),
+          Integer.toString(layer));
+      skip = layer * (tensor.size() / tensor.extent(0));
+    }
+    return new Part(tensor, skip, heads, seqLen, dim);
+  }
+
+  private static float[] block(Part part, int head) {
+    int size = part.seqLen * part.dim;
+    float[] block = new float[size];
+    System.arraycopy(part.tensor.data(), part.firstElement + head * size, block, 0, size);
+    return block;
+  }
+
+  private static List<Integer> selected(String heads) {
+    List<Integer> selected = new ArrayList<>();
+    if (!heads.isEmpty()) {
+      for (String head : heads.split("/", -1)) {
+        selected.add(integer("heads", head));
+      }
+    }
+    return selected;
+  }
+
+  private static int integer(String name, String text) {
+    try {
+      int value = Integer.parseInt(text);
+      if (value >= 0) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like a negative number
+    }
+    throw new IllegalArgumentException(
+        "input " + name + " must be a number from 0, but was '" + text + "'");
+  }
+
+  private static void require(Path file, boolean holds, String rule, String value)
+      throws IOException {
+    if (!holds) {
+      throw new IOException(file + ": " + rule + ", but was " + value);
+    }
+  }
+}
