@@ -1,9 +1,7 @@
 package dev.crossover.attention;
 
-import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
-import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// An attention mechanism made ready for one shape, mask and number of threads.
@@ -30,14 +28,10 @@ public abstract class AttentionPlan {
   /// Allocator of this plan's arrays; use it in the constructor only.
   protected final Scratch scratch = new Scratch();
 
-  private final TensorSpec[] inputSpecs;
-  private final int[][] inputShapes;
-  private final @Nullable Tensor[] drawn;
-  private final @Nullable Tensor[] bound;
+  private final InputBinding inputs;
   private final TensorSpec[] resultSpecs;
   private final @Nullable Tensor[] boundResults;
   private final int[] outputShape;
-  private final long parameterBytes;
 
   /// Draws the mechanism's parameters from its seed and prepares the checks of `forward`.
   protected AttentionPlan(PlanRequest request) {
@@ -46,21 +40,7 @@ public abstract class AttentionPlan {
     this.mask = request.mask();
     this.workers = new Workers(request.threads());
     Attention attention = request.attention();
-    List<TensorSpec> inputs = attention.inputs(shape);
-    inputSpecs = inputs.toArray(TensorSpec[]::new);
-    inputShapes = inputs.stream().map(spec -> spec.shape().toArray()).toArray(int[][]::new);
-    drawn = new Tensor[inputSpecs.length];
-    bound = new Tensor[inputSpecs.length];
-    long drawnBytes = 0;
-    for (int i = 0; i < inputSpecs.length; i++) {
-      if (inputSpecs[i].role() == TensorSpec.Role.PARAMETER) {
-        Tensor tensor =
-            inputSpecs[i].drawn(Draws.seedFor(attention.seed(), inputSpecs[i].name()));
-        drawn[i] = tensor;
-        drawnBytes += (long) tensor.size() * Float.BYTES;
-      }
-    }
-    parameterBytes = drawnBytes;
+    inputs = new InputBinding(attention, shape);
     resultSpecs = attention.results(shape).toArray(TensorSpec[]::new);
     boundResults = new Tensor[resultSpecs.length];
     outputShape = attention.outputShape(shape);
@@ -84,7 +64,7 @@ public abstract class AttentionPlan {
   /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if an output shares
   ///     storage with an input or another output
   public final void forward(Tensors inputs, Tensor output, Tensors results) {
-    bindInputs(inputs);
+    this.inputs.bind(inputs);
     requireOutput(output);
     bindResults(inputs, output, results);
     compute(output);
@@ -97,7 +77,7 @@ public abstract class AttentionPlan {
 
   /// Bytes of the parameters drawn from the seed when the plan was built.
   public final long parameterBytes() {
-    return parameterBytes;
+    return inputs.parameterBytes();
   }
 
   /// Number of threads.
@@ -112,23 +92,12 @@ public abstract class AttentionPlan {
   ///
   /// @throws IllegalStateException if it is optional and absent
   protected final float[] input(String name) {
-    for (int i = 0; i < inputSpecs.length; i++) {
-      Tensor tensor = bound[i];
-      if (tensor != null && inputSpecs[i].name().equals(name)) {
-        return tensor.data();
-      }
-    }
-    throw new IllegalStateException(name + " is not bound");
+    return inputs.data(name);
   }
 
   /// Whether an optional input was given.
   protected final boolean hasInput(String name) {
-    for (int i = 0; i < inputSpecs.length; i++) {
-      if (inputSpecs[i].name().equals(name)) {
-        return bound[i] != null;
-      }
-    }
-    return false;
+    return inputs.has(name);
   }
 
   /// Whether the caller asked for an extra result.
@@ -150,42 +119,6 @@ public abstract class AttentionPlan {
       }
     }
     throw new IllegalStateException(name + " is not bound");
-  }
-
-  private void bindInputs(Tensors inputs) {
-    String mechanism = request.attention().name();
-    int known = 0;
-    for (int i = 0; i < inputSpecs.length; i++) {
-      TensorSpec spec = inputSpecs[i];
-      if (inputs.has(spec.name())) {
-        Tensor tensor = inputs.get(spec.name());
-        if (!tensor.hasShape(inputShapes[i])) {
-          AttentionInputs.requireShape(mechanism, spec, tensor);
-        }
-        bound[i] = tensor;
-        known++;
-      } else {
-        bound[i] = drawn[i];
-        if (spec.role() == TensorSpec.Role.INPUT) {
-          throw new IllegalArgumentException(
-              mechanism
-                  + ": inputs must contain "
-                  + spec.name()
-                  + " "
-                  + spec.shape()
-                  + ", but were "
-                  + inputs.names());
-        }
-      }
-    }
-    if (known != inputs.size()) {
-      throw new IllegalArgumentException(
-          mechanism
-              + ": inputs must be among "
-              + Arrays.stream(inputSpecs).map(TensorSpec::name).toList()
-              + ", but were "
-              + inputs.names());
-    }
   }
 
   private void requireOutput(Tensor output) {

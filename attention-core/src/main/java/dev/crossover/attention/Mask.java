@@ -207,6 +207,34 @@ public sealed interface Mask {
     return hasKeyPadding() ? padding().count(batch) : keySeqLen;
   }
 
+  /// First real key of a batch entry at or after position `from`; `keySeqLen` if there is none.
+  ///
+  /// With [#nextPadding] the real keys are walked in runs:
+  ///
+  /// ```java
+  /// for (int from = mask.nextReal(b, 0, nk); from < nk; from = mask.nextReal(b, to, nk)) {
+  ///   to = mask.nextPadding(b, from, nk);
+  /// ```
+  default int nextReal(int batch, int from, int keySeqLen) {
+    int j = from;
+    while (j < keySeqLen && !isRealKey(batch, j)) {
+      j++;
+    }
+    return j;
+  }
+
+  /// First padded key of a batch entry at or after position `from`; `keySeqLen` if there is none.
+  default int nextPadding(int batch, int from, int keySeqLen) {
+    if (!hasKeyPadding()) {
+      return keySeqLen;
+    }
+    int j = from;
+    while (j < keySeqLen && isRealKey(batch, j)) {
+      j++;
+    }
+    return j;
+  }
+
   /// Short name for records and messages: `none`, `causal`, `key_padding`, `causal+key_padding`.
   default String label() {
     return switch (this) {
