@@ -1,0 +1,24 @@
+package dev.crossover.attention.exact;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.testing.AttentionContract;
+import java.util.List;
+import java.util.OptionalDouble;
+
+class MaterialisedTest extends AttentionContract {
+
+  @Override
+  public Attention attention() {
+    return new Materialised();
+  }
+
+  @Override
+  public List<Attention> instances() {
+    return List.of(attention(), new Materialised(OptionalDouble.of(0.5)));
+  }
+
+  @Override
+  public int[] blockBorders() {
+    return new int[] {16, 64};
+  }
+}

@@ -1,0 +1,219 @@
+package dev.crossover.attention.testing;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+
+/// The contract every mechanism keeps, as tests: a mechanism's test class extends this one.
+///
+/// ```java
+/// class LocalTest extends AttentionContract {
+///   @Override
+///   public Attention attention() {
+///     return new Local(3);
+///   }
+/// }
+/// ```
+///
+/// Choose parameters so small that sequences of about 16 have many blocks. What the checks must know
+/// beyond the mechanism is in the hooks of [ContractSubject]; a claim a specification contradicts is
+/// named, with the reason, in [#exemptions] and shows as skipped.
+public abstract class AttentionContract implements ContractSubject {
+
+  /// All settings the contract is checked for: by default [#attention] alone.
+  public List<Attention> instances() {
+    return List.of(attention());
+  }
+
+  @Test
+  void missingUnknownAndMisshapenTensorsAreRefusedByName() {
+    check(Claim.BAD_TENSORS_REFUSED);
+  }
+
+  @Test
+  void whatIsBeyondTheCapabilitiesIsRefusedByName() {
+    check(Claim.BEYOND_CAPABILITIES_REFUSED);
+  }
+
+  @Test
+  void outputSharingStorageWithAnInputIsRefused() {
+    check(Claim.ALIASING_REFUSED);
+  }
+
+  @Test
+  void everyLengthAroundBlockBordersWritesEveryElement() {
+    check(Claim.EVERY_LENGTH_WORKS);
+  }
+
+  @Test
+  void outputAgreesWithTheDoublePrecisionReference() {
+    check(Claim.AGREES_WITH_REFERENCE);
+  }
+
+  @Test
+  void widthsThatAreNoMultipleOfAVectorWork() {
+    check(Claim.ODD_WIDTHS_WORK);
+  }
+
+  @Test
+  void outputColumnsDependOnTheirValueColumnOnly() {
+    check(Claim.VALUE_COLUMNS_INDEPENDENT);
+  }
+
+  @Test
+  void batchEntriesAreIndependentBitForBit() {
+    check(Claim.BATCH_INDEPENDENT);
+  }
+
+  @Test
+  void headsAreIndependentBitForBit() {
+    check(Claim.HEADS_INDEPENDENT);
+  }
+
+  @Test
+  void anyNumberOfThreadsGivesTheSameBits() {
+    check(Claim.THREADS_SAME_BITS);
+  }
+
+  @Test
+  void secondCallEqualsTheFirstWhateverCameBetween() {
+    check(Claim.REPEATABLE);
+  }
+
+  @Test
+  void twoPlansRunConcurrently() {
+    check(Claim.PLANS_CONCURRENT);
+  }
+
+  @Test
+  void inputsAreUntouched() {
+    check(Claim.INPUTS_UNTOUCHED);
+  }
+
+  @Test
+  void hugeScoresStayFinite() {
+    check(Claim.HUGE_SCORES_FINITE);
+  }
+
+  @Test
+  void scratchAllocatedEqualsScratchDeclared() {
+    check(Claim.SCRATCH_DECLARED);
+  }
+
+  @Test
+  void forwardAllocatesNothingInSteadyState() {
+    check(Claim.NO_ALLOCATION);
+  }
+
+  @Test
+  void groupedQueriesEqualRepeatedKeyValueHeads() {
+    check(Claim.GROUPED_EQUALS_REPEATED);
+  }
+
+  @Test
+  void rowsThatSeeNoKeyAreZero() {
+    check(Claim.EMPTY_ROWS_ZERO);
+  }
+
+  @Test
+  void rowsAtPaddedPositionsAreAsDeclared() {
+    check(Claim.PADDED_QUERY_ROWS);
+  }
+
+  @Test
+  void causalRowsDoNotChangeWhenLaterTokensDo() {
+    check(Claim.LATER_TOKENS_IGNORED);
+  }
+
+  @Test
+  void nanInLaterTokensStaysThere() {
+    check(Claim.NAN_BEHIND_CAUSAL_ORDER);
+  }
+
+  @Test
+  void nanInPaddedTokensStaysThere() {
+    check(Claim.NAN_BEHIND_PADDING);
+  }
+
+  @Test
+  void paddingAtTheEndEqualsTheShorterSequence() {
+    check(Claim.PADDING_EQUALS_SHORTER);
+  }
+
+  @Test
+  void causalPrefixEqualsTheShorterSequence() {
+    check(Claim.PREFIX_EQUALS_SHORTER);
+  }
+
+  @Test
+  void decodingEqualsTheWholeSequence() {
+    check(Claim.DECODING_EQUALS_WHOLE);
+  }
+
+  @Test
+  void sessionsCountResetAndRefuseToOverflow() {
+    check(Claim.SESSION_KEEPS_COUNT);
+  }
+
+  private void check(Claim claim) {
+    String reason = exemptions().get(claim);
+    if (reason != null) {
+      Assumptions.abort(claim + " does not apply: " + reason);
+    }
+    for (Attention instance : instances()) {
+      claim.check(new Instance(this, instance));
+    }
+  }
+
+  /// One setting under the hooks of the test class.
+  private record Instance(AttentionContract test, Attention attention)
+      implements ContractSubject {
+    @Override
+    public AttentionShape shape(int n) {
+      return test.shape(n);
+    }
+
+    @Override
+    public boolean acceptsLengths(int querySeqLen, int keySeqLen) {
+      return test.acceptsLengths(querySeqLen, keySeqLen);
+    }
+
+    @Override
+    public int[] blockBorders() {
+      return test.blockBorders();
+    }
+
+    @Override
+    public int[] headDims() {
+      return test.headDims();
+    }
+
+    @Override
+    public double tolerance() {
+      return test.tolerance();
+    }
+
+    @Override
+    public Reference reference() {
+      return test.reference();
+    }
+
+    @Override
+    public List<String> optionalInputs() {
+      return test.optionalInputs();
+    }
+
+    @Override
+    public List<String> scoredInputs() {
+      return test.scoredInputs();
+    }
+
+    @Override
+    public Map<Claim, String> exemptions() {
+      return test.exemptions();
+    }
+  }
+}

@@ -1,0 +1,79 @@
+package dev.crossover.attention.testing;
+
+import java.util.function.Consumer;
+
+/// What every mechanism keeps, and the check of it.
+///
+/// A check takes any subject and throws [AssertionError] where the claim is broken, so that it can be run
+/// on mechanisms broken on purpose too.
+public enum Claim {
+  /// Missing, unknown and misshapen tensors are refused by name.
+  BAD_TENSORS_REFUSED(RefusalChecks::badTensors),
+  /// Masks, lengths, heads and widths beyond the capabilities are refused by name.
+  BEYOND_CAPABILITIES_REFUSED(RefusalChecks::beyondCapabilities),
+  /// An output that shares storage with an input is refused.
+  ALIASING_REFUSED(RefusalChecks::aliasing),
+  /// Lengths 0 and 1, and lengths around every block border, work under every mask.
+  EVERY_LENGTH_WORKS(ContractChecks::everyLength),
+  /// The output agrees with a double-precision expectation, where the test supplies one.
+  AGREES_WITH_REFERENCE(ContractChecks::reference),
+  /// Any head width works.
+  ODD_WIDTHS_WORK(ContractChecks::oddWidths),
+  /// A column of the output depends on that column of the values only.
+  VALUE_COLUMNS_INDEPENDENT(ContractChecks::valueColumns),
+  /// A batch entry's output does not depend on the others, bit for bit.
+  BATCH_INDEPENDENT(ContractChecks::batchIndependence),
+  /// A head's output does not depend on the others, bit for bit.
+  HEADS_INDEPENDENT(ContractChecks::headIndependence),
+  /// 1, 2 and 3 threads give the same bits.
+  THREADS_SAME_BITS(ContractChecks::threads),
+  /// A second call gives the same bits, whatever was computed in between.
+  REPEATABLE(ContractChecks::repeatable),
+  /// Two plans may run at the same time.
+  PLANS_CONCURRENT(ContractChecks::concurrentPlans),
+  /// Inputs are unchanged afterwards.
+  INPUTS_UNTOUCHED(ContractChecks::inputsUntouched),
+  /// Scores of ±1e4 give finite outputs.
+  HUGE_SCORES_FINITE(ContractChecks::hugeScores),
+  /// A plan allocates exactly the declared scratch.
+  SCRATCH_DECLARED(ResourceChecks::scratch),
+  /// A forward pass allocates nothing in steady state.
+  NO_ALLOCATION(ResourceChecks::noAllocation),
+  /// Shared key/value heads equal repeated ones.
+  GROUPED_EQUALS_REPEATED(MaskChecks::groupedQueries),
+  /// A row that may see no key is zero.
+  EMPTY_ROWS_ZERO(MaskChecks::emptyRows),
+  /// Rows at padded positions are zero or computed, as declared.
+  PADDED_QUERY_ROWS(MaskChecks::paddedQueryRows),
+  /// Causal rows do not change, bit for bit, when later tokens do.
+  LATER_TOKENS_IGNORED(MaskChecks::laterTokens),
+  /// Not even when later tokens hold NaN or infinity.
+  NAN_BEHIND_CAUSAL_ORDER(MaskChecks::nanBehindCausalOrder),
+  /// Padded keys, values and per-token inputs never reach an output, not even as NaN.
+  NAN_BEHIND_PADDING(MaskChecks::nanBehindPadding),
+  /// Padding at the end equals the shortened sequence.
+  PADDING_EQUALS_SHORTER(MaskChecks::paddingEqualsShorter),
+  /// The first causal rows of a long sequence equal a short sequence.
+  PREFIX_EQUALS_SHORTER(MaskChecks::prefixEqualsShorter),
+  /// Decoding token by token, after a prefill or not, equals the whole sequence.
+  DECODING_EQUALS_WHOLE(DecodeChecks::equalsWhole),
+  /// Sessions can be reset, count their positions and state, and refuse to overflow.
+  SESSION_KEEPS_COUNT(DecodeChecks::sessionState);
+
+  private final Consumer<ContractSubject> check;
+
+  Claim(Consumer<ContractSubject> check) {
+    this.check = check;
+  }
+
+  /// Checks the claim.
+  ///
+  /// @throws AssertionError where it is broken
+  public void check(ContractSubject subject) {
+    try {
+      check.accept(subject);
+    } catch (IllegalArgumentException | IllegalStateException | IndexOutOfBoundsException e) {
+      throw new AssertionError(name() + " of " + subject.attention() + ": " + e, e);
+    }
+  }
+}

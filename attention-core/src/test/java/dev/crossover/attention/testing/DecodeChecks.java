@@ -1,0 +1,162 @@
+package dev.crossover.attention.testing;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.List;
+
+/// Checks of decoding sessions.
+final class DecodeChecks {
+  private DecodeChecks() {}
+
+  static void equalsWhole(ContractSubject subject) {
+    Attention attention = subject.attention();
+    if (!attention.capabilities().decoding()) {
+      return;
+    }
+    for (int n : Runs.lengths(subject)) {
+      AttentionShape shape = subject.shape(n);
+      if (n > 0 && shape.querySeqLen() == shape.keySeqLen()) {
+        Tensors inputs = perToken(attention, shape, 101);
+        Tensor whole = Runs.run(attention, shape, Mask.causal(), 1, inputs).get("out");
+        DecodeSession session = attention.decode(shape);
+        requireSteps(subject, session, shape, inputs, whole, 0, "decoding");
+        session.reset();
+        int prefix = n / 2;
+        session.prefill(tokens(attention, shape, inputs, 0, prefix));
+        requireSteps(subject, session, shape, inputs, whole, prefix, "decoding after prefill");
+      }
+    }
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    if (attention.capabilities().groupedQueries() && shape.numHeads() > 1) {
+      AttentionShape grouped = shape.withKeyValueHeads(1);
+      Tensors inputs = perToken(attention, grouped, 102);
+      Tensor whole = Runs.run(attention, grouped, Mask.causal(), 1, inputs).get("out");
+      requireSteps(
+          subject, attention.decode(grouped), grouped, inputs, whole, 0, "grouped decoding");
+    }
+  }
+
+  private static void requireSteps(
+      ContractSubject subject,
+      DecodeSession session,
+      AttentionShape shape,
+      Tensors inputs,
+      Tensor whole,
+      int from,
+      String what) {
+    for (int t = from; t < shape.querySeqLen(); t++) {
+      Tensor out = step(subject.attention(), session, shape, inputs, t);
+      int[] sizes = whole.shape();
+      int[] start = new int[sizes.length];
+      start[sizes.length - 2] = t;
+      sizes[sizes.length - 2] = 1;
+      Runs.requireClose(
+          Runs.toDoubles(Inputs.block(whole, start, sizes)),
+          out,
+          subject.tolerance(),
+          subject.attention() + " on " + shape + ": " + what + ", token " + t);
+    }
+  }
+
+  static void sessionState(ContractSubject subject) {
+    Attention attention = subject.attention();
+    if (!attention.capabilities().decoding()) {
+      return;
+    }
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    if (shape.querySeqLen() != shape.keySeqLen()) {
+      return;
+    }
+    int n = shape.querySeqLen();
+    Tensors inputs = perToken(attention, shape, 103);
+    DecodeSession session = attention.decode(shape);
+    long[] bytes = new long[n + 1];
+    Tensor[] outs = new Tensor[n];
+    for (int t = 0; t < n; t++) {
+      bytes[t] = session.stateBytes();
+      require(session.position() == t, attention + ": position must be " + t);
+      outs[t] = step(attention, session, shape, inputs, t);
+    }
+    bytes[n] = session.stateBytes();
+    for (int t = 0; t < n; t++) {
+      require(
+          bytes[t] >= 0 && bytes[t + 1] >= bytes[t],
+          attention + ": stateBytes must not shrink, but was " + List.of(bytes[t], bytes[t + 1]));
+    }
+    try {
+      step(attention, session, shape, inputs, 0);
+      throw new AssertionError(attention + ": a full session must refuse another token");
+    } catch (IllegalStateException full) {
+      require(session.position() == n, attention + ": a refused token must not count");
+    }
+    session.reset();
+    require(session.position() == 0, attention + ": position after reset must be 0");
+    require(
+        session.stateBytes() == bytes[0], attention + ": stateBytes after reset must be as new");
+    try {
+      session.prefill(tooMany(attention, shape, n + 1));
+      throw new AssertionError(attention + ": a prefill beyond the capacity must be refused");
+    } catch (IllegalStateException | IllegalArgumentException full) {
+      session.reset();
+    }
+    for (int t = 0; t < n; t++) {
+      Runs.requireSameBits(
+          outs[t],
+          step(attention, session, shape, inputs, t),
+          attention + ": token " + t + " after reset");
+    }
+    require(session.stateBytes() == bytes[n], attention + ": stateBytes must repeat");
+  }
+
+  private static Tensors tooMany(Attention attention, AttentionShape shape, int n) {
+    return perToken(attention, shape.withSeqLens(n, n), 104);
+  }
+
+  private static Tensors perToken(Attention attention, AttentionShape shape, long seed) {
+    return Inputs.withParameters(attention, shape, Inputs.of(attention, shape, seed));
+  }
+
+  private static Tensor step(
+      Attention attention,
+      DecodeSession session,
+      AttentionShape shape,
+      Tensors inputs,
+      int token) {
+    Tensor out = Runs.nan(attention.outputShape(shape.withSeqLens(1, 1)));
+    session.step(tokens(attention, shape, inputs, token, token + 1), out);
+    return out;
+  }
+
+  /// The per-token inputs of tokens `from` to `to - 1`, and all parameters.
+  private static Tensors tokens(
+      Attention attention, AttentionShape shape, Tensors inputs, int from, int to) {
+    Tensors result = Tensors.NONE;
+    for (TensorSpec spec : attention.inputs(shape.withSeqLens(to - from, to - from))) {
+      if (inputs.has(spec.name())) {
+        Tensor tensor = inputs.get(spec.name());
+        if (spec.role() == TensorSpec.Role.PARAMETER) {
+          result = result.with(spec.name(), tensor);
+        } else {
+          int[] sizes = spec.shape().toArray();
+          int[] start = new int[sizes.length];
+          for (int d = 0; d < sizes.length; d++) {
+            start[d] = sizes[d] != tensor.extent(d) ? from : 0;
+          }
+          result = result.with(spec.name(), Inputs.block(tensor, start, sizes));
+        }
+      }
+    }
+    return result;
+  }
+
+  private static void require(boolean holds, String what) {
+    if (!holds) {
+      throw new AssertionError(what);
+    }
+  }
+}

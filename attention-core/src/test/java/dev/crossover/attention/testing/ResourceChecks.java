@@ -1,0 +1,127 @@
+package dev.crossover.attention.testing;
+
+import com.sun.management.ThreadMXBean;
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import java.lang.management.ManagementFactory;
+
+/// Checks of what a plan allocates.
+final class ResourceChecks {
+  private static final int MAX_ROUNDS = 600;
+  private static final int CALLS_PER_ROUND = 5;
+  private static final int QUIET_ROUNDS = 3;
+
+  private ResourceChecks() {}
+
+  static void scratch(ContractSubject subject) {
+    for (int n : Runs.lengths(subject)) {
+      for (AttentionShape shape : Runs.shapes(subject, n)) {
+        requireScratch(subject, shape);
+      }
+    }
+    AttentionShape s = subject.shape(Runs.middleLength(subject));
+    requireScratch(subject, s.withBatchAndHeads(3, s.numHeads()));
+    if (subject.attention().capabilities().groupedQueries()) {
+      requireScratch(subject, s.withKeyValueHeads(1));
+    }
+    if (subject.attention().capabilities().valueDim()) {
+      requireScratch(subject, s.withValueDim(s.valueDim() + 3));
+    }
+  }
+
+  private static void requireScratch(ContractSubject subject, AttentionShape shape) {
+    Attention attention = subject.attention();
+    for (Mask mask : Runs.masks(subject, shape)) {
+      for (int threads = 1; threads <= 3; threads++) {
+        long counted = attention.plan(shape, mask, threads).scratchBytes();
+        long declared = attention.cost(shape, mask, threads).scratchBytes();
+        if (counted != declared) {
+          throw new AssertionError(
+              Runs.describe(subject, shape, mask, threads + " threads: ")
+                  + "declared scratch must equal the "
+                  + counted
+                  + " bytes allocated, but was "
+                  + declared);
+        }
+      }
+      double flops = attention.cost(shape, mask, 1).flops();
+      double bytes = attention.cost(shape, mask, 1).bytesMoved();
+      if (!(flops >= 0 && bytes >= 0) || Double.isInfinite(flops) || Double.isInfinite(bytes)) {
+        throw new AssertionError(
+            Runs.describe(subject, shape, mask, "cost must be finite and >= 0"));
+      }
+    }
+  }
+
+  static void noAllocation(ContractSubject subject) {
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    for (Mask mask : Runs.masks(subject, shape)) {
+      requireNoAllocation(subject, shape, mask, 1);
+    }
+    requireNoAllocation(subject, shape, Runs.plainMask(subject), 2);
+  }
+
+  /// Vector code allocates until it has been compiled, so calls are repeated until some rounds in a row
+  /// allocate nothing.
+  private static void requireNoAllocation(
+      ContractSubject subject, AttentionShape shape, Mask mask, int threads) {
+    Attention attention = subject.attention();
+    AttentionPlan plan = attention.plan(shape, mask, threads);
+    Tensors inputs = Runs.inputs(subject, shape, 41);
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    Tensors results = Tensors.NONE;
+    for (TensorSpec spec : attention.results(shape)) {
+      results = results.with(spec.name(), Tensor.zeros(spec.shape().toArray()));
+    }
+    ThreadMXBean threadBean = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+    plan.forward(inputs, out, results);
+    long[] workers = workerIds();
+    long[] before = new long[workers.length];
+    long[] after = new long[workers.length];
+    long least = Long.MAX_VALUE;
+    int quiet = 0;
+    for (int round = 0; round < MAX_ROUNDS && quiet < QUIET_ROUNDS; round++) {
+      allocated(threadBean, workers, before);
+      for (int call = 0; call < CALLS_PER_ROUND; call++) {
+        plan.forward(inputs, out, results);
+      }
+      allocated(threadBean, workers, after);
+      long bytes = 0;
+      for (int w = 0; w < workers.length; w++) {
+        bytes += after[w] - before[w];
+      }
+      least = Math.min(least, bytes);
+      quiet = bytes == 0 ? quiet + 1 : 0;
+    }
+    if (quiet < QUIET_ROUNDS) {
+      throw new AssertionError(
+          Runs.describe(subject, shape, mask, threads + " threads: ")
+              + "forward must allocate nothing, but "
+              + CALLS_PER_ROUND
+              + " calls allocated at least "
+              + least
+              + " bytes");
+    }
+  }
+
+  private static void allocated(ThreadMXBean threadBean, long[] ids, long[] bytes) {
+    for (int i = 0; i < ids.length; i++) {
+      bytes[i] = threadBean.getThreadAllocatedBytes(ids[i]);
+    }
+  }
+
+  private static long[] workerIds() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(
+            thread ->
+                thread == Thread.currentThread()
+                    || thread.getName().startsWith("crossover-worker-"))
+        .mapToLong(Thread::threadId)
+        .toArray();
+  }
+}
