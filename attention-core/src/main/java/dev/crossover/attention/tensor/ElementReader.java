@@ -12,22 +12,24 @@ final class ElementReader {
   private final InputStream in;
   private final StoredTensor tensor;
   private final ByteBuffer buffer;
+  private final ElementOrder order;
 
   ElementReader(InputStream in, StoredTensor tensor) {
     this.in = in;
     this.tensor = tensor;
-    long bytes = tensor.count * tensor.dtype.bytes();
-    buffer = ByteBuffer.allocate((int) Math.min(BUFFER_BYTES, bytes)).order(tensor.byteOrder);
+    buffer =
+        ByteBuffer.allocate((int) Math.min(BUFFER_BYTES, tensor.bytes())).order(tensor.byteOrder);
+    order = new ElementOrder(tensor.shape, tensor.fortranOrder);
   }
 
   void floats(float[] target) throws IOException {
     for (int done = 0; done < target.length; ) {
       int n = fill(target.length - done);
-      if (tensor.dtype == DType.F32) {
+      if (tensor.dtype == DType.F32 && !tensor.fortranOrder) {
         buffer.asFloatBuffer().get(target, done, n);
       } else {
         for (int i = 0; i < n; i++) {
-          target[done + i] = (float) element(i);
+          target[order.next()] = (float) element(i);
         }
       }
       done += n;
@@ -38,7 +40,7 @@ final class ElementReader {
     for (int done = 0; done < target.length; ) {
       int n = fill(target.length - done);
       for (int i = 0; i < n; i++) {
-        target[done + i] = element(i);
+        target[order.next()] = element(i);
       }
       done += n;
     }
@@ -53,7 +55,7 @@ final class ElementReader {
         if (value != (int) value) {
           throw new BadElementException("a value beyond 32 bits");
         }
-        target[done + i] = (int) value;
+        target[order.next()] = (int) value;
       }
       done += n;
     }

@@ -4,9 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
@@ -42,9 +40,7 @@ public final class SafeTensors extends TensorFile {
   /// @return its tensors, not yet read
   /// @throws TensorFileException if the file is absent or unreadable or breaks any rule
   public static SafeTensors open(Path path) throws TensorFileException {
-    if (Files.isDirectory(path)) {
-      throw new TensorFileException(path, "must be a file, but was a directory");
-    }
+    requireRegular(path);
     try (FileChannel channel = FileChannel.open(path, StandardOpenOption.READ)) {
       long fileBytes = channel.size();
       long headerBytes = headerLength(path, channel, fileBytes);
@@ -63,17 +59,7 @@ public final class SafeTensors extends TensorFile {
 
   @Override
   InputStream elements(StoredTensor tensor) throws IOException {
-    FileChannel channel = FileChannel.open(path(), StandardOpenOption.READ);
-    try {
-      if (channel.size() != fileBytes) {
-        throw new TensorFileException(path(), "has changed since it was opened");
-      }
-      channel.position(dataStart + tensor.begin);
-      return Channels.newInputStream(channel);
-    } catch (IOException e) {
-      channel.close();
-      throw e;
-    }
+    return streamAt(path(), fileBytes, dataStart + tensor.begin);
   }
 
   private static long headerLength(Path path, FileChannel channel, long fileBytes)

@@ -21,20 +21,19 @@ import java.util.Map;
 ///
 /// Since nothing nests deeper than that, nothing recurses: hostile nesting is a syntax error at its
 /// second bracket. The parser works on the bytes; only the strings it keeps are decoded.
-final class SafeTensorsHeader {
-  private static final String METADATA = "__metadata__";
+final class SafeTensorsHeader extends HeaderScanner {
+  /// The one key that names no tensor.
+  static final String METADATA = "__metadata__";
 
   private final Path path;
-  private final byte[] bytes;
-  private int at;
 
   private boolean hasMetadata;
   private final Map<String, String> metadata = new LinkedHashMap<>();
   private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
 
   private SafeTensorsHeader(Path path, byte[] bytes) {
+    super(bytes);
     this.path = path;
-    this.bytes = bytes;
   }
 
   /// @throws TensorFileException at the first byte that breaks the grammar, and for a shape that
@@ -54,6 +53,53 @@ final class SafeTensorsHeader {
 
   Map<String, StoredTensor> tensors() {
     return tensors;
+  }
+
+  /// The bytes before the data, length included; the tensors follow one another in the given order.
+  static byte[] format(Map<String, String> metadata, Iterable<StoredTensor> tensors) {
+    StringBuilder text = new StringBuilder("{");
+    if (!metadata.isEmpty()) {
+      quote(text, METADATA).append(":{");
+      for (Map.Entry<String, String> entry : metadata.entrySet()) {
+        quote(quote(text, entry.getKey()).append(':'), entry.getValue()).append(',');
+      }
+      text.setCharAt(text.length() - 1, '}');
+      text.append(',');
+    }
+    long begin = 0;
+    for (StoredTensor tensor : tensors) {
+      quote(text, tensor.name).append(":{\"dtype\":\"").append(tensor.dtype);
+      text.append("\",\"shape\":").append(Arrays.toString(tensor.shape).replace(" ", ""));
+      long end = begin + tensor.bytes();
+      text.append(",\"data_offsets\":[").append(begin).append(',').append(end).append("]},");
+      begin = end;
+    }
+    if (text.length() > 1) {
+      text.setLength(text.length() - 1);
+    }
+    byte[] json = text.append('}').toString().getBytes(StandardCharsets.UTF_8);
+    int length = (json.length + 7) / 8 * 8;
+    ByteBuffer header = ByteBuffer.allocate(8 + length).order(ByteOrder.LITTLE_ENDIAN);
+    header.putLong(length).put(json);
+    while (header.hasRemaining()) {
+      header.put((byte) ' ');
+    }
+    return header.array();
+  }
+
+  private static StringBuilder quote(StringBuilder text, String raw) {
+    text.append('"');
+    for (int i = 0; i < raw.length(); i++) {
+      char c = raw.charAt(i);
+      if (c < 0x20) {
+        text.append("\\u00").append(c < 0x10 ? '0' : '1').append(Character.forDigit(c & 15, 16));
+      } else if (c == '"' || c == '\\') {
+        text.append('\\').append(c);
+      } else {
+        text.append(c);
+      }
+    }
+    return text.append('"');
   }
 
   private void header() throws TensorFileException {
@@ -106,11 +152,11 @@ final class SafeTensorsHeader {
         }
         case "shape" -> {
           again = shape != null;
-          shape = numbers();
+          shape = numbers('[', ']');
         }
         case "data_offsets" -> {
           again = offsets != null;
-          offsets = numbers();
+          offsets = numbers('[', ']');
         }
         default ->
             throw fault("gives " + of(name) + " an unknown " + TensorFileException.quote(field));
@@ -148,7 +194,7 @@ final class SafeTensorsHeader {
               + " bytes of its shape, but span "
               + range);
     }
-    return new StoredTensor(name, dtype, ByteOrder.LITTLE_ENDIAN, shape, count, offsets[0]);
+    return new StoredTensor(name, dtype, ByteOrder.LITTLE_ENDIAN, false, shape, count, offsets[0]);
   }
 
   private DType dtype(String name) throws TensorFileException {
@@ -165,40 +211,6 @@ final class SafeTensorsHeader {
             + Arrays.toString(DType.values())
             + ", but was "
             + TensorFileException.quote(text));
-  }
-
-  private long[] numbers() throws TensorFileException {
-    long[] found = new long[4];
-    int size = 0;
-    expect('[');
-    for (boolean first = true; more(']', first); first = false) {
-      if (size == StoredTensor.HIGHEST_RANK) {
-        throw fault("must not list more than " + StoredTensor.HIGHEST_RANK + " numbers");
-      }
-      if (size == found.length) {
-        found = Arrays.copyOf(found, 2 * size);
-      }
-      found[size++] = number();
-    }
-    return Arrays.copyOf(found, size);
-  }
-
-  private long number() throws TensorFileException {
-    skipSpace();
-    int start = at;
-    long value = 0;
-    while (at < bytes.length && bytes[at] >= '0' && bytes[at] <= '9') {
-      int digit = bytes[at] - '0';
-      if (value > (Long.MAX_VALUE - digit) / 10) {
-        throw fault("holds a number beyond 2^63 - 1");
-      }
-      value = 10 * value + digit;
-      at++;
-    }
-    if (at == start || (bytes[start] == '0' && at - start > 1)) {
-      throw fault("must hold an integer >= 0 here");
-    }
-    return value;
   }
 
   private String string() throws TensorFileException {
@@ -267,41 +279,14 @@ final class SafeTensorsHeader {
   private char codeUnit(String raw, int start) throws TensorFileException {
     int unit = 0;
     for (int i = start; i < start + 4; i++) {
-      int digit = i < raw.length() && raw.charAt(i) < 0x80 ? Character.digit(raw.charAt(i), 16) : -1;
+      int digit =
+          i < raw.length() && raw.charAt(i) < 0x80 ? Character.digit(raw.charAt(i), 16) : -1;
       if (digit < 0) {
         throw fault("must hold four hexadecimal digits after \\u");
       }
       unit = 16 * unit + digit;
     }
     return (char) unit;
-  }
-
-  /// Moves past the closing bracket (false) or to the next item of a list (true).
-  private boolean more(char close, boolean first) throws TensorFileException {
-    skipSpace();
-    if (at < bytes.length && bytes[at] == close) {
-      at++;
-      return false;
-    }
-    if (!first) {
-      expect(',');
-    }
-    return true;
-  }
-
-  private void expect(char wanted) throws TensorFileException {
-    skipSpace();
-    if (at >= bytes.length || bytes[at] != wanted) {
-      throw fault("must hold '" + wanted + "' here");
-    }
-    at++;
-  }
-
-  private void skipSpace() {
-    while (at < bytes.length
-        && (bytes[at] == ' ' || bytes[at] == '\t' || bytes[at] == '\n' || bytes[at] == '\r')) {
-      at++;
-    }
   }
 
   private static String of(String name) {
@@ -313,7 +298,8 @@ final class SafeTensorsHeader {
     return all.length() <= 100 ? all : all.substring(0, 100) + "…";
   }
 
-  private TensorFileException fault(String fault) {
+  @Override
+  TensorFileException fault(String fault) {
     return new TensorFileException(path, "header (at byte " + at + ") " + fault);
   }
 }

@@ -13,21 +13,38 @@ final class StoredTensor {
   final long[] shape;
   final long count;
 
+  /// Whether the first index runs fastest in the file, instead of the last.
+  final boolean fortranOrder;
+
   /// First byte of the elements, counted as the file's format counts.
   final long begin;
 
+  /// @param count what [#countOf] says of the shape, not negative
   StoredTensor(
-      String name, DType dtype, ByteOrder byteOrder, long[] shape, long count, long begin) {
+      String name,
+      DType dtype,
+      ByteOrder byteOrder,
+      boolean fortranOrder,
+      long[] shape,
+      long count,
+      long begin) {
     this.name = name;
     this.dtype = dtype;
     this.byteOrder = byteOrder;
+    this.fortranOrder = fortranOrder;
     this.shape = shape;
     this.count = count;
     this.begin = begin;
   }
 
+  /// Bytes of all elements.
+  long bytes() {
+    return count * dtype.bytes();
+  }
+
+  /// First byte after the elements.
   long end() {
-    return begin + count * dtype.bytes();
+    return begin + bytes();
   }
 
   /// Elements that a shape holds, or -1 if they or their bytes exceed 2⁶³ − 1.

@@ -3,7 +3,13 @@ package dev.crossover.attention.tensor;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -18,7 +24,7 @@ import java.util.Map;
 /// Files are treated as hostile. Every fault, a missing file included, is a [TensorFileException];
 /// what is allocated stays in proportion to the bytes that are really in the file, whatever its
 /// headers claim.
-public abstract sealed class TensorFile permits SafeTensors {
+public abstract sealed class TensorFile permits SafeTensors, NpyFile, NpzFile {
   private static final int LONGEST_ARRAY = Integer.MAX_VALUE - 8;
 
   private final Path path;
@@ -78,7 +84,7 @@ public abstract sealed class TensorFile permits SafeTensors {
   public final Tensor tensor(String name) throws TensorFileException {
     StoredTensor stored = find(name);
     int[] shape = arrayShape(stored);
-    float[] data = new float[arrayLength(stored)];
+    float[] data = new float[checkedLength(stored)];
     read(stored, reader -> reader.floats(data));
     return Tensor.of(data, shape);
   }
@@ -91,7 +97,7 @@ public abstract sealed class TensorFile permits SafeTensors {
   ///     elements cannot be read
   public final double[] doubles(String name) throws TensorFileException {
     StoredTensor stored = find(name);
-    double[] data = new double[arrayLength(stored)];
+    double[] data = new double[checkedLength(stored)];
     read(stored, reader -> reader.doubles(data));
     return data;
   }
@@ -107,13 +113,19 @@ public abstract sealed class TensorFile permits SafeTensors {
     if (!stored.dtype.isIntegral()) {
       throw fault(stored, "must be of an integral type, but was " + stored.dtype);
     }
-    int[] data = new int[arrayLength(stored)];
+    int[] data = new int[checkedLength(stored)];
     read(stored, reader -> reader.ints(data));
     return data;
   }
 
   /// Opens the bytes of one tensor; the stream may go on after them.
   abstract InputStream elements(StoredTensor tensor) throws IOException;
+
+  /// Called before memory for a tensor is allocated: the last chance to find that its bytes, which
+  /// the headers claim, are not there. Nothing to do where opening has compared them.
+  ///
+  /// @throws TensorFileException if the bytes are not there
+  void beforeAllocation(StoredTensor tensor) throws IOException {}
 
   private interface Decoding {
     void run(ElementReader reader) throws IOException;
@@ -142,15 +154,21 @@ public abstract sealed class TensorFile permits SafeTensors {
         known = known.substring(0, 200) + "…";
       }
       throw new TensorFileException(
-          path,
-          "holds no tensor " + TensorFileException.quote(name) + "; it holds " + known);
+          path, "holds no tensor " + TensorFileException.quote(name) + "; it holds " + known);
     }
     return stored;
   }
 
-  private int arrayLength(StoredTensor stored) throws TensorFileException {
+  private int checkedLength(StoredTensor stored) throws TensorFileException {
     if (stored.count > LONGEST_ARRAY) {
       throw tooLarge(stored);
+    }
+    try {
+      beforeAllocation(stored);
+    } catch (TensorFileException e) {
+      throw e;
+    } catch (IOException e) {
+      throw unreadable(path, e);
     }
     return (int) stored.count;
   }
@@ -185,12 +203,37 @@ public abstract sealed class TensorFile permits SafeTensors {
         path, "tensor " + TensorFileException.quote(stored.name) + " " + fault);
   }
 
+  /// Refuses what is there but no file with a beginning and an end: a pipe would block for ever.
+  static void requireRegular(Path path) throws TensorFileException {
+    if (Files.exists(path) && !Files.isRegularFile(path)) {
+      String found = Files.isDirectory(path) ? "a directory" : "a pipe or a device";
+      throw new TensorFileException(path, "must be a regular file, but was " + found);
+    }
+  }
+
+  /// Opens a file again at a position.
+  ///
+  /// @param expectedBytes the file's length when its header was read
+  static InputStream streamAt(Path path, long expectedBytes, long position) throws IOException {
+    FileChannel channel = FileChannel.open(path, StandardOpenOption.READ);
+    try {
+      if (channel.size() != expectedBytes) {
+        throw new TensorFileException(path, "has changed since it was opened");
+      }
+      channel.position(position);
+      return Channels.newInputStream(channel);
+    } catch (IOException e) {
+      channel.close();
+      throw e;
+    }
+  }
+
   /// The one-line answer to a failing file system.
   static TensorFileException unreadable(Path path, IOException e) {
     String reason =
         switch (e) {
-          case java.nio.file.NoSuchFileException _ -> "there is no such file";
-          case java.nio.file.AccessDeniedException _ -> "the file may not be read";
+          case NoSuchFileException _ -> "there is no such file";
+          case AccessDeniedException _ -> "the file may not be read";
           default -> "the file cannot be read: " + e.getMessage();
         };
     return new TensorFileException(path, reason, e);

@@ -30,7 +30,9 @@ public final class TensorFileException extends IOException {
 
   /// A name taken from a file, in quotes and cut to a length that fits a line.
   static String quote(String name) {
-    return "'" + (name.length() <= LONGEST_NAME ? name : name.substring(0, LONGEST_NAME) + "…") + "'";
+    return "'"
+        + (name.length() <= LONGEST_NAME ? name : name.substring(0, LONGEST_NAME) + "…")
+        + "'";
   }
 
   private static String oneLine(String text) {
