@@ -5,6 +5,7 @@ import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.variants.sparse.Longformer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,7 +16,8 @@ public final class Catalogue {
   private static final List<MechanismType> ALL =
       List.of(
           MechanismType.of(Materialised.class),
-          MechanismType.of(Tiled.class));
+          MechanismType.of(Tiled.class),
+          MechanismType.of(Longformer.class));
 
   private Catalogue() {}
 

@@ -1,0 +1,126 @@
+package dev.crossover.variants.sparse;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.TokenSession;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
+
+/// Decoding from a cache of keys and values: each token's query meets a list of cached positions.
+///
+/// The cache is a ring of `capacity` positions per key/value head: position t lives in slot
+/// t mod capacity. Subclasses say which positions a token sees.
+abstract class KeyValueSession extends TokenSession {
+  private final int capacity;
+  private final float[] keys;
+  private final float[] values;
+  private final float factor;
+  private final int[][] seen;
+  private final float[][] scores;
+  private final Workers workers;
+  private final Workers.Task head = this::head;
+  private final Kernels kernels = Kernels.get();
+  private float[] out = new float[0];
+
+  /// @param attention the mechanism
+  /// @param shape widths and heads; `keySeqLen` is the largest number of positions
+  /// @param threads number of threads, at least 1
+  /// @param reach positions kept, the current one included; all of them if there are fewer
+  KeyValueSession(Attention attention, AttentionShape shape, int threads, long reach) {
+    super(attention, shape);
+    capacity = Math.clamp(reach, 1, Math.max(1, shape.keySeqLen()));
+    factor = (float) Attention.defaultScale(shape);
+    int heads = shape.batchSize() * shape.numKeyValueHeads();
+    keys = new float[Tensor.sizeOf(heads, capacity, shape.headDim())];
+    values = new float[Tensor.sizeOf(heads, capacity, shape.valueDim())];
+    workers = new Workers(threads);
+    seen = new int[threads][capacity];
+    scores = new float[threads][capacity];
+  }
+
+  /// Lists the positions that the token at `position` may see, the token's own included.
+  ///
+  /// @param problem (batch entry, query head) pair
+  /// @param into receives the positions
+  /// @return how many there are
+  protected abstract int see(int problem, int position, int[] into);
+
+  /// Drops some of the listed positions by their scores; the default drops none.
+  ///
+  /// @param positions compacted in place
+  /// @param scores scaled scores in the same order, compacted in place
+  /// @return how many are left
+  protected int select(int worker, int count, int[] positions, float[] scores) {
+    return count;
+  }
+
+  /// Called after the key and value of a position have been stored.
+  protected void stored(int position) {}
+
+  /// Positions whose key and value are still needed after `taken` tokens.
+  protected int kept(int taken) {
+    return Math.min(taken, capacity);
+  }
+
+  /// All cached keys.
+  protected final float[] keys() {
+    return keys;
+  }
+
+  /// First element of a cached key row, for a key/value head counted over the batch.
+  protected final int keyRow(int keyHead, int position) {
+    return (keyHead * capacity + position % capacity) * shape.headDim();
+  }
+
+  /// The key/value head, counted over the batch, that a problem reads.
+  protected final int keyHead(int problem) {
+    int batch = problem / shape.numHeads();
+    return batch * shape.numKeyValueHeads() + problem % shape.numHeads() / shape.groupSize();
+  }
+
+  @Override
+  public long stateBytes() {
+    long rows = (long) shape.batchSize() * shape.numKeyValueHeads() * kept(position());
+    return rows * (shape.headDim() + shape.valueDim()) * Float.BYTES;
+  }
+
+  @Override
+  protected final void take(int t, int tokens) {
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    for (int h = 0; h < shape.batchSize() * shape.numKeyValueHeads(); h++) {
+      int row = h * capacity + position() % capacity;
+      System.arraycopy(input("k"), (h * tokens + t) * d, keys, row * d, d);
+      System.arraycopy(input("v"), (h * tokens + t) * dv, values, row * dv, dv);
+    }
+    stored(position());
+  }
+
+  @Override
+  protected final void answer(float[] output) {
+    out = output;
+    workers.run(shape.problems(), head);
+  }
+
+  private void head(int worker, int problem) {
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    int keyHead = keyHead(problem);
+    int[] positions = seen[worker];
+    float[] weights = scores[worker];
+    int count = see(problem, position(), positions);
+    for (int s = 0; s < count; s++) {
+      int row = keyRow(keyHead, positions[s]);
+      weights[s] = factor * kernels.dot(d, input("q"), problem * d, keys, row);
+    }
+    count = select(worker, count, positions, weights);
+    kernels.softmax(count, weights, 0);
+    Arrays.fill(out, problem * dv, problem * dv + dv, 0);
+    for (int s = 0; s < count; s++) {
+      int row = keyHead * capacity + positions[s] % capacity;
+      kernels.axpy(dv, weights[s], values, row * dv, out, problem * dv);
+    }
+  }
+}
