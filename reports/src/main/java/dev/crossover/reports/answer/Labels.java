@@ -1,0 +1,53 @@
+package dev.crossover.reports.answer;
+
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.variants.Catalogue;
+import java.util.List;
+import java.util.Optional;
+
+/// What mechanisms are called in reports, and their order.
+public final class Labels {
+  private static final List<MechanismType> CATALOGUE = Catalogue.all();
+  private static final int LONGEST = 60;
+
+  private Labels() {}
+
+  /// The catalogue's entry of a name; records may come from elsewhere, so there may be none.
+  public static Optional<MechanismType> find(String mechanism) {
+    return CATALOGUE.stream().filter(type -> type.name().equals(mechanism)).findFirst();
+  }
+
+  /// Position in the catalogue; unknown mechanisms follow all others.
+  public static int order(String mechanism) {
+    for (int i = 0; i < CATALOGUE.size(); i++) {
+      if (CATALOGUE.get(i).name().equals(mechanism)) {
+        return i;
+      }
+    }
+    return CATALOGUE.size();
+  }
+
+  /// The mechanism's title and the parameters that differ from the defaults, for example
+  /// `Longformer, window=256`; control characters of foreign records become spaces.
+  public static String of(ResultRecord record) {
+    String title = title(record.mechanism());
+    int colon = record.spec().indexOf(':');
+    String settings = colon < 0 ? "" : record.spec().substring(colon + 1).replace(",", ", ");
+    return clean(settings.isEmpty() ? title : title + ", " + settings);
+  }
+
+  /// The catalogue's title, or the name itself when the catalogue does not know it.
+  public static String title(String mechanism) {
+    return find(mechanism).map(t -> t.mechanism().title()).orElse(clean(mechanism));
+  }
+
+  /// One line of printable characters, never empty, at most 60 characters.
+  static String clean(String text) {
+    String line = text.replaceAll("[\\p{Cntrl}\\p{Cf}\\u2028\\u2029]", " ").strip();
+    if (line.length() > LONGEST) {
+      line = line.substring(0, LONGEST - 1) + "…";
+    }
+    return line.isEmpty() ? "(no name)" : line;
+  }
+}

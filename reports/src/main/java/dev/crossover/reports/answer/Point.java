@@ -1,0 +1,170 @@
+package dev.crossover.reports.answer;
+
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.SampleStatistics;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalDouble;
+import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
+
+/// One mechanism at one length: its measured records, one per seed, seen as one.
+///
+/// @param n sequence length; context length when decoding
+/// @param records measured records of one panel, mechanism and length, at least one
+public record Point(int n, List<ResultRecord> records) {
+  private static final long INTERVAL_SEED = 20_260_101L;
+
+  /// Copies the records.
+  public Point {
+    records = List.copyOf(records);
+    if (records.isEmpty()) {
+      throw new IllegalArgumentException("records must hold at least one record, but was empty");
+    }
+  }
+
+  /// The first record, for what all of them share.
+  public ResultRecord first() {
+    return records.getFirst();
+  }
+
+  /// Seconds, one list per fork of every seed; forks without a usable sample are left out.
+  public List<List<Double>> samples() {
+    List<List<Double>> all = new ArrayList<>();
+    for (ResultRecord record : records) {
+      if (record.time() != null && record.time().samples() != null) {
+        for (List<Double> fork : record.time().samples()) {
+          List<Double> usable =
+              fork.stream().filter(s -> s != null && s > 0 && Double.isFinite(s)).toList();
+          if (!usable.isEmpty()) {
+            all.add(usable);
+          }
+        }
+      }
+    }
+    return all;
+  }
+
+  /// Median seconds of each fork.
+  public List<Double> forkMedians() {
+    return samples().stream()
+        .map(fork -> Statistics.median(fork.stream().mapToDouble(Double::doubleValue).toArray()))
+        .toList();
+  }
+
+  /// Time with its interval; nothing when no fork was timed.
+  public @Nullable SampleStatistics time() {
+    if (records.size() == 1 && first().time() != null && !samples().isEmpty()) {
+      ResultRecord.Time time = first().time();
+      return new SampleStatistics(time.median(), time.low(), time.high());
+    }
+    List<List<Double>> samples = samples();
+    return samples.isEmpty() ? null : SampleStatistics.of(samples, INTERVAL_SEED);
+  }
+
+  /// Median seconds; NaN when no fork was timed.
+  public double seconds() {
+    SampleStatistics time = time();
+    return time == null ? Double.NaN : time.median();
+  }
+
+  /// Relative Frobenius error against exact attention, median over seeds; NaN when the mechanism
+  /// approximates nothing or the error was not measured.
+  public double error() {
+    return middle(this::errorOf);
+  }
+
+  /// Smallest error over seeds, like [#error()].
+  public double errorLow() {
+    return records.stream().mapToDouble(this::errorOf).min().orElse(Double.NaN);
+  }
+
+  /// Largest error over seeds, like [#error()].
+  public double errorHigh() {
+    return records.stream().mapToDouble(this::errorOf).max().orElse(Double.NaN);
+  }
+
+  /// Counted bytes beyond inputs and output: scratch, parameters and, when decoding, state.
+  public double countedBytes() {
+    return middle(
+        record ->
+            record.memory() == null
+                ? Double.NaN
+                : record.memory().countedScratchBytes()
+                    + record.memory().parameterBytes()
+                    + (record.memory().stateBytes() == null ? 0 : record.memory().stateBytes()));
+  }
+
+  /// Bytes of a decoding session's state; NaN when not decoding.
+  public double stateBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().stateBytes() == null
+                ? Double.NaN
+                : r.memory().stateBytes());
+  }
+
+  /// Bytes allocated per call in steady state; NaN when not measured.
+  public double allocatedBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().allocatedBytesPerCall() == null
+                ? Double.NaN
+                : r.memory().allocatedBytesPerCall());
+  }
+
+  /// Largest resident set of the process; NaN when not measured.
+  public double residentBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().peakResidentBytes() == null
+                ? Double.NaN
+                : r.memory().peakResidentBytes());
+  }
+
+  /// Counted floating-point operations; NaN when not counted.
+  public double flops() {
+    return middle(r -> r.counted() == null ? Double.NaN : r.counted().flops());
+  }
+
+  /// Counted bytes that cross the memory bus; NaN when not counted.
+  public double bytesMoved() {
+    return middle(r -> r.counted() == null ? Double.NaN : r.counted().bytesMoved());
+  }
+
+  /// Tokens per second when decoding: batch entries over seconds; NaN when not timed.
+  public double tokensPerSecond() {
+    return first().shape().batch() / seconds();
+  }
+
+  /// Position under the machine's roof; nothing without time or counted work.
+  public @Nullable Roofline roofline() {
+    double seconds = seconds();
+    if (!(seconds > 0 && flops() > 0 && bytesMoved() > 0)) {
+      return null;
+    }
+    double gflops = middle(r -> r.peak() == null ? Double.NaN : r.peak().gflops());
+    double bandwidth = middle(r -> r.peak() == null ? Double.NaN : r.peak().bandwidthGBs());
+    return Roofline.of(flops(), bytesMoved(), seconds, gflops, bandwidth);
+  }
+
+  /// Median of the distinct seeds' values that are present.
+  private double middle(ToDoubleFunction<ResultRecord> value) {
+    double[] values =
+        records.stream().mapToDouble(value).filter(v -> !Double.isNaN(v)).toArray();
+    return values.length == 0 ? Double.NaN : Statistics.median(values);
+  }
+
+  private double errorOf(ResultRecord record) {
+    return record.approximates() == Approximates.NONE || record.error() == null
+        ? Double.NaN
+        : record.error().relativeFrobenius();
+  }
+
+  /// Median over records as an optional: empty instead of NaN.
+  public OptionalDouble measuredError() {
+    double error = error();
+    return Double.isNaN(error) ? OptionalDouble.empty() : OptionalDouble.of(error);
+  }
+}

@@ -1,0 +1,57 @@
+package dev.crossover.reports.answer;
+
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.result.ResultRecord;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.ToDoubleFunction;
+
+/// One mechanism with one setting of its parameters inside a panel.
+///
+/// @param label how it is called, see [Labels#of(ResultRecord)]
+/// @param mechanism name in the catalogue
+/// @param spec `name:param=value,…` that recreates it
+/// @param approximates what it approximates
+/// @param points measured lengths, ascending, at least one
+public record Series(
+    String label, String mechanism, String spec, Approximates approximates, List<Point> points) {
+
+  /// Copies the points.
+  public Series {
+    points = List.copyOf(points);
+  }
+
+  /// Time per call over lengths; nothing when no length was timed.
+  public Optional<Curve> time() {
+    List<Sample> samples =
+        points.stream()
+            .filter(p -> !p.samples().isEmpty())
+            .map(p -> new Sample(p.n(), p.forkMedians()))
+            .toList();
+    return samples.isEmpty() ? Optional.empty() : Optional.of(new Curve(label, samples));
+  }
+
+  /// Counted bytes over lengths, at least one byte so that logarithms exist.
+  public Optional<Curve> countedBytes() {
+    return counted(p -> Math.max(1, p.countedBytes()));
+  }
+
+  /// State of a decoding session over contexts; nothing when not decoding.
+  public Optional<Curve> stateBytes() {
+    return counted(p -> Math.max(1, p.stateBytes()));
+  }
+
+  /// The point at a length.
+  public Optional<Point> at(int n) {
+    return points.stream().filter(p -> p.n() == n).findFirst();
+  }
+
+  private Optional<Curve> counted(ToDoubleFunction<Point> value) {
+    List<Sample> samples =
+        points.stream()
+            .filter(p -> !Double.isNaN(value.applyAsDouble(p)))
+            .map(p -> new Sample(p.n(), List.of(value.applyAsDouble(p))))
+            .toList();
+    return samples.isEmpty() ? Optional.empty() : Optional.of(new Curve(label, samples));
+  }
+}

@@ -1,0 +1,158 @@
+package dev.crossover.reports.answer;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+
+class PanelAnswerTest {
+
+  @Test
+  void masksStudiesAndMachinesAreKeptApart() {
+    List<ResultRecord> records = new ArrayList<>(SyntheticStudy.records(1));
+    int panels = Panel.of(records).size();
+    assertEquals(3, panels);
+    ResultRecord elsewhere =
+        Records.on(records.getFirst(), Records.environment("Another CPU @ 3.1 GHz"));
+    records.add(elsewhere);
+    List<Panel> all = Panel.of(records);
+    assertEquals(4, all.size());
+    for (Panel panel : all) {
+      assertEquals(
+          1,
+          panel.series().stream()
+              .flatMap(s -> s.points().stream())
+              .flatMap(p -> p.records().stream())
+              .map(r -> r.environment().key() + r.mask() + r.study())
+              .distinct()
+              .count());
+    }
+  }
+
+  @Test
+  void skippedPointsAreKeptAsMissing() {
+    Panel panel = panel("causal");
+    assertEquals(1, panel.missing().size());
+    assertEquals(Status.SKIPPED, panel.missing().getFirst().status());
+    assertTrue(panel.baseline("materialised").orElseThrow().at(8192).isEmpty());
+  }
+
+  @Test
+  void seedsOfOneSettingArePooled() {
+    ResultRecord a = point(0.1, 1);
+    ResultRecord b = point(0.3, 2);
+    Point point = new Point(256, List.of(a, b));
+    assertEquals(6, point.forkMedians().size());
+    assertEquals(0.2, point.error(), 1e-12);
+    assertEquals(0.1, point.errorLow());
+    assertEquals(0.3, point.errorHigh());
+  }
+
+  private static ResultRecord point(double error, long seed) {
+    return Records.point(
+        Study.FORWARD,
+        "performer",
+        Approximates.SOFTMAX,
+        "none",
+        256,
+        1e-3,
+        100,
+        error,
+        3,
+        0.01,
+        Curves.random(seed));
+  }
+
+  @Test
+  void settingsSortAsNumbers() {
+    List<String> specs = panel("causal").series().stream().map(Series::spec).toList();
+    int narrow = specs.indexOf("longformer:window=64");
+    int wide = specs.indexOf("longformer:window=256");
+    assertTrue(narrow < wide, specs.toString());
+  }
+
+  /// The synthetic window costs 3e-5 + 8e-6 n, tiled 3e-5 + 2e-7 n + 2.25e-9 n² with causal order: equal
+  /// at n = 7.8e-6 / 2.25e-9 = 3467.
+  @Test
+  void crossoverOfThePanelHoldsTheKnownLength() {
+    Crossover crossover = answerOf("longformer:window=256").time().get("tiled");
+    assertEquals(Crossover.Kind.REACHED, crossover.kind());
+    assertEquals(3467, crossover.n(), 0.06 * 3467);
+    assertTrue(crossover.low() < 3467 * 1.03 && 3467 * 0.97 < crossover.high());
+  }
+
+  @Test
+  void baselineHasNoCrossoverWithItself() {
+    SeriesAnswer tiled = answerOf("tiled");
+    assertFalse(tiled.time().containsKey("tiled"));
+    assertTrue(tiled.time().containsKey("materialised"));
+  }
+
+  @Test
+  void mechanismThatApproximatesNothingHasNoErrorAndIsOnNoFront() {
+    PanelAnswer answer = PanelAnswer.of(panel("causal"));
+    SeriesAnswer linear = answerOf("linear_transformer");
+    assertTrue(linear.errorFrom(0).isEmpty());
+    assertFalse(
+        answer.front(4096, Point::seconds).stream()
+            .anyMatch(s -> s.spec().equals("linear_transformer")));
+  }
+
+  @Test
+  void headlinesNameGainsErrorsAndRefusals() {
+    PanelAnswer answer = PanelAnswer.of(panel("causal"));
+    Headlines headlines = Headlines.of(answer);
+    String all = headlines.lead() + "\n" + String.join("\n", headlines.findings());
+    assertTrue(all.matches("(?s).*ongformer.{0,20}window=256 is faster than tiled exact attention from"
+        + " n = 3,[2-7]\\d0 \\(3,\\d{3}–3,\\d{3}\\), at 0\\.\\d+(–0\\.\\d+)? % error\\..*"), all);
+    assertTrue(all.contains("Not faster than tiled exact attention by n = 8,192"), all);
+    assertTrue(all.contains("so no error applies"), all);
+  }
+
+  @Test
+  void everyGainInAHeadlineCarriesAnErrorOrTheReasonForNone() {
+    for (ResultRecord.Study study : ResultRecord.Study.values()) {
+      for (Panel panel : Panel.of(SyntheticStudy.records(2))) {
+        for (String sentence : Headlines.of(PanelAnswer.of(panel)).findings()) {
+          if (sentence.contains(" is faster than ")) {
+            assertTrue(
+                sentence.contains("error") || sentence.contains("is exact"), study + sentence);
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void decodingComparesContextsAndState() {
+    Panel decode =
+        Panel.of(SyntheticStudy.records(1)).stream().filter(Panel::decoding).findFirst().orElseThrow();
+    Headlines headlines = Headlines.of(PanelAnswer.of(decode));
+    String all = headlines.lead() + headlines.findings().stream().collect(Collectors.joining("\n"));
+    assertTrue(all.contains("with a key/value cache"), all);
+    assertTrue(all.contains("State at context 8,192"), all);
+  }
+
+  private static Panel panel(String mask) {
+    return Panel.of(SyntheticStudy.records(1)).stream()
+        .filter(p -> p.key().mask().equals(mask) && !p.decoding())
+        .findFirst()
+        .orElseThrow();
+  }
+
+  private static SeriesAnswer answerOf(String spec) {
+    return PanelAnswer.of(panel("causal")).series().stream()
+        .filter(s -> s.series().spec().equals(spec))
+        .findFirst()
+        .orElseThrow();
+  }
+}

@@ -1,0 +1,43 @@
+package dev.crossover.reports.answer;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class WordingTest {
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "3.214e-3|3.21 ms", "9.996e-4|1.00 ms", "42e-9|42.0 ns", "12.5|12.5 s", "1234|1,234 s",
+        "NaN|–"
+      })
+  void secondsCarryTheirUnit(double seconds, String text) {
+    assertEquals(text, Wording.seconds(seconds));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {"0|0 B", "1023|1023 B", "1024|1.00 KiB", "1610612736|1.50 GiB", "NaN|–"})
+  void bytesCarryTheirUnit(double bytes, String text) {
+    assertEquals(text, Wording.bytes(bytes));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {
+        "0.031|3.1 %", "0.123|12 %", "0.0995|10 %", "0.00042|0.042 %", "1.2e-7|1e-5 %", "0|0 %"
+      })
+  void percentagesKeepTwoDigits(double share, String text) {
+    assertEquals(text, Wording.percent(share));
+  }
+
+  @ParameterizedTest
+  @CsvSource(delimiter = '|', value = {"1893.2|1,890", "847.3|850", "12345|12,300", "64|64"})
+  void interpolatedLengthsAreRounded(double n, String text) {
+    assertEquals(text, Wording.about(n));
+  }
+}
