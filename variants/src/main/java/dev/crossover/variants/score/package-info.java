@@ -1,0 +1,5 @@
+/// Mechanisms that score every pair, but not by a scaled dot product.
+@NullMarked
+package dev.crossover.variants.score;
+
+import org.jspecify.annotations.NullMarked;
