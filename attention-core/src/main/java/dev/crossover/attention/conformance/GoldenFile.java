@@ -1,0 +1,309 @@
+package dev.crossover.attention.conformance;
+
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.DType;
+import dev.crossover.attention.tensor.SafeTensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.Set;
+
+/// A golden file, format version 2: an attention problem in a `.safetensors` file, its parameters in the
+/// metadata, and the answer in double precision.
+///
+/// Metadata keys are common (mechanism, case, causal, causal_offset, kv_heads, padded_query_rows, source,
+/// note), checks that no replay needs (float32_error and others), or parameters of the mechanism.
+/// Tensors are expected (`out`, `final_state`, `final_normaliser`, `out_pack`, `grad_*`), information
+/// that nothing has to produce, `key_mask`, or inputs of the mechanism by name.
+public final class GoldenFile {
+  private static final Set<String> COMMON =
+      Set.of(
+          "format",
+          "mechanism",
+          "case",
+          "causal",
+          "causal_offset",
+          "kv_heads",
+          "padded_query_rows",
+          "source",
+          "note");
+  private static final Set<String> CHECKS =
+      Set.of(
+          "max_abs_diff_to_reference",
+          "float32_error",
+          "max_abs_out",
+          "max_rel_diff_to_central_differences",
+          "decision_margin",
+          "seed");
+  private static final Set<String> EXPECTED =
+      Set.of("out", "final_state", "final_normaliser", "out_pack");
+  private static final Set<String> INFORMATION =
+      Set.of(
+          "allowed_pairs",
+          "buckets",
+          "selected_blocks",
+          "query_features",
+          "key_features",
+          "landmark_kernel",
+          "pseudo_inverse",
+          "global_context",
+          "out_before_norm");
+
+  private final SafeTensors file;
+  private final Map<String, String> metadata;
+  private final Map<String, String> parameters = new LinkedHashMap<>();
+  private final Tensors inputs;
+  private final Map<String, Expected> expected = new LinkedHashMap<>();
+  private final List<String> gradients = new ArrayList<>();
+  private final List<String> information = new ArrayList<>();
+  private final Mask mask;
+  private final OptionalInt causalOffset;
+  private final OptionalInt keyValueHeads;
+  private final boolean zeroPaddedRows;
+  private final OptionalDouble float32Error;
+  private final OptionalDouble maxAbsOut;
+
+  /// An expected tensor.
+  ///
+  /// @param shape its sizes
+  /// @param values its elements, row-major
+  public record Expected(List<Long> shape, double[] values) {}
+
+  private GoldenFile(SafeTensors file) throws TensorFileException {
+    this.file = file;
+    this.metadata = file.metadata();
+    if (!required("format").equals("2")) {
+      throw fault("metadata format must be 2, but was '" + required("format") + "'");
+    }
+    required("mechanism");
+    required("case");
+    required("source");
+    for (Map.Entry<String, String> entry : metadata.entrySet()) {
+      if (!COMMON.contains(entry.getKey()) && !CHECKS.contains(entry.getKey())) {
+        parameters.put(entry.getKey(), entry.getValue());
+      }
+    }
+    causalOffset = integer("causal_offset");
+    keyValueHeads = integer("kv_heads");
+    zeroPaddedRows = zeroRows();
+    float32Error = number("float32_error");
+    maxAbsOut = number("max_abs_out");
+    inputs = sortTensors();
+    if (!expected.containsKey("out")) {
+      throw fault("must hold a tensor 'out'");
+    }
+    mask = readMask();
+  }
+
+  /// Reads and checks a whole file.
+  ///
+  /// @param path a `.safetensors` file
+  /// @throws TensorFileException if it is absent, malformed, or not a golden file of version 2
+  public static GoldenFile read(Path path) throws TensorFileException {
+    return new GoldenFile(SafeTensors.open(path));
+  }
+
+  /// The file, as it was named.
+  public Path path() {
+    return file.path();
+  }
+
+  /// The mechanism the file names.
+  public String mechanism() {
+    return metadata.getOrDefault("mechanism", "");
+  }
+
+  /// The case's name.
+  public String caseName() {
+    return metadata.getOrDefault("case", "");
+  }
+
+  /// Who computed the answer.
+  public String source() {
+    return metadata.getOrDefault("source", "");
+  }
+
+  /// The mechanism's parameters as text: every key that is neither common nor a check.
+  public Map<String, String> parameters() {
+    return Map.copyOf(parameters);
+  }
+
+  /// All tensors that are neither expected, nor information, nor the key mask.
+  public Tensors inputs() {
+    return inputs;
+  }
+
+  /// The answers by name: `out` and the extra results, without gradients.
+  public Map<String, Expected> expected() {
+    return Map.copyOf(expected);
+  }
+
+  /// Names of the expected gradients, without `grad_out`, which is their input.
+  public List<String> gradients() {
+    return List.copyOf(gradients);
+  }
+
+  /// Names of the tensors that nothing has to produce.
+  public List<String> information() {
+    return List.copyOf(information);
+  }
+
+  /// The mask: causal order and key padding as the file says.
+  public Mask mask() {
+    return mask;
+  }
+
+  /// The number of key/value heads if written; otherwise it equals that of the query heads.
+  public OptionalInt keyValueHeads() {
+    return keyValueHeads;
+  }
+
+  /// Whether output rows at padded positions are zero rather than computed.
+  public boolean zeroPaddedRows() {
+    return zeroPaddedRows;
+  }
+
+  /// Whether a causal mask aligns the ends or says offset 0, so that tokens can be fed one by one.
+  public boolean isPlainCausal() {
+    return mask instanceof Mask.Causal && causalOffset.orElse(0) == 0;
+  }
+
+  /// What float32 may deviate from a value of an expected tensor: for `out` of a file that says its
+  /// `float32_error`, four times that plus 1e-6 of the largest output; otherwise `2e-5 + 2e-5 |value|`.
+  ///
+  /// @param name of the expected tensor
+  /// @param value the expected element
+  public double tolerance(String name, double value) {
+    if (name.equals("out") && float32Error.isPresent()) {
+      return 4 * float32Error.getAsDouble() + 1e-6 * maxAbsOut.orElseGet(this::largestOut);
+    }
+    return 2e-5 + 2e-5 * Math.abs(value);
+  }
+
+  private double largestOut() {
+    double largest = 0;
+    Expected out = expected.get("out");
+    for (double value : out == null ? new double[0] : out.values()) {
+      largest = Math.max(largest, Math.abs(value));
+    }
+    return largest;
+  }
+
+  private Tensors sortTensors() throws TensorFileException {
+    Tensors given = Tensors.NONE;
+    for (String name : file.names()) {
+      if (INFORMATION.contains(name)) {
+        information.add(name);
+      } else if (EXPECTED.contains(name)) {
+        List<Long> shape = java.util.Arrays.stream(file.shape(name)).boxed().toList();
+        expected.put(name, new Expected(shape, file.doubles(name)));
+      } else if (name.startsWith("grad_")) {
+        if (!name.equals("grad_out")) {
+          gradients.add(name);
+        }
+      } else if (!name.equals("key_mask")) {
+        given = given.with(name, input(name));
+      }
+    }
+    return given;
+  }
+
+  private Tensor input(String name) throws TensorFileException {
+    DType dtype = file.dtype(name);
+    if (dtype == DType.F64 || dtype == DType.I64) {
+      throw fault("input '" + name + "' must be F32 or I32, but was " + dtype);
+    }
+    return file.tensor(name);
+  }
+
+  private Mask readMask() throws TensorFileException {
+    boolean causal = bool("causal");
+    if (causalOffset.isPresent() && !causal) {
+      throw fault("causal_offset must come with causal=true");
+    }
+    Mask.Causal order =
+        causalOffset.isPresent() ? Mask.causal(causalOffset.getAsInt()) : Mask.causal();
+    if (!file.contains("key_mask")) {
+      return causal ? order : Mask.none();
+    }
+    long[] shape = file.shape("key_mask");
+    if (shape.length != 2) {
+      throw fault("key_mask must have shape [batch, nk], but has " + shape.length + " dimensions");
+    }
+    double[] values = file.doubles("key_mask");
+    boolean[] real = new boolean[values.length];
+    for (int i = 0; i < real.length; i++) {
+      if (values[i] != 0 && values[i] != 1) {
+        throw fault("key_mask must hold 0 and 1, but held " + values[i]);
+      }
+      real[i] = values[i] == 1;
+    }
+    int nk = Math.toIntExact(shape[1]);
+    Mask.KeyPadding padding =
+        nk == 0 ? Mask.lengths(0, new int[Math.toIntExact(shape[0])]) : Mask.keys(nk, real);
+    return causal ? Mask.both(order, padding) : padding;
+  }
+
+  private boolean zeroRows() throws TensorFileException {
+    String text = metadata.getOrDefault("padded_query_rows", "computed");
+    if (!text.equals("zero") && !text.equals("computed")) {
+      throw fault("padded_query_rows must be computed or zero, but was '" + text + "'");
+    }
+    return text.equals("zero");
+  }
+
+  private String required(String key) throws TensorFileException {
+    String value = metadata.get(key);
+    if (value == null) {
+      throw fault("metadata must hold '" + key + "'");
+    }
+    return value;
+  }
+
+  private boolean bool(String key) throws TensorFileException {
+    String text = required(key);
+    if (!text.equals("true") && !text.equals("false")) {
+      throw fault(key + " must be true or false, but was '" + text + "'");
+    }
+    return text.equals("true");
+  }
+
+  private OptionalInt integer(String key) throws TensorFileException {
+    String text = metadata.get(key);
+    if (text == null) {
+      return OptionalInt.empty();
+    }
+    try {
+      return OptionalInt.of(Integer.parseInt(text));
+    } catch (NumberFormatException e) {
+      throw fault(key + " must be an integer, but was '" + text + "'");
+    }
+  }
+
+  private OptionalDouble number(String key) throws TensorFileException {
+    String text = metadata.get(key);
+    if (text == null) {
+      return OptionalDouble.empty();
+    }
+    try {
+      double number = Double.parseDouble(text);
+      if (number >= 0 && Double.isFinite(number)) {
+        return OptionalDouble.of(number);
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like a number that is negative or not finite
+    }
+    throw fault(key + " must be a finite number >= 0, but was '" + text + "'");
+  }
+
+  private TensorFileException fault(String fault) {
+    return new TensorFileException(file.path(), fault);
+  }
+}

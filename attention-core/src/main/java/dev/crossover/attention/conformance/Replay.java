@@ -1,0 +1,323 @@
+package dev.crossover.attention.conformance;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.conformance.ReplayResult.Status;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Replays a golden file through a mechanism: parameters from the metadata, inputs by name, outputs
+/// compared in double precision.
+///
+/// `out` and every extra result the mechanism declares are computed with one thread and with two, which
+/// must agree bit for bit. Where the mechanism decodes and the case is causal self-attention without
+/// padding, the sequence is also fed token by token.
+public final class Replay {
+  private final GoldenFile file;
+  private final MechanismType type;
+  private final List<Comparison> comparisons = new ArrayList<>();
+  private final List<String> skipped = new ArrayList<>();
+  private String mechanism;
+
+  private Replay(GoldenFile file, MechanismType type) {
+    this.file = file;
+    this.type = type;
+    this.mechanism = type.name();
+  }
+
+  /// Replays a file.
+  ///
+  /// @param file the problem and its answer
+  /// @param type the mechanism to ask; its golden name must be the file's
+  public static ReplayResult run(GoldenFile file, MechanismType type) {
+    return new Replay(file, type).run();
+  }
+
+  private ReplayResult run() {
+    try {
+      return verdict(replay());
+    } catch (CannotReplay | IllegalArgumentException | UnsupportedOperationException e) {
+      return result(Status.CANNOT_REPLAY, String.valueOf(e.getMessage()));
+    }
+  }
+
+  private ReplayResult verdict(String fault) {
+    for (Comparison comparison : comparisons) {
+      if (!comparison.passed()) {
+        return result(Status.DEVIATED, fault);
+      }
+    }
+    return result(fault.isEmpty() ? Status.PASSED : Status.DEVIATED, fault);
+  }
+
+  private ReplayResult result(Status status, String detail) {
+    String name = String.valueOf(file.path().getFileName());
+    return new ReplayResult(name, mechanism, status, detail, comparisons, skipped);
+  }
+
+  /// Makes every comparison; returns a fault that is no deviation from the file, or an empty text.
+  private String replay() {
+    if (!type.goldenName().equals(file.mechanism())) {
+      throw new CannotReplay(
+          "mechanism must be " + type.goldenName() + ", but was " + file.mechanism());
+    }
+    Attention attention = type.create(file.parameters()).fittedTo(file.inputs());
+    mechanism = type.describe(attention);
+    AttentionShape shape = attention.shapeOf(file.inputs());
+    requireKeyValueHeads(shape);
+    requirePaddedRows(attention);
+    requireExpectedShape("out", attention.outputShape(shape));
+    skipGradients(attention);
+
+    Tensors one = computed(attention, shape, 1);
+    for (int t = 0; t < one.size(); t++) {
+      compare(one.name(t), one.name(t), comparable(attention, one.name(t), one.tensor(t)));
+    }
+    Tensors two = computed(attention, shape, 2);
+    for (int t = 0; t < one.size(); t++) {
+      if (!sameBits(one.tensor(t), two.tensor(t))) {
+        return one.name(t) + " must have the same bits with two threads";
+      }
+    }
+    decode(attention, shape);
+    return "";
+  }
+
+  private void requireKeyValueHeads(AttentionShape shape) {
+    Tensors inputs = file.inputs();
+    if (file.keyValueHeads().isPresent()) {
+      int written = file.keyValueHeads().getAsInt();
+      if (written != shape.numKeyValueHeads()) {
+        throw new CannotReplay(
+            "kv_heads must be that of k (" + shape.numKeyValueHeads() + "), but was " + written);
+      }
+    } else if (inputs.has("q")
+        && inputs.has("k")
+        && inputs.get("q").rank() == 4
+        && inputs.get("k").rank() == 4
+        && inputs.get("q").extent(1) != inputs.get("k").extent(1)) {
+      throw new CannotReplay("kv_heads must be written where k has other heads than q");
+    }
+  }
+
+  private void requirePaddedRows(Attention attention) {
+    if (file.mask().hasKeyPadding()
+        && !file.zeroPaddedRows()
+        && attention.capabilities().zeroesPaddedQueries()) {
+      throw new CannotReplay(
+          "padded_query_rows must be zero (the mechanism zeroes them), but was computed");
+    }
+  }
+
+  private void requireExpectedShape(String name, int[] computed) {
+    GoldenFile.Expected expected = file.expected().get(name);
+    List<Long> shape = Arrays.stream(computed).asLongStream().boxed().toList();
+    if (expected == null || !expected.shape().equals(shape)) {
+      throw new CannotReplay(
+          name
+              + " must have shape "
+              + shape
+              + ", but has "
+              + (expected == null ? "none" : expected.shape()));
+    }
+  }
+
+  /// Gradients are compared here once mechanisms have a backward pass.
+  private void skipGradients(Attention attention) {
+    for (String name : file.gradients()) {
+      skipped.add(name + ": " + attention.name() + " has no backward pass");
+    }
+  }
+
+  /// `out` and every expected extra result.
+  private Tensors computed(Attention attention, AttentionShape shape, int threads) {
+    Tensors results = Tensors.NONE;
+    for (TensorSpec spec : attention.results(shape)) {
+      if (file.expected().containsKey(spec.name())) {
+        requireExpectedShape(spec.name(), spec.shape().toArray());
+        results = results.with(spec.name(), unwritten(spec.shape().toArray()));
+      }
+    }
+    for (String name : file.expected().keySet()) {
+      if (!name.equals("out") && !results.has(name)) {
+        throw new CannotReplay(name + " must be among the mechanism's results");
+      }
+    }
+    Tensor out = unwritten(attention.outputShape(shape));
+    attention.plan(shape, file.mask(), threads).forward(file.inputs(), out, results);
+    Tensors all = Tensors.NONE.with("out", out);
+    for (int t = 0; t < results.size(); t++) {
+      all = all.with(results.name(t), results.tensor(t));
+    }
+    return all;
+  }
+
+  /// The output with padded rows zeroed where the file has them zero and the mechanism computes them.
+  private Tensor comparable(Attention attention, String name, Tensor computed) {
+    Mask mask = file.mask();
+    if (!name.equals("out")
+        || !mask.hasKeyPadding()
+        || !file.zeroPaddedRows()
+        || attention.capabilities().zeroesPaddedQueries()) {
+      return computed;
+    }
+    Tensor zeroed = computed.copy();
+    int width = zeroed.extent(zeroed.rank() - 1);
+    int rows = zeroed.extent(zeroed.rank() - 2);
+    if (rows != mask.padding().keySeqLen()) {
+      throw new CannotReplay("padded_query_rows must not be zero where nq and nk differ");
+    }
+    int rowsPerEntry = zeroed.size() / width / zeroed.extent(0);
+    for (int row = 0; row < zeroed.size() / width; row++) {
+      if (!mask.isRealKey(row / rowsPerEntry, row % rows)) {
+        Arrays.fill(zeroed.data(), row * width, (row + 1) * width, 0);
+      }
+    }
+    return zeroed;
+  }
+
+  private void compare(String label, String name, Tensor computed) {
+    GoldenFile.Expected expected = file.expected().get(name);
+    double[] values = expected == null ? new double[0] : expected.values();
+    if (values.length != computed.size()) {
+      comparisons.add(
+          new Comparison(label, Double.POSITIVE_INFINITY, 0, Double.POSITIVE_INFINITY));
+      return;
+    }
+    double deviation = 0;
+    double allowed = values.length == 0 ? 0 : file.tolerance(name, values[0]);
+    double share = 0;
+    for (int e = 0; e < values.length; e++) {
+      double difference = Math.abs(computed.data()[e] - values[e]);
+      difference = Double.isNaN(difference) ? Double.POSITIVE_INFINITY : difference;
+      double tolerance = file.tolerance(name, values[e]);
+      deviation = Math.max(deviation, difference);
+      double quotient = difference == 0 ? 0 : difference / tolerance;
+      if (quotient > share) {
+        share = quotient;
+        allowed = tolerance;
+      }
+    }
+    comparisons.add(new Comparison(label, deviation, allowed, share));
+  }
+
+  /// Feeds the tokens one by one and compares the outputs, where that is the same question.
+  private void decode(Attention attention, AttentionShape shape) {
+    int n = shape.querySeqLen();
+    if (!attention.capabilities().decoding()
+        || !file.isPlainCausal()
+        || n != shape.keySeqLen()
+        || n == 0) {
+      return;
+    }
+    Map<String, int[]> one = shapes(attention, shape.withSeqLens(1, 1));
+    Map<String, int[]> several = shapes(attention, shape.withSeqLens(2, 2));
+    for (TensorSpec spec : attention.inputs(shape)) {
+      boolean belongsToStart =
+          spec.role() == TensorSpec.Role.OPTIONAL
+              && file.inputs().has(spec.name())
+              && Arrays.equals(one.get(spec.name()), several.get(spec.name()));
+      if (belongsToStart) {
+        skipped.add("token by token: " + spec.name() + " is not given to a session");
+        return;
+      }
+    }
+    Tensor out = unwritten(attention.outputShape(shape));
+    try {
+      steps(attention, shape, one, several, out);
+    } catch (IllegalArgumentException | UnsupportedOperationException refused) {
+      skipped.add("token by token: " + refused.getMessage());
+      return;
+    }
+    compare("out, token by token", "out", out);
+  }
+
+  private void steps(
+      Attention attention,
+      AttentionShape shape,
+      Map<String, int[]> one,
+      Map<String, int[]> several,
+      Tensor out) {
+    DecodeSession session = attention.decode(shape);
+    Tensor row = unwritten(attention.outputShape(shape.withSeqLens(1, 1)));
+    int width = out.extent(out.rank() - 1);
+    int n = out.extent(out.rank() - 2);
+    for (int t = 0; t < n; t++) {
+      Tensors token = Tensors.NONE;
+      for (TensorSpec spec : attention.inputs(shape)) {
+        String name = spec.name();
+        if (file.inputs().has(name)) {
+          Tensor whole = file.inputs().get(name);
+          int[] sizes = one.get(name);
+          boolean perToken =
+              spec.role() != TensorSpec.Role.PARAMETER
+                  && sizes != null
+                  && !Arrays.equals(sizes, several.get(name));
+          token = token.with(name, perToken ? slice(whole, sizes, t) : whole);
+        }
+      }
+      session.step(token, row);
+      for (int r = 0; r < row.size() / width; r++) {
+        System.arraycopy(row.data(), r * width, out.data(), (r * n + t) * width, width);
+      }
+    }
+  }
+
+  private static Map<String, int[]> shapes(Attention attention, AttentionShape shape) {
+    Map<String, int[]> shapes = new HashMap<>();
+    for (TensorSpec spec : attention.inputs(shape)) {
+      shapes.put(spec.name(), spec.shape().toArray());
+    }
+    return shapes;
+  }
+
+  /// Position `token` of every dimension in which the sizes of one token differ from the whole's.
+  private static Tensor slice(Tensor whole, int[] sizes, int token) {
+    Tensor result = Tensor.zeros(sizes);
+    int[] at = new int[sizes.length];
+    for (int e = 0; e < result.size(); e++) {
+      int source = 0;
+      for (int d = 0; d < sizes.length; d++) {
+        int from = sizes[d] == whole.extent(d) ? 0 : token;
+        source = source * whole.extent(d) + from + at[d];
+      }
+      result.data()[e] = whole.data()[source];
+      for (int d = sizes.length - 1; d >= 0 && ++at[d] == sizes[d]; d--) {
+        at[d] = 0;
+      }
+    }
+    return result;
+  }
+
+  private static Tensor unwritten(int[] shape) {
+    Tensor tensor = Tensor.zeros(shape);
+    Arrays.fill(tensor.data(), Float.NaN);
+    return tensor;
+  }
+
+  private static boolean sameBits(Tensor a, Tensor b) {
+    for (int e = 0; e < a.size(); e++) {
+      if (Float.floatToRawIntBits(a.data()[e]) != Float.floatToRawIntBits(b.data()[e])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private static final class CannotReplay extends RuntimeException {
+    private static final long serialVersionUID = 1;
+
+    CannotReplay(String message) {
+      super(message);
+    }
+  }
+}
