@@ -30,6 +30,7 @@ public abstract class AttentionPlan {
 
   private final InputBinding inputs;
   private final TensorSpec[] resultSpecs;
+  private final int[][] resultShapes;
   private final @Nullable Tensor[] boundResults;
   private final int[] outputShape;
 
@@ -42,6 +43,8 @@ public abstract class AttentionPlan {
     Attention attention = request.attention();
     inputs = new InputBinding(attention, shape);
     resultSpecs = attention.results(shape).toArray(TensorSpec[]::new);
+    resultShapes =
+        Arrays.stream(resultSpecs).map(spec -> spec.shape().toArray()).toArray(int[][]::new);
     boundResults = new Tensor[resultSpecs.length];
     outputShape = attention.outputShape(shape);
   }
@@ -141,7 +144,9 @@ public abstract class AttentionPlan {
       boundResults[i] = null;
       if (results.has(spec.name())) {
         Tensor tensor = results.get(spec.name());
-        AttentionInputs.requireShape(mechanism, spec, tensor);
+        if (!tensor.hasShape(resultShapes[i])) {
+          AttentionInputs.requireShape(mechanism, spec, tensor);
+        }
         requireDistinct(mechanism, inputs, spec.name(), tensor);
         if (tensor.data() == output.data() && tensor.size() > 0) {
           throw new IllegalArgumentException(
