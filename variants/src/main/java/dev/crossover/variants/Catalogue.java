@@ -5,6 +5,7 @@ import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.Longformer;
 import java.util.LinkedHashMap;
@@ -19,7 +20,8 @@ public final class Catalogue {
           MechanismType.of(Materialised.class),
           MechanismType.of(Tiled.class),
           MechanismType.of(Longformer.class),
-          MechanismType.of(Cosine.class));
+          MechanismType.of(Cosine.class),
+          MechanismType.of(LinearTransformer.class));
 
   private Catalogue() {}
 

@@ -1,0 +1,69 @@
+package dev.crossover.attention.linear;
+
+/// The feature maps φ_q and φ_k of one linear attention: what distinguishes one such mechanism from
+/// another.
+///
+/// An instance belongs to one plan or session. Features of a row may depend on that row, its position,
+/// head and batch entry, and on tensors bound by [#begin]; key features may also carry a scale that runs
+/// along the sequence, see [Scaling]. Nothing here may allocate but the constructor.
+public interface FeatureMap {
+
+  /// Makes the feature map of a plan or session.
+  @FunctionalInterface
+  interface Factory {
+    /// @param site sizes, mask, threads and the allocator of all scratch
+    FeatureMap create(FeatureSite site);
+  }
+
+  /// How the scale of key features runs along a sequence.
+  ///
+  /// With a scale, the feature vector of key j as seen by query i is
+  /// `exp(reference_j − reference_i) · phi_j + keyShift`, where `phi_j` is what [#keys] wrote and
+  /// `reference_i` belongs to the last key that query i may see.
+  enum Scaling {
+    /// No scale: all references are equal.
+    NONE,
+    /// `reference_j` is the maximum of a quantity over keys up to j, so that exponentials stay at most 1.
+    MAXIMUM,
+    /// `reference_j` falls from 0 by the logarithm of every key's decay factor: a forget gate.
+    DECAY
+  }
+
+  /// Number of features M.
+  int width();
+
+  /// Takes the tensors of a call; runs before anything else of that call, on the caller's thread.
+  default void begin(FeatureInputs inputs) {}
+
+  /// Number of tasks that [#prepare] must run before features are asked for; 0 by default.
+  default int preparations() {
+    return 0;
+  }
+
+  /// Reads ahead: runs task `task` of [#preparations()], in parallel with others.
+  default void prepare(int worker, int task) {
+    throw new IllegalStateException("task must be below 0, but was " + task);
+  }
+
+  /// Writes φ_q of each row.
+  ///
+  /// @param rows query rows
+  /// @param phi target, row r at `at + r * width()`
+  void queries(FeatureRows rows, float[] phi, int at);
+
+  /// Writes φ_k of each row and, with a scale, each row's reference.
+  ///
+  /// @param rows key rows, none of them padding
+  /// @param phi target, row r at `at + r * width()`
+  void keys(FeatureRows rows, float[] phi, int at);
+
+  /// How the scale of key features runs; none by default.
+  default Scaling scaling() {
+    return Scaling.NONE;
+  }
+
+  /// Constant that is added to every feature of every key after scaling; 0 by default.
+  default float keyShift() {
+    return 0;
+  }
+}

@@ -1,0 +1,270 @@
+package dev.crossover.attention.linear;
+
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Scratch;
+import dev.crossover.attention.kernel.Kernels;
+import java.util.Arrays;
+
+/// The chunkwise algebra of linear attention, with the scratch of one worker.
+///
+/// With S, z the sums over all keys before a chunk, Q = φ(q), K = φ(k) the features of its rows and
+/// A = QKᵀ where key j is visible to row i and 0 elsewhere:
+///
+/// ```
+/// out = (Q S + A v) / r(Q z + rowsum A)        attend
+/// S += Kᵀ v,   z += Σ K                        absorb
+/// ```
+///
+/// Rows of A are handled so that nothing in row i depends on keys that row may not see: outputs do not
+/// change by a single bit when later tokens do. Padding has features 0 and values 0, written here, so that
+/// its own content is never read.
+final class LinearChunk {
+  private static final int CHUNK = Segments.CHUNK;
+
+  private final Kernels kernels = Kernels.get();
+  private final FeatureRows rows = new FeatureRows();
+  private final FeatureMap map;
+  private final Denominator denominator;
+  private final Mask mask;
+  private final int worker;
+  private final int dim;
+  private final int valueDim;
+  private final int width;
+  private final float shift;
+
+  private final float[] queryFeatures;
+  private final float[] keyFeatures;
+  private final float[] realValues;
+  private final float[] products;
+  private final float[] transposed;
+  private final float[] product;
+  private final float[] columnSums;
+  private final float[] valueSums;
+  private final float[] decays;
+  private final float[] denominators;
+  private final double[] references;
+  private final int[] realKeys;
+
+  private float[] values = new float[0];
+  private int valueOffset;
+  private int keyCount;
+
+  LinearChunk(FeatureSite site, LinearForm form, FeatureMap map, int worker) {
+    Scratch scratch = site.scratch();
+    this.map = map;
+    this.denominator = form.denominator();
+    this.mask = site.mask();
+    this.worker = worker;
+    this.dim = site.shape().headDim();
+    this.valueDim = site.shape().valueDim();
+    this.width = map.width();
+    this.shift = map.keyShift();
+    queryFeatures = scratch.floats((long) CHUNK * width);
+    keyFeatures = scratch.floats((long) CHUNK * width);
+    realValues = scratch.floats((long) CHUNK * valueDim);
+    products = scratch.floats(CHUNK * CHUNK);
+    transposed = scratch.floats(kernels.transposedBScratch(CHUNK, width));
+    product = scratch.floats((long) width * valueDim);
+    columnSums = scratch.floats(width);
+    valueSums = scratch.floats(valueDim);
+    decays = scratch.floats(2 * CHUNK);
+    denominators = scratch.floats(CHUNK);
+    references = scratch.doubles(CHUNK + 1);
+    realKeys = scratch.ints(CHUNK + 1);
+  }
+
+  /// Bytes the constructor allocates.
+  static long bytes(int width, int valueDim) {
+    long transposed = Kernels.get().transposedBScratch(CHUNK, width);
+    long floats = 2L * CHUNK * width + (long) CHUNK * valueDim + CHUNK * CHUNK + transposed;
+    floats += (long) width * valueDim + width + valueDim + 3 * CHUNK;
+    return floats * Float.BYTES + (CHUNK + 1) * (long) (Double.BYTES + Integer.BYTES);
+  }
+
+  /// Starts a chunk without keys: every query sees exactly what the state holds.
+  void noKeys(LinearState state) {
+    keyCount = 0;
+    references[0] = state.reference;
+    realKeys[0] = 0;
+  }
+
+  /// Takes the key and value rows of a chunk: K = φ(k), with zeros for padding.
+  ///
+  /// @param state sums over the keys before
+  /// @param first index of the first key in the mask
+  /// @param position position of the first key in its sequence
+  void keys(
+      LinearState state,
+      int batch, int head, int first, int position, int count,
+      float[] k, int ko,
+      float[] v, int vo) {
+    noKeys(state);
+    keyCount = count;
+    values = v;
+    valueOffset = vo;
+    for (int r = 0; r < count; ) {
+      int end = r;
+      while (end < count && mask.isRealKey(batch, first + end)) {
+        end++;
+        references[end] = references[r];
+        realKeys[end] = realKeys[end - 1] + 1;
+      }
+      if (end > r) {
+        rows.of(worker, batch, head, position + r, end - r).from(k, ko + r * dim, dim);
+        map.keys(rows.scaledBy(references, r), keyFeatures, r * width);
+      }
+      for (r = end; r < count && !mask.isRealKey(batch, first + r); r++) {
+        Arrays.fill(keyFeatures, r * width, (r + 1) * width, 0);
+        references[r + 1] = references[r];
+        realKeys[r + 1] = realKeys[r];
+      }
+    }
+    if (realKeys[count] < count) {
+      copyRealValues(batch, first, count, v, vo);
+    }
+  }
+
+  /// Whether the chunk holds a key that is not padding.
+  boolean hasRealKeys() {
+    return realKeys[keyCount] > 0;
+  }
+
+  private void copyRealValues(int batch, int first, int count, float[] v, int vo) {
+    for (int r = 0; r < count; r++) {
+      if (mask.isRealKey(batch, first + r)) {
+        System.arraycopy(v, vo + r * valueDim, realValues, r * valueDim, valueDim);
+      } else {
+        Arrays.fill(realValues, r * valueDim, (r + 1) * valueDim, 0);
+      }
+    }
+    values = realValues;
+    valueOffset = 0;
+  }
+
+  /// Writes the output of query rows: row i sees the state and the chunk's keys `0..i + offset`.
+  ///
+  /// @param position position of the first query in its sequence
+  void attend(
+      LinearState state,
+      int batch, int head, int position, int count, int offset,
+      float[] q, int qo,
+      float[] out, int oo) {
+    rows.of(worker, batch, head, position, count).from(q, qo, dim);
+    map.queries(rows, queryFeatures, 0);
+    if (state.seen) {
+      kernels.multiply(
+          count, valueDim, width,
+          queryFeatures, 0, width, state.sum, 0, valueDim, out, oo, valueDim, false);
+    } else {
+      Arrays.fill(out, oo, oo + count * valueDim, 0);
+    }
+    if (hasRealKeys()) {
+      kernels.multiplyTransposedB(
+          count, keyCount, width,
+          queryFeatures, 0, width, keyFeatures, 0, width, products, 0, CHUNK,
+          false,
+          transposed, 0);
+    }
+    for (int i = 0; i < count; i++) {
+      int limit = Math.clamp(i + offset + 1, 0, keyCount);
+      denominators[i] = weigh(state, i, limit, out, oo + i * valueDim);
+    }
+    if (shift != 0) {
+      addShift(state, count, offset, out, oo);
+    }
+    if (hasRealKeys()) {
+      kernels.multiplyLower(
+          count, valueDim, keyCount, offset,
+          products, 0, CHUNK, values, valueOffset, valueDim, out, oo, valueDim,
+          true);
+    }
+    for (int i = 0; i < count; i++) {
+      int limit = Math.clamp(i + offset + 1, 0, keyCount);
+      divide(state.seen || realKeys[limit] > 0, denominators[i], out, oo + i * valueDim);
+    }
+  }
+
+  /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j A_ij.
+  private float weigh(LinearState state, int i, int limit, float[] out, int o) {
+    float sum = 0;
+    double reference = references[limit];
+    if (state.seen) {
+      float factor = (float) LinearState.factor(references[0], reference);
+      sum = factor * kernels.dot(width, queryFeatures, i * width, state.normaliser, 0);
+      if (factor != 1) {
+        kernels.scale(valueDim, factor, out, o, out, o);
+      }
+    }
+    if (realKeys[limit] > 0) {
+      if (reference != references[1]) {
+        decay(i, limit);
+      }
+      sum += kernels.sum(limit, products, i * CHUNK);
+    }
+    return sum;
+  }
+
+  /// A_ij ← A_ij · exp(reference_j − reference_i) for the visible keys of row i.
+  private void decay(int i, int limit) {
+    double reference = references[limit];
+    for (int j = 0; j < limit; j++) {
+      decays[j] = (float) Math.max(-1e4, references[j + 1] - reference);
+    }
+    kernels.exp(limit, 1, 0, decays, 0, decays, CHUNK);
+    kernels.multiplyElements(
+        limit, products, i * CHUNK, decays, CHUNK, products, i * CHUNK);
+  }
+
+  /// Adds what the key shift ε contributes: ε (Σ_a Q_ia) to the weight of every visible key.
+  private void addShift(LinearState state, int count, int offset, float[] out, int oo) {
+    System.arraycopy(state.values, 0, valueSums, 0, valueDim);
+    int taken = 0;
+    for (int i = 0; i < count; i++) {
+      int limit = Math.clamp(i + offset + 1, 0, keyCount);
+      for (; taken < limit; taken++) {
+        kernels.add(
+            valueDim, valueSums, 0, values, valueOffset + taken * valueDim, valueSums, 0);
+      }
+      float weight = shift * kernels.sum(width, queryFeatures, i * width);
+      kernels.axpy(valueDim, weight, valueSums, 0, out, oo + i * valueDim);
+      denominators[i] += weight * (state.keys + realKeys[limit]);
+    }
+  }
+
+  private void divide(boolean visible, float sum, float[] out, int o) {
+    if (visible) {
+      kernels.scale(valueDim, 1 / denominator.of(sum), out, o, out, o);
+    } else {
+      Arrays.fill(out, o, o + valueDim, 0);
+    }
+  }
+
+  /// Adds the chunk's keys to the state: S += Kᵀ v, z += Σ K. Uses the chunk's features up.
+  void absorb(LinearState state) {
+    if (!hasRealKeys()) {
+      return;
+    }
+    double last = references[keyCount];
+    state.rescale(last);
+    Arrays.fill(columnSums, 0);
+    for (int r = 0; r < keyCount; r++) {
+      if (references[r + 1] != last) {
+        float factor = (float) LinearState.factor(references[r + 1], last);
+        kernels.scale(width, factor, keyFeatures, r * width, keyFeatures, r * width);
+      }
+      kernels.add(width, columnSums, 0, keyFeatures, r * width, columnSums, 0);
+    }
+    kernels.multiplyTransposedA(
+        width, valueDim, keyCount,
+        keyFeatures, 0, width, values, valueOffset, valueDim, product, 0, valueDim,
+        false);
+    state.add(product);
+    if (shift != 0) {
+      Arrays.fill(valueSums, 0);
+      for (int r = 0; r < keyCount; r++) {
+        kernels.add(valueDim, valueSums, 0, values, valueOffset + r * valueDim, valueSums, 0);
+      }
+    }
+    state.addNormaliser(columnSums, valueSums, realKeys[keyCount]);
+  }
+}
