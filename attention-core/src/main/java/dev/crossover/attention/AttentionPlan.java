@@ -28,6 +28,7 @@ public abstract class AttentionPlan {
   /// Allocator of this plan's arrays; use it in the constructor only.
   protected final Scratch scratch = new Scratch();
 
+  private final String mechanism;
   private final InputBinding inputs;
   private final TensorSpec[] resultSpecs;
   private final int[][] resultShapes;
@@ -41,6 +42,7 @@ public abstract class AttentionPlan {
     this.mask = request.mask();
     this.workers = new Workers(request.threads());
     Attention attention = request.attention();
+    mechanism = attention.name();
     inputs = new InputBinding(attention, shape);
     resultSpecs = attention.results(shape).toArray(TensorSpec[]::new);
     resultShapes =
@@ -127,7 +129,7 @@ public abstract class AttentionPlan {
   private void requireOutput(Tensor output) {
     if (!output.hasShape(outputShape)) {
       throw new IllegalArgumentException(
-          request.attention().name()
+          mechanism
               + ": output must have shape "
               + Arrays.toString(outputShape)
               + ", but was "
@@ -136,7 +138,6 @@ public abstract class AttentionPlan {
   }
 
   private void bindResults(Tensors inputs, Tensor output, Tensors results) {
-    String mechanism = request.attention().name();
     requireDistinct(mechanism, inputs, "output", output);
     int known = 0;
     for (int i = 0; i < resultSpecs.length; i++) {

@@ -26,6 +26,11 @@ public final class Scratch {
     return new long[counted(length, Long.BYTES)];
   }
 
+  /// Counts bytes that a nested plan allocated for itself.
+  public void include(long nestedBytes) {
+    bytes += nestedBytes;
+  }
+
   /// Bytes handed out so far.
   public long bytes() {
     return bytes;

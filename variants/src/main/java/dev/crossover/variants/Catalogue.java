@@ -8,6 +8,7 @@ import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.Longformer;
+import dev.crossover.variants.layer.MultiHeadLayer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,6 +16,7 @@ import java.util.Map;
 /// Every mechanism: the one list that the command line, sweeps, charts, conformance and documentation
 /// follow.
 public final class Catalogue {
+  private static final String LAYER = "layer/";
   private static final List<MechanismType> ALL =
       List.of(
           MechanismType.of(Materialised.class),
@@ -49,10 +51,14 @@ public final class Catalogue {
     return ALL.stream().filter(type -> type.goldenName().equals(goldenName)).toList();
   }
 
-  /// Creates a mechanism from `name` or `name:param=value,param=value`.
+  /// Creates a mechanism from `name` or `name:param=value,param=value`; with `layer/` in front, the
+  /// multi-head layer around it.
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
+    if (text.startsWith(LAYER)) {
+      return MultiHeadLayer.around(parse(text.substring(LAYER.length())));
+    }
     int colon = text.indexOf(':');
     MechanismType type = find(colon < 0 ? text : text.substring(0, colon));
     Map<String, String> values = new LinkedHashMap<>();

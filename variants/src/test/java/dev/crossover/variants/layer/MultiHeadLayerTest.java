@@ -1,0 +1,113 @@
+package dev.crossover.variants.layer;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Claim;
+import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.Catalogue;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+
+class MultiHeadLayerTest extends AttentionContract {
+
+  @Override
+  public Attention attention() {
+    return new MultiHeadLayer(new Tiled());
+  }
+
+  @Override
+  public List<String> scoredInputs() {
+    return List.of("query_weight", "key_weight");
+  }
+
+  @Override
+  public Reference reference() {
+    return (_, shape, mask, inputs) -> projectAttendProject(shape, mask, inputs);
+  }
+
+  @Override
+  public Map<Claim, String> exemptions() {
+    return Map.of(
+        Claim.HEADS_INDEPENDENT, "the output projection mixes heads",
+        Claim.VALUE_COLUMNS_INDEPENDENT, "the output projection mixes columns",
+        Claim.GROUPED_EQUALS_REPEATED, "heads are made by the projections, none can be repeated",
+        Claim.HUGE_SCORES_FINITE, "inputs are tokens, scores follow from the weights");
+  }
+
+  @Test
+  void specTextNamesTheMechanismInside() {
+    Attention layer = Catalogue.parse("layer/tiled:scale=0.5");
+    assertEquals("layer/tiled", layer.name());
+    assertEquals(0.5, ((Tiled) ((MultiHeadLayer) layer).core()).scale().getAsDouble());
+  }
+
+  @Test
+  void aLayerIsNotWrappedTwice() {
+    Attention layer = attention();
+    assertEquals(layer, MultiHeadLayer.around(layer));
+    assertInstanceOf(MultiHeadLayer.class, MultiHeadLayer.around(new Tiled()));
+    assertThrows(IllegalArgumentException.class, () -> new MultiHeadLayer(layer));
+  }
+
+  /// The layer in double precision: maps by dot products, attention by the oracle.
+  private static double[] projectAttendProject(AttentionShape s, Mask mask, Tensors inputs) {
+    Tensor x = inputs.get("x");
+    Tensor y = inputs.has("context") ? inputs.get("context") : x;
+    Tensor q = mapped(x, inputs.get("query_weight"), s.numHeads());
+    Tensor k = mapped(y, inputs.get("key_weight"), s.numKeyValueHeads());
+    Tensor v = mapped(y, inputs.get("value_weight"), s.numKeyValueHeads());
+    double[] heads =
+        Oracle.softmax(new Tiled().exactTarget(s, mask, Tensors.qkv(q, k, v)));
+    int dv = s.valueDim();
+    int nq = s.querySeqLen();
+    int width = x.extent(2);
+    float[] weight = inputs.get("output_weight").data();
+    double[] out = new double[s.batchSize() * nq * width];
+    for (int b = 0; b < s.batchSize(); b++) {
+      for (int i = 0; i < nq; i++) {
+        for (int o = 0; o < width; o++) {
+          double sum = 0;
+          for (int h = 0; h < s.numHeads(); h++) {
+            for (int c = 0; c < dv; c++) {
+              double head = heads[((b * s.numHeads() + h) * nq + i) * dv + c];
+              sum += head * weight[o * s.numHeads() * dv + h * dv + c];
+            }
+          }
+          out[(b * nq + i) * width + o] = sum;
+        }
+      }
+    }
+    return out;
+  }
+
+  private static Tensor mapped(Tensor x, Tensor weight, int numHeads) {
+    int batch = x.extent(0);
+    int n = x.extent(1);
+    int in = x.extent(2);
+    int dim = weight.extent(0) / numHeads;
+    Tensor heads = Tensor.zeros(batch, numHeads, n, dim);
+    for (int b = 0; b < batch; b++) {
+      for (int i = 0; i < n; i++) {
+        for (int o = 0; o < numHeads * dim; o++) {
+          double sum = 0;
+          for (int c = 0; c < in; c++) {
+            sum += (double) x.data()[(b * n + i) * in + c] * weight.data()[o * in + c];
+          }
+          int h = o / dim;
+          heads.data()[((b * numHeads + h) * n + i) * dim + o % dim] = (float) sum;
+        }
+      }
+    }
+    return heads;
+  }
+}
