@@ -7,6 +7,7 @@ package dev.crossover.attention;
 /// @param crossAttention whether nq may differ from nk
 /// @param groupedQueries whether several query heads may share a key/value head
 /// @param valueDim whether dv may differ from d
+/// @param keyDim whether keys may be wider or narrower than queries
 /// @param decoding whether it opens a [DecodeSession]
 /// @param gradients whether it has a backward pass
 /// @param zeroesPaddedQueries whether output rows at padded positions are zero (otherwise computed)
@@ -17,6 +18,7 @@ public record Capabilities(
     boolean crossAttention,
     boolean groupedQueries,
     boolean valueDim,
+    boolean keyDim,
     boolean decoding,
     boolean gradients,
     boolean zeroesPaddedQueries,
@@ -45,7 +47,7 @@ public record Capabilities(
   /// A mechanism that can do nothing beyond plain multi-head self-attention without a mask.
   public static final Capabilities MINIMAL =
       new Capabilities(
-          Causality.NEVER, Padding.NONE, false, false, false, false, false, false, true);
+          Causality.NEVER, Padding.NONE, false, false, false, false, false, false, false, true);
 
   /// With this use of causal order.
   public Capabilities causal(Causality newCausal) {
@@ -55,6 +57,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroesPaddedQueries,
@@ -69,6 +72,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroesPaddedQueries,
@@ -83,6 +87,7 @@ public record Capabilities(
         can,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroesPaddedQueries,
@@ -97,6 +102,7 @@ public record Capabilities(
         crossAttention,
         can,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroesPaddedQueries,
@@ -110,6 +116,22 @@ public record Capabilities(
         keyPadding,
         crossAttention,
         groupedQueries,
+        can,
+        keyDim,
+        decoding,
+        gradients,
+        zeroesPaddedQueries,
+        batchIndependent);
+  }
+
+  /// With or without a key width of its own.
+  public Capabilities keyDim(boolean can) {
+    return new Capabilities(
+        causal,
+        keyPadding,
+        crossAttention,
+        groupedQueries,
+        valueDim,
         can,
         decoding,
         gradients,
@@ -125,6 +147,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         can,
         gradients,
         zeroesPaddedQueries,
@@ -139,6 +162,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         can,
         zeroesPaddedQueries,
@@ -153,6 +177,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroes,
@@ -167,6 +192,7 @@ public record Capabilities(
         crossAttention,
         groupedQueries,
         valueDim,
+        keyDim,
         decoding,
         gradients,
         zeroesPaddedQueries,

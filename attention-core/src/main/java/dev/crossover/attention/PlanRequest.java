@@ -59,6 +59,11 @@ public record PlanRequest(Attention attention, AttentionShape shape, Mask mask, 
         "numKeyValueHeads must equal numHeads (" + shape.numHeads() + ")",
         shape.numKeyValueHeads());
     require(
+        can.keyDim() || shape.keyDim() == shape.headDim(),
+        name,
+        "keyDim must equal headDim (" + shape.headDim() + ")",
+        shape.keyDim());
+    require(
         can.valueDim() || shape.valueDim() == shape.headDim(),
         name,
         "valueDim must equal headDim (" + shape.headDim() + ")",

@@ -93,6 +93,20 @@ final class RefusalChecks {
       AttentionShape wide = shape.withValueDim(shape.headDim() + 1);
       requireRefused(name, "valueDim", () -> attention.plan(wide, plain, 1));
     }
+    if (!can.keyDim()) {
+      AttentionShape s = shape;
+      AttentionShape narrow =
+          new AttentionShape(
+              s.batchSize(),
+              s.numHeads(),
+              s.numKeyValueHeads(),
+              s.querySeqLen(),
+              s.keySeqLen(),
+              s.headDim(),
+              s.keyDim() + 1,
+              s.valueDim());
+      requireRefused(name, "keyDim", () -> attention.plan(narrow, plain, 1));
+    }
     if (!can.decoding()) {
       try {
         attention.decode(shape);
@@ -137,7 +151,7 @@ final class RefusalChecks {
 
   private static void requireNamed(String named, String what, RuntimeException refused) {
     String message = String.valueOf(refused.getMessage());
-    if (!message.contains(named)) {
+    if (!message.matches("(?s).*\\b" + named + "\\b.*")) {
       throw new AssertionError(
           what + " must be refused naming " + named + ", but the message was: " + message);
     }
