@@ -6,9 +6,10 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
+import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.Longformer;
-import dev.crossover.variants.layer.MultiHeadLayer;
+import dev.crossover.variants.sparse.SparseTransformer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +24,8 @@ public final class Catalogue {
           MechanismType.of(Tiled.class),
           MechanismType.of(Longformer.class),
           MechanismType.of(Cosine.class),
-          MechanismType.of(LinearTransformer.class));
+          MechanismType.of(LinearTransformer.class),
+          MechanismType.of(SparseTransformer.class));
 
   private Catalogue() {}
 

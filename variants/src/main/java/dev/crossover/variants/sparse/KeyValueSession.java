@@ -11,7 +11,8 @@ import java.util.Arrays;
 /// Decoding from a cache of keys and values: each token's query meets a list of cached positions.
 ///
 /// The cache is a ring of `capacity` positions per key/value head: position t lives in slot
-/// t mod capacity. Subclasses say which positions a token sees.
+/// t mod capacity, unless a subclass lays its slots out otherwise. Subclasses say which positions a
+/// token sees.
 abstract class KeyValueSession extends TokenSession {
   private final int capacity;
   private final float[] keys;
@@ -59,6 +60,16 @@ abstract class KeyValueSession extends TokenSession {
   /// Called after the key and value of a position have been stored.
   protected void stored(int position) {}
 
+  /// The slot of a position that the current token may see.
+  protected int slot(int position) {
+    return position % capacity;
+  }
+
+  /// A second slot the current token is stored in, or −1.
+  protected int secondSlot(int position) {
+    return -1;
+  }
+
   /// Positions whose key and value are still needed after `taken` tokens.
   protected int kept(int taken) {
     return Math.min(taken, capacity);
@@ -71,7 +82,7 @@ abstract class KeyValueSession extends TokenSession {
 
   /// First element of a cached key row, for a key/value head counted over the batch.
   protected final int keyRow(int keyHead, int position) {
-    return (keyHead * capacity + position % capacity) * shape.headDim();
+    return (keyHead * capacity + slot(position)) * shape.headDim();
   }
 
   /// The key/value head, counted over the batch, that a problem reads.
@@ -88,14 +99,21 @@ abstract class KeyValueSession extends TokenSession {
 
   @Override
   protected final void take(int t, int tokens) {
-    int d = shape.headDim();
-    int dv = shape.valueDim();
+    int second = secondSlot(position());
     for (int h = 0; h < shape.batchSize() * shape.numKeyValueHeads(); h++) {
-      int row = h * capacity + position() % capacity;
-      System.arraycopy(input("k"), (h * tokens + t) * d, keys, row * d, d);
-      System.arraycopy(input("v"), (h * tokens + t) * dv, values, row * dv, dv);
+      store(h * tokens + t, h * capacity + slot(position()));
+      if (second >= 0) {
+        store(h * tokens + t, h * capacity + second);
+      }
     }
     stored(position());
+  }
+
+  private void store(int from, int to) {
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    System.arraycopy(input("k"), from * d, keys, to * d, d);
+    System.arraycopy(input("v"), from * dv, values, to * dv, dv);
   }
 
   @Override
@@ -119,7 +137,7 @@ abstract class KeyValueSession extends TokenSession {
     kernels.softmax(count, weights, 0);
     Arrays.fill(out, problem * dv, problem * dv + dv, 0);
     for (int s = 0; s < count; s++) {
-      int row = keyHead * capacity + positions[s] % capacity;
+      int row = keyHead * capacity + slot(positions[s]);
       kernels.axpy(dv, weights[s], values, row * dv, out, problem * dv);
     }
   }
