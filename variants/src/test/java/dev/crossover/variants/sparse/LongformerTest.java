@@ -12,9 +12,13 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 
 class LongformerTest extends AttentionContract {
 
@@ -40,6 +44,11 @@ class LongformerTest extends AttentionContract {
   @Override
   public Reference reference() {
     return LongformerTest::expected;
+  }
+
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Longformer.class);
   }
 
   @Test
