@@ -7,6 +7,7 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
+import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.SparseTransformer;
@@ -25,7 +26,8 @@ public final class Catalogue {
           MechanismType.of(Longformer.class),
           MechanismType.of(Cosine.class),
           MechanismType.of(LinearTransformer.class),
-          MechanismType.of(SparseTransformer.class));
+          MechanismType.of(SparseTransformer.class),
+          MechanismType.of(Linformer.class));
 
   private Catalogue() {}
 
