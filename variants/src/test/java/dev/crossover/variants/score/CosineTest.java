@@ -12,11 +12,15 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import java.util.List;
 import java.util.OptionalDouble;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 
 class CosineTest extends AttentionContract {
   /// Scores of at most 100 with a relative error of 2^-22 shift weights by 2.4e-5, outputs of size 3.
@@ -66,6 +70,11 @@ class CosineTest extends AttentionContract {
       square += (double) x.data()[c] * x.data()[c];
     }
     return Math.sqrt(square);
+  }
+
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Cosine.class);
   }
 
   @Test
