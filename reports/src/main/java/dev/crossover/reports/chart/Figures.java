@@ -1,0 +1,326 @@
+package dev.crossover.reports.chart;
+
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.PanelAnswer;
+import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
+import dev.crossover.reports.answer.Point;
+import dev.crossover.reports.answer.Roofline;
+import dev.crossover.reports.answer.Series;
+import dev.crossover.reports.answer.Wording;
+import dev.crossover.reports.chart.LogPlot.Axis;
+import dev.crossover.reports.chart.LogPlot.Quantity;
+import dev.crossover.reports.chart.Palette.Look;
+import java.awt.Color;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.ToDoubleFunction;
+
+/// The figures of a panel.
+public final class Figures {
+  private static final Color SOFT = new Color(0x9aa0aa);
+  private static final float[] DOTTED = {2, 4};
+  private static final float[] SOLID = {};
+
+  private final PanelAnswer answer;
+  private final String prefix;
+  private final String origin;
+  private final Map<String, Look> looks;
+  private final List<Figure> figures = new ArrayList<>();
+
+  private Figures(PanelAnswer answer, String prefix, String origin) {
+    this.answer = answer;
+    this.prefix = prefix;
+    this.origin = origin;
+    this.looks = Palette.of(answer.panel().series());
+  }
+
+  /// Draws all figures a panel has data for.
+  ///
+  /// @param answer the panel's answers
+  /// @param prefix start of every file name, lower-case letters, digits and hyphens
+  /// @param origin command, machine, JDK and commit, put below every figure
+  public static List<Figure> of(PanelAnswer answer, String prefix, String origin) {
+    Figures figures = new Figures(answer, prefix, origin);
+    figures.time();
+    if (answer.panel().decoding()) {
+      figures.tokens();
+      figures.bytes("state", "State of a decoding session", Point::stateBytes, true);
+    } else {
+      figures.bytes("memory", "Counted memory beyond inputs and output", Point::countedBytes, true);
+    }
+    figures.error();
+    figures.bytes("resident", "Peak resident set of the process", Point::residentBytes, false);
+    figures.bytes("allocated", "Bytes allocated per call", Point::allocatedBytes, false);
+    List<Integer> lengths = answer.panel().lengths();
+    if (!lengths.isEmpty()) {
+      int n = lastFullLength(answer.panel());
+      figures.pareto(n, "time", "Time", Point::seconds, Quantity.SECONDS);
+      figures.pareto(n, "memory", "Counted memory", Point::countedBytes, Quantity.BYTES);
+    }
+    if (!answer.panel().decoding()) {
+      figures.roofline();
+    }
+    return List.copyOf(figures.figures);
+  }
+
+  /// The largest length at which most series were measured: where fronts are compared.
+  public static int lastFullLength(Panel panel) {
+    int best = panel.lengths().getLast();
+    int most = 0;
+    for (int n : panel.lengths()) {
+      int there = Math.toIntExact(panel.series().stream().filter(s -> s.at(n).isPresent()).count());
+      if (there >= most) {
+        most = there;
+        best = n;
+      }
+    }
+    return best;
+  }
+
+  private void time() {
+    boolean decoding = answer.panel().decoding();
+    LogPlot plot =
+        new LogPlot(
+            lengthAxis(), new Axis("time per " + (decoding ? "token" : "call"), Quantity.SECONDS));
+    for (SeriesAnswer one : answer.series()) {
+      Look look = looks.get(one.series().spec());
+      String slope =
+          one.timeFit()
+              .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
+              .orElse("");
+      plot.intervals(look, timeBars(one.series()));
+      plot.line(one.series().label() + slope, look, points(one.series(), Point::seconds));
+    }
+    peakLine(plot);
+    add(
+        plot,
+        "time",
+        decoding ? "Time per token against context length" : "Time against sequence length",
+        "median and 95 % interval over forks; fitted slope with its 95 % interval in the legend");
+  }
+
+  private void peakLine(LogPlot plot) {
+    double peak = answer.peakGflops();
+    Optional<Series> tiled = answer.panel().baseline("tiled");
+    if (tiled.isPresent() && peak > 0) {
+      plot.guide(
+          "tiled's work at measured peak, " + Wording.digits(peak) + " GFLOP/s",
+          SOFT,
+          DOTTED,
+          points(tiled.get(), p -> p.flops() / (peak * 1e9)));
+    }
+  }
+
+  private void tokens() {
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("tokens per second", Quantity.NUMBER));
+    for (Series one : answer.panel().series()) {
+      Look look = looks.get(one.spec());
+      List<double[]> bars = new ArrayList<>();
+      for (double[] bar : timeBars(one)) {
+        double batch = one.points().getFirst().first().shape().batch();
+        bars.add(new double[] {bar[0], batch / bar[2], batch / bar[1]});
+      }
+      plot.intervals(look, bars);
+      plot.line(one.label(), look, points(one, Point::tokensPerSecond));
+    }
+    add(
+        plot,
+        "tokens",
+        "Decoding speed against context length",
+        "median and 95 % interval over forks");
+  }
+
+  private void bytes(String name, String title, ToDoubleFunction<Point> bytes, boolean withSlope) {
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("bytes", Quantity.BYTES));
+    for (SeriesAnswer one : answer.series()) {
+      String slope =
+          withSlope
+              ? one.memoryFit()
+                  .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
+                  .orElse("")
+              : "";
+      plot.line(
+          one.series().label() + slope,
+          looks.get(one.series().spec()),
+          points(one.series(), bytes));
+    }
+    String how =
+        switch (name) {
+          case "resident" -> "largest resident set of the measuring process, Linux; coarse";
+          case "allocated" -> "garbage of one call in steady state, about zero by design";
+          default -> "exact: counted by the allocator; zero is left out";
+        };
+    add(plot, name, title, how);
+  }
+
+  private void error() {
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative error", Quantity.SHARE));
+    List<String> without = new ArrayList<>();
+    for (Series one : answer.panel().series()) {
+      switch (one.approximates()) {
+        case NONE -> without.add(one.label());
+        case EXACT -> {}
+        case SOFTMAX -> {
+          Look look = looks.get(one.spec());
+          List<double[]> bars = new ArrayList<>();
+          one.points().stream()
+              .filter(p -> p.errorHigh() > p.errorLow())
+              .forEach(p -> bars.add(new double[] {p.n(), p.errorLow(), p.errorHigh()}));
+          plot.intervals(look, bars);
+          plot.line(one.label(), look, points(one, Point::error));
+        }
+      }
+    }
+    add(
+        plot,
+        "error",
+        "Error against exact attention on the same tensors",
+        "relative Frobenius ||O − O*|| / ||O*||"
+            + (without.isEmpty()
+                ? ""
+                : "; approximates nothing, so has no error: " + String.join("; ", without)));
+  }
+
+  private void pareto(
+      int n, String name, String title, ToDoubleFunction<Point> cost, Quantity quantity) {
+    LogPlot plot =
+        new LogPlot(
+            new Axis(title.toLowerCase(Locale.ROOT), quantity),
+            new Axis("relative error", Quantity.SHARE));
+    List<double[]> front = new ArrayList<>();
+    double highest = 0;
+    for (Series one : answer.panel().series()) {
+      Point point = one.at(n).orElse(null);
+      if (point != null && inexact(one) && point.error() > 0) {
+        highest = Math.max(highest, point.error());
+      }
+    }
+    double lowest = highest;
+    for (Series one : answer.panel().series()) {
+      Point point = one.at(n).orElse(null);
+      if (point == null || !inexact(one) || !(point.error() > 0 && cost.applyAsDouble(point) > 0)) {
+        continue;
+      }
+      lowest = Math.min(lowest, point.error());
+      plot.dots(
+          one.label(),
+          looks.get(one.spec()),
+          List.of(new double[] {cost.applyAsDouble(point), point.error()}));
+    }
+    for (Series one : answer.front(n, cost)) {
+      if (inexact(one)) {
+        Point point = one.at(n).orElseThrow();
+        if (!front.isEmpty()) {
+          front.add(new double[] {cost.applyAsDouble(point), front.getLast()[1]});
+        }
+        front.add(new double[] {cost.applyAsDouble(point), point.error()});
+      }
+    }
+    if (plot.isEmpty()) {
+      return;
+    }
+    plot.guide("front: nothing is better in both", SOFT, SOLID, front);
+    for (Series one : answer.panel().series()) {
+      Point point = one.at(n).orElse(null);
+      if (point != null && PanelAnswer.BASELINES.contains(one.mechanism())) {
+        double at = cost.applyAsDouble(point);
+        plot.guide(
+            one.label() + " (exact)",
+            looks.get(one.spec()).color(),
+            DOTTED,
+            List.of(new double[] {at, lowest / 1.5}, new double[] {at, highest * 1.5}));
+      }
+    }
+    add(
+        plot,
+        "pareto-" + name,
+        title + " against error at n = " + Wording.length(n),
+        "down and left is better; exact baselines as vertical lines");
+  }
+
+  private static boolean inexact(Series one) {
+    return one.approximates() == Approximates.SOFTMAX;
+  }
+
+  private void roofline() {
+    double peak = answer.peakGflops();
+    double bandwidth = answer.bandwidth();
+    int n = lastFullLength(answer.panel());
+    LogPlot plot =
+        new LogPlot(
+            new Axis("counted FLOPs per counted byte", Quantity.NUMBER),
+            new Axis("GFLOP/s", Quantity.NUMBER));
+    double least = Double.POSITIVE_INFINITY;
+    double most = 0;
+    for (Series one : answer.panel().series()) {
+      Roofline place = one.at(n).map(Point::roofline).orElse(null);
+      if (place != null) {
+        least = Math.min(least, place.intensity());
+        most = Math.max(most, place.intensity());
+        String share =
+            Double.isNaN(place.shareOfPeak())
+                ? ""
+                : ", " + Wording.percent(place.shareOfPeak()) + " of peak";
+        plot.dots(
+            one.label() + "   " + Wording.digits(place.gflops()) + " GFLOP/s" + share,
+            looks.get(one.spec()),
+            List.of(new double[] {place.intensity(), place.gflops()}));
+      }
+    }
+    if (plot.isEmpty() || !(peak > 0 && bandwidth > 0)) {
+      return;
+    }
+    double ridge = peak / bandwidth;
+    double from = Math.min(least, ridge) / 2;
+    plot.guide(
+        "measured roof: "
+            + Wording.digits(peak)
+            + " GFLOP/s, "
+            + Wording.digits(bandwidth)
+            + " GB/s",
+        SOFT,
+        SOLID,
+        List.of(
+            new double[] {from, from * bandwidth},
+            new double[] {ridge, peak},
+            new double[] {Math.max(most, ridge) * 2, peak}));
+    add(
+        plot,
+        "roofline",
+        "Counted work against what the machine can do, n = " + Wording.length(n),
+        "counted FLOPs and bytes over measured time; roof measured in the same run");
+  }
+
+  private void add(LogPlot plot, String name, String title, String how) {
+    if (!plot.isEmpty()) {
+      Panel panel = answer.panel();
+      String subtitle = panel.title() + " · " + panel.sizes() + " · " + how;
+      figures.add(new Figure(prefix + "-" + name, title, subtitle, origin, plot));
+    }
+  }
+
+  private Axis lengthAxis() {
+    return new Axis(
+        answer.panel().decoding() ? "context length" : "sequence length n", Quantity.LENGTH);
+  }
+
+  private static List<double[]> points(Series series, ToDoubleFunction<Point> value) {
+    return series.points().stream().map(p -> new double[] {p.n(), value.applyAsDouble(p)}).toList();
+  }
+
+  private static List<double[]> timeBars(Series series) {
+    List<double[]> bars = new ArrayList<>();
+    for (Point point : series.points()) {
+      SampleStatistics time = point.time();
+      if (time != null && time.high() > time.low()) {
+        bars.add(new double[] {point.n(), time.low(), time.high()});
+      }
+    }
+    return bars;
+  }
+}
