@@ -9,6 +9,7 @@ import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.score.Cosine;
+import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.SparseTransformer;
 import java.util.LinkedHashMap;
@@ -27,7 +28,8 @@ public final class Catalogue {
           MechanismType.of(Cosine.class),
           MechanismType.of(LinearTransformer.class),
           MechanismType.of(SparseTransformer.class),
-          MechanismType.of(Linformer.class));
+          MechanismType.of(Linformer.class),
+          MechanismType.of(BigBird.class));
 
   private Catalogue() {}
 
