@@ -7,14 +7,16 @@ import java.util.Map;
 
 /// How peaked exact attention is on given tensors: means over sampled rows of all heads.
 ///
-/// Rows are spaced evenly over the query positions of every head. The numbers say how hard an input
-/// is: sparse mechanisms live on a large top-k mass, low-rank ones on a high entropy.
+/// Up to 64 rows are spaced evenly over the query positions of every head; fewer on large problems.
+/// The numbers say how hard an input is: sparse mechanisms live on a large top-k mass, low-rank
+/// ones on a high entropy.
 ///
 /// @param entropy mean of −Σ p ln p over rows, in nats
 /// @param uniformEntropy mean of ln(visible keys), what the entropy would be without preference
 /// @param topMass mean share of the weight on the k largest keys, by k
 public record AttentionRows(double entropy, double uniformEntropy, Map<Integer, Double> topMass) {
   private static final int ROWS_PER_HEAD = 64;
+  private static final double MOST_PRODUCTS = 1L << 29;
   private static final int[] TOP = {8, 32, 128};
 
   /// Measures a problem.
@@ -24,7 +26,9 @@ public record AttentionRows(double entropy, double uniformEntropy, Map<Integer, 
     var shape = target.shape();
     int nq = shape.querySeqLen();
     int nk = shape.keySeqLen();
-    int sampled = Math.min(ROWS_PER_HEAD, nq);
+    double perRow = (double) shape.problems() * nk * shape.headDim();
+    int affordable = (int) Math.clamp(MOST_PRODUCTS / perRow, 4, ROWS_PER_HEAD);
+    int sampled = Math.min(affordable, nq);
     double[] weights = new double[nk];
     double entropy = 0;
     double uniform = 0;

@@ -2,9 +2,9 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFile;
+import dev.crossover.attention.tensor.TensorFiles;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -173,7 +173,7 @@ public final class FileInput implements InputSource {
   }
 
   private Blocks read(Path from) throws IOException {
-    TensorFile file = SafeTensors.open(from);
+    TensorFile file = TensorFiles.open(from);
     Part q = part(file, queryName);
     Part k = part(file, keyName);
     Part v = part(file, valueName);

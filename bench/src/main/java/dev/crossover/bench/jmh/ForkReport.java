@@ -1,0 +1,91 @@
+package dev.crossover.bench.jmh;
+
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.result.RecordJson;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
+import dev.crossover.bench.sweep.Forks.Facts;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/// What a fork leaves in a file for the process that started it.
+final class ForkReport {
+  /// Property with the file's path; without it nothing is written.
+  static final String FILE_PROPERTY = "crossover.fork.report";
+
+  /// Property that asks for the error against exact attention.
+  static final String ERROR_PROPERTY = "crossover.fork.error";
+
+  /// Property that asks for a look at the rows of exact attention.
+  static final String ROWS_PROPERTY = "crossover.fork.rows";
+
+  /// The file's content: facts, or the reason why there are none.
+  ///
+  /// @param facts what was learned
+  /// @param refusal why the mechanism did not run
+  record Content(@Nullable Facts facts, @Nullable String refusal) {}
+
+  private @Nullable Long baseline;
+  private @Nullable Long peak;
+
+  /// Remembers the resident set before the plan is built, and forgets earlier peaks.
+  void markBaseline() {
+    System.gc();
+    ResidentSet.forgetPeak();
+    baseline = ResidentSet.currentBytes();
+  }
+
+  /// Remembers the largest resident set since [#markBaseline].
+  void markPeak() {
+    peak = ResidentSet.peakBytes();
+  }
+
+  boolean wantsError() {
+    return Boolean.getBoolean(ERROR_PROPERTY);
+  }
+
+  boolean wantsRows() {
+    return Boolean.getBoolean(ROWS_PROPERTY);
+  }
+
+  void refuse(RuntimeException reason) {
+    save(new Content(null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?")));
+  }
+
+  void write(
+      long scratchBytes,
+      long parameterBytes,
+      @Nullable Long stateBytes,
+      @Nullable Double allocatedBytesPerCall,
+      @Nullable ErrorNorms error,
+      @Nullable AttentionRows rows) {
+    Facts facts =
+        new Facts(
+            scratchBytes,
+            parameterBytes,
+            stateBytes,
+            allocatedBytesPerCall,
+            baseline,
+            peak,
+            error,
+            rows,
+            Kernels.get().description(),
+            "");
+    save(new Content(facts, null));
+  }
+
+  private static void save(Content content) {
+    String file = System.getProperty(FILE_PROPERTY, "");
+    if (file.isEmpty()) {
+      return;
+    }
+    try {
+      Files.writeString(Path.of(file), RecordJson.write(content));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,83 @@
+package dev.crossover.bench.jmh;
+
+import dev.crossover.attention.kernel.PeakLoop;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+
+/// What can this machine do: multiply-adds in registers, and bytes read from memory?
+///
+/// Run with as many JMH threads as the sweep uses. Expected: arithmetic grows with the cores,
+/// bandwidth less than that.
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.SECONDS)
+public class PeakBenchmark {
+  /// Steps of one call of [#multiplyAdd].
+  public static final int STEPS = 1 << 16;
+
+  /// Floating-point operations of one call of [#multiplyAdd].
+  public static double flops() {
+    return PeakLoop.flops(STEPS);
+  }
+
+  /// Bytes one call of [#read] reads on each thread.
+  public static long bytesPerThread(int threads) {
+    return Math.max(16L << 20, (256L << 20) / threads);
+  }
+
+  /// Constants that the compiler cannot know.
+  @State(Scope.Benchmark)
+  public static class Constants {
+    /// Below 1, so that the chains stay finite.
+    public float factor = 0.999f;
+
+    /// Added in each step.
+    public float addend = 1e-3f;
+  }
+
+  /// An array far larger than the caches, one per thread.
+  @State(Scope.Thread)
+  public static class Memory {
+    /// Threads that read at once.
+    @Param("1")
+    public int readers;
+
+    private int[] data = new int[0];
+
+    /// Writes every element, so that the pages exist.
+    @Setup
+    public void fill() {
+      data = new int[(int) (bytesPerThread(readers) / Integer.BYTES)];
+      java.util.Arrays.fill(data, 3);
+    }
+  }
+
+  /// [PeakLoop] for [#STEPS] steps.
+  ///
+  /// @return its result
+  @Benchmark
+  public float multiplyAdd(Constants constants) {
+    return PeakLoop.run(STEPS, constants.factor, constants.addend);
+  }
+
+  /// The sum of an array, which costs nothing beside reading it; four streams keep the prefetchers
+  /// busy.
+  ///
+  /// @return the sum
+  @Benchmark
+  public int read(Memory memory) {
+    int[] data = memory.data;
+    int quarter = data.length / 4;
+    int sum = 0;
+    for (int i = 0; i < quarter; i++) {
+      sum += data[i] + data[i + quarter] + data[i + 2 * quarter] + data[i + 3 * quarter];
+    }
+    return sum;
+  }
+}

@@ -1,0 +1,5 @@
+/// What is known about the machine and the build: processor, memory, JDK, commit.
+@NullMarked
+package dev.crossover.bench.machine;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,134 @@
+package dev.crossover.bench.sweep;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+
+/// A point made concrete: the mechanism, the sizes its input gives, and the mask it can honour.
+///
+/// @param point what was asked for
+/// @param type the mechanism's description
+/// @param attention the mechanism
+/// @param shape sizes
+/// @param mask the mask in force
+/// @param input where tensors come from
+public record Problem(
+    Point point,
+    MechanismType type,
+    Attention attention,
+    AttentionShape shape,
+    Mask mask,
+    InputSource input) {
+  private static final int DEFAULT_DIM = 64;
+  private static final int DEFAULT_HEADS = 2;
+  private static final long JVM_BYTES = 128L << 20;
+
+  /// Makes a point concrete.
+  ///
+  /// @throws IllegalArgumentException if the mechanism, input or sizes are unknown or do not fit,
+  ///     one line
+  /// @throws IOException if a file cannot be read
+  public static Problem of(Point point) throws IOException {
+    return of(point, InputSource.parse(point.input()));
+  }
+
+  /// Makes a point concrete with a source that was made from its label before.
+  ///
+  /// @throws IllegalArgumentException if the mechanism or sizes are unknown or do not fit, one line
+  /// @throws IOException if a file cannot be read
+  public static Problem of(Point point, InputSource input) throws IOException {
+    Attention attention = Catalogue.parse(point.spec());
+    AttentionShape wish =
+        AttentionShape.of(
+            Math.max(1, point.batch()),
+            point.heads() == 0 ? DEFAULT_HEADS : point.heads(),
+            point.n(),
+            point.dim() == 0 ? DEFAULT_DIM : point.dim());
+    return new Problem(
+        point,
+        Catalogue.find(attention.name()),
+        attention,
+        input.shapeFor(wish),
+        maskFor(attention, point.mask()),
+        input);
+  }
+
+  /// The tensors the mechanism reads, drawn or loaded afresh.
+  public Tensors load() throws IOException {
+    return attention.adapt(shape, input.load(shape, point.seed()), point.seed());
+  }
+
+  /// Work and memory of one forward pass.
+  public Cost cost() {
+    return attention.cost(shape, mask, point.threads());
+  }
+
+  /// Why the mechanism cannot run this point at all, or an empty text.
+  public String refusal() {
+    if (point.study() == Study.DECODE && !attention.capabilities().decoding()) {
+      return point.spec() + ": decoding must not be asked for, but the mechanism has none";
+    }
+    return "";
+  }
+
+  /// Bytes of heap a process needs to run this point: tensors, scratch, parameters, and the exact
+  /// output it is compared with.
+  public long heapBytes() {
+    double tensors = 2 * Cost.tensorBytes(shape) + 2.0 * Float.BYTES * outputSize();
+    double parameters = 0;
+    for (TensorSpec spec : attention.inputs(shape)) {
+      double size = 1;
+      for (int extent : spec.shape().sizes()) {
+        size *= extent;
+      }
+      parameters += size * Float.BYTES;
+    }
+    double exact = new Tiled().cost(shape, mask, point.threads()).scratchBytes();
+    double file = 0;
+    try {
+      file = input.maxSeqLen() == Integer.MAX_VALUE ? 0 : 2 * fileBytes();
+    } catch (IOException e) {
+      // the fork will find the same fault and say so
+    }
+    double all = tensors + parameters + exact + cost().scratchBytes() + file;
+    return JVM_BYTES + (long) (1.15 * all);
+  }
+
+  private double outputSize() {
+    double size = 1;
+    for (int extent : attention.outputShape(shape)) {
+      size *= extent;
+    }
+    return size;
+  }
+
+  private double fileBytes() throws IOException {
+    return Cost.tensorBytes(shape.withSeqLens(input.maxSeqLen(), input.maxSeqLen()));
+  }
+
+  private static Mask maskFor(Attention attention, String wished) {
+    boolean causal =
+        switch (attention.capabilities().causal()) {
+          case Causality.NEVER -> false;
+          case Causality.ALWAYS -> true;
+          case Causality.OPTIONAL -> wished.equals("causal");
+        };
+    return causal ? Mask.causal() : Mask.none();
+  }
+
+  /// A fresh output tensor.
+  public Tensor newOutput() {
+    return Tensor.zeros(attention.outputShape(shape));
+  }
+}

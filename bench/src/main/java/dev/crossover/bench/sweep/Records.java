@@ -1,0 +1,273 @@
+package dev.crossover.bench.sweep;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.machine.Commit;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Counted;
+import dev.crossover.bench.result.ResultRecord.Environment;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
+import dev.crossover.bench.result.ResultRecord.Input;
+import dev.crossover.bench.result.ResultRecord.Memory;
+import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.result.ResultRecord.Shape;
+import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.result.ResultRecord.Time;
+import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.variants.Catalogue;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/// Makes result records out of problems and the outcomes of forks.
+final class Records {
+  private final Machine machine;
+  private final String commit;
+  private final String kernels;
+
+  /// What is known about inputs, so that only one fork needs to look.
+  private final Map<String, Input> inputs = new HashMap<>();
+
+  /// For the machine and build at hand.
+  Records() {
+    this(Machine.current(), Commit.current(), Kernels.get().description());
+  }
+
+  Records(Machine machine, String commit, String kernels) {
+    this.machine = machine;
+    this.commit = commit;
+    this.kernels = kernels;
+  }
+
+  /// A point that was not attempted.
+  ///
+  /// @param problem the point made concrete; absent when that failed
+  ResultRecord skipped(Point point, @Nullable Problem problem, String reason) {
+    return record(point, problem, Status.SKIPPED, firstLine(reason), null, null, null, null, "");
+  }
+
+  /// A point whose process died; samples of earlier forks are kept.
+  ResultRecord failed(Problem problem, @Nullable ResultRecord earlier, String reason) {
+    return record(
+        problem.point(),
+        problem,
+        Status.FAILED,
+        firstLine(reason),
+        earlier == null ? null : earlier.time(),
+        earlier == null ? null : earlier.memory(),
+        earlier == null ? null : earlier.error(),
+        null,
+        "");
+  }
+
+  /// A point after one more fork.
+  ResultRecord measured(
+      Problem problem,
+      @Nullable ResultRecord earlier,
+      Forks.Measured fork,
+      @Nullable Peak peak,
+      int plannedForks) {
+    List<List<Double>> samples = new ArrayList<>();
+    if (earlier != null && earlier.time() != null) {
+      samples.addAll(earlier.time().samples());
+    }
+    samples.add(List.copyOf(fork.samples()));
+    Forks.Facts facts = fork.facts();
+    if (facts.rows() != null) {
+      AttentionRows rows = facts.rows();
+      inputs.put(
+          inputKey(problem),
+          new Input(
+              problem.point().input(),
+              rows.entropy(),
+              rows.uniformEntropy(),
+              null,
+              rows.topMass()));
+    }
+    ErrorNorms error = facts.error() != null || earlier == null ? facts.error() : earlier.error();
+    return record(
+        problem.point(),
+        problem,
+        Status.OK,
+        null,
+        time(problem, samples, plannedForks),
+        memory(facts, earlier),
+        error,
+        peak,
+        facts.jvmFlags());
+  }
+
+  /// The same record when a sweep wants another number of forks.
+  ResultRecord planned(ResultRecord record, int plannedForks) {
+    Time time = record.time();
+    if (time == null || time.plannedForks() == plannedForks) {
+      return record;
+    }
+    return new ResultRecord(
+        record.schema(),
+        record.study(),
+        record.mechanism(),
+        record.spec(),
+        record.parameters(),
+        record.approximates(),
+        record.shape(),
+        record.mask(),
+        record.input(),
+        record.threads(),
+        record.seed(),
+        record.status(),
+        record.reason(),
+        new Time(
+            time.samples(),
+            time.median(),
+            time.low(),
+            time.high(),
+            plannedForks,
+            time.tokensPerSecond()),
+        record.memory(),
+        record.error(),
+        record.counted(),
+        record.peak(),
+        record.environment());
+  }
+
+  /// Remembers what a record says about its input.
+  void learn(ResultRecord record) {
+    if (record.input().entropy() != null) {
+      inputs.putIfAbsent(inputKey(record), record.input());
+    }
+  }
+
+  /// Whether the input's attention rows have been looked at, at this length and under this mask.
+  boolean knowsRows(Problem problem) {
+    return inputs.containsKey(inputKey(problem));
+  }
+
+  private ResultRecord record(
+      Point point,
+      @Nullable Problem problem,
+      Status status,
+      @Nullable String reason,
+      @Nullable Time time,
+      @Nullable Memory memory,
+      @Nullable ErrorNorms error,
+      @Nullable Peak peak,
+      String jvmFlags) {
+    Attention attention = Catalogue.parse(point.spec());
+    MechanismType type = Catalogue.find(attention.name());
+    Approximates approximates = type.mechanism().approximates();
+    boolean counts = problem != null && point.study() == Study.FORWARD && status == Status.OK;
+    return new ResultRecord(
+        ResultRecord.SCHEMA,
+        point.study(),
+        type.name(),
+        point.spec(),
+        type.parametersOf(attention),
+        approximates,
+        problem == null ? wished(point) : shape(problem.shape()),
+        problem == null ? point.mask() : problem.mask().label(),
+        problem == null
+            ? new Input(point.input(), null, null, null, null)
+            : inputs.getOrDefault(
+                inputKey(problem), new Input(point.input(), null, null, null, null)),
+        point.threads(),
+        point.seed(),
+        status,
+        reason,
+        time,
+        memory,
+        approximates == Approximates.NONE ? null : error,
+        counts ? new Counted(problem.cost().flops(), problem.cost().bytesMoved()) : null,
+        peak,
+        new Environment(
+            machine.cpu(),
+            machine.cores(),
+            machine.memoryBytes(),
+            machine.os(),
+            machine.jdk(),
+            jvmFlags,
+            kernels,
+            commit,
+            Instant.now().truncatedTo(ChronoUnit.SECONDS).toString()));
+  }
+
+  private static Time time(Problem problem, List<List<Double>> samples, int plannedForks) {
+    SampleStatistics statistics = SampleStatistics.of(samples, problem.point().seed());
+    Double tokens =
+        problem.point().study() == Study.DECODE
+            ? problem.shape().batchSize() / statistics.median()
+            : null;
+    return new Time(
+        List.copyOf(samples),
+        statistics.median(),
+        statistics.low(),
+        statistics.high(),
+        plannedForks,
+        tokens);
+  }
+
+  private static Memory memory(Forks.Facts facts, @Nullable ResultRecord earlier) {
+    Memory before = earlier == null ? null : earlier.memory();
+    return new Memory(
+        facts.countedScratchBytes(),
+        facts.parameterBytes(),
+        facts.stateBytes(),
+        facts.allocatedBytesPerCall(),
+        facts.baselineResidentBytes(),
+        larger(facts.peakResidentBytes(), before == null ? null : before.peakResidentBytes()));
+  }
+
+  private static @Nullable Long larger(@Nullable Long a, @Nullable Long b) {
+    if (a == null || b == null) {
+      return a == null ? b : a;
+    }
+    return Math.max(a, b);
+  }
+
+  private static Shape shape(AttentionShape s) {
+    return new Shape(
+        s.batchSize(),
+        s.numHeads(),
+        s.numKeyValueHeads(),
+        s.querySeqLen(),
+        s.keySeqLen(),
+        s.headDim(),
+        s.valueDim());
+  }
+
+  private static Shape wished(Point p) {
+    return new Shape(p.batch(), p.heads(), p.heads(), p.n(), p.n(), p.dim(), p.dim());
+  }
+
+  private static String inputKey(Problem problem) {
+    return String.join(
+        "|",
+        problem.point().input(),
+        shape(problem.shape()).toString(),
+        problem.mask().label(),
+        Long.toString(problem.point().seed()));
+  }
+
+  private static String inputKey(ResultRecord record) {
+    return String.join(
+        "|",
+        record.input().source(),
+        record.shape().toString(),
+        record.mask(),
+        Long.toString(record.seed()));
+  }
+
+  private static String firstLine(String text) {
+    return text.lines().findFirst().orElse("");
+  }
+}

@@ -1,0 +1,259 @@
+package dev.crossover.bench.sweep;
+
+import dev.crossover.attention.random.Draws;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.result.ResultRecord.Status;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.jspecify.annotations.Nullable;
+
+/// Runs a sweep: forks of all points in rounds, each round in a shuffled order of its own, so that
+/// a drift of the machine falls on all points alike.
+///
+/// After every fork the point's record, with all its samples so far, is appended to the result
+/// file. A sweep that is stopped at any moment is continued by running it again: what the file
+/// holds for this machine, JDK and commit is not measured anew.
+public final class SweepRunner {
+  private static final double SHARE_OF_MEMORY = 0.85;
+  private static final double LONG_CALL_SECONDS = 0.3;
+
+  private final Sweep sweep;
+  private final Forks forks;
+  private final Progress progress;
+  private final Records making;
+  private final long availableBytes;
+  private final Pace pace = new Pace();
+  private final Map<Point, ResultRecord> known = new LinkedHashMap<>();
+  private final Map<Point, Problem> problems = new LinkedHashMap<>();
+  private final Map<String, InputSource> inputs = new HashMap<>();
+  private final Map<Integer, Peak> peaks = new HashMap<>();
+
+  /// How a sweep ended.
+  ///
+  /// @param records one per point of the sweep that has been reached, in the sweep's order
+  /// @param interrupted whether it was stopped before its end
+  public record Summary(List<ResultRecord> records, boolean interrupted) {
+    /// Number of records with a status.
+    public long count(Status status) {
+      return records.stream().filter(record -> record.status() == status).count();
+    }
+  }
+
+  /// Prepares a sweep on this machine.
+  ///
+  /// @param sweep what to measure
+  /// @param forks how to measure
+  /// @param progress whom to tell
+  public SweepRunner(Sweep sweep, Forks forks, Progress progress) {
+    this(sweep, forks, progress, new Records(), Machine.availableBytes());
+  }
+
+  /// As above, with the memory that may be used, for tests.
+  SweepRunner(Sweep sweep, Forks forks, Progress progress, Records making, long availableBytes) {
+    this.sweep = sweep;
+    this.forks = forks;
+    this.progress = progress;
+    this.making = making;
+    this.availableBytes = availableBytes;
+  }
+
+  /// Measures what the file does not hold yet.
+  ///
+  /// @param path result file, created if absent
+  /// @throws IOException if the file cannot be read or written, is being written by another sweep,
+  ///     or an input cannot be read
+  public Summary run(Path path) throws IOException {
+    List<Point> points = sweep.points();
+    ResultFile.Contents before = ResultFile.read(path);
+    before.warnings().forEach(progress::say);
+    try (ResultFile file = ResultFile.open(path)) {
+      prepare(points, before.records(), file);
+      boolean interrupted = measure(file);
+      progress.end();
+      List<ResultRecord> reached = new ArrayList<>();
+      for (Point point : points) {
+        ResultRecord record = known.get(point);
+        if (record != null) {
+          reached.add(record);
+        }
+      }
+      return new Summary(List.copyOf(reached), interrupted);
+    }
+  }
+
+  /// Takes what is known, records what will not be attempted, and keeps the rest as problems.
+  private void prepare(List<Point> points, List<ResultRecord> before, ResultFile file)
+      throws IOException {
+    Map<String, ResultRecord> byKey = new HashMap<>();
+    for (ResultRecord record : before) {
+      byKey.put(record.key(), record);
+    }
+    for (Point point : points) {
+      InputSource input = inputs.computeIfAbsent(point.input(), InputSource::parse);
+      Problem problem;
+      String reason;
+      try {
+        problem = Problem.of(point, input);
+        reason = obstacle(problem);
+      } catch (IllegalArgumentException e) {
+        problem = null;
+        reason = String.valueOf(e.getMessage());
+      }
+      ResultRecord skipped = making.skipped(point, problem, reason);
+      ResultRecord earlier = byKey.get(skipped.key());
+      if (earlier != null && earlier.status() != Status.SKIPPED) {
+        known.put(point, making.planned(earlier, sweep.effort().forks()));
+        making.learn(earlier);
+        pace.learn(earlier);
+      }
+      if (problem != null && reason.isEmpty()) {
+        problems.put(point, problem);
+      } else if (earlier == null) {
+        append(file, point, skipped);
+        progress.say(skipped.spec() + " n=" + point.n() + ": skipped: " + reason);
+      } else {
+        known.putIfAbsent(point, earlier);
+      }
+    }
+  }
+
+  private String obstacle(Problem problem) {
+    String refusal = problem.refusal();
+    if (!refusal.isEmpty()) {
+      return refusal;
+    }
+    long needed = problem.heapBytes();
+    long usable = (long) (SHARE_OF_MEMORY * availableBytes);
+    return needed <= usable
+        ? ""
+        : "needs " + mebibytes(needed) + " of memory, but " + mebibytes(usable) + " may be used";
+  }
+
+  private boolean measure(ResultFile file) throws IOException {
+    int total = problems.size() * sweep.effort().forks();
+    int done = 0;
+    double secondsLeft = 0;
+    for (Point point : problems.keySet()) {
+      int had = forksOf(point);
+      done += had;
+      secondsLeft +=
+          (sweep.effort().forks() - had) * pace.forkSeconds(problems.get(point), settings(point));
+    }
+    if (done > 0) {
+      progress.say(done + " of " + total + " forks are in " + file.path() + " already");
+    }
+    for (int round = 0; round < sweep.effort().forks(); round++) {
+      List<Point> order = new ArrayList<>(problems.keySet());
+      Collections.shuffle(order, new Random(Draws.seedFor(Draws.DEFAULT_SEED, "round" + round)));
+      for (Point point : order) {
+        if (forksOf(point) > round) {
+          continue;
+        }
+        Problem problem = problems.get(point);
+        long start = System.nanoTime();
+        if (!fork(file, point, problem)) {
+          return true;
+        }
+        done++;
+        pace.took(problem, settings(point), (System.nanoTime() - start) / 1e9);
+        progress.forkDone(done, total, described(point), timeLeft(order));
+      }
+    }
+    return false;
+  }
+
+  /// Runs one fork and records it; false when the user stopped the sweep.
+  private boolean fork(ResultFile file, Point point, Problem problem) throws IOException {
+    Peak peak = peaks.computeIfAbsent(point.threads(), this::measurePeak);
+    pace.peak(peak);
+    ResultRecord earlier = known.get(point);
+    Forks.Wish wish =
+        new Forks.Wish(earlier == null || earlier.error() == null, !making.knowsRows(problem));
+    Forks.Outcome outcome = forks.run(problem, settings(point), wish);
+    switch (outcome) {
+      case Forks.Measured measured -> {
+        ResultRecord record =
+            making.measured(problem, earlier, measured, peak, sweep.effort().forks());
+        making.learn(record);
+        pace.learn(record);
+        append(file, point, record);
+      }
+      case Forks.Refused refused ->
+          append(file, point, making.skipped(point, problem, refused.reason()));
+      case Forks.Died died -> append(file, point, making.failed(problem, earlier, died.reason()));
+      case Forks.Interrupted _ -> {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private @Nullable Peak measurePeak(int threads) {
+    Peak peak = forks.peak(threads);
+    if (peak == null) {
+      progress.say("the machine's peak could not be measured");
+    }
+    return peak;
+  }
+
+  private void append(ResultFile file, Point point, ResultRecord record) throws IOException {
+    file.append(record);
+    known.put(point, record);
+  }
+
+  /// A call that takes long is measured with fewer warm-ups: the one when the plan was built is
+  /// enough.
+  private Forks.Settings settings(Point point) {
+    Forks.Settings usual = sweep.effort().settings();
+    Problem problem = problems.get(point);
+    return problem != null && pace.callSeconds(problem) > LONG_CALL_SECONDS
+        ? new Forks.Settings(0, Math.min(3, usual.iterations()), usual.iterationMillis())
+        : usual;
+  }
+
+  private int forksOf(Point point) {
+    ResultRecord record = known.get(point);
+    if (record == null) {
+      return 0;
+    }
+    return record.status() == Status.OK ? record.forks() : sweep.effort().forks();
+  }
+
+  private Duration timeLeft(List<Point> order) {
+    double seconds = 0;
+    for (Point point : order) {
+      int missing = Math.max(0, sweep.effort().forks() - forksOf(point));
+      seconds += missing * pace.forkSeconds(problems.get(point), settings(point));
+    }
+    return Duration.ofMillis((long) (1000 * seconds));
+  }
+
+  private String described(Point point) {
+    ResultRecord record = known.get(point);
+    String name = point.spec() + " n=" + point.n();
+    if (record == null) {
+      return name;
+    }
+    return name
+        + ": "
+        + (record.time() == null || record.status() != Status.OK
+            ? record.status().name().toLowerCase(java.util.Locale.ROOT) + ": " + record.reason()
+            : Progress.seconds(record.time().median()));
+  }
+
+  private static String mebibytes(long bytes) {
+    return (bytes >> 20) + " MiB";
+  }
+}
