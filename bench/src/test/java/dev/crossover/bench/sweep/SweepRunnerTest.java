@@ -1,0 +1,316 @@
+package dev.crossover.bench.sweep;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
+import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Sweep.Effort;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Function;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SweepRunnerTest {
+  private static final long PLENTY = 64L << 30;
+
+  @TempDir Path folder;
+
+  @Test
+  void everyPointGetsItsForksInRoundsOfDifferentOrder() throws IOException {
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    SweepRunner.Summary summary = runner(forks, sweep(64, 128, 256, 512), PLENTY).run(file());
+    assertFalse(summary.interrupted());
+    assertEquals(8, summary.records().size());
+    assertEquals(8, summary.count(Status.OK));
+    assertTrue(summary.records().stream().allMatch(r -> r.finished() && r.forks() == 2));
+    List<String> first = forks.ran.subList(0, 8);
+    List<String> second = forks.ran.subList(8, 16);
+    assertEquals(new HashSet<>(first), new HashSet<>(second));
+    assertNotEquals(first, second);
+    assertEquals(summary.records(), inSweepOrder(ResultFile.read(file()).records(), summary));
+  }
+
+  @Test
+  void errorAndAttentionRowsAreAskedForOnce() throws IOException {
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    runner(forks, sweep(64), PLENTY).run(file());
+    assertEquals(2, forks.wishes.stream().filter(Forks.Wish::error).count());
+    ResultRecord record = ResultFile.read(file()).records().getFirst();
+    assertNotNull(record.error());
+    assertNotNull(record.counted());
+    assertEquals(new Peak(100, 10), record.peak());
+  }
+
+  @Test
+  void sweepStoppedAfterAnyForkIsContinuedWithoutRepeatingOne() throws IOException {
+    Set<String> whole = new HashSet<>();
+    for (int stopAfter = 0; stopAfter < 8; stopAfter++) {
+      Path path = folder.resolve("stopped" + stopAfter + ".jsonl");
+      int limit = stopAfter;
+      List<String> all = new ArrayList<>();
+      ScriptedForks stopped =
+          new ScriptedForks(
+              point -> all.size() < limit ? measured(0.5) : new Forks.Interrupted(), all);
+      SweepRunner.Summary first = runner(stopped, sweep(64, 128), PLENTY).run(path);
+      assertTrue(first.interrupted());
+      ScriptedForks continued = new ScriptedForks(point -> measured(0.5));
+      SweepRunner.Summary second = runner(continued, sweep(64, 128), PLENTY).run(path);
+      assertFalse(second.interrupted());
+      assertEquals(8 - stopAfter, continued.ran.size(), "stopped after " + stopAfter);
+      assertEquals(4, second.count(Status.OK));
+      assertTrue(second.records().stream().allMatch(r -> r.forks() == 2));
+      whole.add(keys(second));
+    }
+    assertEquals(1, whole.size(), "every way of stopping ends with the same points");
+  }
+
+  @Test
+  void fileCutAtAnyByteIsContinuedToTheSamePoints() throws IOException {
+    Path complete = file();
+    String expected =
+        keys(runner(new ScriptedForks(p -> measured(0.5)), sweep(64), PLENTY).run(complete));
+    byte[] bytes = Files.readAllBytes(complete);
+    Path cut = folder.resolve("cut.jsonl");
+    for (int length = 0; length <= bytes.length; length += 7) {
+      Files.write(cut, Arrays.copyOf(bytes, length));
+      SweepRunner.Summary summary =
+          runner(new ScriptedForks(p -> measured(0.5)), sweep(64), PLENTY).run(cut);
+      assertEquals(expected, keys(summary), "cut at byte " + length);
+      assertTrue(summary.records().stream().allMatch(ResultRecord::finished));
+    }
+  }
+
+  @Test
+  void dyingForkIsRecordedWithItsReasonAndTheSweepGoesOn() throws IOException {
+    ScriptedForks forks =
+        new ScriptedForks(
+            point ->
+                point.spec().equals("tiled") ? new Forks.Died("out of memory\nmore") : measured(1));
+    SweepRunner.Summary summary = runner(forks, sweep(64, 128), PLENTY).run(file());
+    assertEquals(2, summary.count(Status.OK));
+    assertEquals(2, summary.count(Status.FAILED));
+    ResultRecord failed =
+        summary.records().stream().filter(r -> r.status() == Status.FAILED).findFirst().get();
+    assertEquals("out of memory", failed.reason());
+    assertNull(failed.time());
+    assertEquals(6, forks.ran.size(), "a failed point is not tried again");
+    ScriptedForks again = new ScriptedForks(point -> measured(1));
+    runner(again, sweep(64, 128), PLENTY).run(file());
+    assertEquals(0, again.ran.size());
+  }
+
+  @Test
+  void pointThatDoesNotFitIsNeverAttempted() throws IOException {
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    SweepRunner.Summary summary = runner(forks, sweep(64, 8192), 600L << 20).run(file());
+    ResultRecord skipped =
+        summary.records().stream().filter(r -> r.status() == Status.SKIPPED).findFirst().get();
+    assertEquals(1, summary.count(Status.SKIPPED));
+    assertEquals("materialised", skipped.mechanism());
+    assertEquals(8192, skipped.shape().n());
+    assertTrue(skipped.reason().contains("MiB"), skipped.reason());
+    assertFalse(forks.ran.contains("materialised 8192"));
+  }
+
+  @Test
+  void lengthBeyondTheInputAndRefusalsAreSkippedWithTheReason() throws IOException {
+    ScriptedForks forks =
+        new ScriptedForks(
+            point -> point.spec().equals("tiled") ? new Forks.Refused("tiled: no") : measured(0.5));
+    SweepRunner.Summary summary = runner(forks, sweep(64, 16384), PLENTY).run(file());
+    assertEquals(3, summary.count(Status.SKIPPED));
+    assertTrue(summary.records().stream().anyMatch(r -> "tiled: no".equals(r.reason())));
+    assertTrue(
+        summary.records().stream()
+            .anyMatch(r -> r.reason() != null && r.reason().contains("8192")));
+  }
+
+  @Test
+  void moreForksContinueAFinishedSweep() throws IOException {
+    runner(new ScriptedForks(point -> measured(0.5)), sweep(64), PLENTY).run(file());
+    Sweep more = withEffort(sweep(64), Effort.QUICK.withForks(3));
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    SweepRunner.Summary summary = runner(forks, more, PLENTY).run(file());
+    assertEquals(2, forks.ran.size());
+    assertTrue(summary.records().stream().allMatch(r -> r.forks() == 3 && r.finished()));
+  }
+
+  @Test
+  void anotherCommitIsMeasuredAnew() throws IOException {
+    runner(new ScriptedForks(point -> measured(0.5)), sweep(64), PLENTY).run(file());
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    new SweepRunner(sweep(64), forks, quiet(), records("other"), PLENTY).run(file());
+    assertEquals(4, forks.ran.size());
+    assertEquals(4, ResultFile.read(file()).records().size());
+  }
+
+  @Test
+  void shardsTogetherAreTheWhole() {
+    Sweep whole = Sweep.defaults(2);
+    List<Point> together = new ArrayList<>();
+    for (int i = 0; i < 3; i++) {
+      together.addAll(
+          new Sweep(
+                  whole.studies(),
+                  List.of("tiled", "materialised"),
+                  whole.lengths(),
+                  whole.dims(),
+                  whole.heads(),
+                  whole.batches(),
+                  whole.masks(),
+                  whole.threads(),
+                  whole.inputs(),
+                  whole.seeds(),
+                  whole.effort(),
+                  i,
+                  3)
+              .points());
+    }
+    assertEquals(12, together.size());
+    assertEquals(12, new HashSet<>(together).size());
+  }
+
+  @Test
+  void typingErrorsAreFoundBeforeAnythingRuns() {
+    IllegalArgumentException refused =
+        assertThrows(
+            IllegalArgumentException.class, () -> withSpecs(sweep(64), List.of("materialized")));
+    assertTrue(refused.getMessage().contains("did you mean materialised?"));
+    assertThrows(IllegalArgumentException.class, () -> Effort.QUICK.withForks(0));
+  }
+
+  private Path file() {
+    return folder.resolve("results.jsonl");
+  }
+
+  private static SweepRunner runner(Forks forks, Sweep sweep, long available) {
+    return new SweepRunner(sweep, forks, quiet(), records("abc"), available);
+  }
+
+  private static Records records(String commit) {
+    return new Records(new Machine("cpu", 2, 1L << 34, "os", "25"), commit, "scalar");
+  }
+
+  private static Progress quiet() {
+    return new Progress(new StringBuilder(), false);
+  }
+
+  private static Sweep sweep(Integer... lengths) {
+    Sweep d = Sweep.defaults(1);
+    return new Sweep(
+        d.studies(),
+        List.of("tiled", "materialised"),
+        List.of(lengths),
+        d.dims(),
+        d.heads(),
+        d.batches(),
+        d.masks(),
+        d.threads(),
+        d.inputs(),
+        d.seeds(),
+        d.effort(),
+        0,
+        1);
+  }
+
+  private static Sweep withEffort(Sweep s, Effort effort) {
+    return new Sweep(
+        s.studies(),
+        s.specs(),
+        s.lengths(),
+        s.dims(),
+        s.heads(),
+        s.batches(),
+        s.masks(),
+        s.threads(),
+        s.inputs(),
+        s.seeds(),
+        effort,
+        s.shard(),
+        s.shards());
+  }
+
+  private static Sweep withSpecs(Sweep s, List<String> specs) {
+    return new Sweep(
+        s.studies(),
+        specs,
+        s.lengths(),
+        s.dims(),
+        s.heads(),
+        s.batches(),
+        s.masks(),
+        s.threads(),
+        s.inputs(),
+        s.seeds(),
+        s.effort(),
+        s.shard(),
+        s.shards());
+  }
+
+  private static Forks.Outcome measured(double seconds) {
+    return new Forks.Measured(
+        List.of(seconds, seconds),
+        new Forks.Facts(
+            10, 0, null, 0.0, null, null, new ErrorNorms(0, 0, 1, List.of()), null, "scalar", ""));
+  }
+
+  private static String keys(SweepRunner.Summary summary) {
+    return summary.records().stream().map(ResultRecord::key).sorted().toList().toString();
+  }
+
+  private static List<ResultRecord> inSweepOrder(
+      List<ResultRecord> records, SweepRunner.Summary summary) {
+    List<String> keys = summary.records().stream().map(ResultRecord::key).toList();
+    return records.stream()
+        .sorted((a, b) -> keys.indexOf(a.key()) - keys.indexOf(b.key()))
+        .toList();
+  }
+
+  /// Forks that answer from a script and remember what they were asked.
+  private static final class ScriptedForks implements Forks {
+    private final Function<Point, Outcome> script;
+    private final List<String> ran;
+    private final List<Wish> wishes = new ArrayList<>();
+
+    ScriptedForks(Function<Point, Outcome> script) {
+      this(script, new ArrayList<>());
+    }
+
+    ScriptedForks(Function<Point, Outcome> script, List<String> ran) {
+      this.script = script;
+      this.ran = ran;
+    }
+
+    @Override
+    public Outcome run(Problem problem, Settings settings, Wish wish) {
+      assertEquals(Study.FORWARD, problem.point().study());
+      Outcome outcome = script.apply(problem.point());
+      ran.add(problem.point().spec() + " " + problem.point().n());
+      wishes.add(wish);
+      return outcome;
+    }
+
+    @Override
+    public Peak peak(int threads) {
+      return new Peak(100, 10);
+    }
+  }
+}
