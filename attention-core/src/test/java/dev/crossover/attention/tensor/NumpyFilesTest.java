@@ -242,6 +242,15 @@ class NumpyFilesTest {
   }
 
   @Test
+  void anEntryThatEndsBeforeItsLastElementIsRefused() throws IOException {
+    byte[] npy = FileBytes.npy("|u1", "(6,)", new byte[5]);
+    byte[] zip = FileBytes.zip(true, "a.npy", npy);
+    claimSize(zip, npy.length + 1);
+    NpzFile file = openZip(zip);
+    assertFault("tensor 'a' ends too early", () -> file.tensor("a"));
+  }
+
+  @Test
   void aDamagedElementDoesNotMatchTheChecksum() throws IOException {
     byte[] npy = FileBytes.npy("|u1", "(5,)", "12345".getBytes(StandardCharsets.US_ASCII));
     byte[] zip = FileBytes.zip(false, "a.npy", npy);
