@@ -8,6 +8,7 @@ import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
+import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
@@ -29,7 +30,8 @@ public final class Catalogue {
           MechanismType.of(LinearTransformer.class),
           MechanismType.of(SparseTransformer.class),
           MechanismType.of(Linformer.class),
-          MechanismType.of(BigBird.class));
+          MechanismType.of(BigBird.class),
+          MechanismType.of(Nystromformer.class));
 
   private Catalogue() {}
 
