@@ -29,7 +29,7 @@ final class Axes {
     key = cross ? changedOr(shape.withSeqLens(nq, nk + dk), both) : both;
     int h = shape.numHeads();
     int group = shape.groupSize();
-    batch = changed(shape.withBatchAndHeads(shape.batchSize() + 1, h));
+    batch = changed(shape.withBatchAndHeads(shape.batchSize() + 1, h), true);
     heads = changedOr(shape.withBatchAndHeads(shape.batchSize(), h + group), Map.of());
   }
 
@@ -124,6 +124,10 @@ final class Axes {
   }
 
   private Map<String, boolean[]> changed(AttentionShape other) {
+    return changed(other, false);
+  }
+
+  private Map<String, boolean[]> changed(AttentionShape other, boolean parameters) {
     Map<String, int[]> here = new HashMap<>();
     for (TensorSpec spec : attention.inputs(shape)) {
       here.put(spec.name(), spec.shape().toArray());
@@ -133,7 +137,9 @@ final class Axes {
       int[] a = here.get(spec.name());
       int[] b = spec.shape().toArray();
       boolean perToken =
-          spec.role() == TensorSpec.Role.INPUT || spec.role() == TensorSpec.Role.OPTIONAL;
+          parameters
+              || spec.role() == TensorSpec.Role.INPUT
+              || spec.role() == TensorSpec.Role.OPTIONAL;
       if (perToken && a != null && a.length == b.length) {
         boolean[] dims = new boolean[a.length];
         for (int d = 0; d < a.length; d++) {

@@ -1,9 +1,11 @@
 package dev.crossover.bench.error;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.exact.TiledSelfLast;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import java.util.ArrayList;
@@ -24,7 +26,11 @@ public final class ErrorStudy {
     Tensor output =
         Tensor.zeros(shape.batchSize(), shape.numHeads(), shape.querySeqLen(), shape.valueDim());
     Mask mask = target.mask();
-    new Tiled(OptionalDouble.of(target.scale()))
+    Attention exact =
+        target.selfLast()
+            ? new TiledSelfLast(target.scale())
+            : new Tiled(OptionalDouble.of(target.scale()));
+    exact
         .plan(shape, mask, threads)
         .forward(Tensors.qkv(target.query(), target.key(), target.value()), output);
     return output;
