@@ -6,6 +6,7 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
+import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Nystromformer;
@@ -31,7 +32,8 @@ public final class Catalogue {
           MechanismType.of(SparseTransformer.class),
           MechanismType.of(Linformer.class),
           MechanismType.of(BigBird.class),
-          MechanismType.of(Nystromformer.class));
+          MechanismType.of(Nystromformer.class),
+          MechanismType.of(Reformer.class));
 
   private Catalogue() {}
 

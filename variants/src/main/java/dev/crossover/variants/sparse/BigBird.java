@@ -14,6 +14,7 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -46,6 +47,7 @@ import java.util.List;
 /// @param numRandomBlocks r, at least 0
 /// @param duplicatePolicy what a block that is listed twice counts
 /// @param randomPlan where random blocks are drawn from when none are given
+/// @param seed seed of the random blocks
 @Mechanism(
     name = "bigbird",
     title = "BigBird",
@@ -82,7 +84,8 @@ public record BigBird(
     @Parameter(value = "what a block listed twice counts", defaultValue = "count")
         DuplicatePolicy duplicatePolicy,
     @Parameter(value = "where random blocks are drawn from", defaultValue = "sequence")
-        RandomBlocks.Plan randomPlan)
+        RandomBlocks.Plan randomPlan,
+    @Parameter(value = "seed of the random blocks", defaultValue = "42") long seed)
     implements Attention {
 
   /// What a block that is listed twice counts.
@@ -106,7 +109,12 @@ public record BigBird(
 
   /// With the default policies.
   public BigBird(int blockSize, int numRandomBlocks) {
-    this(blockSize, numRandomBlocks, DuplicatePolicy.COUNT, RandomBlocks.Plan.SEQUENCE);
+    this(
+        blockSize,
+        numRandomBlocks,
+        DuplicatePolicy.COUNT,
+        RandomBlocks.Plan.SEQUENCE,
+        Draws.DEFAULT_SEED);
   }
 
   @Override

@@ -12,7 +12,7 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 /// attend(keys, values)    any number of times, each with intervals of its own
 /// finish(output)
 /// ```
-final class IntervalTile {
+public final class IntervalTile {
   private final SoftmaxTile tile;
   private final int[] low;
   private final int[] high;
@@ -22,36 +22,36 @@ final class IntervalTile {
   /// @param maxRows largest number of query rows in a block
   /// @param dim width of query and key rows
   /// @param valueDim width of value and output rows
-  IntervalTile(Scratch scratch, int maxRows, int dim, int valueDim) {
+  public IntervalTile(Scratch scratch, int maxRows, int dim, int valueDim) {
     tile = new SoftmaxTile(scratch, maxRows, dim, valueDim);
     low = scratch.ints(maxRows);
     high = scratch.ints(maxRows);
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int maxRows, int dim, int valueDim) {
+  public static long bytes(int maxRows, int dim, int valueDim) {
     return SoftmaxTile.bytes(maxRows, dim, valueDim) + 2L * maxRows * Integer.BYTES;
   }
 
   /// Starts a block of evenly spaced query rows; see [SoftmaxTile#begin].
-  void begin(float[] q, int qo, int ldq, int newRows, float scale) {
+  public void begin(float[] q, int qo, int ldq, int newRows, float scale) {
     rows = newRows;
     tile.begin(q, qo, ldq, newRows, scale);
   }
 
   /// Starts a block of gathered query rows; see [SoftmaxTile#begin].
-  void begin(float[] q, int qo, int ldq, int[] index, int from, int newRows, float scale) {
+  public void begin(float[] q, int qo, int ldq, int[] index, int from, int newRows, float scale) {
     rows = newRows;
     tile.begin(q, qo, ldq, index, from, newRows, scale);
   }
 
   /// Number of query rows in the block.
-  int rows() {
+  public int rows() {
     return rows;
   }
 
   /// Row r sees the panel positions `from … to - 1` of the next [#attend]; none if `from >= to`.
-  void see(int r, int from, int to) {
+  public void see(int r, int from, int to) {
     low[r] = from;
     high[r] = Math.max(from, to);
   }
@@ -59,7 +59,7 @@ final class IntervalTile {
   /// Attends to every key of the rows' intervals.
   ///
   /// @param v values, the value of the key at panel position j starts at `vo + j * ldv`
-  void attend(KeyPanels keys, float[] v, int vo, int ldv) {
+  public void attend(KeyPanels keys, float[] v, int vo, int ldv) {
     int from = first();
     int to = last();
     if (from < to) {
@@ -72,7 +72,7 @@ final class IntervalTile {
   /// @param v values, the value of the key at panel position j starts at `vo + j * ldv`
   /// @param kind the kind of the key at panel position j is `kind[kindOffset + j * kindStride]`
   /// @param wanted the kinds that are seen, as bits
-  void attend(
+  public void attend(
       KeyPanels keys, float[] v, int vo, int ldv,
       int[] kind, int kindOffset, int kindStride, int wanted) {
     int end = last();
@@ -91,13 +91,23 @@ final class IntervalTile {
     }
   }
 
+  /// Lets every row see the keys at panel positions `from … to - 1` with an addition to each scaled
+  /// score; see [SoftmaxTile#attendBiased].
+  public void attendBiased(
+      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
+      float[] bias, int bo, int ldb) {
+    if (from < to) {
+      tile.attendBiased(keys, v, vo, ldv, from, to, bias, bo, ldb);
+    }
+  }
+
   /// Divides and writes the output rows; see [SoftmaxTile#finish].
-  void finish(float[] out, int oo, int ldo) {
+  public void finish(float[] out, int oo, int ldo) {
     tile.finish(out, oo, ldo);
   }
 
   /// Divides and writes the output rows and their log-sum-exp; see [SoftmaxTile#finish].
-  void finish(float[] out, int oo, int ldo, float[] lse, int lo) {
+  public void finish(float[] out, int oo, int ldo, float[] lse, int lo) {
     tile.finish(out, oo, ldo, lse, lo);
   }
 

@@ -36,7 +36,7 @@ class BigBirdTest extends AttentionContract {
   public List<Attention> instances() {
     return List.of(
         attention(),
-        new BigBird(2, 3, DuplicatePolicy.ONCE, RandomBlocks.Plan.AUTHORS),
+        new BigBird(2, 3, DuplicatePolicy.ONCE, RandomBlocks.Plan.AUTHORS, 3),
         new BigBird(100, 1),
         new BigBird(1, 0));
   }
@@ -93,8 +93,8 @@ class BigBirdTest extends AttentionContract {
     Tensor blocks = Tensor.zeros(1, 4, 2);
     Tensors inputs = Tensors.qkv(zero, zero, value).with("random_blocks", blocks);
     var plan = RandomBlocks.Plan.SEQUENCE;
-    Attention count = new BigBird(4, 2, DuplicatePolicy.COUNT, plan);
-    Attention once = new BigBird(4, 2, DuplicatePolicy.ONCE, plan);
+    Attention count = new BigBird(4, 2, DuplicatePolicy.COUNT, plan, 3);
+    Attention once = new BigBird(4, 2, DuplicatePolicy.ONCE, plan, 3);
     int row = 9;
     assertEquals(
         3f / (5 * 4 + 2 * 4),
