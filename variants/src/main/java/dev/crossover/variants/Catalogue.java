@@ -6,6 +6,7 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.LinearTransformer;
+import dev.crossover.variants.feature.Performer;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
@@ -33,7 +34,8 @@ public final class Catalogue {
           MechanismType.of(Linformer.class),
           MechanismType.of(BigBird.class),
           MechanismType.of(Nystromformer.class),
-          MechanismType.of(Reformer.class));
+          MechanismType.of(Reformer.class),
+          MechanismType.of(Performer.class));
 
   private Catalogue() {}
 

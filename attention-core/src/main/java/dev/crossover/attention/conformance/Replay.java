@@ -70,7 +70,7 @@ public final class Replay {
       throw new CannotReplay(
           "mechanism must be " + type.goldenName() + ", but was " + file.mechanism());
     }
-    Attention attention = type.create(file.parameters()).fittedTo(file.inputs());
+    Attention attention = type.createGolden(file.parameters()).fittedTo(file.inputs());
     mechanism = type.describe(attention);
     AttentionShape shape = attention.shapeOf(file.inputs());
     requireKeyValueHeads(shape);

@@ -231,11 +231,13 @@ final class LinearChunk {
     }
   }
 
+  /// A denominator of exactly 0, which says that all features have vanished, gives zeros.
   private void divide(boolean visible, float sum, float[] out, int o) {
-    if (visible) {
-      kernels.scale(valueDim, 1 / denominator.of(sum), out, o, out, o);
-    } else {
+    float by = visible ? denominator.of(sum) : 0;
+    if (by == 0) {
       Arrays.fill(out, o, o + valueDim, 0);
+    } else {
+      kernels.scale(valueDim, 1 / by, out, o, out, o);
     }
   }
 

@@ -124,6 +124,21 @@ public final class MechanismType {
     }
   }
 
+  /// The mechanism a golden file means: parameters it does not give take [Parameter#goldenDefault].
+  ///
+  /// @param values text per parameter name
+  /// @throws IllegalArgumentException as [#create]
+  public Attention createGolden(Map<String, String> values) {
+    Map<String, String> all = new LinkedHashMap<>(values);
+    for (int i = 0; i < components.length; i++) {
+      Parameter parameter = components[i].getAnnotation(Parameter.class);
+      if (parameter != null && !parameter.goldenDefault().isEmpty()) {
+        all.putIfAbsent(parameters.get(i).name(), parameter.goldenDefault());
+      }
+    }
+    return create(all);
+  }
+
   /// All parameters of a value of this type as text, defaults included; absent ones are left out.
   public Map<String, String> parametersOf(Attention attention) {
     Map<String, String> values = new LinkedHashMap<>();

@@ -19,6 +19,12 @@ public @interface Parameter {
   /// Default as written on the command line; empty means absent for optional types and lists.
   String defaultValue();
 
+  /// What a golden file means that does not say; empty means the same as the default.
+  ///
+  /// For options the files' format does not know, where the default here is not what the published code
+  /// does.
+  String goldenDefault() default "";
+
   /// Name when it is not the component's name in snake case.
   String name() default "";
 }

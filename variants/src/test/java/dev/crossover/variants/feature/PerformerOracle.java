@@ -1,0 +1,99 @@
+package dev.crossover.variants.feature;
+
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.Oracle;
+
+/// The weights of Performer from its definition, in double precision: the key maximum of every row is
+/// taken over the keys that row may see.
+final class PerformerOracle {
+  private final Performer performer;
+  private final AttentionShape shape;
+  private final Mask mask;
+  private final double[][] queries;
+  private final double[][] keys;
+  private final double[] queryNorms;
+  private final double[] keyNorms;
+  private final double[] keyMaxima;
+
+  PerformerOracle(Performer performer, AttentionShape shape, Mask mask, Tensors inputs) {
+    this.performer = performer;
+    this.shape = shape;
+    this.mask = mask;
+    double scale =
+        switch (performer.kernel()) {
+          case RELU, RELU_UNPROJECTED -> 1;
+          case RELU_TENSORFLOW -> 1 / Math.sqrt(performer.numFeatures());
+          default -> Math.pow(shape.headDim(), -0.25);
+        };
+    Tensor omega =
+        inputs.has("random_projection") ? inputs.get("random_projection") : Tensor.zeros(0, 0);
+    queries = projected(inputs.get("q"), omega, scale);
+    keys = projected(inputs.get("k"), omega, scale);
+    queryNorms = halfNorms(inputs.get("q"), scale);
+    keyNorms = halfNorms(inputs.get("k"), scale);
+    keyMaxima = java.util.Arrays.stream(keys).mapToDouble(PerformerOracle::max).toArray();
+  }
+
+  private static double[][] projected(Tensor x, Tensor omega, double scale) {
+    int d = x.extent(3);
+    double[][] u = new double[x.size() / d][];
+    for (int row = 0; row < u.length; row++) {
+      u[row] = new double[omega.size() == 0 ? d : omega.extent(0)];
+      for (int a = 0; a < u[row].length; a++) {
+        for (int c = 0; c < d; c++) {
+          double direction = omega.size() == 0 ? (a == c ? 1 : 0) : omega.data()[a * d + c];
+          u[row][a] += scale * direction * x.data()[row * d + c];
+        }
+      }
+    }
+    return u;
+  }
+
+  private static double[] halfNorms(Tensor x, double scale) {
+    int d = x.extent(3);
+    double[] g = new double[x.size() / d];
+    for (int e = 0; e < x.size(); e++) {
+      g[e / d] += 0.5 * scale * scale * x.data()[e] * x.data()[e];
+    }
+    return g;
+  }
+
+  double weight(int b, int h, int i, int j) {
+    int group = shape.numHeads() / shape.numKeyValueHeads();
+    int q = (b * shape.numHeads() + h) * shape.querySeqLen() + i;
+    int first = (b * shape.numKeyValueHeads() + h / group) * shape.keySeqLen();
+    double eps = performer.epsOrDefault();
+    double sum = 0;
+    if (!performer.kernel().isSoftmax()) {
+      for (int a = 0; a < queries[q].length; a++) {
+        sum += (Math.max(queries[q][a], 0) + eps) * (Math.max(keys[first + j][a], 0) + eps);
+      }
+      return sum;
+    }
+    double c = Double.NEGATIVE_INFINITY;
+    for (int other = 0; other < shape.keySeqLen(); other++) {
+      if (Oracle.sees(shape, mask, b, i, other)) {
+        c = Math.max(c, keyMaxima[first + other]);
+      }
+    }
+    double own = max(queries[q]);
+    for (int a = 0; a < queries[q].length; a++) {
+      sum +=
+          (Math.exp(queries[q][a] - queryNorms[q] - own) + eps)
+              * (Math.exp(keys[first + j][a] - keyNorms[first + j] - c) + eps)
+              / queries[q].length;
+    }
+    return sum;
+  }
+
+  private static double max(double[] x) {
+    double max = Double.NEGATIVE_INFINITY;
+    for (double value : x) {
+      max = Math.max(max, value);
+    }
+    return max;
+  }
+}

@@ -1,0 +1,34 @@
+package dev.crossover.variants.feature;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Claim;
+import dev.crossover.variants.feature.Performer.Kernel;
+import java.util.List;
+import java.util.Map;
+
+/// The contract for the features without a running maximum, and for those without a fixed sign.
+class PerformerSignedTest extends AttentionContract {
+  @Override
+  public Attention attention() {
+    return new Performer(Kernel.SOFTMAX_TRIGONOMETRIC, 512, 3);
+  }
+
+  @Override
+  public List<Attention> instances() {
+    return List.of(attention(), new Performer(Kernel.SOFTMAX_HYPERBOLIC, 24, 3));
+  }
+
+  /// Signed weights of sum 1 may be as large as 100, which magnifies the rounding error of a sum.
+  @Override
+  public double tolerance() {
+    return 1e-3;
+  }
+
+  @Override
+  public Map<Claim, String> exemptions() {
+    return Map.of(
+        Claim.HUGE_SCORES_FINITE,
+        "the published hyperbolic features subtract no maximum: they overflow beyond 88");
+  }
+}
