@@ -11,6 +11,7 @@ import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Nystromformer;
+import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
@@ -35,7 +36,8 @@ public final class Catalogue {
           MechanismType.of(BigBird.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
-          MechanismType.of(Performer.class));
+          MechanismType.of(Performer.class),
+          MechanismType.of(Additive.class));
 
   private Catalogue() {}
 
