@@ -1,0 +1,164 @@
+package dev.crossover.reports.page;
+
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.Crossover;
+import dev.crossover.reports.answer.Noise;
+import dev.crossover.reports.answer.PanelAnswer;
+import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
+import dev.crossover.reports.answer.Wording;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+
+/// Reasons to doubt a report's numbers, from the records themselves and from what such numbers can
+/// mean.
+final class Doubts {
+  private Doubts() {}
+
+  /// One sentence or two each, those of this run first.
+  static List<String> of(List<PanelAnswer> answers, List<ResultRecord> records) {
+    List<String> doubts = new ArrayList<>();
+    for (PanelAnswer answer : answers) {
+      noise(answer, answers.size() > 1, doubts);
+    }
+    long missing = records.stream().filter(r -> r.status() != ResultRecord.Status.OK).count();
+    if (missing > 0) {
+      doubts.add(
+          count(missing, "point was", "points were")
+              + " skipped or failed; they are listed with their reasons below the panels.");
+    }
+    long unfinished = records.stream().filter(r -> !r.finished()).count();
+    if (unfinished > 0) {
+      doubts.add(
+          count(unfinished, "point has", "points have")
+              + " fewer forks than planned: the sweep was not finished.");
+    }
+    int fewest =
+        records.stream()
+            .filter(r -> r.time() != null)
+            .mapToInt(ResultRecord::forks)
+            .min()
+            .orElse(0);
+    if (fewest > 0 && fewest < 5) {
+      doubts.add(
+          "Some points have only "
+              + count(fewest, "fork", "forks")
+              + (fewest == 1
+                  ? ": what varies from process to process is unknown there."
+                  : ": intervals from so few are coarse."));
+    }
+    fits(answers, doubts);
+    crossovers(answers, doubts);
+    environments(records, doubts);
+    doubts.add(
+        "One machine and "
+            + (answers.size() == 1 ? "one setting" : count(answers.size(), "setting", "settings"))
+            + ": caches, cores and vector width decide where curves cross. Another machine, head"
+            + " size or batch has other crossovers.");
+    doubts.add(
+        "All mechanisms share one set of kernels, but not one shape: the share of the measured peak"
+            + " in the table says how much a faster implementation could still gain. Papers measure"
+            + " GPUs.");
+    doubts.add(
+        "Error is that of the attention output on this input, not the loss of a model. Models"
+            + " trained with a mechanism live with its error; this input came from a model that was"
+            + " not.");
+    doubts.add(
+        "Counted memory is exact but leaves out inputs, output and the runtime; the resident set"
+            + " includes them and is coarse.");
+    return doubts.stream()
+        .map(d -> d.substring(0, 1).toUpperCase(Locale.ROOT) + d.substring(1))
+        .toList();
+  }
+
+  private static void noise(PanelAnswer answer, boolean several, List<String> doubts) {
+    Noise noise = answer.noise();
+    String where = several ? answer.panel().title() + ": " : "";
+    if (noise.verdict() == Noise.Verdict.UNKNOWN) {
+      doubts.add(where + "every point ran in one process only, so the noise is unknown.");
+      return;
+    }
+    String judgement =
+        switch (noise.verdict()) {
+          case QUIET -> "the machine was quiet";
+          case RESTLESS -> "the machine was not quite at rest";
+          default -> "the machine was noisy, and small differences mean nothing";
+        };
+    doubts.add(
+        where
+            + judgement
+            + ": forks of one point lie "
+            + Wording.percent(noise.medianSpread())
+            + " apart in the median, "
+            + Wording.percent(noise.worstSpread())
+            + " at worst ("
+            + noise.worstPoint()
+            + ")"
+            + (noise.noisyPoints() > 0
+                ? "; "
+                    + noise.noisyPoints()
+                    + " of "
+                    + noise.points()
+                    + " points differ by more than "
+                    + Wording.percent(Noise.NOISY)
+                : "")
+            + ".");
+  }
+
+  private static void fits(List<PanelAnswer> answers, List<String> doubts) {
+    Set<String> unsettled = new LinkedHashSet<>();
+    for (PanelAnswer answer : answers) {
+      for (SeriesAnswer one : answer.series()) {
+        if (one.timeFit().filter(f -> !f.settled()).isPresent()) {
+          unsettled.add(one.series().label());
+        }
+      }
+    }
+    if (!unsettled.isEmpty()) {
+      doubts.add(
+          "Exponents marked ? are not asymptotic yet, local slopes still change: "
+              + String.join("; ", unsettled)
+              + ".");
+    }
+  }
+
+  private static void crossovers(List<PanelAnswer> answers, List<String> doubts) {
+    Set<String> open = new LinkedHashSet<>();
+    for (PanelAnswer answer : answers) {
+      for (SeriesAnswer one : answer.series()) {
+        if (one.time().values().stream().anyMatch(Crossover::doubtful)) {
+          open.add(one.series().label());
+        }
+      }
+    }
+    if (!open.isEmpty()) {
+      doubts.add(
+          "Noise alone could change whether these cross a baseline within the measured lengths: "
+              + String.join("; ", open)
+              + ".");
+    }
+  }
+
+  private static void environments(List<ResultRecord> records, List<String> doubts) {
+    long environments = records.stream().map(r -> r.environment().key()).distinct().count();
+    if (environments > 1) {
+      doubts.add(
+          "The records come from "
+              + environments
+              + " environments (machine, JDK, kernels, commit); they are never mixed into one"
+              + " curve.");
+    }
+    if (records.stream().anyMatch(r -> r.environment().commit().endsWith("-dirty"))) {
+      doubts.add("The code had uncommitted changes when it was measured.");
+    }
+    if (records.stream().anyMatch(r -> r.environment().kernels().startsWith("scalar"))) {
+      doubts.add("Scalar kernels were in use: times say little about the vector ones.");
+    }
+  }
+
+  private static String count(long number, String one, String many) {
+    return number + " " + (number == 1 ? one : many);
+  }
+}

@@ -1,0 +1,20 @@
+package dev.crossover.reports.page;
+
+/// Text inside Markdown.
+final class Markdown {
+  private Markdown() {}
+
+  /// One line of text that Markdown and the HTML inside it leave alone.
+  static String escape(String text) {
+    return text.replaceAll("\\p{Cntrl}", " ")
+        .replaceAll("([\\\\`*_\\[\\]|#~$])", "\\\\$1")
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;");
+  }
+
+  /// One line of code.
+  static String code(String text) {
+    return "`" + text.replaceAll("\\p{Cntrl}", " ").replace('`', '\'') + "`";
+  }
+}

@@ -1,0 +1,305 @@
+package dev.crossover.reports.page;
+
+import com.samskivert.mustache.Mustache;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.Headlines;
+import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.PanelAnswer;
+import dev.crossover.reports.answer.ScalingFit;
+import dev.crossover.reports.chart.Figure;
+import dev.crossover.reports.chart.Figures;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/// Writes a report: `report.html` (self-contained), `report.md`, `figures/` (PNG and PDF) and
+/// `csv/`.
+public final class Report {
+  private static final String HTML = "report.html";
+  private static final String MARKDOWN = "report.md";
+
+  private Report() {}
+
+  /// Writes a report of all records, existing files of the same names replaced.
+  ///
+  /// @param records measured and missing points of any number of sweeps and machines
+  /// @param directory where to write; created when absent
+  /// @param command the command that made the records, as a user would type it
+  /// @return the page
+  /// @throws IllegalArgumentException if there is no record
+  /// @throws IOException if a file cannot be written
+  public static Path write(List<ResultRecord> records, Path directory, String command)
+      throws IOException {
+    if (records.isEmpty()) {
+      throw new IllegalArgumentException("records must not be empty, but there were none");
+    }
+    List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
+    Files.createDirectories(directory);
+    Path figureFolder = Files.createDirectories(directory.resolve("figures"));
+    Path csvFolder = Files.createDirectories(directory.resolve("csv"));
+    List<Map<String, Object>> panels = new ArrayList<>();
+    for (int i = 0; i < answers.size(); i++) {
+      panels.add(panel(answers.get(i), i, command, figureFolder, csvFolder));
+    }
+    Table capabilities = Tables.capabilities();
+    Files.writeString(csvFolder.resolve("capabilities.csv"), capabilities.csv());
+    Map<String, Object> view = new LinkedHashMap<>();
+    view.put("panels", panels);
+    view.put("several", answers.size() > 1);
+    view.put("capabilities", HtmlTable.of(capabilities));
+    view.put("capabilitiesMarkdown", capabilities.markdown());
+    List<String> doubts = Doubts.of(answers, records);
+    view.put("doubts", doubts);
+    view.put("doubtsMarkdown", doubts.stream().map(Markdown::escape).toList());
+    view.put("command", command);
+    view.put("commandMarkdown", Markdown.code(command));
+    view.put("environments", environments(records));
+    view.put("recordCount", records.size());
+    view.put("rule", ScalingFit.RULE);
+    view.put("machine", machine(records));
+    view.put("machineMarkdown", Markdown.escape(machine(records)));
+    view.put("markdown", MARKDOWN);
+    view.put("style", resource("page.css") + resource("uPlot.min.css"));
+    view.put("plotLicence", resource("uPlot-LICENSE.txt").replace("*/", "* /"));
+    view.put("plotScript", scriptSafe(resource("uPlot.iife.min.js")));
+    view.put("script", scriptSafe(resource("page.js")));
+    view.put("data", PageData.json(answers));
+    Path page = directory.resolve(HTML);
+    Files.writeString(page, render("page.mustache", view, true));
+    Files.writeString(directory.resolve(MARKDOWN), render("report.mustache", view, false));
+    return page;
+  }
+
+  private static Map<String, Object> panel(
+      PanelAnswer answer, int number, String command, Path figureFolder, Path csvFolder)
+      throws IOException {
+    Panel panel = answer.panel();
+    String prefix = (number + 1) + "-" + slug(panel);
+    String origin = origin(panel.environment(), command);
+    Map<String, Object> view = new LinkedHashMap<>();
+    Headlines headlines = Headlines.of(answer);
+    view.put("id", "panel-" + (number + 1));
+    view.put("index", number);
+    view.put("title", panel.title());
+    view.put("titleMarkdown", Markdown.escape(panel.title()));
+    view.put("sizes", panel.sizes());
+    view.put("lead", headlines.lead());
+    view.put("leadMarkdown", Markdown.escape(headlines.lead()));
+    view.put("findings", headlines.findings());
+    view.put("findingsMarkdown", headlines.findings().stream().map(Markdown::escape).toList());
+    view.put("origin", origin);
+    view.put("originMarkdown", Markdown.escape(origin));
+    view.put("open", number < 4);
+    List<Map<String, Object>> charts = new ArrayList<>();
+    if (!panel.series().isEmpty()) {
+      Table points = Tables.points(answer);
+      csv(csvFolder, prefix, points);
+      Set<String> drawn = new TreeSet<>();
+      List<Map<String, Object>> images = new ArrayList<>();
+      for (Figure figure : Figures.of(answer, prefix, origin)) {
+        figure.writePng(figureFolder.resolve(figure.name() + ".png"));
+        figure.writePdf(figureFolder.resolve(figure.name() + ".pdf"));
+        String kind = figure.name().substring(prefix.length() + 1);
+        drawn.add(kind);
+        csv(csvFolder, prefix, columns(points, kind));
+        images.add(Map.of("name", figure.name(), "titleMarkdown", Markdown.escape(figure.title())));
+      }
+      view.put("images", images);
+      for (ChartKind kind : ChartKind.of(panel.decoding())) {
+        if (drawn.contains(kind.file())) {
+          charts.add(kind.view(prefix, number, origin));
+        }
+      }
+      Table summary = Tables.summary(answer);
+      csv(csvFolder, prefix, summary);
+      tables(view, "summary", summary);
+      tables(view, "points", shown(points));
+      Table inputs = Tables.inputs(answer);
+      csv(csvFolder, prefix, inputs);
+      tables(view, "inputs", inputs);
+    }
+    view.put("charts", charts);
+    Table missing = Tables.missing(panel);
+    if (!missing.rows().isEmpty()) {
+      csv(csvFolder, prefix, missing);
+    }
+    tables(view, "missing", missing);
+    view.put("prefix", prefix);
+    return view;
+  }
+
+  private static void tables(Map<String, Object> view, String name, Table table) {
+    boolean there = !table.rows().isEmpty();
+    view.put("has" + name.substring(0, 1).toUpperCase(Locale.ROOT) + name.substring(1), there);
+    view.put(name, HtmlTable.of(table));
+    view.put(name + "Markdown", there ? table.markdown() : "");
+    view.put(name + "Count", table.rows().size());
+  }
+
+  private static Table columns(Table points, String kind) {
+    return switch (kind) {
+      case "time" ->
+          points.select(
+              kind,
+              "mechanism",
+              "spec",
+              "n",
+              "seconds",
+              "seconds_low",
+              "seconds_high",
+              "forks",
+              "samples",
+              "relative_error");
+      case "tokens" ->
+          points.select(kind, "mechanism", "spec", "n", "tokens_per_second", "relative_error");
+      case "error" ->
+          points.select(
+              kind,
+              "mechanism",
+              "spec",
+              "n",
+              "relative_error",
+              "relative_error_low",
+              "relative_error_high",
+              "max_abs_error",
+              "mean_cosine");
+      case "roofline" ->
+          points.select(
+              kind,
+              "mechanism",
+              "spec",
+              "n",
+              "intensity",
+              "gflops",
+              "share_of_peak",
+              "roof_gflops");
+      case "pareto-time" ->
+          points.select(kind, "mechanism", "spec", "n", "seconds", "relative_error", "fronts");
+      case "pareto-memory" ->
+          points.select(
+              kind, "mechanism", "spec", "n", "counted_bytes", "relative_error", "fronts");
+      case "state" -> points.select(kind, "mechanism", "spec", "n", "state_bytes");
+      case "memory" ->
+          points.select(
+              kind, "mechanism", "spec", "n", "counted_bytes", "scratch_bytes", "parameter_bytes");
+      default -> points.select(kind, "mechanism", "spec", "n", kind + "_bytes");
+    };
+  }
+
+  /// The columns of the table of all points that people read; the others are in the CSV file.
+  private static Table shown(Table points) {
+    return points.select(
+        "points",
+        "mechanism",
+        "n",
+        "seconds",
+        "seconds_low",
+        "seconds_high",
+        "forks",
+        "samples",
+        "tokens_per_second",
+        "relative_error",
+        "max_abs_error",
+        "mean_cosine",
+        "counted_bytes",
+        "state_bytes",
+        "allocated_bytes",
+        "resident_bytes",
+        "gflops",
+        "share_of_peak",
+        "fronts");
+  }
+
+  private static void csv(Path folder, String prefix, Table table) throws IOException {
+    Files.writeString(folder.resolve(prefix + "-" + table.name() + ".csv"), table.csv());
+  }
+
+  private static String slug(Panel panel) {
+    String text =
+        (panel.decoding() ? "decode" : "forward-" + panel.key().mask()) + "-" + panel.key().input();
+    String safe =
+        text.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
+    return safe.substring(0, Math.min(40, safe.length())).replaceAll("-+$", "");
+  }
+
+  private static String origin(ResultRecord.Environment e, String command) {
+    return String.join(
+        " · ",
+        command,
+        e.cpu() + ", " + e.cores() + (e.cores() == 1 ? " core" : " cores"),
+        "JDK " + e.jdk(),
+        "commit " + e.commit(),
+        "kernels " + e.kernels());
+  }
+
+  private static String machine(List<ResultRecord> records) {
+    Set<String> machines = new TreeSet<>();
+    for (ResultRecord record : records) {
+      machines.add(record.environment().cpu() + ", " + record.environment().cores() + " cores");
+    }
+    return machines.size() == 1 ? machines.iterator().next() : machines.size() + " machines";
+  }
+
+  private static List<Map<String, Object>> environments(List<ResultRecord> records) {
+    Map<String, List<ResultRecord>> groups = new LinkedHashMap<>();
+    for (ResultRecord record : records) {
+      groups.computeIfAbsent(record.environment().key(), k -> new ArrayList<>()).add(record);
+    }
+    List<Map<String, Object>> views = new ArrayList<>();
+    for (List<ResultRecord> group : groups.values()) {
+      ResultRecord.Environment e = group.getFirst().environment();
+      Set<String> stamps = new TreeSet<>();
+      Set<String> flags = new TreeSet<>();
+      for (ResultRecord record : group) {
+        stamps.add(record.environment().timestamp());
+        flags.add(record.environment().jvmFlags());
+      }
+      List<Map<String, String>> facts = new ArrayList<>();
+      fact(facts, "machine", e.cpu() + ", " + e.cores() + " cores");
+      fact(facts, "memory", dev.crossover.reports.answer.Wording.bytes((double) e.memoryBytes()));
+      fact(facts, "system", e.os());
+      fact(facts, "JDK", e.jdk());
+      fact(facts, "JVM flags", String.join("  |  ", flags));
+      fact(facts, "kernels", e.kernels());
+      fact(facts, "commit", e.commit());
+      String first = stamps.iterator().next();
+      String last = ((TreeSet<String>) stamps).last();
+      fact(facts, "measured", first.equals(last) ? first : first + " to " + last);
+      fact(facts, "records", Integer.toString(group.size()));
+      views.add(Map.of("facts", facts));
+    }
+    return views;
+  }
+
+  private static void fact(List<Map<String, String>> facts, String name, String value) {
+    facts.add(Map.of("name", name, "value", value, "valueMarkdown", Markdown.escape(value)));
+  }
+
+  private static String render(String template, Map<String, Object> view, boolean html)
+      throws IOException {
+    return Mustache.compiler().escapeHTML(html).compile(resource(template)).execute(view);
+  }
+
+  /// A script inside an HTML page must not end it.
+  private static String scriptSafe(String script) {
+    return script.replace("</script", "<\\/script").replace("<!--", "<\\!--");
+  }
+
+  private static String resource(String name) throws IOException {
+    try (InputStream in = Report.class.getResourceAsStream(name)) {
+      if (in == null) {
+        throw new IOException(name + " is missing from the class path");
+      }
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+}
