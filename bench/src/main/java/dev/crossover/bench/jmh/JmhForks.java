@@ -179,7 +179,8 @@ public final class JmhForks implements Forks {
     Stream<String> inherited =
         ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
             .filter(flag -> flag.startsWith("-XX:") || flag.startsWith("-Dcrossover."))
-            .filter(flag -> !flag.startsWith("-XX:+Use") && !flag.contains("HeapSize"));
+            .filter(flag -> !flag.startsWith("-XX:+Use") && !flag.contains("HeapSize"))
+            .filter(flag -> !flag.startsWith("-Dcrossover.launched"));
     long megabytes = Math.ceilDiv(heapBytes, 1 << 20);
     return Stream.concat(
             Stream.of(

@@ -1,0 +1,86 @@
+package dev.crossover.bench.sweep;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.jmh.JmhForks;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Memory;
+import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Sweep.Effort;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// A real sweep of tiny points in real forks.
+class SweepEndToEndTest {
+  private static final Effort SHORT = new Effort(1, new Forks.Settings(1, 2, 10));
+
+  @TempDir Path folder;
+
+  @Test
+  void recordHoldsTimeMemoryAndErrorOfARealFork() throws IOException {
+    Path file = folder.resolve("results.jsonl");
+    SweepRunner.Summary summary =
+        run(file, Study.FORWARD, List.of("tiled", "linear_transformer"), 48, "captured");
+    assertEquals(2, summary.count(Status.OK), summary.toString());
+    assertEquals(2, ResultFile.read(file).records().size());
+    for (ResultRecord record : summary.records()) {
+      assertEquals(1, record.forks());
+      assertEquals(2, record.time().samples().getFirst().size());
+      assertTrue(record.time().median() > 0);
+      Memory memory = record.memory();
+      assertTrue(memory.countedScratchBytes() > 0);
+      assertNotNull(memory.allocatedBytesPerCall());
+      assertNotNull(record.peak());
+      assertTrue(record.peak().gflops() > 0.1);
+      assertNotNull(record.input().entropy());
+      assertTrue(record.environment().jvmFlags().contains("-Xmx"));
+    }
+    ResultRecord tiled = summary.records().getFirst();
+    assertEquals(0, tiled.error().relativeFrobenius(), "tiled is the reference itself");
+    assertEquals(2, tiled.shape().heads());
+    assertEquals(64, tiled.shape().headDim());
+    assertEquals("causal", tiled.mask());
+  }
+
+  @Test
+  void decodingTellsTokensPerSecondAndState() throws IOException {
+    Path file = folder.resolve("results.jsonl");
+    SweepRunner.Summary summary =
+        run(file, Study.DECODE, List.of("linear_transformer"), 40, "gaussian:scale=1");
+    assertEquals(1, summary.count(Status.OK), summary.toString());
+    ResultRecord record = summary.records().getFirst();
+    assertEquals(1 / record.time().median(), record.time().tokensPerSecond(), 1e-6);
+    assertTrue(record.memory().stateBytes() > 0);
+    assertNull(record.error());
+  }
+
+  private static SweepRunner.Summary run(
+      Path file, Study study, List<String> specs, int n, String input) throws IOException {
+    Sweep d = Sweep.defaults(1);
+    Sweep tiny =
+        new Sweep(
+            List.of(study),
+            specs,
+            List.of(n),
+            d.dims(),
+            d.heads(),
+            d.batches(),
+            d.masks(),
+            d.threads(),
+            List.of(input),
+            d.seeds(),
+            SHORT,
+            0,
+            1);
+    return new SweepRunner(tiny, new JmhForks(), new Progress(new StringBuilder(), false))
+        .run(file);
+  }
+}

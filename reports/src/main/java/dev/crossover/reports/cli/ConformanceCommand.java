@@ -1,0 +1,101 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.conformance.GoldenFile;
+import dev.crossover.attention.conformance.Replay;
+import dev.crossover.attention.conformance.ReplayResult;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.attention.tensor.TensorFileException;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover conformance FILE…`: replays golden files through the mechanisms they name.
+@Command(
+    name = "conformance",
+    description = {
+      "Replay golden files through the mechanisms they name and compare the outputs.",
+      "Exit code 1 if any deviates or cannot be replayed."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ConformanceCommand implements Callable<Integer> {
+  @Parameters(
+      arity = "1..*",
+      paramLabel = "FILE",
+      description = "Golden files, or folders whose .safetensors files are all replayed.")
+  private List<Path> files = new ArrayList<>();
+
+  @Spec private @Nullable CommandSpec spec;
+
+  private int passed;
+  private int deviated;
+  private int notReplayed;
+
+  @Override
+  public Integer call() throws IOException {
+    PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+    for (Path file : files) {
+      for (Path one : expanded(file)) {
+        replay(out, one);
+      }
+    }
+    out.println(
+        passed + " passed, " + deviated + " deviated, " + notReplayed + " could not be replayed");
+    out.flush();
+    return deviated == 0 && notReplayed == 0 && passed > 0 ? 0 : Main.FAILED;
+  }
+
+  private void replay(PrintWriter out, Path path) {
+    GoldenFile file;
+    try {
+      file = GoldenFile.read(path);
+    } catch (TensorFileException e) {
+      out.println("CANNOT REPLAY  " + e.getMessage());
+      notReplayed++;
+      return;
+    }
+    List<MechanismType> types = Catalogue.findGolden(file.mechanism());
+    if (types.isEmpty()) {
+      List<String> known = Catalogue.all().stream().map(MechanismType::goldenName).toList();
+      out.println(
+          "CANNOT REPLAY  "
+              + path
+              + ": mechanism must be in the catalogue, but was "
+              + file.mechanism()
+              + Nearest.hint(file.mechanism(), known));
+      notReplayed++;
+      return;
+    }
+    for (MechanismType type : types) {
+      ReplayResult result = Replay.run(file, type);
+      out.println(result.line());
+      switch (result.status()) {
+        case PASSED -> passed++;
+        case DEVIATED -> deviated++;
+        case CANNOT_REPLAY -> notReplayed++;
+      }
+    }
+  }
+
+  private static List<Path> expanded(Path path) throws IOException {
+    if (!Files.isDirectory(path)) {
+      return List.of(path);
+    }
+    try (Stream<Path> inside = Files.walk(path)) {
+      return inside.filter(file -> file.toString().endsWith(".safetensors")).sorted().toList();
+    }
+  }
+}

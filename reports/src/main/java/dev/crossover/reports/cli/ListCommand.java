@@ -1,0 +1,150 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.variants.Catalogue;
+import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover list`: what every mechanism is, takes and can do, as its record declares it.
+@Command(
+    name = "list",
+    description =
+        "Describe the mechanisms: paper, parameters with defaults, capabilities, exactness.",
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ListCommand implements Callable<Integer> {
+  @Parameters(paramLabel = "NAME", description = "Mechanisms to describe; all when none is given.")
+  private List<String> names = new ArrayList<>();
+
+  @Option(names = "--markdown", description = "Print the table of the README instead.")
+  private boolean markdown;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() {
+    PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+    List<MechanismType> types =
+        names.isEmpty() ? Catalogue.all() : names.stream().map(Catalogue::find).toList();
+    if (markdown) {
+      table(out, types);
+    } else {
+      types.forEach(type -> describe(out, type));
+    }
+    out.flush();
+    return 0;
+  }
+
+  private static void describe(PrintWriter out, MechanismType type) {
+    Mechanism m = type.mechanism();
+    out.println(type.name() + " — " + m.title());
+    out.println("  paper      " + m.paper() + arxiv(m));
+    out.println("  family     " + words(m.family()) + "; approximates " + target(m));
+    out.println("  cost       time " + m.time() + ", memory " + m.memory());
+    out.println("  exactness  " + m.exactness());
+    out.println("  can        " + String.join(", ", abilities(type)));
+    for (MechanismType.ParameterInfo parameter : type.parameters()) {
+      String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();
+      out.println("  parameter  " + parameter.name() + " = " + value + ": " + parameter.meaning());
+      if (!parameter.values().isEmpty()) {
+        out.println("             one of " + String.join(", ", parameter.values()));
+      }
+    }
+    for (Mechanism.Difference difference : m.differences()) {
+      out.println(
+          "  differs    "
+              + difference.what()
+              + ": paper: "
+              + difference.paper()
+              + "; code: "
+              + difference.code()
+              + "; default: "
+              + difference.defaultIs());
+    }
+    out.println();
+  }
+
+  private static void table(PrintWriter out, List<MechanismType> types) {
+    out.println("| mechanism | paper | time | memory | can | exact when, or error |");
+    out.println("|---|---|---|---|---|---|");
+    for (MechanismType type : types) {
+      Mechanism m = type.mechanism();
+      out.println(
+          "| `"
+              + type.name()
+              + "` "
+              + cell(m.title())
+              + " | "
+              + cell(m.paper() + arxiv(m))
+              + " | "
+              + cell(m.time())
+              + " | "
+              + cell(m.memory())
+              + " | "
+              + cell(String.join(", ", abilities(type)))
+              + " | "
+              + cell(m.exactness())
+              + " |");
+    }
+  }
+
+  private static List<String> abilities(MechanismType type) {
+    Capabilities can = type.defaults().capabilities();
+    List<String> abilities = new ArrayList<>();
+    abilities.add(
+        switch (can.causal()) {
+          case Causality.NEVER -> "not causal";
+          case Causality.OPTIONAL -> "causal or not";
+          case Causality.ALWAYS -> "causal only";
+        });
+    if (can.keyPadding() != Padding.NONE) {
+      abilities.add(can.keyPadding() == Padding.ANY ? "key padding" : "key padding at the end");
+    }
+    add(abilities, can.crossAttention(), "cross-attention");
+    add(abilities, can.groupedQueries(), "grouped queries");
+    add(abilities, can.valueDim(), "value width of its own");
+    add(abilities, can.decoding(), "decoding");
+    add(abilities, can.gradients(), "gradients");
+    return abilities;
+  }
+
+  private static void add(List<String> abilities, boolean can, String what) {
+    if (can) {
+      abilities.add(what);
+    }
+  }
+
+  private static String target(Mechanism mechanism) {
+    return switch (mechanism.approximates()) {
+      case EXACT -> "nothing, it is softmax attention";
+      case SOFTMAX -> "softmax attention";
+      case NONE -> "nothing";
+    };
+  }
+
+  private static String arxiv(Mechanism mechanism) {
+    return mechanism.arxiv().isEmpty() ? "" : ", arXiv:" + mechanism.arxiv();
+  }
+
+  private static String words(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT).replace('_', '-');
+  }
+
+  private static String cell(String text) {
+    return text.replace("|", "\\|");
+  }
+}

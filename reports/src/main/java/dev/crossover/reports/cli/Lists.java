@@ -1,0 +1,89 @@
+package dev.crossover.reports.cli;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
+
+/// Reads the lists of the command line.
+final class Lists {
+  private Lists() {}
+
+  /// Splits `a,b:x=1,y=2,c` into `a`, `b:x=1,y=2`, `c`: a piece with `=` but no name belongs to the
+  /// one before it, because names never hold `=`.
+  static List<String> specs(String text) {
+    List<String> specs = new ArrayList<>();
+    for (String piece : text.split(",", -1)) {
+      int equals = piece.indexOf('=');
+      int colon = piece.indexOf(':');
+      boolean continues = equals >= 0 && (colon < 0 || colon > equals) && !specs.isEmpty();
+      if (continues) {
+        specs.set(specs.size() - 1, specs.getLast() + "," + piece);
+      } else {
+        specs.add(piece);
+      }
+    }
+    return List.copyOf(specs);
+  }
+
+  /// Reads `256,1000,2048..8192`: numbers, and ranges that double from the first to the last.
+  static List<Integer> lengths(String name, String text) {
+    List<Integer> lengths = new ArrayList<>();
+    for (String piece : text.split(",", -1)) {
+      int dots = piece.indexOf("..");
+      if (dots < 0) {
+        lengths.add(integer(name, piece));
+        continue;
+      }
+      int first = integer(name, piece.substring(0, dots));
+      int last = integer(name, piece.substring(dots + 2));
+      if (last < first) {
+        throw new IllegalArgumentException(name + " ranges must grow, but was '" + piece + "'");
+      }
+      for (long n = first; n <= last; n *= 2) {
+        lengths.add((int) n);
+      }
+    }
+    return List.copyOf(lengths);
+  }
+
+  /// Reads numbers of at least 1 joined by commas.
+  static List<Integer> integers(String name, String text) {
+    return pieces(text, piece -> integer(name, piece));
+  }
+
+  /// Reads whole numbers joined by commas.
+  static List<Long> longs(String name, String text) {
+    return pieces(
+        text,
+        piece -> {
+          try {
+            return Long.parseLong(piece);
+          } catch (NumberFormatException e) {
+            throw new IllegalArgumentException(
+                name + " must be whole numbers, but was '" + piece + "'", e);
+          }
+        });
+  }
+
+  /// Reads words joined by commas.
+  static <T> List<T> pieces(String text, Function<String, T> read) {
+    List<T> values = new ArrayList<>();
+    for (String piece : text.split(",", -1)) {
+      values.add(read.apply(piece.strip()));
+    }
+    return List.copyOf(values);
+  }
+
+  private static int integer(String name, String text) {
+    try {
+      int value = Integer.parseInt(text.strip());
+      if (value >= 1) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like a number that is too small
+    }
+    throw new IllegalArgumentException(
+        name + " must be whole numbers from 1, but was '" + text + "'");
+  }
+}

@@ -1,0 +1,65 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover report FILE…`: draws result files as a page.
+@Command(
+    name = "report",
+    description = "Draw result files as a page with charts and tables; several files are merged.",
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ReportCommand implements Callable<Integer> {
+  @Parameters(
+      arity = "0..*",
+      paramLabel = "FILE",
+      description = "Result files (.jsonl); crossover-results/results.jsonl when none is given.")
+  private List<Path> files = new ArrayList<>();
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "Folder of the page; report/ beside the first file when absent.")
+  private @Nullable Path folder;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException, UsageException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    List<Path> all =
+        files.isEmpty() ? List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)) : files;
+    for (Path file : all) {
+      if (!Files.isRegularFile(file)) {
+        throw new UsageException(file + ": there is no such result file");
+      }
+    }
+    ResultFile.Contents contents = ResultFile.read(all.toArray(Path[]::new));
+    contents.warnings().forEach(err::println);
+    List<ResultRecord> records = contents.records();
+    if (records.isEmpty()) {
+      throw new UsageException(all.getFirst() + ": the file holds no records");
+    }
+    Path beside = all.getFirst().toAbsolutePath().getParent();
+    Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
+    out.println("report: " + Pages.write(records, to, Pages.command(self, "report")));
+    out.flush();
+    return 0;
+  }
+}

@@ -1,0 +1,258 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.input.FileInput;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.jmh.JmhForks;
+import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Progress;
+import dev.crossover.bench.sweep.Sweep;
+import dev.crossover.bench.sweep.Sweep.Effort;
+import dev.crossover.bench.sweep.SweepRunner;
+import java.io.Console;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/// `crossover sweep`: measures points, keeps their records, draws the report.
+@Command(
+    name = "sweep",
+    description = {
+      "Measure time, memory and error of mechanisms over sequence lengths, and draw the report.",
+      "A sweep that was stopped is continued by the same command."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class SweepCommand implements Callable<Integer> {
+  /// Folder of results when none is given.
+  static final Path DEFAULT_FOLDER = Path.of("crossover-results");
+
+  @Option(
+      names = {"-m", "--mechanisms"},
+      paramLabel = "SPEC,…",
+      description =
+          "name or name:param=value,…; both exact baselines and three others when absent.")
+  private @Nullable String mechanisms;
+
+  @Option(
+      names = "--n",
+      paramLabel = "N,…",
+      description = "Sequence lengths; 256..8192 doubles from the first to the last (the default).")
+  private @Nullable String lengths;
+
+  @Option(names = "--dim", paramLabel = "D,…", description = "Head widths; 64, or the file's own.")
+  private @Nullable String dims;
+
+  @Option(names = "--heads", paramLabel = "H,…", description = "Heads; 2, or the file's own.")
+  private @Nullable String heads;
+
+  @Option(names = "--batch", paramLabel = "B,…", description = "Sequences; 1, or the file's own.")
+  private @Nullable String batches;
+
+  @Option(names = "--mask", paramLabel = "MASK,…", description = "causal (the default) or none.")
+  private @Nullable String masks;
+
+  @Option(names = "--threads", paramLabel = "T,…", description = "Threads; all cores when absent.")
+  private @Nullable String threads;
+
+  @Option(
+      names = "--input",
+      paramLabel = "INPUT,…",
+      description = "captured (the default), captured:heads=0, gaussian:scale=1.")
+  private @Nullable String inputs;
+
+  @Option(
+      names = "--qkv",
+      paramLabel = "FILE",
+      description = "Queries, keys and values of your own: .safetensors, .npy or .npz.")
+  private @Nullable Path qkv;
+
+  @Option(
+      names = "--qkv-names",
+      paramLabel = "Q,K,V",
+      description = "Their names in the file, q,k,v when absent; {layer} stands for the layer.")
+  private String qkvNames = "q,k,v";
+
+  @Option(names = "--qkv-layer", paramLabel = "L", description = "Layer, from 0.")
+  private int qkvLayer;
+
+  @Option(
+      names = "--qkv-heads",
+      paramLabel = "H,…",
+      split = ",",
+      description = "Query heads, from 0; all when absent.")
+  private List<Integer> qkvHeads = List.of();
+
+  @Option(names = "--seed", paramLabel = "S,…", description = "Seeds of everything drawn; 42.")
+  private @Nullable String seeds;
+
+  @Option(names = "--study", paramLabel = "STUDY,…", description = "forward (the default), decode.")
+  private @Nullable String studies;
+
+  @Option(
+      names = "--effort",
+      paramLabel = "EFFORT",
+      description = "quick (the default), standard, full.")
+  private String effort = "quick";
+
+  @Option(names = "--forks", paramLabel = "K", description = "Processes per point.")
+  private @Nullable Integer forks;
+
+  @Option(
+      names = "--shard",
+      paramLabel = "I/N",
+      description = "Measure the I-th of N shares of the points; merge by reporting all files.")
+  private String shard = "1/1";
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "Folder of results.jsonl and report/; crossover-results when absent.")
+  private Path folder = DEFAULT_FOLDER;
+
+  @Option(names = "--no-report", description = "Measure only.")
+  private boolean noReport;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  /// The result file of a folder.
+  static Path resultsIn(Path folder) {
+    return folder.resolve("results.jsonl");
+  }
+
+  @Override
+  public Integer call() throws IOException, UsageException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    Sweep sweep = sweep();
+    for (String input : sweep.inputs()) {
+      try {
+        InputSource.parse(input).maxSeqLen();
+      } catch (IOException e) {
+        throw new UsageException(e);
+      }
+    }
+    Path file = resultsIn(folder);
+    SweepRunner.Summary summary = measured(sweep, file, err);
+    if (summary.interrupted()) {
+      return Main.FAILED;
+    }
+    long failed = summary.count(Status.FAILED);
+    out.println(
+        summary.count(Status.OK)
+            + " points measured, "
+            + summary.count(Status.SKIPPED)
+            + " skipped, "
+            + failed
+            + " failed");
+    out.println("results: " + file.toAbsolutePath());
+    if (!noReport) {
+      Path to = folder.resolve("report");
+      Path page = Pages.write(summary.records(), to, Pages.command(self, "sweep"));
+      out.println("report: " + page.toAbsolutePath());
+    }
+    out.flush();
+    return failed == 0 ? 0 : Main.FAILED;
+  }
+
+  /// Runs the sweep; a person who stops it is told that nothing is lost.
+  private static SweepRunner.Summary measured(Sweep sweep, Path file, PrintWriter err)
+      throws IOException {
+    Thread farewell =
+        new Thread(
+            () -> err.println("\nstopped; " + file + " is valid, and the same command continues"));
+    Runtime.getRuntime().addShutdownHook(farewell);
+    try {
+      return new SweepRunner(sweep, new JmhForks(), new Progress(err, onTerminal())).run(file);
+    } finally {
+      try {
+        Runtime.getRuntime().removeShutdownHook(farewell);
+      } catch (IllegalStateException e) {
+        // the JVM is already ending, which is what the hook is for
+      }
+    }
+  }
+
+  private Sweep sweep() {
+    Sweep usual = Sweep.defaults(Runtime.getRuntime().availableProcessors());
+    String[] share = shard.split("/", -1);
+    if (share.length != 2 || !share[0].matches("[0-9]{1,6}") || !share[1].matches("[0-9]{1,6}")) {
+      throw new IllegalArgumentException("shard must read I/N, but was '" + shard + "'");
+    }
+    return new Sweep(
+        studies == null ? usual.studies() : Lists.pieces(studies, SweepCommand::study),
+        mechanisms == null ? usual.specs() : Lists.specs(mechanisms),
+        lengths == null ? usual.lengths() : Lists.lengths("n", lengths),
+        dims == null ? usual.dims() : Lists.integers("dim", dims),
+        heads == null ? usual.heads() : Lists.integers("heads", heads),
+        batches == null ? usual.batches() : Lists.integers("batch", batches),
+        masks == null ? usual.masks() : Lists.pieces(masks, SweepCommand::mask),
+        threads == null ? usual.threads() : Lists.integers("threads", threads),
+        inputLabels(usual),
+        seeds == null ? usual.seeds() : Lists.longs("seed", seeds),
+        chosenEffort(),
+        Integer.parseInt(share[0]) - 1,
+        Integer.parseInt(share[1]));
+  }
+
+  private List<String> inputLabels(Sweep usual) {
+    if (qkv == null) {
+      return inputs == null ? usual.inputs() : Lists.specs(inputs);
+    }
+    if (inputs != null) {
+      throw new IllegalArgumentException("input must be absent when --qkv is given");
+    }
+    List<String> names = Lists.pieces(qkvNames, name -> name);
+    if (names.size() != 3) {
+      throw new IllegalArgumentException(
+          "qkv-names must be three names, but was '" + qkvNames + "'");
+    }
+    return List.of(FileInput.label(qkv.toAbsolutePath().normalize(), names, qkvLayer, qkvHeads));
+  }
+
+  private Effort chosenEffort() {
+    Effort chosen =
+        switch (effort) {
+          case "quick" -> Effort.QUICK;
+          case "standard" -> Effort.STANDARD;
+          case "full" -> Effort.FULL;
+          default -> throw unknown("effort", effort, List.of("quick", "standard", "full"));
+        };
+    return forks == null ? chosen : chosen.withForks(forks);
+  }
+
+  private static Study study(String name) {
+    return switch (name) {
+      case "forward", "decode" -> Study.valueOf(name.toUpperCase(Locale.ROOT));
+      default -> throw unknown("study", name, List.of("forward", "decode"));
+    };
+  }
+
+  private static String mask(String name) {
+    if (!name.equals("causal") && !name.equals("none")) {
+      throw unknown("mask", name, List.of("causal", "none"));
+    }
+    return name;
+  }
+
+  private static IllegalArgumentException unknown(String what, String was, List<String> known) {
+    return new IllegalArgumentException(
+        what + " must be one of " + known + ", but was " + was + Nearest.hint(was, known));
+  }
+
+  private static boolean onTerminal() {
+    Console console = System.console();
+    return console != null && console.isTerminal();
+  }
+}
