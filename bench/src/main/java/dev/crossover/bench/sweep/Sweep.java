@@ -86,7 +86,7 @@ public record Sweep(
   public static Sweep defaults(int threads) {
     return new Sweep(
         List.of(Study.FORWARD),
-        List.of("materialised", "tiled", "longformer", "linear_transformer"),
+        List.of("materialised", "tiled", "longformer", "linear_transformer", "performer"),
         List.of(256, 512, 1024, 2048, 4096, 8192),
         List.of(0),
         List.of(0),
