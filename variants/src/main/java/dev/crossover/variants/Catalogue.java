@@ -16,6 +16,7 @@ import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.SparseTransformer;
+import dev.crossover.variants.sparse.TopK;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -34,6 +35,7 @@ public final class Catalogue {
           MechanismType.of(SparseTransformer.class),
           MechanismType.of(Linformer.class),
           MechanismType.of(BigBird.class),
+          MechanismType.of(TopK.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
           MechanismType.of(Performer.class),
