@@ -81,22 +81,24 @@ public final class Launcher {
             .redirectInput(ProcessBuilder.Redirect.INHERIT)
             .redirectOutput(ProcessBuilder.Redirect.INHERIT)
             .start();
-    Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(process)));
     Thread errors = new Thread(() -> passOn(process.getErrorStream()));
     errors.setDaemon(true);
     errors.start();
+    Runtime.getRuntime().addShutdownHook(new Thread(() -> stop(process, errors)));
     int code = process.waitFor();
     errors.join(2000);
     return code;
   }
 
   /** Ends the program when this process is told to end, and waits for its last words. */
-  private static void stop(Process process) {
-    process.destroy();
+  private static void stop(Process process, Thread errors) {
+    // through the handle: Process.destroy would close the stream its last words come through
+    process.toHandle().destroy();
     try {
       if (!process.waitFor(5, TimeUnit.SECONDS)) {
         process.destroyForcibly();
       }
+      errors.join(1000);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
     }

@@ -2,6 +2,7 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -58,7 +59,7 @@ final class ReportCommand implements Callable<Integer> {
     }
     Path beside = all.getFirst().toAbsolutePath().getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
-    out.println("report: " + Pages.write(records, to, Pages.command(self, "report")));
+    out.println("report: " + Report.write(records, to, TypedCommand.of(self)));
     out.flush();
     return 0;
   }

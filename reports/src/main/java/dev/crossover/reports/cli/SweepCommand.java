@@ -10,6 +10,7 @@ import dev.crossover.bench.sweep.Progress;
 import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.Sweep.Effort;
 import dev.crossover.bench.sweep.SweepRunner;
+import dev.crossover.reports.page.Report;
 import java.io.Console;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -159,7 +160,7 @@ final class SweepCommand implements Callable<Integer> {
     out.println("results: " + file.toAbsolutePath());
     if (!noReport) {
       Path to = folder.resolve("report");
-      Path page = Pages.write(summary.records(), to, Pages.command(self, "sweep"));
+      Path page = Report.write(summary.records(), to, TypedCommand.of(self));
       out.println("report: " + page.toAbsolutePath());
     }
     out.flush();
