@@ -11,6 +11,7 @@ import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Nystromformer;
+import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
@@ -39,7 +40,8 @@ public final class Catalogue {
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
           MechanismType.of(Performer.class),
-          MechanismType.of(Additive.class));
+          MechanismType.of(Additive.class),
+          MechanismType.of(TransformerXl.class));
 
   private Catalogue() {}
 
