@@ -5,22 +5,38 @@ import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /// A panel's answers in words: gains and refusals alike, never a speed without its error.
 ///
+/// Gains with little error come first, one sentence each; then in one sentence each kind: gains
+/// with more error, gains of mechanisms that approximate nothing, gains that are lost again, and no
+/// gains.
+///
 /// @param lead one sentence that sums the panel up
-/// @param findings one sentence each, most useful first
-public record Headlines(String lead, List<String> findings) {
+/// @param findings most useful first
+public record Headlines(String lead, List<Finding> findings) {
 
-  /// Error up to which a gain is named in the lead.
+  /// One sentence.
+  ///
+  /// @param subject the mechanism it starts with, or empty
+  /// @param text the rest, with its leading space when there is a subject
+  public record Finding(String subject, String text) {
+    /// The whole sentence.
+    public String sentence() {
+      return subject + text;
+    }
+  }
+
+  /// Error up to which a gain counts as usable.
   public static final double SMALL_ERROR = 0.1;
 
   private static final Map<String, String> BASELINE_WORDS =
       Map.of("tiled", "tiled exact attention", "materialised", "materialised exact attention");
-  private static final int MOST_SENTENCES = 10;
 
   /// Copies the findings.
   public Headlines {
@@ -38,124 +54,170 @@ public record Headlines(String lead, List<String> findings) {
       return new Headlines(
           "No exact baseline was measured here, so there is no crossover to state.", List.of());
     }
-    List<String> findings = new ArrayList<>();
+    List<Finding> findings = new ArrayList<>(against(answer, main));
     for (String baseline : PanelAnswer.BASELINES) {
-      if (baseline.equals(main)) {
-        findings.addAll(against(answer, baseline));
-      } else {
-        summary(answer, baseline).ifPresent(findings::add);
+      if (!baseline.equals(main)) {
+        summary(answer, main, baseline).ifPresent(t -> findings.add(new Finding("", t)));
       }
     }
-    memory(answer).ifPresent(findings::add);
+    memory(answer).ifPresent(t -> findings.add(new Finding("", t)));
     return new Headlines(lead(answer, main), findings);
   }
 
   private static String lead(PanelAnswer answer, String baseline) {
-    List<SeriesAnswer> others = rivals(answer, baseline);
-    if (others.isEmpty()) {
+    List<SeriesAnswer> rivals = rivals(answer, baseline);
+    if (rivals.isEmpty()) {
       return "Only exact attention was measured here.";
     }
-    List<SeriesAnswer> winners = others.stream().filter(s -> wins(s, baseline)).toList();
+    List<SeriesAnswer> winners = winners(answer, baseline);
     String against = words(answer, baseline);
-    int largest = answer.panel().lengths().getLast();
-    String reach = (answer.panel().decoding() ? "context " : "n = ") + Wording.length(largest);
+    String reach = at(answer) + Wording.length(largest(rivals, baseline));
     if (winners.isEmpty()) {
       return "Nothing measured here beats " + against + " at " + reach + ": use exact attention.";
     }
     String count =
-        winners.size() + " of " + others.size() + (others.size() == 1 ? " setting" : " settings")
-            + (winners.size() == 1 ? " is" : " are") + " faster than " + against + " at " + reach;
-    List<SeriesAnswer> good =
-        winners.stream()
-            .filter(s -> s.errorFrom(from(s, baseline)).filter(e -> e[1] <= SMALL_ERROR).isPresent())
-            .sorted(Comparator.comparingDouble(s -> from(s, baseline)))
-            .toList();
+        winners.size()
+            + " of "
+            + rivals.size()
+            + (rivals.size() == 1 ? " setting" : " settings")
+            + (winners.size() == 1 ? " is" : " are")
+            + " faster than "
+            + against
+            + " at "
+            + reach;
+    List<SeriesAnswer> good = winners.stream().filter(s -> usable(s, baseline)).toList();
     String limit = Wording.percent(SMALL_ERROR);
     if (good.isEmpty()) {
       return count + ", none of them with an error of " + limit + " or less.";
     }
     SeriesAnswer first = good.getFirst();
+    String all = good.size() == winners.size() ? "all " : "";
     return count
         + "; "
-        + (good.size() == 1 ? "one" : Integer.toString(good.size()))
+        + all
+        + good.size()
         + " with at most "
         + limit
         + " error, the first being "
         + first.series().label()
         + " "
-        + fromWords(answer.panel(), first.time().get(baseline))
+        + fromWords(answer, first.time().get(baseline))
         + ".";
   }
 
-  private static List<String> against(PanelAnswer answer, String baseline) {
-    Panel panel = answer.panel();
+  private static List<Finding> against(PanelAnswer answer, String baseline) {
     String words = words(answer, baseline);
-    List<String> sentences = new ArrayList<>();
-    List<SeriesAnswer> rivals = rivals(answer, baseline);
-    List<SeriesAnswer> winners =
-        rivals.stream()
-            .filter(s -> wins(s, baseline))
-            .sorted(Comparator.comparingDouble(s -> from(s, baseline)))
-            .toList();
-    for (SeriesAnswer winner : winners.subList(0, Math.min(MOST_SENTENCES, winners.size()))) {
-      Crossover crossover = winner.time().get(baseline);
-      sentences.add(
-          winner.series().label()
-              + " is faster than "
-              + words
-              + " "
-              + fromWords(panel, crossover)
-              + errorWords(winner, from(winner, baseline))
-              + "."
-              + several(crossover));
+    List<Finding> findings = new ArrayList<>();
+    List<SeriesAnswer> winners = winners(answer, baseline);
+    List<SeriesAnswer> rough = new ArrayList<>();
+    List<SeriesAnswer> other = new ArrayList<>();
+    for (SeriesAnswer winner : winners) {
+      if (winner.series().approximates() == Approximates.NONE) {
+        other.add(winner);
+      } else if (usable(winner, baseline)) {
+        findings.add(gain(answer, winner, baseline));
+      } else {
+        rough.add(winner);
+      }
     }
-    if (winners.size() > MOST_SENTENCES) {
-      sentences.add(
-          (winners.size() - MOST_SENTENCES) + " further settings are faster too: see the table.");
-    }
-    List<SeriesAnswer> lost = rivals.stream().filter(s -> is(s, baseline, Crossover.Kind.LOST_AGAIN)).toList();
-    if (!lost.isEmpty()) {
-      sentences.add(
-          "Faster than " + words + " only in between, not at the largest length: " + names(lost) + ".");
-    }
-    List<SeriesAnswer> not = rivals.stream().filter(s -> is(s, baseline, Crossover.Kind.NOT_REACHED)).toList();
-    if (!not.isEmpty()) {
-      int largest = not.stream().mapToInt(s -> s.time().get(baseline).largest()).max().orElseThrow();
-      sentences.add(
-          "Not faster than "
-              + words
-              + " by "
-              + (panel.decoding() ? "context " : "n = ")
-              + Wording.length(largest)
-              + ": "
-              + names(not)
-              + ".");
-    }
-    return sentences;
-  }
-
-  private static Optional<String> summary(PanelAnswer answer, String baseline) {
-    List<SeriesAnswer> rivals = rivals(answer, baseline);
-    if (answer.panel().baseline(baseline).isEmpty() || rivals.isEmpty()) {
-      return Optional.empty();
-    }
-    String list =
-        rivals.stream()
-            .filter(s -> wins(s, baseline))
-            .sorted(Comparator.comparingDouble(s -> from(s, baseline)))
+    list(
+        findings,
+        "Faster, but with more than " + Wording.percent(SMALL_ERROR) + " error: ",
+        rough.stream()
             .map(
                 s ->
                     s.series().label()
-                        + ": "
-                        + shortFrom(s.time().get(baseline))
+                        + " "
+                        + fromWords(answer, s.time().get(baseline))
                         + ", "
-                        + shortError(s, from(s, baseline)))
-            .collect(Collectors.joining("; "));
+                        + errorWords(s, from(s, baseline))));
+    list(
+        findings,
+        "Faster, but computing something other than softmax attention, so that no error applies: ",
+        other.stream()
+            .map(s -> s.series().label() + " " + fromWords(answer, s.time().get(baseline))));
+    list(
+        findings,
+        "Faster than " + words + " only in between, not at the largest length: ",
+        labels(rivals(answer, baseline), baseline, Crossover.Kind.LOST_AGAIN));
+    List<SeriesAnswer> rivals = rivals(answer, baseline);
+    if (!rivals.isEmpty()) {
+      list(
+          findings,
+          "Not faster than "
+              + words
+              + " by "
+              + at(answer)
+              + Wording.length(largest(rivals, baseline))
+              + ": ",
+          labels(rivals, baseline, Crossover.Kind.NOT_REACHED));
+    }
+    return findings;
+  }
+
+  private static Finding gain(PanelAnswer answer, SeriesAnswer winner, String baseline) {
+    Crossover crossover = winner.time().get(baseline);
+    return new Finding(
+        winner.series().label(),
+        " is faster than "
+            + words(answer, baseline)
+            + " "
+            + fromWords(answer, crossover)
+            + ", at "
+            + errorWords(winner, from(winner, baseline))
+            + "."
+            + several(crossover));
+  }
+
+  private static void list(List<Finding> findings, String start, Stream<String> items) {
+    String joined = items.collect(Collectors.joining("; "));
+    if (!joined.isEmpty()) {
+      findings.add(new Finding("", start + joined + "."));
+    }
+  }
+
+  private static Stream<String> labels(
+      List<SeriesAnswer> answers, String baseline, Crossover.Kind kind) {
+    return answers.stream()
+        .filter(s -> s.time().get(baseline).kind() == kind)
+        .map(s -> s.series().label());
+  }
+
+  /// The other baseline: how it compares with the main one, and how many settings beat it.
+  private static Optional<String> summary(PanelAnswer answer, String main, String baseline) {
+    List<SeriesAnswer> rivals = rivals(answer, baseline);
+    Optional<SeriesAnswer> exact =
+        answer.series().stream()
+            .filter(s -> s.series().mechanism().equals(main) && s.time().containsKey(baseline))
+            .findFirst();
+    if (exact.isEmpty()) {
+      return Optional.empty();
+    }
+    Crossover crossover = exact.get().time().get(baseline);
     String words = words(answer, baseline);
-    return Optional.of(
-        list.isEmpty()
-            ? "Nothing is faster than " + words + " at the largest length."
-            : "Against " + words + ", the usual baseline of papers, lengths of crossover: " + list + ".");
+    String own =
+        wins(exact.get(), baseline)
+            ? capital(words(answer, main))
+                + " is faster than "
+                + words
+                + " "
+                + fromWords(answer, crossover)
+            : capital(words(answer, main))
+                + " is not faster than "
+                + words
+                + " by "
+                + at(answer)
+                + Wording.length(crossover.largest());
+    String others =
+        rivals.isEmpty()
+            ? ""
+            : "; against that usual baseline of papers "
+                + winners(answer, baseline).size()
+                + " of "
+                + rivals.size()
+                + (rivals.size() == 1 ? " setting wins" : " settings win")
+                + ", each with its error in the table";
+    return Optional.of(own + ", and is just as exact" + others + ".");
   }
 
   private static Optional<String> memory(PanelAnswer answer) {
@@ -199,17 +261,32 @@ public record Headlines(String lead, List<String> findings) {
     return panel.decoding() ? point.stateBytes() : point.countedBytes();
   }
 
+  /// Everything but the exact baselines, where it was timed at lengths of the baseline.
   private static List<SeriesAnswer> rivals(PanelAnswer answer, String baseline) {
-    return answer.series().stream().filter(s -> s.time().containsKey(baseline)).toList();
+    return answer.series().stream()
+        .filter(s -> !PanelAnswer.BASELINES.contains(s.series().mechanism()))
+        .filter(s -> s.time().containsKey(baseline))
+        .toList();
   }
 
-  private static boolean is(SeriesAnswer answer, String baseline, Crossover.Kind kind) {
-    return answer.time().get(baseline).kind() == kind;
+  private static List<SeriesAnswer> winners(PanelAnswer answer, String baseline) {
+    return rivals(answer, baseline).stream()
+        .filter(s -> wins(s, baseline))
+        .sorted(Comparator.comparingDouble(s -> from(s, baseline)))
+        .toList();
   }
 
   private static boolean wins(SeriesAnswer answer, String baseline) {
-    return is(answer, baseline, Crossover.Kind.REACHED)
-        || is(answer, baseline, Crossover.Kind.BELOW_SMALLEST);
+    Crossover.Kind kind = answer.time().get(baseline).kind();
+    return kind == Crossover.Kind.REACHED || kind == Crossover.Kind.BELOW_SMALLEST;
+  }
+
+  private static boolean usable(SeriesAnswer answer, String baseline) {
+    return answer.errorFrom(from(answer, baseline)).filter(e -> e[1] <= SMALL_ERROR).isPresent();
+  }
+
+  private static int largest(List<SeriesAnswer> answers, String baseline) {
+    return answers.stream().mapToInt(s -> s.time().get(baseline).largest()).max().orElseThrow();
   }
 
   /// Length from which a winner is faster: its crossover, or the smallest common length.
@@ -218,21 +295,18 @@ public record Headlines(String lead, List<String> findings) {
     return crossover.kind() == Crossover.Kind.REACHED ? crossover.n() : crossover.smallest();
   }
 
-  private static String fromWords(Panel panel, Crossover crossover) {
-    String at = panel.decoding() ? "context " : "n = ";
+  private static String fromWords(PanelAnswer answer, Crossover crossover) {
     if (crossover.kind() == Crossover.Kind.BELOW_SMALLEST) {
       return "at every length measured, from "
-          + at
+          + at(answer)
           + Wording.length(crossover.smallest())
           + (crossover.doubtful() ? " (within the noise at the smallest)" : "");
     }
-    return "from " + at + Wording.about(crossover.n()) + Wording.interval(crossover);
+    return "from " + at(answer) + Wording.about(crossover.n()) + Wording.interval(crossover);
   }
 
-  private static String shortFrom(Crossover crossover) {
-    return crossover.kind() == Crossover.Kind.BELOW_SMALLEST
-        ? "below " + Wording.length(crossover.smallest())
-        : Wording.about(crossover.n()) + Wording.interval(crossover);
+  private static String at(PanelAnswer answer) {
+    return answer.panel().decoding() ? "context " : "n = ";
   }
 
   private static String several(Crossover crossover) {
@@ -246,43 +320,24 @@ public record Headlines(String lead, List<String> findings) {
   }
 
   private static String errorWords(SeriesAnswer answer, double from) {
-    if (answer.series().approximates() == Approximates.NONE) {
-      return ", but computes something other than softmax attention, so no error applies";
-    }
-    if (answer.series().approximates() == Approximates.EXACT) {
-      return ", and is exact";
-    }
-    String error = errorRange(answer, from);
-    return error.isEmpty() ? ", at an error that was not measured" : ", at " + error + " error";
-  }
-
-  private static String shortError(SeriesAnswer answer, double from) {
-    if (answer.series().approximates() == Approximates.NONE) {
-      return "no error applies";
-    }
-    if (answer.series().approximates() == Approximates.EXACT) {
-      return "exact";
-    }
-    String error = errorRange(answer, from);
-    return error.isEmpty() ? "error not measured" : error + " error";
-  }
-
-  private static String errorRange(SeriesAnswer answer, double from) {
     Optional<double[]> range = answer.errorFrom(from);
     if (range.isEmpty()) {
-      return "";
+      return "an error that was not measured";
+    }
+    if (answer.series().approximates() == Approximates.EXACT) {
+      return "rounding error only";
     }
     String low = Wording.percent(range.get()[0]);
     String high = Wording.percent(range.get()[1]);
-    return low.equals(high) ? low : low.replace(" %", "") + "–" + high;
-  }
-
-  private static String names(List<SeriesAnswer> answers) {
-    return answers.stream().map(s -> s.series().label()).collect(Collectors.joining("; "));
+    return (low.equals(high) ? low : low.replace(" %", "") + "–" + high) + " error";
   }
 
   private static String words(PanelAnswer answer, String baseline) {
     String words = BASELINE_WORDS.get(baseline);
     return answer.panel().decoding() ? words + " with a key/value cache" : words;
+  }
+
+  private static String capital(String text) {
+    return text.substring(0, 1).toUpperCase(Locale.ROOT) + text.substring(1);
   }
 }

@@ -79,7 +79,7 @@ public final class Palette {
       String[] hue = tiled ? INK : GREY;
       return new Look(
           shade(hue[0], setting, Color.WHITE),
-          shade(hue[1], setting, Color.BLACK),
+          shade(hue[1], setting, Color.WHITE),
           tiled ? MarkerShape.CIRCLE : MarkerShape.SQUARE,
           list(DASHES[setting % DASHES.length]),
           WIDTH + 0.6f);
@@ -89,7 +89,7 @@ public final class Palette {
     MarkerShape[] markers = MarkerShape.values();
     return new Look(
         shade(hue[0], setting, Color.WHITE),
-        shade(hue[1], setting, Color.BLACK),
+        shade(hue[1], setting, Color.WHITE),
         markers[index % markers.length],
         list(DASHES[(index / HUES.length + setting) % DASHES.length]),
         WIDTH);

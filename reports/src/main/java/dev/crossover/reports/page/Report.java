@@ -6,10 +6,12 @@ import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.ScalingFit;
+import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.Figures;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -95,7 +97,7 @@ public final class Report {
     view.put("lead", headlines.lead());
     view.put("leadMarkdown", Markdown.escape(headlines.lead()));
     view.put("findings", headlines.findings());
-    view.put("findingsMarkdown", headlines.findings().stream().map(Markdown::escape).toList());
+    view.put("findingsMarkdown", headlines.findings().stream().map(Report::markdown).toList());
     view.put("origin", origin);
     view.put("originMarkdown", Markdown.escape(origin));
     view.put("open", number < 4);
@@ -105,9 +107,9 @@ public final class Report {
       csv(csvFolder, prefix, points);
       Set<String> drawn = new TreeSet<>();
       List<Map<String, Object>> images = new ArrayList<>();
-      for (Figure figure : Figures.of(answer, prefix, origin)) {
-        figure.writePng(figureFolder.resolve(figure.name() + ".png"));
-        figure.writePdf(figureFolder.resolve(figure.name() + ".pdf"));
+      List<Figure> figures = Figures.of(answer, prefix, origin);
+      draw(figures, figureFolder);
+      for (Figure figure : figures) {
         String kind = figure.name().substring(prefix.length() + 1);
         drawn.add(kind);
         csv(csvFolder, prefix, columns(points, kind));
@@ -135,6 +137,29 @@ public final class Report {
     tables(view, "missing", missing);
     view.put("prefix", prefix);
     return view;
+  }
+
+  private static void draw(List<Figure> figures, Path folder) throws IOException {
+    try {
+      figures.parallelStream()
+          .forEach(
+              figure -> {
+                try {
+                  figure.writePng(folder.resolve(figure.name() + ".png"));
+                  figure.writePdf(folder.resolve(figure.name() + ".pdf"));
+                } catch (IOException e) {
+                  throw new UncheckedIOException(e);
+                }
+              });
+    } catch (UncheckedIOException e) {
+      throw e.getCause();
+    }
+  }
+
+  private static String markdown(Headlines.Finding finding) {
+    String subject =
+        finding.subject().isEmpty() ? "" : "**" + Markdown.escape(finding.subject()) + "**";
+    return subject + Markdown.escape(finding.text());
   }
 
   private static void tables(Map<String, Object> view, String name, Table table) {
@@ -265,7 +290,7 @@ public final class Report {
       }
       List<Map<String, String>> facts = new ArrayList<>();
       fact(facts, "machine", e.cpu() + ", " + e.cores() + " cores");
-      fact(facts, "memory", dev.crossover.reports.answer.Wording.bytes((double) e.memoryBytes()));
+      fact(facts, "memory", Wording.bytes((double) e.memoryBytes()));
       fact(facts, "system", e.os());
       fact(facts, "JDK", e.jdk());
       fact(facts, "JVM flags", String.join("  |  ", flags));

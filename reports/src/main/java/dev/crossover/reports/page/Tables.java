@@ -40,7 +40,7 @@ final class Tables {
     columns.add(number("time there", "seconds"));
     for (String baseline : baselines(answer)) {
       columns.add(number("faster than " + baseline + " from", "crossover_" + baseline));
-      columns.add(number("× " + baseline + " there", "speed_over_" + baseline));
+      columns.add(number("speed-up over " + baseline, "speed_over_" + baseline));
     }
     columns.add(number("time grows as n^", "time_exponent"));
     if (!decoding) {

@@ -48,10 +48,11 @@
   const ticks = (base, unit, low, high, room) => {
     const from = Math.log(low / unit) / Math.log(base), to = Math.log(high / unit) / Math.log(base);
     const out = [];
-    if (base === 10 && to - from < 2.2) {
+    if (base === 10 && to - from < 3.4) {
       for (let e = Math.floor(from); e <= to; e++)
         for (const m of [1, 2, 5]) { const v = m * 10 ** e * unit; if (v >= low && v <= high) out.push(v); }
-      if (out.length > 1) return out;
+      if (out.length > 1 && out.length <= room + 2) return out;
+      out.length = 0;
     }
     const stride = Math.max(1, Math.ceil((to - from) / Math.max(2, room)));
     for (let e = Math.ceil(from - 1e-9); e <= to + 1e-9; e++)
@@ -84,7 +85,7 @@
       const spread = s.errorHigh[i] > s.errorLow[i]
         ? ' (' + percent(s.errorLow[i]) + ' – ' + percent(s.errorHigh[i]) + ')' : '';
       lines.push('error ' + percent(s.error[i]) + spread);
-    } else lines.push('error not measured');
+    } else if (!(s.kind === 'exact')) lines.push('error not measured');
     lines.push(panel.decoding ? 'state ' + bytes(s.state[i])
       : 'counted memory ' + bytes(s.counted[i]));
     if (!panel.decoding && s.gflops[i] != null)
@@ -101,14 +102,17 @@
     tip.style.top = Math.max(0, y - tip.offsetHeight / 2) + 'px';
   };
 
+  const parts = plot => {
+    const figure = plot.closest('.chart'), holder = make('div'), tip = make('div', {class: 'tip', role: 'status'});
+    plot.replaceChildren(holder, tip);
+    return {controls: figure.querySelector('.controls'), note: figure.querySelector('.note'), holder, tip};
+  };
+
   /* One chart over sequence length, drawn by uPlot. */
   const lineChart = (plot, panel, hidden, kind) => {
     const spec = {...kinds[kind]};
     let chart = null, focused = null;
-    const controls = make('div', {class: 'controls'});
-    const holder = make('div');
-    const tip = make('div', {class: 'tip', role: 'status'});
-    plot.replaceChildren(controls, holder, tip);
+    const {controls, holder, tip, note: noteElement} = parts(plot);
     const reset = make('button', {type: 'button', hidden: ''}, 'reset zoom');
     reset.onclick = () => { build(); reset.hidden = true; };
     controls.append(reset);
@@ -178,7 +182,7 @@
         }
         const {s} = shown[focused - 1];
         const x = u.valToPos(lengths[idx], 'x') + u.over.offsetLeft;
-        const y = u.valToPos(data[focused][idx], 'y') + u.over.offsetTop + controls.offsetHeight;
+        const y = u.valToPos(data[focused][idx], 'y') + u.over.offsetTop;
         showTip(tip, panel, s, s.n.indexOf(lengths[idx]), x, y, plot.clientWidth);
       };
       chart = new uPlot({
@@ -217,7 +221,7 @@
       if (none.length) note.push('Approximates nothing, so has no error: ' + none.join('; ') + '.');
     }
     if (spec.peak && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
-    if (note.length) plot.append(make('p', {class: 'soft small'}, note.join(' ')));
+    noteElement.textContent = note.join(' ');
     return {build, sync, chart: () => chart};
   };
 
@@ -226,10 +230,7 @@
     const roofline = kind === 'roofline';
     const costKey = kind === 'pareto-memory' ? 'counted' : 't';
     const xWords = roofline ? digits : costKey === 't' ? seconds : bytes;
-    const controls = make('div', {class: 'controls'});
-    const holder = make('div');
-    const tip = make('div', {class: 'tip', role: 'status'});
-    plot.replaceChildren(controls, holder, tip);
+    const {controls, holder, tip} = parts(plot);
     const select = make('select', {'aria-label': 'length'},
       ...panel.lengths.map(n => make('option', {value: n}, (panel.decoding ? 'context ' : 'n = ') + whole(n))));
     select.value = panel.frontAt;
@@ -248,7 +249,7 @@
         if (x > 0 && y > 0) dots.push({s, i, x, y});
       });
       const width = plot.clientWidth, height = Math.max(320, Math.min(400, width * 0.68)) - 4;
-      const box = {left: 70, right: width - 14, top: 10, bottom: height - 46};
+      const box = {left: 70, right: width - 14, top: roofline ? 22 : 18 + 15 * walls.length, bottom: height - 46};
       const svg = make('svg', {width, height, role: 'img', 'aria-label': plot.closest('.chart').querySelector('h3').textContent});
       holder.replaceChildren(svg);
       const xs = dots.map(d => d.x).concat(walls.map(w => w.x)), ys = dots.map(d => d.y);
@@ -285,8 +286,9 @@
       }
       for (const {s, x} of walls) {
         const right = px(x) > (box.left + box.right) / 2;
-        svg.append(make('line', {x1: px(x), x2: px(x), y1: box.top, y2: box.bottom, stroke: colour(s), 'stroke-width': 1.6, 'stroke-dasharray': '2 4'}),
-          make('text', {x: px(x) + (right ? -6 : 6), y: box.top + 12 + 15 * walls.findIndex(w => w.s === s), 'text-anchor': right ? 'end' : 'start'}, s.spec.split(':')[0] + ' (exact)'));
+        const above = 14 + 15 * walls.findIndex(w => w.s === s);
+        svg.append(make('line', {x1: px(x), x2: px(x), y1: above - 10, y2: box.bottom, stroke: colour(s), 'stroke-width': 1.6, 'stroke-dasharray': '2 4'}),
+          make('text', {x: px(x) + (right ? -6 : 6), y: above, 'text-anchor': right ? 'end' : 'start'}, s.spec.split(':')[0] + ' (exact)'));
       }
       if (!roofline) {
         const front = dots.filter(d => !dots.some(o => o.x <= d.x && o.y <= d.y && (o.x < d.x || o.y < d.y))).sort((a, b) => a.x - b.x);
@@ -296,7 +298,7 @@
       for (const d of dots) {
         const mark = make('path', {d: markerPath(d.s.marker, px(d.x), py(d.y), 11), fill: colour(d.s), tabindex: 0, role: 'img',
           'aria-label': d.s.label + ': ' + facts(panel, d.s, d.i).join(', ')});
-        const show = () => showTip(tip, panel, d.s, d.i, px(d.x), py(d.y) + controls.offsetHeight, width);
+        const show = () => showTip(tip, panel, d.s, d.i, px(d.x), py(d.y), width);
         mark.addEventListener('pointerenter', show);
         mark.addEventListener('focus', show);
         mark.addEventListener('pointerleave', () => { tip.style.display = 'none'; });
@@ -338,6 +340,7 @@
       const few = make('button', {type: 'button', class: 'chip plain'}, 'baselines only');
       few.onclick = () => { panel.series.forEach((s, i) => s.baseline ? hidden.delete(i) : hidden.add(i)); refresh(); };
       chips.append(...buttons, all, few);
+      chips.classList.toggle('high', chips.offsetHeight > 130);
     }
     document.querySelectorAll('.chart[data-panel="' + number + '"]').forEach(figure => {
       const plot = figure.querySelector('.plot'), kind = figure.dataset.chart;
