@@ -87,10 +87,12 @@ public @interface Mechanism {
     /// What the authors' code does.
     String code();
 
-    /// `parameter=value` that selects the paper's behaviour, on top of the defaults; empty: none.
+    /// `parameter=value` pairs, joined by commas, that select the paper's behaviour on top of the
+    /// defaults; empty when the defaults do.
     String paperOption();
 
-    /// `parameter=value` that selects the code's behaviour, on top of the defaults.
+    /// `parameter=value` pairs, joined by commas, that select the code's behaviour on top of the
+    /// defaults; empty when the defaults do.
     String codeOption();
 
     /// Which is the default, and why.

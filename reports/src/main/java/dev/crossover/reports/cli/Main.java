@@ -19,6 +19,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
             + " it cost in accuracy?",
     subcommands = {
       ListCommand.class,
+      DifferencesCommand.class,
       SweepCommand.class,
       ReportCommand.class,
       ConformanceCommand.class,
