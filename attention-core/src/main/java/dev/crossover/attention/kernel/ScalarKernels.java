@@ -3,10 +3,19 @@ package dev.crossover.attention.kernel;
 /// Plain loops that read like the formulas: the twin every vector kernel is tested against, and what runs
 /// where the vector module is absent.
 final class ScalarKernels implements Kernels {
+  private final String description;
+
+  ScalarKernels() {
+    this("scalar");
+  }
+
+  ScalarKernels(String description) {
+    this.description = description;
+  }
 
   @Override
   public String description() {
-    return "scalar";
+    return description;
   }
 
   @Override
@@ -134,7 +143,7 @@ final class ScalarKernels implements Kernels {
   public float exp(int n, float scale, float shift, float[] x, int xo, float[] y, int yo) {
     float sum = 0;
     for (int i = 0; i < n; i++) {
-      y[yo + i] = (float) Math.exp(Math.fma(scale, x[xo + i], shift));
+      y[yo + i] = exp(Math.fma(scale, x[xo + i], shift));
       sum += y[yo + i];
     }
     return sum;
@@ -155,7 +164,7 @@ final class ScalarKernels implements Kernels {
   public void eluPlusOne(int n, float[] x, int xo, float[] y, int yo) {
     for (int i = 0; i < n; i++) {
       float value = x[xo + i];
-      y[yo + i] = value > 0 ? value + 1 : (float) Math.exp(value);
+      y[yo + i] = value > 0 ? value + 1 : exp(value);
     }
   }
 
@@ -197,6 +206,14 @@ final class ScalarKernels implements Kernels {
       }
       s[so + j] = score;
     }
+  }
+
+  /// exp with the range of the vector kernels: 0 below −87, +∞ above 88.
+  private static float exp(float x) {
+    if (x < -87) {
+      return 0;
+    }
+    return x > 88 ? Float.POSITIVE_INFINITY : (float) Math.exp(x);
   }
 
   private static void clear(int n, float[] c, int co, boolean accumulate) {

@@ -1,0 +1,418 @@
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.function.IntFunction;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+
+/// Writes the register-blocked loops of the kernel package, every shape from the same few templates.
+///
+/// C2 keeps an accumulator in a register only if it is a named local variable, so a block of R rows and V
+/// vectors needs R·V of them spelt out; that is what this program is for. Usage:
+/// `java GenerateMicroKernels.java <directory of generated sources>`.
+final class GenerateMicroKernels {
+  private static final String PACKAGE = "dev.crossover.attention.kernel";
+  private static final int MAX_ROWS = 4;
+  private static final int MAX_VECTORS = 4;
+
+  private GenerateMicroKernels() {}
+
+  public static void main(String[] arguments) throws IOException {
+    Path directory = Path.of(arguments[0]).resolve(PACKAGE.replace('.', '/'));
+    Files.createDirectories(directory);
+    write(directory, "BlockProducts", blockProducts());
+    for (int rows : new int[] {5, 12}) {
+      write(directory, "FusedKernels" + rows, fusedKernels(rows));
+    }
+    write(directory, "Transpose16", transpose());
+  }
+
+  private static void write(Path directory, String name, String body) throws IOException {
+    String source =
+        """
+        package %s;
+
+        import static dev.crossover.attention.kernel.Lanes.FLOATS;
+        import static dev.crossover.attention.kernel.Lanes.L;
+
+        import jdk.incubator.vector.FloatVector;
+        import jdk.incubator.vector.IntVector;
+        import jdk.incubator.vector.VectorMask;
+
+        %s"""
+            .formatted(PACKAGE, body);
+    if (!body.contains("IntVector")) {
+      source = source.replace("import jdk.incubator.vector.IntVector;\n", "");
+    }
+    if (!body.contains("VectorMask")) {
+      source = source.replace("import jdk.incubator.vector.VectorMask;\n", "");
+    }
+    if (!body.contains("FLOATS")) {
+      source = source.replaceAll("import static [^\n]*FLOATS;\n", "");
+    }
+    Path file = directory.resolve(name + ".java");
+    if (!Files.exists(file) || !Files.readString(file).equals(source)) {
+      Files.writeString(file, source);
+    }
+  }
+
+  // ---- general products: small blocks of C, A by rows or by columns
+
+  private static String blockProducts() {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+        /// Generated: blocks of 1–4 rows and 1–4 vectors of C, kept in registers over the whole of k.
+        final class BlockProducts {
+          private BlockProducts() {}
+
+        """);
+    for (boolean byRows : new boolean[] {true, false}) {
+      out.append(dispatch(byRows));
+      for (int rows = 1; rows <= MAX_ROWS; rows++) {
+        for (int vectors = 1; vectors <= MAX_VECTORS; vectors++) {
+          out.append(block(byRows, rows, vectors, false)).append(block(byRows, rows, vectors, true));
+        }
+      }
+    }
+    return out.append("}\n").toString();
+  }
+
+  private static String dispatch(boolean byRows) {
+    String family = byRows ? "byRows" : "byColumns";
+    String arguments = "k, a, ao, lda, b, bo, ldb, c, co, ldc, accumulate";
+    StringBuilder cases = new StringBuilder();
+    for (int rows = 1; rows <= MAX_ROWS; rows++) {
+      for (int vectors = 1; vectors <= MAX_VECTORS; vectors++) {
+        cases.append(
+            """
+                  case %d -> {
+                    if (tail == L) {
+                      %s%dx%d(%s);
+                    } else {
+                      %s%dx%dTail(%s, tail);
+                    }
+                  }
+            """
+                .formatted(
+                    rows * 8 + vectors,
+                    family, rows, vectors, arguments,
+                    family, rows, vectors, arguments));
+      }
+    }
+    return
+        """
+          /// `C[rows, (vectors - 1)·L + tail] (+)= A%s · B`.
+          static void %s(
+              int rows, int vectors, int tail, int k,
+              float[] a, int ao, int lda,
+              float[] b, int bo, int ldb,
+              float[] c, int co, int ldc,
+              boolean accumulate) {
+            switch (rows * 8 + vectors) {
+        %s      default -> throw new IllegalStateException("no such block");
+            }
+          }
+
+        """
+            .formatted(byRows ? "" : "ᵀ", family, cases);
+  }
+
+  private static String block(boolean byRows, int rows, int vectors, boolean masked) {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+          private static void %s%dx%d%s(
+              int k, float[] a, int ao, int lda, float[] b, int bo, int ldb,
+              float[] c, int co, int ldc, boolean accumulate%s) {
+        """
+            .formatted(
+                byRows ? "byRows" : "byColumns",
+                rows,
+                vectors,
+                masked ? "Tail" : "",
+                masked ? ", int tail" : ""));
+    if (masked) {
+      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
+    }
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < vectors; v++) {
+        out.append(
+            "    FloatVector %s = FloatVector.zero(FLOATS);\n".formatted(accumulator(r, v)));
+      }
+    }
+    out.append("    if (accumulate) {\n");
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < vectors; v++) {
+        out.append(
+            "      %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L%s);\n"
+                .formatted(accumulator(r, v), r, v, maskIf(masked && v == vectors - 1)));
+      }
+    }
+    out.append("    }\n");
+    if (byRows) {
+      for (int r = 0; r < rows; r++) {
+        out.append("    int a%d = ao + %d * lda;\n".formatted(r, r));
+      }
+    }
+    out.append("    for (int l = 0; l < k; l++) {\n");
+    out.append(loadB(vectors, masked));
+    out.append(multiplyAdd(rows, vectors, r -> byRows ? "a[a" + r + " + l]" : "a[ao + " + r + "]"));
+    out.append("      bo += ldb;\n");
+    if (!byRows) {
+      out.append("      ao += lda;\n");
+    }
+    out.append("    }\n");
+    out.append(storeC(rows, vectors, masked, "ldc"));
+    return out.append("  }\n\n").toString();
+  }
+
+  // ---- fused attention: tall blocks, two vectors wide
+
+  private static String fusedKernels(int rows) {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+        /// Generated: the products of fused attention for groups of %d query rows.
+        final class FusedKernels%d {
+          private static final int ROWS = %d;
+          private static final int STRIDE = Lanes.TILE;
+          private FusedKernels%d() {}
+
+          /// Scores of one group and `panels` key panels: `s[r][·] = start[r] + Σ_c q[c][r] · k[c][·]`.
+          static void scores(
+              int k, float[] q, int qo, float[] panel, int po, int panels,
+              float[] s, int so, float[] start, int offset) {
+            for (int p = 0; p < panels; p++) {
+        """
+            .formatted(rows, rows, rows, rows));
+    for (int r = 0; r < rows; r++) {
+      out.append(
+          "      FloatVector %s = FloatVector.broadcast(FLOATS, start[offset + %d]), %s = %s;\n"
+              .formatted(accumulator(r, 0), r, accumulator(r, 1), accumulator(r, 0)));
+    }
+    out.append("      for (int a = qo, end = qo + k * ROWS; a < end; a += ROWS) {\n");
+    out.append(loadFrom("panel", "po", 2, false).indent(2));
+    out.append(multiplyAdd(rows, 2, r -> "q[a + " + r + "]").indent(2));
+    out.append("        po += 2 * L;\n      }\n");
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < 2; v++) {
+        out.append(
+            "      %s.intoArray(s, so + %d * STRIDE + %d * L);\n"
+                .formatted(accumulator(r, v), r, v));
+      }
+    }
+    out.append("      so += 2 * L;\n    }\n  }\n\n");
+    for (int vectors = 2; vectors >= 1; vectors--) {
+      out.append(weighted(rows, vectors, false)).append(weighted(rows, vectors, true));
+    }
+    for (int vectors = 2; vectors >= 1; vectors--) {
+      out.append(transposed(rows, vectors, false)).append(transposed(rows, vectors, true));
+    }
+    return out.append("}\n").toString();
+  }
+
+  private static String weighted(int rows, int vectors, boolean masked) {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+          /// `o[r] += Σ_{j < k} p[r][j] · v[j]` for %d vector(s) of columns%s.
+          static void weighted%d%s(
+              int k, float[] p, int po, float[] b, int bo, int ldb,
+              float[] c, int co, int ldc%s) {
+        """
+            .formatted(
+                vectors,
+                masked ? ", `tail` columns of the last" : "",
+                vectors,
+                masked ? "Tail" : "",
+                masked ? ", int tail" : ""));
+    if (masked) {
+      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
+    }
+    out.append(loadC(rows, vectors, false));
+    out.append("    for (int j = po, end = po + k; j < end; j++) {\n");
+    out.append(loadB(vectors, masked));
+    out.append(multiplyAdd(rows, vectors, r -> "p[" + r + " * STRIDE + j]"));
+    out.append("      bo += ldb;\n    }\n");
+    out.append(storeC(rows, vectors, false, "ldc"));
+    return out.append("  }\n\n").toString();
+  }
+
+  private static String transposed(int rows, int vectors, boolean masked) {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+          /// `c[r] += Σ_{i < k} p[i][r] · b[i]` for %d vector(s) of columns%s: a product with a score
+          /// tile's transpose.
+          static void transposed%d%s(
+              int k, float[] p, int po, float[] b, int bo, int ldb,
+              float[] c, int co, int ldc%s) {
+        """
+            .formatted(
+                vectors,
+                masked ? ", `tail` columns of the last" : "",
+                vectors,
+                masked ? "Tail" : "",
+                masked ? ", int tail" : ""));
+    if (masked) {
+      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
+    }
+    out.append(loadC(rows, vectors, false));
+    out.append("    for (int i = 0; i < k; i++) {\n");
+    out.append(loadB(vectors, masked));
+    out.append(multiplyAdd(rows, vectors, r -> "p[po + " + r + "]"));
+    out.append("      bo += ldb;\n      po += STRIDE;\n    }\n");
+    out.append(storeC(rows, vectors, false, "ldc"));
+    return out.append("  }\n\n").toString();
+  }
+
+  // ---- pieces
+
+  private static String accumulator(int row, int vector) {
+    return "c" + row + "v" + vector;
+  }
+
+  private static String maskIf(boolean masked) {
+    return masked ? ", mask" : "";
+  }
+
+  private static String loadB(int vectors, boolean masked) {
+    return loadFrom("b", "bo", vectors, masked);
+  }
+
+  private static String loadFrom(String array, String offset, int vectors, boolean masked) {
+    return IntStream.range(0, vectors)
+        .mapToObj(
+            v ->
+                "      FloatVector b%d = FloatVector.fromArray(FLOATS, %s, %s + %d * L%s);\n"
+                    .formatted(v, array, offset, v, maskIf(masked && v == vectors - 1)))
+        .collect(Collectors.joining());
+  }
+
+  private static String multiplyAdd(int rows, int vectors, IntFunction<String> element) {
+    StringBuilder out = new StringBuilder("      FloatVector x;\n");
+    for (int r = 0; r < rows; r++) {
+      out.append("      x = FloatVector.broadcast(FLOATS, %s);\n".formatted(element.apply(r)));
+      for (int v = 0; v < vectors; v++) {
+        String c = accumulator(r, v);
+        out.append("      %s = x.fma(b%d, %s);\n".formatted(c, v, c));
+      }
+    }
+    return out.toString();
+  }
+
+  private static String loadC(int rows, int vectors, boolean masked) {
+    StringBuilder out = new StringBuilder();
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < vectors; v++) {
+        out.append(
+            "    FloatVector %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L%s);\n"
+                .formatted(accumulator(r, v), r, v, maskIf(masked && v == vectors - 1)));
+      }
+    }
+    return out.toString();
+  }
+
+  private static String storeC(int rows, int vectors, boolean masked, String stride) {
+    StringBuilder out = new StringBuilder();
+    for (int r = 0; r < rows; r++) {
+      for (int v = 0; v < vectors; v++) {
+        out.append(
+            "    %s.intoArray(c, co + %d * %s + %d * L%s);\n"
+                .formatted(
+                    accumulator(r, v), r, stride, v, maskIf(masked && v == vectors - 1)));
+      }
+    }
+    return out.toString();
+  }
+
+  // ---- 16 x 16 transpose in four butterfly stages
+
+  private static String transpose() {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+        /// Generated: transposes a 16 × 16 block in registers; for 512-bit vectors only.
+        final class Transpose16 {
+        """);
+    for (int distance = 8; distance > 0; distance >>= 1) {
+      for (int half = 0; half < 2; half++) {
+        out.append(
+            "  private static final IntVector %s =\n      IntVector.fromArray(Lanes.INTS, new int[] {%s}, 0);\n"
+                .formatted(selector(distance, half), lanes(distance, half)));
+      }
+    }
+    out.append(
+        """
+
+          private Transpose16() {}
+
+        """);
+    for (boolean gathered : new boolean[] {false, true}) {
+      out.append(transpose(gathered));
+    }
+    return out.append("}\n").toString();
+  }
+
+  private static String transpose(boolean gathered) {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+          /// `out[c][r] = scale · in[%s][c]` for 16 columns c and rows r = 0…15; only the first `rows`
+          /// rows are read, the last of them standing in for the missing ones.
+          static void %s(
+              float[] in, int io, int ldi,%s int rows, float scale,
+              float[] out, int oo, int ldo) {
+        """
+            .formatted(
+                gathered ? "index[from + r]" : "r",
+                gathered ? "gather" : "run",
+                gathered ? " int[] index, int from," : ""));
+    for (int r = 0; r < 16; r++) {
+      String row = "Math.min(%d, rows - 1)".formatted(r);
+      out.append(
+          """
+              IntVector s0r%d =
+                  FloatVector.fromArray(FLOATS, in, io + %s * ldi)
+                      .mul(scale)
+                      .reinterpretAsInts();
+          """
+              .formatted(r, gathered ? "index[from + " + row + "]" : row));
+    }
+    int stage = 0;
+    for (int distance = 8; distance > 0; distance >>= 1, stage++) {
+      for (int r = 0; r < 16; r++) {
+        if ((r & distance) == 0) {
+          for (int half = 0; half < 2; half++) {
+            out.append(
+                "    IntVector s%dr%d = %s.selectFrom(s%dr%d, s%dr%d);\n"
+                    .formatted(
+                        stage + 1, r + half * distance, selector(distance, half),
+                        stage, r, stage, r + distance));
+          }
+        }
+      }
+    }
+    for (int r = 0; r < 16; r++) {
+      out.append(
+          "    s4r%d.reinterpretAsFloats().intoArray(out, oo + %d * ldo);\n".formatted(r, r));
+    }
+    return out.append("  }\n\n").toString();
+  }
+
+  private static String selector(int distance, int half) {
+    return (half == 0 ? "LOW" : "HIGH") + distance;
+  }
+
+  private static String lanes(int distance, int half) {
+    return IntStream.range(0, 16)
+        .map(
+            lane ->
+                half == 0
+                    ? ((lane & distance) == 0 ? lane : 16 + lane - distance)
+                    : ((lane & distance) == 0 ? lane + distance : 16 + lane))
+        .mapToObj(Integer::toString)
+        .collect(Collectors.joining(", "));
+  }
+}
