@@ -1,6 +1,10 @@
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
 import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -8,8 +12,9 @@ import java.util.stream.IntStream;
 /// Writes the register-blocked loops of the kernel package, every shape from the same few templates.
 ///
 /// C2 keeps an accumulator in a register only if it is a named local variable, so a block of R rows and V
-/// vectors needs R·V of them spelt out; that is what this program is for. Usage:
-/// `java GenerateMicroKernels.java <directory of generated sources>`.
+/// vectors needs R·V of them spelt out; that is what this program is for. It also pastes the pieces of
+/// `macros.txt` into the templates beside it, for the reason given there. Usage:
+/// `java GenerateMicroKernels.java <this directory> <directory of generated sources>`.
 final class GenerateMicroKernels {
   private static final String PACKAGE = "dev.crossover.attention.kernel";
   private static final int MAX_ROWS = 4;
@@ -18,8 +23,17 @@ final class GenerateMicroKernels {
   private GenerateMicroKernels() {}
 
   public static void main(String[] arguments) throws IOException {
-    Path directory = Path.of(arguments[0]).resolve(PACKAGE.replace('.', '/'));
+    Path templates = Path.of(arguments[0]);
+    Path directory = Path.of(arguments[1]).resolve(PACKAGE.replace('.', '/'));
     Files.createDirectories(directory);
+    Map<String, List<String>> macros = macros(Files.readAllLines(templates.resolve("macros.txt")));
+    for (String name : new String[] {"VectorKernels", "ScorePasses"}) {
+      List<String> source = new ArrayList<>();
+      for (String line : Files.readAllLines(templates.resolve(name + ".java.template"))) {
+        expand(line, macros, source);
+      }
+      update(directory.resolve(name + ".java"), String.join("\n", source) + "\n");
+    }
     write(directory, "BlockProducts", blockProducts());
     for (int rows : new int[] {5, 12}) {
       write(directory, "FusedKernels" + rows, fusedKernels(rows));
@@ -50,9 +64,55 @@ final class GenerateMicroKernels {
     if (!body.contains("FLOATS")) {
       source = source.replaceAll("import static [^\n]*FLOATS;\n", "");
     }
-    Path file = directory.resolve(name + ".java");
+    update(directory.resolve(name + ".java"), source);
+  }
+
+  private static void update(Path file, String source) throws IOException {
     if (!Files.exists(file) || !Files.readString(file).equals(source)) {
       Files.writeString(file, source);
+    }
+  }
+
+  // ---- templates
+
+  /// Reads `#macro name parameter…` … `#end`: first the parameters, then the body.
+  private static Map<String, List<String>> macros(List<String> lines) {
+    Map<String, List<String>> macros = new HashMap<>();
+    List<String> body = null;
+    for (String line : lines) {
+      if (line.startsWith("#macro ")) {
+        String[] words = line.split(" ", 3);
+        body = new ArrayList<>(List.of(words[2]));
+        macros.put(words[1], body);
+      } else if (line.equals("#end")) {
+        body = null;
+      } else if (body != null) {
+        body.add(line);
+      }
+    }
+    return macros;
+  }
+
+  /// Copies a line, or the macro it invokes with its arguments put in.
+  private static void expand(String line, Map<String, List<String>> macros, List<String> out) {
+    String text = line.strip();
+    if (!text.startsWith("#")) {
+      out.add(line);
+      return;
+    }
+    String[] words = text.substring(1).split(" ");
+    List<String> macro = macros.get(words[0]);
+    if (macro == null) {
+      throw new IllegalArgumentException("no macro for: " + line);
+    }
+    String[] parameters = macro.getFirst().split(" ");
+    String indent = line.substring(0, line.indexOf('#'));
+    for (String bodyLine : macro.subList(1, macro.size())) {
+      String filled = bodyLine;
+      for (int p = 0; p < parameters.length; p++) {
+        filled = filled.replace("{" + parameters[p] + "}", words[p + 1]);
+      }
+      expand(indent + filled, macros, out);
     }
   }
 

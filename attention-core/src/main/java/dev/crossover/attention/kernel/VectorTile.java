@@ -10,7 +10,6 @@ import dev.crossover.attention.Scratch;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
-import jdk.incubator.vector.VectorOperators;
 import org.jspecify.annotations.Nullable;
 
 /// The online softmax of [SoftmaxTile], fused, on vectors. In pseudo-code, with scores in units of log 2:
@@ -19,9 +18,11 @@ import org.jspecify.annotations.Nullable;
 /// for each tile of 256 keys                            stays in L2 for all groups
 ///   for each group of ROWS query rows
 ///     s = q · kᵀ − m                                   m = the row's reference, 0 at first
-///     if a row is new: m = its maximum, s = s − m
+///     for rows that are new: m = largest s, s = s − m
 ///     p = 2^s;  sums = sums + p                        lane by lane
-///     if some s > 20: undo, s = q · kᵀ, raise m, rescale sums and o, p = 2^s
+///     if some s > 20: undo, s = q · kᵀ − m;
+///       for rows with such an s: raise m and lower s by its excess, rescale sums and o
+///       p = 2^s;  sums = sums + p
 ///     o = o + p · v
 /// out = o / Σ lanes of sums
 /// ```
@@ -37,11 +38,10 @@ import org.jspecify.annotations.Nullable;
 ///    whole hidden panels are skipped, and only the visible range enters p · v.
 /// 4. 0 · NaN is NaN, so a value row that some of the group's rows may not see is first tested for
 ///    being finite; if it is not, p · v runs row by row over what each row sees.
-/// 5. A key panel or query group that holds NaN or infinities takes the two-pass way every time and
-///    looks for NaN among the visible scores, because the fast 2^s loses a NaN with its sign bit set.
+/// 5. Where a key panel or query group holds NaN or infinities, visible scores are searched for NaN first,
+///    because the fast 2^s loses a NaN with its sign bit set. What is hidden changes no bit of a result.
 final class VectorTile implements TileEngine {
   private static final int PREFERRED_GROUPS = 16;
-  private static final float[] ZERO = new float[ROWS];
 
   private final int dim;
   private final int valueDim;
@@ -53,6 +53,7 @@ final class VectorTile implements TileEngine {
   private final float[] shift;
   private final float[] sums;
   private final float[] savedSums;
+  private final float[] starts;
   private final float[] scores;
   /// Visible columns of the current tile per row of the current group; empty is 0, 0.
   private final int[] begin;
@@ -70,6 +71,7 @@ final class VectorTile implements TileEngine {
     this.shift = scratch.floats((long) groups * ROWS);
     this.sums = scratch.floats((long) groups * ROWS * L);
     this.savedSums = scratch.floats(ROWS * L);
+    this.starts = scratch.floats(ROWS);
     this.scores = scratch.floats(ROWS * TILE);
     this.begin = scratch.ints(ROWS);
     this.end = scratch.ints(ROWS);
@@ -78,7 +80,7 @@ final class VectorTile implements TileEngine {
   static long bytes(int maxRows, int dim, int valueDim) {
     long groups = groups(maxRows);
     long perRow = dim + Lanes.roundUp(valueDim, L) + 1 + L;
-    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 2)) * Float.BYTES;
+    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3)) * Float.BYTES;
   }
 
   static int preferredRows() {
@@ -193,34 +195,30 @@ final class VectorTile implements TileEngine {
     int panels = (panelLast - panelFirst) / PANEL;
     int panelOffset = (tile + panelFirst) * dim;
     int q = row * dim;
-    boolean suspicious = queryNotFinite[row / ROWS] != 0 || suspicious(keys, tile, panelFirst, panels);
-    boolean holes = false;
-    boolean done = false;
-    if (!suspicious && !seesFirstKey(row, edges)) {
-      FusedProducts.scores(
-          dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, shift, row);
-      if (bias != null) {
-        int found = ScorePasses.addBias(scores, begin, end, edges, first, last, bias, bo, ldb, rows - row);
-        holes = (found & ScorePasses.HOLES) != 0;
-        suspicious = (found & ScorePasses.NANS) != 0;
-      }
-      System.arraycopy(sums, row * L, savedSums, 0, ROWS * L);
-      done = !exponentiate(panelFirst, panelLast, row, edges) && !suspicious;
-      if (!done) {
-        System.arraycopy(savedSums, 0, sums, row * L, ROWS * L);
-      }
+    boolean fresh = seesFirstKey(row, edges);
+    float[] start = fresh ? startAtZeroWhereNew(row) : shift;
+    int so = fresh ? 0 : row;
+    FusedProducts.scores(
+        dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
+    int found = addBias(first, last, row, edges, bias, bo, ldb);
+    if (found >= ScorePasses.NANS
+        || queryNotFinite[row / ROWS] != 0
+        || suspicious(keys, tile, panelFirst, panels)) {
+      poisonRowsThatSeeNan(first, last, row, edges);
     }
-    if (!done) {
+    if (fresh) {
+      setReferences(first, last, row, edges);
+    }
+    System.arraycopy(sums, row * L, savedSums, 0, ROWS * L);
+    if (exponentiate(panelFirst, panelLast, row, edges)) {
+      System.arraycopy(savedSums, 0, sums, row * L, ROWS * L);
       FusedProducts.scores(
-          dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, ZERO, 0);
-      if (bias != null) {
-        int found = ScorePasses.addBias(scores, begin, end, edges, first, last, bias, bo, ldb, rows - row);
-        holes = (found & ScorePasses.HOLES) != 0;
-        suspicious |= (found & ScorePasses.NANS) != 0;
-      }
-      rebase(first, last, row, edges, suspicious);
+          dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
+      addBias(first, last, row, edges, bias, bo, ldb);
+      raiseReferences(first, last, row, edges, start, so);
       exponentiate(panelFirst, panelLast, row, edges);
     }
+    boolean holes = (found & ScorePasses.HOLES) != 0;
     boolean uneven = first != sharedFirst || last != sharedLast || holes;
     if (uneven && !finiteValues(v, vo, ldv, first, last, sharedFirst, sharedLast, holes)) {
       weighVisible(v, vo, ldv, row, first, last, edges, bias, bo, ldb);
@@ -229,6 +227,14 @@ final class VectorTile implements TileEngine {
           valueDim, last - first, scores, first, v, vo + first * ldv, ldv,
           numerator, row * numeratorStride, numeratorStride);
     }
+  }
+
+  private int addBias(
+      int first, int last, int row, boolean edges, float @Nullable [] bias, int bo, int ldb) {
+    return bias == null
+        ? 0
+        : ScorePasses.addBias(
+            scores, begin, end, edges, first, last, bias, bo, ldb, rows - row);
   }
 
   /// Whether a row of the group sees a key for the first time.
@@ -256,36 +262,76 @@ final class VectorTile implements TileEngine {
         : ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, row * L);
   }
 
-  /// Raises each row's reference to its largest score where that is larger, and shifts the scores.
-  private void rebase(int first, int last, int row, boolean edges, boolean suspicious) {
+  /// The starting values of the group's accumulators: 0 for rows that have seen no key yet.
+  private float[] startAtZeroWhereNew(int row) {
     for (int r = 0; r < ROWS; r++) {
-      int from = edges ? begin[r] : first;
-      int to = edges ? end[r] : last;
-      if (from >= to) {
+      float value = shift[row + r];
+      starts[r] = value == Float.POSITIVE_INFINITY ? 0 : value;
+    }
+    return starts;
+  }
+
+  /// Gives rows that see their first keys in this tile their reference, and shifts their scores.
+  private void setReferences(int first, int last, int row, boolean edges) {
+    for (int r = 0; r < ROWS; r++) {
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      if (from >= to || shift[row + r] != Float.POSITIVE_INFINITY) {
         continue;
       }
-      int so = r * TILE;
-      boolean nan = suspicious && ScorePasses.anyNan(scores, so + from, so + to);
-      float max = ScorePasses.max(scores, so + from, so + to);
-      if (nan || max == Float.POSITIVE_INFINITY) {
-        Arrays.fill(sums, (row + r) * L, (row + r + 1) * L, Float.NaN);
+      float max = ScorePasses.max(scores, from, to);
+      if (max == Float.POSITIVE_INFINITY) {
+        poison(row + r, from, to);
         max = 0;
       }
-      if (max == Float.NEGATIVE_INFINITY) {
+      if (max != Float.NEGATIVE_INFINITY) {
+        shift[row + r] = -max;
+        ScorePasses.subtract(scores, from, to, max);
+      }
+    }
+  }
+
+  /// Raises the reference of rows that exceeded it by too much, and shifts their scores. Rows that did
+  /// not keep theirs and their bits, so that no row's result depends on its neighbours.
+  private void raiseReferences(
+      int first, int last, int row, boolean edges, float[] start, int so) {
+    for (int r = 0; r < ROWS; r++) {
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      if (from >= to || shift[row + r] == Float.POSITIVE_INFINITY) {
         continue;
       }
-      float old = -shift[row + r];
-      float reference = Math.max(old, max);
-      if (reference > old) {
-        shift[row + r] = -reference;
-        if (old != Float.NEGATIVE_INFINITY) {
-          float factor = (float) Math.pow(2, (double) old - reference);
-          ScorePasses.scale(sums, (row + r) * L, L, factor);
-          ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
-        }
+      if (start[so + r] != shift[row + r]) {
+        ScorePasses.subtract(scores, from, to, -shift[row + r]);
+        continue;
       }
-      ScorePasses.subtract(scores, so + from, so + to, reference);
+      float excess = ScorePasses.max(scores, from, to);
+      if (excess == Float.POSITIVE_INFINITY) {
+        poison(row + r, from, to);
+      } else if (excess > ScorePasses.THRESHOLD) {
+        shift[row + r] -= excess;
+        float factor = (float) Math.pow(2, -(double) excess);
+        ScorePasses.scale(sums, (row + r) * L, L, factor);
+        ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
+        ScorePasses.subtract(scores, from, to, excess);
+      }
     }
+  }
+
+  private void poisonRowsThatSeeNan(int first, int last, int row, boolean edges) {
+    for (int r = 0; r < ROWS; r++) {
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      if (ScorePasses.anyNan(scores, from, to)) {
+        poison(row + r, from, to);
+      }
+    }
+  }
+
+  /// Makes a row's result NaN.
+  private void poison(int row, int from, int to) {
+    Arrays.fill(sums, row * L, row * L + L, Float.NaN);
+    Arrays.fill(scores, from, to, 0);
   }
 
   private boolean finiteValues(
@@ -322,7 +368,7 @@ final class VectorTile implements TileEngine {
   @Override
   public void finish(float[] out, int oo, int ldo) {
     for (int r = 0; r < rows; r++) {
-      float sum = FloatVector.fromArray(FLOATS, sums, r * L).reduceLanes(VectorOperators.ADD);
+      float sum = ScorePasses.sumLanes(sums, r * L);
       float inverse = sum == 0 ? 0 : 1 / sum;
       int from = r * numeratorStride;
       int to = oo + r * ldo;
@@ -340,7 +386,7 @@ final class VectorTile implements TileEngine {
   @Override
   public void logSumExp(float[] lse, int lo) {
     for (int r = 0; r < rows; r++) {
-      float sum = FloatVector.fromArray(FLOATS, sums, r * L).reduceLanes(VectorOperators.ADD);
+      float sum = ScorePasses.sumLanes(sums, r * L);
       lse[lo + r] =
           sum == 0
               ? Float.NEGATIVE_INFINITY
