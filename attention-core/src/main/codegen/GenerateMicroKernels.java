@@ -28,20 +28,19 @@ final class GenerateMicroKernels {
     Files.createDirectories(directory);
     Map<String, List<String>> macros = macros(Files.readAllLines(templates.resolve("macros.txt")));
     for (String name : new String[] {"VectorKernels", "ScorePasses"}) {
-      List<String> source = new ArrayList<>();
-      for (String line : Files.readAllLines(templates.resolve(name + ".java.template"))) {
-        expand(line, macros, source);
-      }
-      update(directory.resolve(name + ".java"), String.join("\n", source) + "\n");
+      String template = Files.readString(templates.resolve(name + ".java.template"));
+      update(directory.resolve(name + ".java"), expanded(template, macros));
     }
-    write(directory, "BlockProducts", blockProducts());
+    write(directory, "BlockProducts", blockProducts(), macros);
     for (int rows : new int[] {5, 12}) {
-      write(directory, "FusedKernels" + rows, fusedKernels(rows));
+      write(directory, "FusedKernels" + rows, fusedKernels(rows), macros);
     }
-    write(directory, "Transpose16", transpose());
+    write(directory, "Transpose16", transpose(), macros);
   }
 
-  private static void write(Path directory, String name, String body) throws IOException {
+  private static void write(
+      Path directory, String name, String body, Map<String, List<String>> macros)
+      throws IOException {
     String source =
         """
         package %s;
@@ -51,15 +50,15 @@ final class GenerateMicroKernels {
 
         import jdk.incubator.vector.FloatVector;
         import jdk.incubator.vector.IntVector;
-        import jdk.incubator.vector.VectorMask;
+        import jdk.incubator.vector.VectorOperators;
 
         %s"""
-            .formatted(PACKAGE, body);
+            .formatted(PACKAGE, expanded(body, macros));
     if (!body.contains("IntVector")) {
       source = source.replace("import jdk.incubator.vector.IntVector;\n", "");
     }
-    if (!body.contains("VectorMask")) {
-      source = source.replace("import jdk.incubator.vector.VectorMask;\n", "");
+    if (!body.contains("#storeTail")) {
+      source = source.replace("import jdk.incubator.vector.VectorOperators;\n", "");
     }
     if (!body.contains("FLOATS")) {
       source = source.replaceAll("import static [^\n]*FLOATS;\n", "");
@@ -91,6 +90,12 @@ final class GenerateMicroKernels {
       }
     }
     return macros;
+  }
+
+  private static String expanded(String text, Map<String, List<String>> macros) {
+    List<String> out = new ArrayList<>();
+    text.lines().forEach(line -> expand(line, macros, out));
+    return String.join("\n", out) + "\n";
   }
 
   /// Copies a line, or the macro it invokes with its arguments put in.
@@ -192,9 +197,6 @@ final class GenerateMicroKernels {
                 vectors,
                 masked ? "Tail" : "",
                 masked ? ", int tail" : ""));
-    if (masked) {
-      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
-    }
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
         out.append(
@@ -204,9 +206,16 @@ final class GenerateMicroKernels {
     out.append("    if (accumulate) {\n");
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
-        out.append(
-            "      %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L%s);\n"
-                .formatted(accumulator(r, v), r, v, maskIf(masked && v == vectors - 1)));
+        String c = accumulator(r, v);
+        if (masked && v == vectors - 1) {
+          out.append("      int %sAt = co + %d * ldc + %d * L;\n".formatted(c, r, v));
+          out.append("      #loadTail %sOld c %sAt\n".formatted(c, c));
+          out.append("      %s = %sOld;\n".formatted(c, c));
+        } else {
+          out.append(
+              "      %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L);\n"
+                  .formatted(c, r, v));
+        }
       }
     }
     out.append("    }\n");
@@ -223,7 +232,7 @@ final class GenerateMicroKernels {
       out.append("      ao += lda;\n");
     }
     out.append("    }\n");
-    out.append(storeC(rows, vectors, masked, "ldc"));
+    out.append(storeC(rows, vectors, masked));
     return out.append("  }\n\n").toString();
   }
 
@@ -287,15 +296,12 @@ final class GenerateMicroKernels {
                 vectors,
                 masked ? "Tail" : "",
                 masked ? ", int tail" : ""));
-    if (masked) {
-      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
-    }
-    out.append(loadC(rows, vectors, false));
+    out.append(loadC(rows, vectors));
     out.append("    for (int j = po, end = po + k; j < end; j++) {\n");
     out.append(loadB(vectors, masked));
     out.append(multiplyAdd(rows, vectors, r -> "p[" + r + " * STRIDE + j]"));
     out.append("      bo += ldb;\n    }\n");
-    out.append(storeC(rows, vectors, false, "ldc"));
+    out.append(storeC(rows, vectors, false));
     return out.append("  }\n\n").toString();
   }
 
@@ -315,15 +321,12 @@ final class GenerateMicroKernels {
                 vectors,
                 masked ? "Tail" : "",
                 masked ? ", int tail" : ""));
-    if (masked) {
-      out.append("    VectorMask<Float> mask = FLOATS.indexInRange(0, tail);\n");
-    }
-    out.append(loadC(rows, vectors, false));
+    out.append(loadC(rows, vectors));
     out.append("    for (int i = 0; i < k; i++) {\n");
     out.append(loadB(vectors, masked));
     out.append(multiplyAdd(rows, vectors, r -> "p[po + " + r + "]"));
     out.append("      bo += ldb;\n      po += STRIDE;\n    }\n");
-    out.append(storeC(rows, vectors, false, "ldc"));
+    out.append(storeC(rows, vectors, false));
     return out.append("  }\n\n").toString();
   }
 
@@ -333,21 +336,23 @@ final class GenerateMicroKernels {
     return "c" + row + "v" + vector;
   }
 
-  private static String maskIf(boolean masked) {
-    return masked ? ", mask" : "";
-  }
-
   private static String loadB(int vectors, boolean masked) {
     return loadFrom("b", "bo", vectors, masked);
   }
 
   private static String loadFrom(String array, String offset, int vectors, boolean masked) {
-    return IntStream.range(0, vectors)
-        .mapToObj(
-            v ->
-                "      FloatVector b%d = FloatVector.fromArray(FLOATS, %s, %s + %d * L%s);\n"
-                    .formatted(v, array, offset, v, maskIf(masked && v == vectors - 1)))
-        .collect(Collectors.joining());
+    StringBuilder out = new StringBuilder();
+    for (int v = 0; v < vectors; v++) {
+      if (masked && v == vectors - 1) {
+        out.append("      int b%dAt = %s + %d * L;\n".formatted(v, offset, v));
+        out.append("      #loadTail b%d %s b%dAt\n".formatted(v, array, v));
+      } else {
+        out.append(
+            "      FloatVector b%d = FloatVector.fromArray(FLOATS, %s, %s + %d * L);\n"
+                .formatted(v, array, offset, v));
+      }
+    }
+    return out.toString();
   }
 
   private static String multiplyAdd(int rows, int vectors, IntFunction<String> element) {
@@ -362,26 +367,29 @@ final class GenerateMicroKernels {
     return out.toString();
   }
 
-  private static String loadC(int rows, int vectors, boolean masked) {
+  private static String loadC(int rows, int vectors) {
     StringBuilder out = new StringBuilder();
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
         out.append(
-            "    FloatVector %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L%s);\n"
-                .formatted(accumulator(r, v), r, v, maskIf(masked && v == vectors - 1)));
+            "    FloatVector %s = FloatVector.fromArray(FLOATS, c, co + %d * ldc + %d * L);\n"
+                .formatted(accumulator(r, v), r, v));
       }
     }
     return out.toString();
   }
 
-  private static String storeC(int rows, int vectors, boolean masked, String stride) {
+  private static String storeC(int rows, int vectors, boolean masked) {
     StringBuilder out = new StringBuilder();
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
-        out.append(
-            "    %s.intoArray(c, co + %d * %s + %d * L%s);\n"
-                .formatted(
-                    accumulator(r, v), r, stride, v, maskIf(masked && v == vectors - 1)));
+        String c = accumulator(r, v);
+        if (masked && v == vectors - 1) {
+          out.append("    int %sStart = co + %d * ldc + %d * L;\n".formatted(c, r, v));
+          out.append("    #storeTail %s c %sStart tail\n".formatted(c, c));
+        } else {
+          out.append("    %s.intoArray(c, co + %d * ldc + %d * L);\n".formatted(c, r, v));
+        }
       }
     }
     return out.toString();

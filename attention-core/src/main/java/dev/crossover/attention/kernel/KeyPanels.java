@@ -68,7 +68,7 @@ public final class KeyPanels {
       } else if (column == 0) {
         Packing.transpose(
             key, start, ldk, index, from + done, rows, dim, 1, data, panel * WIDTH * dim, WIDTH, WIDTH);
-        notFinite[panel] = VectorMath.finite(WIDTH * dim, data, panel * WIDTH * dim) ? 0 : 1;
+        notFinite[panel] = ScorePasses.finite(WIDTH * dim, data, panel * WIDTH * dim) ? 0 : 1;
       } else {
         for (int r = 0; r < rows; r++) {
           int row = index == null ? r : index[from + done + r];

@@ -4,7 +4,7 @@ import static dev.crossover.attention.kernel.Lanes.FLOATS;
 import static dev.crossover.attention.kernel.Lanes.L;
 
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorShuffle;
 
 /// Constants of the elementary functions, and a test for NaN and infinities.
@@ -27,6 +27,11 @@ final class VectorMath {
 
   static final float TWO_OVER_PI = 0.636619772f;
 
+  /// Lanes 0, 1, 2, … as ints and as floats.
+  static final IntVector LANE_NUMBERS = IntVector.zero(Lanes.INTS).addIndex(1);
+
+  static final FloatVector LANES = FloatVector.zero(FLOATS).addIndex(1);
+
   /// Rotations by half, a quarter, … of 16 lanes.
   static final VectorShuffle<Float> BY_8 = rotation(8);
   static final VectorShuffle<Float> BY_4 = rotation(4);
@@ -39,28 +44,13 @@ final class VectorMath {
     return VectorShuffle.fromOp(FLOATS, lane -> (lane + distance) % L);
   }
 
-  /// Whether all of `x[xo … xo + n - 1]` are finite.
-  static boolean finite(int n, float[] x, int xo) {
-    FloatVector zero = FloatVector.zero(FLOATS);
-    FloatVector found = zero;
-    int i = 0;
-    for (; i <= n - L; i += L) {
-      found = FloatVector.fromArray(FLOATS, x, xo + i).fma(zero, found);
-    }
-    if (i < n) {
-      found =
-          FloatVector.fromArray(FLOATS, x, xo + i, FLOATS.indexInRange(i, n)).fma(zero, found);
-    }
-    return found.compare(VectorOperators.EQ, found).allTrue();
-  }
-
   /// Whether `rows` rows of `n` floats, `ld` apart, are all finite.
   static boolean finite(int rows, int n, float[] x, int xo, int ld) {
     if (ld == n) {
-      return finite(rows * n, x, xo);
+      return ScorePasses.finite(rows * n, x, xo);
     }
     for (int r = 0; r < rows; r++) {
-      if (!finite(n, x, xo + r * ld)) {
+      if (!ScorePasses.finite(n, x, xo + r * ld)) {
         return false;
       }
     }

@@ -1,6 +1,5 @@
 package dev.crossover.attention.kernel;
 
-import static dev.crossover.attention.kernel.Lanes.FLOATS;
 import static dev.crossover.attention.kernel.Lanes.L;
 import static dev.crossover.attention.kernel.Lanes.PANEL;
 import static dev.crossover.attention.kernel.Lanes.ROWS;
@@ -8,8 +7,6 @@ import static dev.crossover.attention.kernel.Lanes.TILE;
 
 import dev.crossover.attention.Scratch;
 import java.util.Arrays;
-import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 import org.jspecify.annotations.Nullable;
 
 /// The online softmax of [SoftmaxTile], fused, on vectors. In pseudo-code, with scores in units of log 2:
@@ -72,7 +69,7 @@ final class VectorTile implements TileEngine {
     this.sums = scratch.floats((long) groups * ROWS * L);
     this.savedSums = scratch.floats(ROWS * L);
     this.starts = scratch.floats(ROWS);
-    this.scores = scratch.floats(ROWS * TILE);
+    this.scores = scratch.floats(ROWS * TILE + L);
     this.begin = scratch.ints(ROWS);
     this.end = scratch.ints(ROWS);
   }
@@ -80,7 +77,7 @@ final class VectorTile implements TileEngine {
   static long bytes(int maxRows, int dim, int valueDim) {
     long groups = groups(maxRows);
     long perRow = dim + Lanes.roundUp(valueDim, L) + 1 + L;
-    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3)) * Float.BYTES;
+    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3) + L) * Float.BYTES;
   }
 
   static int preferredRows() {
@@ -105,7 +102,7 @@ final class VectorTile implements TileEngine {
           query, g * ROWS * dim, ROWS, ROWS);
     }
     for (int g = 0; g < groups; g++) {
-      queryNotFinite[g] = VectorMath.finite(ROWS * dim, query, g * ROWS * dim) ? 0 : 1;
+      queryNotFinite[g] = ScorePasses.finite(ROWS * dim, query, g * ROWS * dim) ? 0 : 1;
     }
     Arrays.fill(numerator, 0, groups * ROWS * numeratorStride, 0);
     Arrays.fill(sums, 0, groups * ROWS * L, 0);
@@ -220,7 +217,7 @@ final class VectorTile implements TileEngine {
     }
     boolean holes = (found & ScorePasses.HOLES) != 0;
     boolean uneven = first != sharedFirst || last != sharedLast || holes;
-    if (uneven && !finiteValues(v, vo, ldv, first, last, sharedFirst, sharedLast, holes)) {
+    if (v.length < L || uneven && !finiteValues(v, vo, ldv, first, last, sharedFirst, sharedLast, holes)) {
       weighVisible(v, vo, ldv, row, first, last, edges, bias, bo, ldb);
     } else {
       FusedProducts.weighted(
@@ -370,16 +367,8 @@ final class VectorTile implements TileEngine {
     for (int r = 0; r < rows; r++) {
       float sum = ScorePasses.sumLanes(sums, r * L);
       float inverse = sum == 0 ? 0 : 1 / sum;
-      int from = r * numeratorStride;
-      int to = oo + r * ldo;
-      int c = 0;
-      for (; c <= valueDim - L; c += L) {
-        FloatVector.fromArray(FLOATS, numerator, from + c).mul(inverse).intoArray(out, to + c);
-      }
-      if (c < valueDim) {
-        VectorMask<Float> mask = FLOATS.indexInRange(c, valueDim);
-        FloatVector.fromArray(FLOATS, numerator, from + c).mul(inverse).intoArray(out, to + c, mask);
-      }
+      ScorePasses.scaleInto(
+          valueDim, numerator, r * numeratorStride, inverse, out, oo + r * ldo);
     }
   }
 
