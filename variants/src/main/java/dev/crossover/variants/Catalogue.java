@@ -5,8 +5,13 @@ import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.variants.feature.Based;
+import dev.crossover.variants.feature.CosFormer;
+import dev.crossover.variants.feature.EfficientAttention;
+import dev.crossover.variants.feature.Hedgehog;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.feature.Performer;
+import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
@@ -41,7 +46,12 @@ public final class Catalogue {
           MechanismType.of(Reformer.class),
           MechanismType.of(Performer.class),
           MechanismType.of(Additive.class),
-          MechanismType.of(TransformerXl.class));
+          MechanismType.of(TransformerXl.class),
+          MechanismType.of(EfficientAttention.class),
+          MechanismType.of(CosFormer.class),
+          MechanismType.of(Rfa.class),
+          MechanismType.of(Hedgehog.class),
+          MechanismType.of(Based.class));
 
   private Catalogue() {}
 

@@ -6,6 +6,7 @@ public final class FeatureRows {
   private int batch;
   private int head;
   private int position;
+  private int index;
   private int count;
   private int dim;
   private float[] data = new float[0];
@@ -35,6 +36,11 @@ public final class FeatureRows {
     return position;
   }
 
+  /// Index of the first row in the tensors at hand: equals [#position()] but in decoding sessions.
+  public int index() {
+    return index;
+  }
+
   /// Number of rows.
   public int count() {
     return count;
@@ -60,11 +66,13 @@ public final class FeatureRows {
     references[firstReference + r + 1] = value;
   }
 
-  FeatureRows of(int newWorker, int newBatch, int newHead, int newPosition, int newCount) {
+  FeatureRows of(
+      int newWorker, int newBatch, int newHead, int newPosition, int newIndex, int newCount) {
     worker = newWorker;
     batch = newBatch;
     head = newHead;
     position = newPosition;
+    index = newIndex;
     count = newCount;
     return this;
   }

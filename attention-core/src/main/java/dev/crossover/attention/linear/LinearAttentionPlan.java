@@ -140,7 +140,7 @@ public final class LinearAttentionPlan extends AttentionPlan {
     int end = querySegments.end(segment);
     for (int i = querySegments.start(segment); i < end; i += Segments.CHUNK) {
       chunk.noKeys(total);
-      queries(chunk, total, batch, h, i, i, Math.min(end - i, Segments.CHUNK), 0);
+      queries(chunk, total, batch, h, i, Math.min(end - i, Segments.CHUNK), 0);
     }
   }
 
@@ -160,8 +160,7 @@ public final class LinearAttentionPlan extends AttentionPlan {
         int batch = keyHead / shape.numKeyValueHeads();
         int h = keyHead % shape.numKeyValueHeads() * shape.groupSize() + g;
         queries(
-            chunk, state, batch, h, firstQuery - offset, firstQuery, count,
-            firstQuery - firstKey);
+            chunk, state, batch, h, firstQuery - offset, count, firstQuery - firstKey);
       }
       chunk.absorb(state);
     }
@@ -189,10 +188,10 @@ public final class LinearAttentionPlan extends AttentionPlan {
   private void queries(
       LinearChunk chunk,
       LinearState state,
-      int batch, int h, int first, int position, int count, int visible) {
+      int batch, int h, int first, int count, int visible) {
     chunk.attend(
         state,
-        batch, h, position, count, visible,
+        batch, h, first, first, count, visible,
         q, shape.queryOffset(batch, h) + first * shape.headDim(),
         out, shape.outputOffset(batch, h) + first * shape.valueDim());
   }

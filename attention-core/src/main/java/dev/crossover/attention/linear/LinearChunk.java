@@ -91,7 +91,7 @@ final class LinearChunk {
   /// Takes the key and value rows of a chunk: K = φ(k), with zeros for padding.
   ///
   /// @param state sums over the keys before
-  /// @param first index of the first key in the mask
+  /// @param first index of the first key in the mask and the tensors
   /// @param position position of the first key in its sequence
   void keys(
       LinearState state,
@@ -110,7 +110,7 @@ final class LinearChunk {
         realKeys[end] = realKeys[end - 1] + 1;
       }
       if (end > r) {
-        rows.of(worker, batch, head, position + r, end - r).from(k, ko + r * dim, dim);
+        rows.of(worker, batch, head, position + r, first + r, end - r).from(k, ko + r * dim, dim);
         map.keys(rows.scaledBy(references, r), keyFeatures, r * width);
       }
       for (r = end; r < count && !mask.isRealKey(batch, first + r); r++) {
@@ -143,13 +143,14 @@ final class LinearChunk {
 
   /// Writes the output of query rows: row i sees the state and the chunk's keys `0..i + offset`.
   ///
+  /// @param first index of the first query in the tensors
   /// @param position position of the first query in its sequence
   void attend(
       LinearState state,
-      int batch, int head, int position, int count, int offset,
+      int batch, int head, int first, int position, int count, int offset,
       float[] q, int qo,
       float[] out, int oo) {
-    rows.of(worker, batch, head, position, count).from(q, qo, dim);
+    rows.of(worker, batch, head, position, first, count).from(q, qo, dim);
     map.queries(rows, queryFeatures, 0);
     if (state.seen) {
       kernels.multiply(

@@ -147,7 +147,7 @@ public final class LinearDecodeSession implements DecodeSession {
           k, row * shape.headDim(), v, row * shape.valueDim());
       for (int h = kv * shape.groupSize(); producing && h < (kv + 1) * shape.groupSize(); h++) {
         chunk.attend(
-            state, batch, h, position, 1, 0,
+            state, batch, h, 0, position, 1, 0,
             q, given.queryOffset(batch, h), out, given.outputOffset(batch, h));
       }
       chunk.absorb(state);

@@ -14,9 +14,9 @@ import dev.crossover.attention.Mask;
 /// @param to position after the last
 /// @param rows positions per segment, a multiple of [#CHUNK]
 /// @param count number of segments, at least 1
-record Segments(int from, int to, int rows, int count) {
+public record Segments(int from, int to, int rows, int count) {
   /// Rows of a chunk.
-  static final int CHUNK = 64;
+  public static final int CHUNK = 64;
 
   private static final int MIN_ROWS = 1024;
   private static final int MAX_ROWS = 16_384;
@@ -25,7 +25,7 @@ record Segments(int from, int to, int rows, int count) {
 
   /// Segments of the keys. Causal outputs need the sums before their segment, which costs one more pass
   /// over the keys, so that they are cut into fewer ones.
-  static Segments ofKeys(AttentionShape s, Mask mask) {
+  public static Segments ofKeys(AttentionShape s, Mask mask) {
     int problems = s.batchSize() * s.numKeyValueHeads();
     if (!mask.isCausal()) {
       return cut(0, s.keySeqLen(), problems, TASKS);
@@ -36,7 +36,7 @@ record Segments(int from, int to, int rows, int count) {
   }
 
   /// Segments of the queries, when they do not depend on each other.
-  static Segments ofQueries(AttentionShape s) {
+  public static Segments ofQueries(AttentionShape s) {
     return cut(0, s.querySeqLen(), s.problems(), TASKS);
   }
 
@@ -47,12 +47,12 @@ record Segments(int from, int to, int rows, int count) {
   }
 
   /// First position of a segment.
-  int start(int segment) {
+  public int start(int segment) {
     return from + segment * rows;
   }
 
   /// Position after the last of a segment.
-  int end(int segment) {
+  public int end(int segment) {
     return Math.min(to, from + (segment + 1) * rows);
   }
 

@@ -1,0 +1,155 @@
+package dev.crossover.variants.feature;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureMap;
+import dev.crossover.attention.linear.FeatureRows;
+import dev.crossover.attention.linear.LinearAttentionPlan;
+import dev.crossover.attention.linear.LinearCost;
+import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+
+/// The linear attention of Based: exp(s) is replaced by its Taylor polynomial 1 + s + s²/2 with
+/// s = q·k/√d, which is a product of features.
+///
+/// Arora, Eyuboglu, Zhang, Timalsina, Alberti, Zinsley, Zou, Rudra, Ré: "Simple linear attention language
+/// models balance the recall-throughput tradeoff", ICML 2024, arXiv:2402.18668, equation (3).
+///
+/// ```
+/// φ(x)  = [1, x d^(-1/4), x_a² (2d)^(-1/2) for all a, x_a x_b d^(-1/2) for a < b]
+/// φ(q)·φ(k) = 1 + s + s²/2 ≥ 1/2
+/// out_i = Σ_j φ(q_i)·φ(k_j) v_j / (Σ_j φ(q_i)·φ(k_j) + eps)          causal: over j ≤ i
+/// ```
+///
+/// | paper | here | shape                               |
+/// |-------|------|-------------------------------------|
+/// | q     | `q`  | `[batch, numHeads, nq, d]`, d small, 16 in the paper |
+/// | k     | `k`  | `[batch, numKeyValueHeads, nk, d]`  |
+/// | v     | `v`  | `[batch, numKeyValueHeads, nk, dv]` |
+///
+/// Time `4·n·M·dv` per head with M = (d + 1)(d + 2)/2; memory M·(dv + 1). Honours every [Mask]; a row that
+/// may see no key is zero. The weights' error against exp is s³/6: scaling the queries by t, the error
+/// against softmax attention falls like t³. Not accurate for large scores.
+///
+/// The paper's features hold every x_a x_b twice, M = 1 + d + d²; the products are the same. The layer's
+/// sliding-window partner and convolutions are not part of this mechanism.
+///
+/// @param featureMap φ
+/// @param taylorOrder order of the polynomial; only 2
+/// @param eps added to the denominator, at least 0
+@Mechanism(
+    name = "based",
+    title = "Based (Taylor linear attention)",
+    paper = "Arora et al., Simple linear attention language models, ICML 2024",
+    arxiv = "2402.18668",
+    family = Mechanism.Family.FEATURE_MAP,
+    approximates = Mechanism.Approximates.SOFTMAX,
+    exactness = "error falls like |q·k/√d|³ for small scores",
+    time = "2 n d³",
+    memory = "d³/2",
+    exponent = 1)
+public record Based(
+    @Parameter(value = "feature map", defaultValue = "taylor") Map featureMap,
+    @Parameter(value = "order of the polynomial, only 2", defaultValue = "2") int taylorOrder,
+    @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-12") double eps)
+    implements Attention {
+
+  /// Feature maps.
+  public enum Map {
+    /// Taylor expansion of exp.
+    TAYLOR
+  }
+
+  /// Validates the numbers.
+  public Based {
+    if (taylorOrder != 2) {
+      throw new IllegalArgumentException("taylor_order must be 2, but was " + taylorOrder);
+    }
+    if (!(eps >= 0) || Double.isInfinite(eps)) {
+      throw new IllegalArgumentException("eps must be >= 0, but was " + eps);
+    }
+  }
+
+  /// With the authors' defaults.
+  public Based() {
+    this(Map.TAYLOR, 2, 1e-12);
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return Capabilities.MINIMAL
+        .causal(Causality.OPTIONAL)
+        .keyPadding(Padding.ANY)
+        .crossAttention(true)
+        .groupedQueries(true)
+        .valueDim(true)
+        .decoding(true);
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    int width = width(s.headDim());
+    return new LinearCost(s, mask, threads, width).total(width, width, 0, 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new LinearDecodeSession(this, shape, threads, form());
+  }
+
+  private LinearForm form() {
+    return new LinearForm(
+        site -> new Taylor(site.shape().headDim(), width(site.shape().headDim())),
+        Denominator.plus(eps));
+  }
+
+  private static int width(int d) {
+    return Math.toIntExact((d + 1L) * (d + 2L) / 2);
+  }
+
+  /// φ(x) = [1, x d^(-1/4), products x_a x_b for a ≤ b], for queries and keys alike.
+  private record Taylor(int d, int width) implements FeatureMap {
+    @Override
+    public void queries(FeatureRows rows, float[] phi, int at) {
+      Kernels kernels = Kernels.get();
+      float linear = (float) Math.pow(d, -0.25);
+      float root = (float) (1 / Math.sqrt(d));
+      float diagonal = (float) Math.sqrt(0.5);
+      for (int r = 0; r < rows.count(); r++) {
+        float[] x = rows.data();
+        int xo = rows.at(r);
+        int o = at + r * width;
+        phi[o++] = 1;
+        kernels.scale(d, linear, x, xo, phi, o);
+        o += d;
+        for (int a = 0; a < d; a++) {
+          kernels.scale(d - a, root * x[xo + a], x, xo + a, phi, o);
+          phi[o] *= diagonal;
+          o += d - a;
+        }
+      }
+    }
+
+    @Override
+    public void keys(FeatureRows rows, float[] phi, int at) {
+      queries(rows, phi, at);
+    }
+  }
+}

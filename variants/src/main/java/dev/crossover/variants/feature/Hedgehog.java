@@ -1,0 +1,266 @@
+package dev.crossover.variants.feature;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionInputs;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureInputs;
+import dev.crossover.attention.linear.FeatureMap;
+import dev.crossover.attention.linear.FeatureRows;
+import dev.crossover.attention.linear.LinearAttentionPlan;
+import dev.crossover.attention.linear.LinearCost;
+import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.OptionalInt;
+
+/// Hedgehog: linear attention whose feature maps are learned to mimic softmax weights.
+///
+/// Zhang, Bhatia, Kumbong, Ré: "The Hedgehog & the Porcupine: Expressive Linear Attentions with Softmax
+/// Mimicry", ICLR 2024, arXiv:2402.04347, equation (6) and section 4.2.
+///
+/// ```
+/// y = x W                                          [f]; W = w_q for queries, w_k for keys
+/// exp_plain       φ(x) = [exp(y), exp(−y)]         the paper's
+/// exp_halves      φ(x) = [exp(y − max y), exp(−y + min y)]
+/// softmax_halves  φ(x) = [softmax(y), softmax(−y)]
+/// softmax_joint2  φ(x) = softmax([2y, −2y])        over all 2f entries
+/// out_i = φ_q(q_i) S / (φ_q(q_i)·z + eps),  S = Σ_j φ_k(k_j) v_jᵀ,  z = Σ_j φ_k(k_j)   causal: j ≤ i
+/// ```
+///
+/// | paper | here         | shape                              |
+/// |-------|--------------|------------------------------------|
+/// | q     | `q`          | `[batch, numHeads, nq, d]`         |
+/// | k     | `k`          | `[batch, numHeads, nk, d]`         |
+/// | v     | `v`          | `[batch, numHeads, nk, dv]`        |
+/// | W     | `w_q`, `w_k` | `[numHeads, d, f]`, the identity if absent |
+///
+/// Time `4·n·d·f + 8·n·f·dv` per head; memory 2f·(dv + 1). Honours every [Mask]; a row that may see no key
+/// is zero. The stabilised maps are mechanisms of their own: a factor per key row does not cancel.
+/// exp_plain overflows for |y| > 88. Training W is outside this mechanism, so that an error against softmax
+/// attention says nothing about it.
+///
+/// @param featureMap activation after W
+/// @param numFeatures columns f of W, d when absent
+/// @param featureClamp lower bound of every feature, 0 for none
+/// @param eps added to the denominator, at least 0
+@Mechanism(
+    name = "hedgehog",
+    title = "Hedgehog",
+    paper = "Zhang et al., The Hedgehog & the Porcupine, ICLR 2024",
+    arxiv = "2402.04347",
+    family = Mechanism.Family.FEATURE_MAP,
+    approximates = Mechanism.Approximates.NONE,
+    exactness = "none: its maps are trained to mimic softmax weights",
+    time = "12 n d²",
+    memory = "2 d²",
+    exponent = 1,
+    differences =
+        @Mechanism.Difference(
+            what = "feature map",
+            paper = "[exp(y), exp(−y)]",
+            code = "a softmax of each half, bounded from below",
+            paperOption = "feature_map=exp_plain,feature_clamp=0",
+            codeOption = "feature_map=softmax_halves",
+            defaultIs = "the code's: the paper's overflows",
+            test = "HedgehogTest.rowFactorsCancelForQueriesButNotForKeys"))
+public record Hedgehog(
+    @Parameter(value = "activation after the learned map", defaultValue = "softmax_halves")
+        Map featureMap,
+    @Parameter(value = "columns f of the learned maps, >= 1; d when absent", defaultValue = "")
+        OptionalInt numFeatures,
+    @Parameter(
+            value = "lower bound of every feature, 0 for none",
+            defaultValue = "1e-12",
+            goldenDefault = "0")
+        double featureClamp,
+    @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-12") double eps)
+    implements Attention {
+
+  /// Activations.
+  public enum Map {
+    /// Exponentials of y and −y.
+    EXP_PLAIN,
+    /// Exponentials, the largest of each half being 1.
+    EXP_HALVES,
+    /// Softmax of each half.
+    SOFTMAX_HALVES,
+    /// Softmax of both halves together, y doubled.
+    SOFTMAX_JOINT2
+  }
+
+  /// Validates the numbers.
+  public Hedgehog {
+    if (numFeatures.isPresent() && numFeatures.getAsInt() < 1) {
+      throw new IllegalArgumentException(
+          "num_features must be >= 1, but was " + numFeatures.getAsInt());
+    }
+    if (!(featureClamp >= 0) || Double.isInfinite(featureClamp)) {
+      throw new IllegalArgumentException("feature_clamp must be >= 0, but was " + featureClamp);
+    }
+    if (!(eps >= 0) || Double.isInfinite(eps)) {
+      throw new IllegalArgumentException("eps must be >= 0, but was " + eps);
+    }
+  }
+
+  /// With the published code's defaults.
+  public Hedgehog() {
+    this(Map.SOFTMAX_HALVES, OptionalInt.empty(), 1e-12, 1e-12);
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return Capabilities.MINIMAL
+        .causal(Causality.OPTIONAL)
+        .keyPadding(Padding.ANY)
+        .crossAttention(true)
+        .valueDim(true)
+        .decoding(true);
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
+    for (String name : List.of("w_q", "w_k")) {
+      specs.add(
+          TensorSpec.parameter(
+              name,
+              "learned map, x W; the identity",
+              (_, shape) -> identities(shape),
+              s.numHeads(),
+              s.headDim(),
+              features(s)));
+    }
+    return List.copyOf(specs);
+  }
+
+  private static Tensor identities(int... shape) {
+    Tensor w = Tensor.zeros(shape);
+    for (int h = 0; h < shape[0]; h++) {
+      for (int c = 0; c < Math.min(shape[1], shape[2]); c++) {
+        w.data()[(h * shape[1] + c) * shape[2] + c] = 1;
+      }
+    }
+    return w;
+  }
+
+  private int features(AttentionShape s) {
+    return numFeatures.orElse(s.headDim());
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    int f = features(s);
+    double row = 2.0 * s.headDim() * f + 8.0 * f;
+    return new LinearCost(s, mask, threads, 2 * f).total(row, row, 0, 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new LinearDecodeSession(this, shape, threads, form());
+  }
+
+  private LinearForm form() {
+    return new LinearForm(
+        site ->
+            new Spikes(
+                featureMap, site.shape().headDim(), features(site.shape()), (float) featureClamp),
+        Denominator.plus(eps));
+  }
+
+  /// Both halves of φ after the learned maps.
+  private static final class Spikes implements FeatureMap {
+    private final Kernels kernels = Kernels.get();
+    private final Map map;
+    private final int d;
+    private final int f;
+    private final float clamp;
+    private float[] queryMap = new float[0];
+    private float[] keyMap = new float[0];
+
+    Spikes(Map map, int d, int f, float clamp) {
+      this.map = map;
+      this.d = d;
+      this.f = f;
+      this.clamp = clamp;
+    }
+
+    @Override
+    public int width() {
+      return 2 * f;
+    }
+
+    @Override
+    public void begin(FeatureInputs inputs) {
+      queryMap = inputs.get("w_q");
+      keyMap = inputs.get("w_k");
+    }
+
+    @Override
+    public void queries(FeatureRows rows, float[] phi, int at) {
+      features(rows, queryMap, phi, at);
+    }
+
+    @Override
+    public void keys(FeatureRows rows, float[] phi, int at) {
+      features(rows, keyMap, phi, at);
+    }
+
+    private void features(FeatureRows rows, float[] w, float[] phi, int at) {
+      int m = 2 * f;
+      kernels.multiply(
+          rows.count(), f, d,
+          rows.data(), rows.at(0), d, w, rows.head() * d * f, f, phi, at, m,
+          false);
+      for (int r = 0; r < rows.count(); r++) {
+        activate(phi, at + r * m);
+      }
+      if (clamp > 0) {
+        for (int i = at; i < at + rows.count() * m; i++) {
+          phi[i] = Math.max(phi[i], clamp);
+        }
+      }
+    }
+
+    /// Turns y, the first half of a row, into φ.
+    private void activate(float[] phi, int y) {
+      int minus = y + f;
+      float factor = map == Map.SOFTMAX_JOINT2 ? 2 : 1;
+      kernels.scale(f, -factor, phi, y, phi, minus);
+      switch (map) {
+        case EXP_PLAIN -> kernels.exp(2 * f, 1, 0, phi, y, phi, y);
+        case EXP_HALVES -> {
+          kernels.exp(f, 1, -kernels.max(f, phi, y), phi, y, phi, y);
+          kernels.exp(f, 1, -kernels.max(f, phi, minus), phi, minus, phi, minus);
+        }
+        case SOFTMAX_HALVES -> {
+          kernels.softmax(f, phi, y);
+          kernels.softmax(f, phi, minus);
+        }
+        case SOFTMAX_JOINT2 -> {
+          kernels.scale(f, factor, phi, y, phi, y);
+          kernels.softmax(2 * f, phi, y);
+        }
+      }
+    }
+  }
+}

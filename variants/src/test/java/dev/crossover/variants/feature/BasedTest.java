@@ -1,0 +1,87 @@
+package dev.crossover.variants.feature;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.Forward;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+class BasedTest extends AttentionContract {
+  @Override
+  public Attention attention() {
+    return new Based();
+  }
+
+  @Override
+  public Reference reference() {
+    return (_, shape, mask, inputs) ->
+        Oracle.normalised(
+            shape,
+            mask,
+            inputs.get("v"),
+            (b, h, i, j) -> {
+              double s =
+                  Oracle.dot(shape, inputs.get("q"), inputs.get("k"), b, h, i, j)
+                      / Math.sqrt(shape.headDim());
+              return 1 + s + s * s / 2;
+            },
+            0);
+  }
+
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Based.class);
+  }
+
+  /// Halving the queries divides the third-order error by eight; the next term allows 7 to 9.
+  @Test
+  void errorAgainstSoftmaxFallsLikeTheThirdPowerOfTheScores() {
+    double large = error(0.2);
+    double small = error(0.1);
+    assertEquals(8, large / small, 1, large + ", " + small);
+  }
+
+  private static double error(double scale) {
+    AttentionShape shape = AttentionShape.of(1, 1, 40, 8);
+    Tensor q = Draws.gaussian(1, scale, 1, 1, 40, 8);
+    Tensor k = Draws.gaussian(2, 1, 1, 40, 8);
+    Tensor v = Draws.gaussian(3, 1, 1, 40, 8);
+    double[] exact = Oracle.softmax(shape, Mask.none(), q, k, v, 1 / Math.sqrt(8), null);
+    return Forward.maxDifference(
+        exact, Forward.of(new Based(), Mask.none(), Tensors.qkv(q, k, v)));
+  }
+
+  @Test
+  void zeroQueryGivesTheRunningMean() {
+    Tensor q = Tensor.zeros(1, 1, 80, 4);
+    Tensor k = Draws.gaussian(2, 1, 1, 80, 4);
+    Tensor v = Draws.gaussian(3, 1, 1, 80, 4);
+    Tensor out = Forward.of(new Based(), Mask.causal(), Tensors.qkv(q, k, v));
+    double sum = 0;
+    for (int i = 0; i < 80; i++) {
+      sum += v.data()[i * 4];
+      assertEquals(sum / (i + 1), out.data()[i * 4], 2e-6);
+    }
+  }
+
+  @Test
+  void anotherOrderIsRefusedByName() {
+    var error =
+        assertThrows(
+            IllegalArgumentException.class, () -> new Based(Based.Map.TAYLOR, 3, 1e-12));
+    assertTrue(error.getMessage().contains("taylor_order"), error.getMessage());
+  }
+}

@@ -1,0 +1,163 @@
+package dev.crossover.variants.feature;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.Forward;
+import dev.crossover.variants.feature.Hedgehog.Map;
+import java.util.List;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+class HedgehogTest extends AttentionContract {
+  private static Hedgehog hedgehog(Map map) {
+    return new Hedgehog(map, OptionalInt.of(6), 1e-12, 1e-6);
+  }
+
+  @Override
+  public Attention attention() {
+    return hedgehog(Map.SOFTMAX_HALVES);
+  }
+
+  @Override
+  public List<Attention> instances() {
+    return List.of(attention(), hedgehog(Map.EXP_HALVES), hedgehog(Map.SOFTMAX_JOINT2));
+  }
+
+  @Override
+  public Reference reference() {
+    return (attention, shape, mask, inputs) ->
+        Oracle.normalised(
+            shape,
+            mask,
+            inputs.get("v"),
+            (b, h, i, j) -> {
+              int d = shape.headDim();
+              Hedgehog hedgehog = (Hedgehog) attention;
+              int q = shape.queryOffset(b, h) + i * d;
+              int k = shape.keyOffset(b, h) + j * d;
+              double[] x = features(hedgehog, inputs.get("q"), q, inputs.get("w_q"), h, d);
+              double[] y = features(hedgehog, inputs.get("k"), k, inputs.get("w_k"), h, d);
+              double weight = 0;
+              for (int a = 0; a < x.length; a++) {
+                weight += x[a] * y[a];
+              }
+              return weight;
+            },
+            1e-6);
+  }
+
+  private static double[] features(
+      Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {
+    int f = w.extent(2);
+    double[] phi = new double[2 * f];
+    double factor = hedgehog.featureMap() == Map.SOFTMAX_JOINT2 ? 2 : 1;
+    for (int a = 0; a < f; a++) {
+      for (int c = 0; c < d; c++) {
+        phi[a] += factor * x.data()[at + c] * w.data()[(head * d + c) * f + a];
+      }
+      phi[f + a] = -phi[a];
+    }
+    double[] max = {-1e300, -1e300};
+    double[] sum = new double[2];
+    for (int a = 0; a < 2 * f; a++) {
+      max[a / f] = Math.max(max[a / f], phi[a]);
+    }
+    if (hedgehog.featureMap() == Map.SOFTMAX_JOINT2) {
+      max[0] = Math.max(max[0], max[1]);
+      max[1] = max[0];
+    }
+    for (int a = 0; a < 2 * f; a++) {
+      phi[a] = Math.exp(phi[a] - (hedgehog.featureMap() == Map.EXP_PLAIN ? 0 : max[a / f]));
+      sum[a / f] += phi[a];
+    }
+    for (int a = 0; a < 2 * f; a++) {
+      double by =
+          switch (hedgehog.featureMap()) {
+            case SOFTMAX_HALVES -> sum[a / f];
+            case SOFTMAX_JOINT2 -> sum[0] + sum[1];
+            default -> 1;
+          };
+      phi[a] = Math.max(phi[a] / by, hedgehog.featureClamp());
+    }
+    return phi;
+  }
+
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Hedgehog.class);
+  }
+
+  @Test
+  void plainExponentialsEqualTheirDefinition() {
+    AttentionShape shape = AttentionShape.of(1, 2, 20, 6);
+    Tensors inputs = qkv(20);
+    Hedgehog plain = hedgehog(Map.EXP_PLAIN);
+    Tensors all = inputs;
+    for (var spec : plain.inputs(shape).subList(3, 5)) {
+      all = all.with(spec.name(), spec.drawn(1));
+    }
+    double[] expected = reference().out(plain, shape, Mask.causal(), all);
+    Tensor out = Forward.of(plain, Mask.causal(), inputs);
+    assertTrue(Forward.maxDifference(expected, out) < 2e-5);
+  }
+
+  /// One feature: both halves of exp_halves and of softmax_halves are 1, so that all keys weigh alike,
+  /// while the paper's exponentials keep the keys apart.
+  @Test
+  void rowFactorsCancelForQueriesButNotForKeys() {
+    Tensor q = Draws.constant(1, 1, 1, 3, 1);
+    Tensor k = Tensor.of(new float[] {0, 1, 2}, 1, 1, 3, 1);
+    Tensor v = Tensor.of(new float[] {0, 0, 1}, 1, 1, 3, 1);
+    Tensors inputs = Tensors.qkv(q, k, v);
+    double cosh = Math.cosh(3) / (Math.cosh(1) + Math.cosh(2) + Math.cosh(3));
+    Hedgehog paper = new Hedgehog(Map.EXP_PLAIN, OptionalInt.empty(), 0, 1e-12);
+    assertEquals(cosh, Forward.of(paper, Mask.none(), inputs).data()[0], 1e-6);
+    for (Map map : List.of(Map.EXP_HALVES, Map.SOFTMAX_HALVES)) {
+      Hedgehog stabilised = new Hedgehog(map, OptionalInt.empty(), 1e-12, 1e-12);
+      assertEquals(1 / 3.0, Forward.of(stabilised, Mask.none(), inputs).data()[0], 1e-6);
+    }
+  }
+
+  @Test
+  void zeroMapsGiveTheRunningMean() {
+    Tensors inputs =
+        qkv(70).with("w_q", Tensor.zeros(2, 6, 6)).with("w_k", Tensor.zeros(2, 6, 6));
+    for (Map map : Map.values()) {
+      Tensor out = Forward.of(hedgehog(map), Mask.causal(), inputs);
+      double sum = 0;
+      for (int i = 0; i < 70; i++) {
+        sum += inputs.get("v").data()[i * 6];
+        assertEquals(sum / (i + 1), out.data()[i * 6], 5e-6, map + ", row " + i);
+      }
+    }
+  }
+
+  @Test
+  void badParametersAreRefusedByName() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.of(0), 0, 0));
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.empty(), Double.NaN, 0));
+  }
+
+  private static Tensors qkv(int n) {
+    return Tensors.qkv(
+        Draws.gaussian(1, 1, 2, n, 6), Draws.gaussian(2, 1, 2, n, 6), Draws.gaussian(3, 1, 2, n, 6));
+  }
+}

@@ -1,0 +1,21 @@
+package dev.crossover.variants.feature;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.variants.feature.Rfa.Kernel;
+import dev.crossover.variants.feature.Rfa.Projection;
+import dev.crossover.variants.feature.Rfa.Variant;
+import java.util.List;
+
+/// The contract for the gated form, which is causal by construction.
+class RfaGateTest extends AttentionContract {
+  @Override
+  public Attention attention() {
+    return new Rfa(Variant.PAPER, Kernel.ARCCOS, 64, 1, true, Projection.IID, 5);
+  }
+
+  @Override
+  public List<String> optionalInputs() {
+    return List.of("sigma");
+  }
+}
