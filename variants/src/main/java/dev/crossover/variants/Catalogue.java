@@ -21,6 +21,7 @@ import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
+import dev.crossover.variants.sparse.Moba;
 import dev.crossover.variants.sparse.SparseTransformer;
 import dev.crossover.variants.sparse.TopK;
 import java.util.LinkedHashMap;
@@ -42,6 +43,7 @@ public final class Catalogue {
           MechanismType.of(Linformer.class),
           MechanismType.of(BigBird.class),
           MechanismType.of(TopK.class),
+          MechanismType.of(Moba.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
           MechanismType.of(Performer.class),

@@ -43,10 +43,11 @@ abstract class KeyValueSession extends TokenSession {
 
   /// Lists the positions that the token at `position` may see, the token's own included.
   ///
-  /// @param problem (batch entry, query head) pair
+  /// @param worker whose buffers may be used
+  /// @param problem (batch entry, query head) pair; its query is row `problem` of `q`
   /// @param into receives the positions
   /// @return how many there are
-  protected abstract int see(int problem, int position, int[] into);
+  protected abstract int see(int worker, int problem, int position, int[] into);
 
   /// Drops some of the listed positions by their scores; the default drops none.
   ///
@@ -128,7 +129,7 @@ abstract class KeyValueSession extends TokenSession {
     int keyHead = keyHead(problem);
     int[] positions = seen[worker];
     float[] weights = scores[worker];
-    int count = see(problem, position(), positions);
+    int count = see(worker, problem, position(), positions);
     for (int s = 0; s < count; s++) {
       int row = keyRow(keyHead, positions[s]);
       weights[s] = factor * kernels.dot(d, input("q"), problem * d, keys, row);

@@ -414,7 +414,7 @@ public record Longformer(
     }
 
     @Override
-    protected int see(int problem, int position, int[] into) {
+    protected int see(int worker, int problem, int position, int[] into) {
       int step = dilationOf(problem % shape.numHeads());
       int count = Math.min(window, position / step) + 1;
       for (int s = 0; s < count; s++) {

@@ -71,7 +71,7 @@ final class SparseTransformerSession extends KeyValueSession {
   }
 
   @Override
-  protected int see(int problem, int position, int[] into) {
+  protected int see(int worker, int problem, int position, int[] into) {
     int head = problem % shape.numHeads();
     return switch (attention.patternOf(head)) {
       case LOCAL -> local(position, into, 0);

@@ -252,7 +252,7 @@ public record TopK(
     }
 
     @Override
-    protected int see(int problem, int position, int[] into) {
+    protected int see(int worker, int problem, int position, int[] into) {
       for (int j = 0; j <= position; j++) {
         into[j] = j;
       }

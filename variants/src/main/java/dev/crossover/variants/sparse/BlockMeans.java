@@ -1,0 +1,26 @@
+package dev.crossover.variants.sparse;
+
+/// Means of consecutive rows, block by block, summed in double.
+final class BlockMeans {
+  private BlockMeans() {}
+
+  /// The mean of each block of rows.
+  ///
+  /// @param count number of rows; the last block may be short, its mean is over the rows it has
+  /// @param x row r starts at `xo + r * width`
+  /// @param means row I, the mean of block I, is written at `mo + I * width`
+  static void of(
+      int blockSize, int count, int width, float[] x, int xo, float[] means, int mo) {
+    for (int block = 0; block * (long) blockSize < count; block++) {
+      int first = block * blockSize;
+      int rows = Math.min(blockSize, count - first);
+      for (int c = 0; c < width; c++) {
+        double sum = 0;
+        for (int r = 0; r < rows; r++) {
+          sum += x[xo + (first + r) * width + c];
+        }
+        means[mo + block * width + c] = (float) (sum / rows);
+      }
+    }
+  }
+}
