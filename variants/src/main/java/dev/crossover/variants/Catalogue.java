@@ -22,6 +22,7 @@ import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.Moba;
+import dev.crossover.variants.sparse.Nsa;
 import dev.crossover.variants.sparse.SparseTransformer;
 import dev.crossover.variants.sparse.TopK;
 import java.util.LinkedHashMap;
@@ -44,6 +45,7 @@ public final class Catalogue {
           MechanismType.of(BigBird.class),
           MechanismType.of(TopK.class),
           MechanismType.of(Moba.class),
+          MechanismType.of(Nsa.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
           MechanismType.of(Performer.class),

@@ -1,0 +1,215 @@
+package dev.crossover.variants.sparse;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
+
+/// The phases of [Nsa]: means, then compression and choice of blocks for all heads of a group, then
+/// selection and window head by head.
+final class NsaPlan extends AttentionPlan {
+  private static final int CHOICE_ROWS = 48;
+
+  private final Nsa attention;
+  private final Kernels kernels = Kernels.get();
+  private final int n = shape.keySeqLen();
+  private final int d = shape.headDim();
+  private final int dv = shape.valueDim();
+  private final int b;
+  private final int blocks;
+  private final int chosenBefore;
+  private final int queries;
+  private final int parts;
+  private final int choiceBlocks = Math.ceilDiv(n, CHOICE_ROWS);
+  private final int rows = SoftmaxTile.preferredRows();
+  private final int groups = shape.batchSize() * shape.numKeyValueHeads();
+  private final float factor = (float) Attention.defaultScale(shape);
+  private final StridedPanels[] panels = new StridedPanels[groups];
+  private final float[] keyMeans;
+  private final float[] valueMeans;
+  private final int[] chosen;
+  private final int[] limit;
+  private final float[][] scores = new float[threads()][];
+  private final float[][] importance = new float[threads()][];
+  private final float[][] transposed = new float[threads()][];
+  private final SelectedBlocks[] selected = new SelectedBlocks[threads()];
+  private final float[][] selection = new float[threads()][];
+  private final IntervalTile[] tiles = new IntervalTile[threads()];
+  private final float[][] window = new float[threads()][];
+  private final Workers.Task pack = this::pack;
+  private final Workers.Task choose = this::choose;
+  private final Workers.Task attend = this::attend;
+  private float[] out = new float[0];
+
+  NsaPlan(PlanRequest request, Nsa attention) {
+    super(request);
+    this.attention = attention;
+    b = attention.blockSize();
+    blocks = attention.blocks(n);
+    chosenBefore = attention.chosenBefore(n);
+    queries = SelectedBlocks.queriesAtOnce(b, n, chosenBefore);
+    parts = queries == 0 ? 0 : Math.ceilDiv(n, queries);
+    keyMeans = scratch.floats((long) groups * blocks * d);
+    valueMeans = scratch.floats((long) groups * blocks * dv);
+    chosen = scratch.ints((long) groups * n * chosenBefore);
+    limit = scratch.ints(n);
+    for (int i = 0; i < n; i++) {
+      limit[i] = mask.causalLimit(i, n, n);
+    }
+    for (int g = 0; g < groups; g++) {
+      panels[g] = new StridedPanels(scratch, n, 1, d);
+    }
+    for (int t = 0; t < threads(); t++) {
+      scores[t] = scratch.floats((long) CHOICE_ROWS * blocks);
+      importance[t] = scratch.floats((long) CHOICE_ROWS * blocks);
+      transposed[t] = scratch.floats(transposeScratch(attention, shape));
+      selected[t] = new SelectedBlocks(scratch, b, n, chosenBefore, d, dv);
+      selection[t] = scratch.floats((long) queries * dv);
+      tiles[t] = new IntervalTile(scratch, rows, d, dv);
+      window[t] = scratch.floats((long) rows * dv);
+    }
+  }
+
+  /// Bytes the constructor allocates.
+  static long scratchBytes(Nsa attention, AttentionShape s, int threads) {
+    int n = s.keySeqLen();
+    int d = s.headDim();
+    int dv = s.valueDim();
+    int blocks = attention.blocks(n);
+    int before = attention.chosenBefore(n);
+    int rows = SoftmaxTile.preferredRows();
+    int queries = SelectedBlocks.queriesAtOnce(attention.blockSize(), n, before);
+    long groups = (long) s.batchSize() * s.numKeyValueHeads();
+    long shared = groups * (blocks * (long) (d + dv) + (long) n * before) + n;
+    long words =
+        2L * CHOICE_ROWS * blocks
+            + transposeScratch(attention, s)
+            + (long) (queries + rows) * dv;
+    long perThread =
+        words * Float.BYTES
+            + SelectedBlocks.bytes(attention.blockSize(), n, before, d, dv)
+            + IntervalTile.bytes(rows, d, dv);
+    return shared * Float.BYTES
+        + groups * StridedPanels.bytes(n, 1, d)
+        + threads * perThread;
+  }
+
+  private static int transposeScratch(Nsa attention, AttentionShape s) {
+    return Kernels.get().transposedBScratch(attention.blocks(s.keySeqLen()), s.headDim());
+  }
+
+  @Override
+  protected void compute(Tensor output) {
+    out = output.data();
+    workers.run(groups, pack);
+    workers.run(groups * choiceBlocks, choose);
+    workers.run(shape.problems() * parts, attend);
+  }
+
+  /// k̄, v̄ and the packed keys of a key head.
+  private void pack(int worker, int group) {
+    panels[group].pack(input("k"), group * n * d);
+    BlockMeans.of(b, n, d, input("k"), group * n * d, keyMeans, group * blocks * d);
+    BlockMeans.of(b, n, dv, input("v"), group * n * dv, valueMeans, group * blocks * dv);
+  }
+
+  /// Compression of some queries by all heads of a group, and the blocks they choose together.
+  private void choose(int worker, int index) {
+    int group = index / choiceBlocks;
+    int first = index % choiceBlocks * CHOICE_ROWS;
+    int count = Math.min(CHOICE_ROWS, n - first);
+    float[] importance = this.importance[worker];
+    Arrays.fill(importance, 0, count * blocks, 0);
+    for (int g = 0; g < shape.groupSize(); g++) {
+      int head = group * shape.groupSize() + g;
+      compress(worker, group, head, first, count);
+      for (int r = 0; r < count; r++) {
+        int visible = limit[first + r] / b;
+        kernels.add(
+            visible, scores[worker], r * blocks, importance, r * blocks, importance, r * blocks);
+      }
+    }
+    for (int r = 0; r < count; r++) {
+      int own = Math.max(0, limit[first + r] - 1) / b;
+      SelectedBlocks.choose(
+          importance, r * blocks, own, chosenBefore,
+          chosen, (group * n + first + r) * chosenBefore);
+    }
+  }
+
+  /// p and gate_compression · oc; leaves p in the scores.
+  private void compress(int worker, int group, int head, int first, int count) {
+    float[] p = scores[worker];
+    kernels.multiplyTransposedB(
+        count, limit[first + count - 1] / b, d,
+        input("q"), (head * n + first) * d, d,
+        keyMeans, group * blocks * d, d,
+        p, 0, blocks,
+        false,
+        transposed[worker], 0);
+    for (int from = 0; from < count; ) {
+      int visible = limit[first + from] / b;
+      int to = from;
+      while (to < count && limit[first + to] / b == visible) {
+        kernels.scale(visible, factor, p, to * blocks, p, to * blocks);
+        kernels.softmax(visible, p, to * blocks);
+        to++;
+      }
+      kernels.multiply(
+          to - from, dv, visible,
+          p, from * blocks, blocks,
+          valueMeans, group * blocks * dv, dv,
+          out, (head * n + first + from) * dv, dv,
+          false);
+      from = to;
+    }
+    float[] gate = input("gate_compression");
+    for (int r = 0; r < count; r++) {
+      int o = (head * n + first + r) * dv;
+      kernels.scale(dv, gate[head * n + first + r], out, o, out, o);
+    }
+  }
+
+  /// Selection and window of some consecutive queries of one head, added to the compression.
+  private void attend(int worker, int index) {
+    int head = index / parts;
+    int group = head / shape.groupSize();
+    int first = index % parts * queries;
+    int count = Math.min(queries, n - first);
+    int q = (head * n + first) * d;
+    selected[worker].attend(
+        input("q"), q, count, factor,
+        panels[group].panels(), input("v"), group * n * dv,
+        limit, first, chosen, (group * n + first) * chosenBefore,
+        selection[worker], 0);
+    add(input("gate_selection"), head, first, count, selection[worker]);
+    for (int from = 0; from < count; from += rows) {
+      window(worker, head, group, first + from, Math.min(rows, count - from));
+    }
+  }
+
+  private void window(int worker, int head, int group, int first, int count) {
+    IntervalTile tile = tiles[worker];
+    tile.begin(input("q"), (head * n + first) * d, d, count, factor);
+    for (int r = 0; r < count; r++) {
+      int seen = limit[first + r];
+      tile.see(r, Math.max(0, seen - attention.windowSize()), seen);
+    }
+    tile.attend(panels[group].panels(), input("v"), group * n * dv, dv);
+    tile.finish(window[worker], 0, dv);
+    add(input("gate_window"), head, first, count, window[worker]);
+  }
+
+  /// `out += gate · rows`.
+  private void add(float[] gate, int head, int first, int count, float[] from) {
+    for (int r = 0; r < count; r++) {
+      int row = head * n + first + r;
+      kernels.axpy(dv, gate[row], from, r * dv, out, row * dv);
+    }
+  }
+}
