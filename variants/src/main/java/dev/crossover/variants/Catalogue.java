@@ -16,6 +16,7 @@ import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Nystromformer;
+import dev.crossover.variants.recurrent.Tener;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
@@ -55,7 +56,8 @@ public final class Catalogue {
           MechanismType.of(CosFormer.class),
           MechanismType.of(Rfa.class),
           MechanismType.of(Hedgehog.class),
-          MechanismType.of(Based.class));
+          MechanismType.of(Based.class),
+          MechanismType.of(Tener.class));
 
   private Catalogue() {}
 
