@@ -1,0 +1,147 @@
+package dev.crossover.attention.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.TokenSession;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
+import java.util.Arrays;
+
+/// The recurrence as it is written: a state S `[d, dv]` per head, whatever the number of tokens.
+///
+/// `initial_state`, where given with the first token, is what S starts from.
+public final class RecurrentSession extends TokenSession {
+  private static final String INITIAL = "initial_state";
+
+  private final Kernels kernels = Kernels.get();
+  private final UpdateRule rule;
+  private final Workers workers;
+  private final int dim;
+  private final int valueDim;
+  private final float[] states;
+  private final float[][] rows;
+  private final float[][] errors;
+  private final Workers.Task write = this::write;
+  private final Workers.Task read = this::read;
+  private final BoundInputs bound =
+      new BoundInputs() {
+        @Override
+        public boolean has(String name) {
+          return hasInput(name);
+        }
+
+        @Override
+        public float[] get(String name) {
+          return input(name);
+        }
+      };
+  private int token;
+  private int tokens;
+  private float[] out = new float[0];
+
+  /// @param attention the mechanism, for its inputs and seed
+  /// @param shape widths and heads; `keySeqLen` is the largest number of positions
+  /// @param threads number of threads, at least 1
+  /// @param rule how the state decays and is written
+  public RecurrentSession(
+      Attention attention, AttentionShape shape, int threads, UpdateRule rule) {
+    super(attention, shape);
+    this.rule = rule;
+    this.workers = new Workers(threads);
+    this.dim = shape.headDim();
+    this.valueDim = shape.valueDim();
+    this.states = new float[Math.multiplyExact(shape.problems(), dim * valueDim)];
+    this.rows = new float[threads][dim];
+    this.errors = new float[threads][valueDim];
+  }
+
+  @Override
+  protected void take(int t, int ofTokens) {
+    token = t;
+    tokens = ofTokens;
+    rule.bind(bound);
+    if (position() == 0 && hasInput(INITIAL)) {
+      System.arraycopy(input(INITIAL), 0, states, 0, states.length);
+    }
+    workers.run(shape.problems(), write);
+  }
+
+  /// S ← exp(g) S + k eᵀ for one head.
+  private void write(int worker, int problem) {
+    int head = problem % shape.numHeads();
+    int row = problem * tokens + token;
+    int s = problem * dim * valueDim;
+    decay(head, row, s);
+    float[] key = rows[worker];
+    System.arraycopy(input("k"), sharedRow(problem) * dim, key, 0, dim);
+    if (rule.transforms()) {
+      rule.transform(key, 0, position(), 1);
+    }
+    float[] error = errors[worker];
+    if (rule.erases()) {
+      kernels.multiply(
+          1, valueDim, dim, key, 0, dim, states, s, valueDim, error, 0, valueDim, false);
+      kernels.scale(valueDim, -1, error, 0, error, 0);
+      kernels.add(valueDim, error, 0, input("v"), row * valueDim, error, 0);
+    } else {
+      System.arraycopy(input("v"), row * valueDim, error, 0, valueDim);
+    }
+    if (rule.weighsWrites()) {
+      kernels.scale(valueDim, rule.writeStrength(head, row), error, 0, error, 0);
+    }
+    kernels.multiplyTransposedA(
+        dim, valueDim, 1, key, 0, dim, error, 0, valueDim, states, s, valueDim, true);
+  }
+
+  private void decay(int head, int row, int s) {
+    if (rule.decay() == Decay.CHANNEL) {
+      for (int a = 0; a < dim; a++) {
+        float factor = (float) Math.exp(rule.logDecays()[row * dim + a]);
+        int at = s + a * valueDim;
+        kernels.scale(valueDim, factor, states, at, states, at);
+      }
+    } else if (rule.decay() != Decay.NONE) {
+      float factor = (float) Math.exp(rule.logDecay(head, row));
+      kernels.scale(dim * valueDim, factor, states, s, states, s);
+    }
+  }
+
+  @Override
+  protected void answer(float[] output) {
+    out = output;
+    workers.run(shape.problems(), read);
+  }
+
+  /// out = scale · Sᵀ q for one head.
+  private void read(int worker, int problem) {
+    int head = problem % shape.numHeads();
+    int row = problem * tokens + token;
+    float[] query = rows[worker];
+    kernels.scale(
+        dim, (float) rule.scale(), input("q"), sharedRow(problem) * dim, query, 0);
+    if (rule.transforms()) {
+      rule.transform(query, 0, position(), 1);
+    }
+    kernels.multiply(
+        1, valueDim, dim,
+        query, 0, dim, states, problem * dim * valueDim, valueDim, out, row * valueDim, valueDim,
+        false);
+    rule.finish(head, row, true, 0, valueDim, out, row * valueDim);
+  }
+
+  private int sharedRow(int problem) {
+    int sharing = shape.numHeads() / rule.queryKeyHeads(shape);
+    return problem / sharing * tokens + token;
+  }
+
+  @Override
+  protected void forget() {
+    Arrays.fill(states, 0);
+  }
+
+  @Override
+  public long stateBytes() {
+    return (long) states.length * Float.BYTES;
+  }
+}

@@ -1,0 +1,99 @@
+package dev.crossover.attention.recurrent;
+
+import dev.crossover.attention.AttentionShape;
+
+/// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is written.
+///
+/// ```
+/// P_t   = exp(g_t) ∘ S_{t−1}                         g_t one number, or one per row of S
+/// S_t   = P_t + k_t (β_t v_t)ᵀ                       or, erasing,
+/// S_t   = P_t + β_t k_t (v_t − P_tᵀ k_t)ᵀ
+/// out_t = scale · S_tᵀ q_t
+/// ```
+///
+/// At padded positions nothing is written and, unless [#decaysAtPadding], nothing decays; their keys,
+/// values and per-token inputs are never read. A rule is bound to the tensors of one call at a time and
+/// read by several threads.
+///
+/// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`.
+public interface UpdateRule {
+
+  /// How S decays.
+  enum Decay {
+    /// Not at all: g = 0.
+    NONE,
+    /// By one constant per head.
+    CONSTANT,
+    /// By one number per head and token.
+    TOKEN,
+    /// By one number per head, token and row of S.
+    CHANNEL
+  }
+
+  /// How S decays.
+  Decay decay();
+
+  /// Takes the tensors of the next call; called before anything else.
+  void bind(BoundInputs inputs);
+
+  /// Whether the decay goes on at padded positions: by default where it is constant.
+  default boolean decaysAtPadding() {
+    return decay() == Decay.CONSTANT;
+  }
+
+  /// Whether what S already holds at a key is subtracted before it is written (the delta rule).
+  default boolean erases() {
+    return false;
+  }
+
+  /// Whether writes have a strength β other than 1: by default where the rule erases.
+  default boolean weighsWrites() {
+    return erases();
+  }
+
+  /// Factor on queries.
+  default double scale() {
+    return 1;
+  }
+
+  /// Heads of the tensors `q` and `k`, a divisor of the number of heads; consecutive heads share one.
+  default int queryKeyHeads(AttentionShape shape) {
+    return shape.numHeads();
+  }
+
+  /// g of a head (constant decay) or of a row (decay per token), at most 0; −∞ forgets everything.
+  default double logDecay(int head, int row) {
+    throw new IllegalStateException("this rule has no decay");
+  }
+
+  /// The tensor `[batch, heads, seqLen, d]` of g, for decay per channel.
+  default float[] logDecays() {
+    throw new IllegalStateException("this rule has no decay per channel");
+  }
+
+  /// β of a row.
+  default float writeStrength(int head, int row) {
+    return 1;
+  }
+
+  /// Whether [#transform] changes queries and keys.
+  default boolean transforms() {
+    return false;
+  }
+
+  /// Changes query or key rows `[count, d]` in place; `position` is that of the first.
+  default void transform(float[] rows, int at, int position, int count) {}
+
+  /// Expresses a state `[d, width]` relative to the position after the last, if the transform depends on
+  /// positions, so that the next sequence may count its positions from 0.
+  ///
+  /// @param positions number of positions the sequence had
+  default void restartPositions(float[] state, int at, int width, int positions) {}
+
+  /// Completes the output of one row, for columns `from` to `from + count - 1`; by default nothing.
+  ///
+  /// @param real whether the row's position is not padded
+  /// @param out holds `scale · Sᵀq` of these columns from `at` on
+  default void finish(
+      int head, int row, boolean real, int from, int count, float[] out, int at) {}
+}

@@ -1,0 +1,172 @@
+package dev.crossover.attention.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionInputs;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.Recurrence;
+import java.util.ArrayList;
+import java.util.List;
+
+/// Every rule the engine knows: any decay, erasing or not, weighted or not, at any chunk length.
+///
+/// @param strongest gates are uniform from minus this to 0
+record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double strongest)
+    implements Attention {
+  private static final double SCALE = 0.4;
+
+  @Override
+  public Capabilities capabilities() {
+    return Capabilities.MINIMAL
+        .causal(Capabilities.Causality.ALWAYS)
+        .keyPadding(Capabilities.Padding.ANY)
+        .valueDim(true)
+        .decoding(true);
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
+    int b = s.batchSize();
+    int h = s.numHeads();
+    int n = s.keySeqLen();
+    TensorSpec.Draw gates = (seed, shape) -> Draws.uniform(seed, -strongest, 0, shape);
+    switch (decay) {
+      case NONE -> {}
+      case CONSTANT -> specs.add(TensorSpec.parameter("g", "gates", gates, h));
+      case TOKEN -> specs.add(TensorSpec.input("g", "gates", gates, b, h, n));
+      case CHANNEL -> specs.add(TensorSpec.input("g", "gates", gates, b, h, n, s.headDim()));
+    }
+    if (erases || weighs) {
+      TensorSpec.Draw draw = (seed, shape) -> Draws.uniform(seed, 0, 1, shape);
+      specs.add(TensorSpec.input("beta", "strength", draw, b, h, n));
+    }
+    specs.add(
+        TensorSpec.optional(
+            "initial_state", "S", Draws::gaussian, b, h, s.headDim(), s.valueDim()));
+    return specs;
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return List.of(
+        TensorSpec.result(
+            "final_state", "S", s.batchSize(), s.numHeads(), s.headDim(), s.valueDim()));
+  }
+
+  /// Keys of length 1, or erasing would make the state grow without bound.
+  @Override
+  public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
+    Tensor key = qkv.get("k").copy();
+    int d = shape.headDim();
+    for (int row = 0; row < key.size(); row += d) {
+      double square = 0;
+      for (int a = 0; a < d; a++) {
+        square += key.data()[row + a] * key.data()[row + a];
+      }
+      for (int a = 0; a < d; a++) {
+        key.data()[row + a] /= (float) Math.sqrt(square);
+      }
+    }
+    return AttentionInputs.complete(this, shape, qkv.with("k", key), seed);
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.of(s, mask, threads, new Rule(s), chunk, 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new RecurrentPlan(request, new Rule(request.shape()), chunk);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecurrentSession(this, shape, threads, new Rule(shape));
+  }
+
+  @Override
+  public String name() {
+    return "any_rule";
+  }
+
+  /// The same recurrence by naive loops.
+  Recurrence oracle(AttentionShape s, Tensors inputs) {
+    return new Recurrence(
+        SCALE,
+        (row, a) ->
+            switch (decay) {
+              case NONE -> 0;
+              case CONSTANT ->
+                  inputs.get("g").data()[row / s.querySeqLen() % s.numHeads()];
+              case TOKEN -> inputs.get("g").data()[row];
+              case CHANNEL -> inputs.get("g").data()[row * s.headDim() + a];
+            },
+        decay == Decay.CONSTANT,
+        (row, _) -> erases || weighs ? inputs.get("beta").data()[row] : 1,
+        erases);
+  }
+
+  /// The rule under test.
+  private final class Rule implements UpdateRule {
+    private final AttentionShape shape;
+    private float[] g = new float[0];
+    private float[] beta = new float[0];
+
+    Rule(AttentionShape shape) {
+      this.shape = shape;
+    }
+
+    @Override
+    public Decay decay() {
+      return decay;
+    }
+
+    @Override
+    public void bind(BoundInputs inputs) {
+      g = decay == Decay.NONE ? g : inputs.get("g");
+      beta = weighsWrites() ? inputs.get("beta") : beta;
+    }
+
+    @Override
+    public boolean erases() {
+      return erases;
+    }
+
+    @Override
+    public boolean weighsWrites() {
+      return erases || weighs;
+    }
+
+    @Override
+    public double scale() {
+      return SCALE;
+    }
+
+    @Override
+    public double logDecay(int head, int row) {
+      return decay == Decay.CONSTANT ? g[head % shape.numHeads()] : g[row];
+    }
+
+    @Override
+    public float[] logDecays() {
+      return g;
+    }
+
+    @Override
+    public float writeStrength(int head, int row) {
+      return beta[row];
+    }
+  }
+}
