@@ -16,6 +16,7 @@ import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Nystromformer;
+import dev.crossover.variants.recurrent.RetNet;
 import dev.crossover.variants.recurrent.Tener;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
@@ -57,7 +58,8 @@ public final class Catalogue {
           MechanismType.of(Rfa.class),
           MechanismType.of(Hedgehog.class),
           MechanismType.of(Based.class),
-          MechanismType.of(Tener.class));
+          MechanismType.of(Tener.class),
+          MechanismType.of(RetNet.class));
 
   private Catalogue() {}
 

@@ -1,0 +1,151 @@
+package dev.crossover.variants.recurrent;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Inputs;
+import dev.crossover.attention.testing.Recurrence;
+import dev.crossover.variants.Forward;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/// What every recurrence over a matrix state keeps beyond the general contract.
+abstract class RecurrentContract extends AttentionContract {
+
+  /// The recurrence by naive loops, for given inputs, parameters included.
+  abstract Recurrence recurrence(Attention attention, AttentionShape shape, Tensors inputs);
+
+  @Override
+  public Reference reference() {
+    return (attention, shape, mask, inputs) ->
+        recurrence(attention, shape, inputs).run(shape, mask, inputs).out();
+  }
+
+  @Test
+  void approximatesNothing() {
+    Mechanism mechanism = attention().getClass().getAnnotation(Mechanism.class);
+    assertEquals(Mechanism.Approximates.NONE, mechanism.approximates());
+  }
+
+  @Test
+  void cutAnywhereThePassedStateContinuesTheSequence() {
+    Attention attention = attention();
+    AttentionShape shape = shape(150);
+    Tensors inputs =
+        Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 1));
+    Tensors whole = run(attention, shape, inputs);
+    for (int cut : new int[] {1, 63, 64, 100, 149}) {
+      Tensors before = run(attention, shape.withSeqLens(cut, cut), part(shape, inputs, 0, cut));
+      Tensors rest =
+          part(shape, inputs, cut, 150).with("initial_state", before.get("final_state"));
+      Tensors after = run(attention, shape.withSeqLens(150 - cut, 150 - cut), rest);
+      requireClose(rows(whole.get("out"), cut, 150), after.get("out"), "out from " + cut);
+      requireClose(whole.get("final_state"), after.get("final_state"), "state, cut " + cut);
+      if (cut == 64) {
+        Tensor expected = rows(whole.get("out"), cut, 150);
+        assertEquals(0, Forward.maxDifference(expected, after.get("out")), "cut between chunks");
+      }
+    }
+  }
+
+  @Test
+  void finalStateIsThatOfTheRecurrence() {
+    Attention attention = attention();
+    AttentionShape shape = shape(100);
+    Tensors inputs =
+        Inputs.withParameters(
+            attention, shape, Inputs.of(attention, shape, 2, List.of("initial_state")));
+    double[] expected =
+        recurrence(attention, shape, inputs).run(shape, Mask.causal(), inputs).state();
+    requireClose(expected, run(attention, shape, inputs).get("final_state"), "final_state");
+  }
+
+  @Test
+  void stateBytesAreThoseOfOneMatrixPerHeadAtAnyPosition() {
+    AttentionShape shape = shape(1000);
+    DecodeSession session = attention().decode(shape);
+    long bytes = 4L * shape.problems() * shape.headDim() * shape.valueDim();
+    assertEquals(bytes, session.stateBytes());
+    AttentionShape prefix = shape.withSeqLens(600, 600);
+    session.prefill(Inputs.of(attention(), prefix, 3));
+    assertEquals(600, session.position());
+    assertEquals(bytes, session.stateBytes());
+  }
+
+  @Test
+  void scratchDoesNotGrowWithTheLength() {
+    long thousand = attention().cost(shape(1000), Mask.causal(), 2).scratchBytes();
+    long million = attention().cost(shape(1 << 20), Mask.causal(), 2).scratchBytes();
+    assertEquals(thousand, million);
+  }
+
+  @Test
+  void lastOfManyPositionsAgreesWithTheRecurrence() {
+    Attention attention = attention();
+    AttentionShape shape = AttentionShape.of(1, 1, 20_000, 4);
+    Tensors inputs =
+        Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 4));
+    double[] expected =
+        recurrence(attention, shape, inputs).run(shape, Mask.causal(), inputs).out();
+    requireClose(expected, run(attention, shape, inputs).get("out"), "out");
+  }
+
+  static Tensors run(Attention attention, AttentionShape shape, Tensors inputs) {
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    Tensor state = Tensor.zeros(attention.results(shape).getFirst().shape().toArray());
+    attention
+        .plan(shape, Mask.causal(), 1)
+        .forward(inputs, out, Tensors.NONE.with("final_state", state));
+    return Tensors.NONE.with("out", out).with("final_state", state);
+  }
+
+  /// Tokens `from` to `to - 1` of every per-token input, and the parameters.
+  Tensors part(AttentionShape shape, Tensors inputs, int from, int to) {
+    Tensors result = Tensors.NONE;
+    for (TensorSpec spec : attention().inputs(shape.withSeqLens(to - from, to - from))) {
+      if (inputs.has(spec.name())) {
+        Tensor tensor = inputs.get(spec.name());
+        boolean perToken = tensor.rank() > 2 && tensor.extent(2) == shape.querySeqLen();
+        result = result.with(spec.name(), perToken ? rows(tensor, from, to) : tensor);
+      }
+    }
+    return result;
+  }
+
+  /// Positions `from` to `to - 1` of the third dimension.
+  static Tensor rows(Tensor tensor, int from, int to) {
+    int[] start = new int[tensor.rank()];
+    int[] sizes = tensor.shape();
+    start[2] = from;
+    sizes[2] = to - from;
+    return Inputs.block(tensor, start, sizes);
+  }
+
+  static void requireClose(Tensor expected, Tensor actual, String what) {
+    double[] values = new double[expected.size()];
+    for (int e = 0; e < values.length; e++) {
+      values[e] = expected.data()[e];
+    }
+    requireClose(values, actual, what);
+  }
+
+  /// Sums round at 2⁻²⁴ per term, relative to the largest of them; few of these sums have more than a few
+  /// hundred terms that have not faded.
+  static void requireClose(double[] expected, Tensor actual, String what) {
+    double largest = 1;
+    for (double value : expected) {
+      largest = Math.max(largest, Math.abs(value));
+    }
+    double difference = Forward.maxDifference(expected, actual);
+    assertTrue(difference <= 1e-5 * largest, what + " differs by " + difference);
+  }
+}
