@@ -12,8 +12,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 
-/// Records that may share one chart: one study, mask, input, shape apart from length, number of threads,
-/// machine, JDK, kernels and commit.
+/// Records that may share one chart: one study, mask, input, shape apart from length, number of
+/// threads, machine, JDK, kernels and commit.
 ///
 /// @param key what the records share
 /// @param series mechanisms in the catalogue's order, settings of one mechanism by their text
@@ -70,10 +70,11 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
     }
   }
 
-  /// Sorts records into panels; those with most measured series first, forward before decoding.
+  /// Sorts records into panels, decoding with the errors of [DecodeErrors]; those with most
+  /// measured series first, forward before decoding.
   public static List<Panel> of(List<ResultRecord> records) {
     Map<Key, List<ResultRecord>> groups = new LinkedHashMap<>();
-    for (ResultRecord record : records) {
+    for (ResultRecord record : DecodeErrors.fill(records)) {
       groups.computeIfAbsent(Key.of(record), k -> new ArrayList<>()).add(record);
     }
     List<Panel> panels = new ArrayList<>();
@@ -104,8 +105,7 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
           List<Point> points = new ArrayList<>();
           byLength.forEach((n, same) -> points.add(new Point(n, same)));
           ResultRecord any = points.getFirst().first();
-          series.add(
-              new Series(Labels.of(any), any.mechanism(), spec, any.approximates(), points));
+          series.add(new Series(Labels.of(any), any.mechanism(), spec, any.approximates(), points));
         });
     series.sort(Comparator.comparingInt(s -> Labels.order(s.mechanism())));
     return new Panel(key, series, missing);

@@ -84,19 +84,12 @@ public final class Wording {
         .toPlainString();
   }
 
-  /// An exponent with its interval: `1.98 (1.95–2.01)`.
+  /// An exponent with half its interval: `1.98 ± 0.03`.
   public static String exponent(ScalingFit fit) {
-    return String.format(
-        Locale.ROOT,
-        "%.2f (%s–%s)",
-        fit.exponent(),
-        exponentEnd(fit.low()),
-        exponentEnd(fit.high()));
-  }
-
-  private static String exponentEnd(double value) {
-    String text = String.format(Locale.ROOT, "%.2f", value);
-    return text.startsWith("-") ? "−" + text.substring(1) : text;
+    double half = (fit.high() - fit.low()) / 2;
+    String centre = String.format(Locale.ROOT, "%.2f", fit.exponent() + 0.0).replace('-', '−');
+    String width = Double.isFinite(half) ? String.format(Locale.ROOT, "%.2f", half) : "?";
+    return (centre.equals("−0.00") ? "0.00" : centre) + " ± " + width;
   }
 
   /// A crossover for a table cell: `1,890 (1,700–2,150)`, `below 256`, `not by 8,192`.

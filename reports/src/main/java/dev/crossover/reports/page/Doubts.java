@@ -65,6 +65,11 @@ final class Doubts {
         "Error is that of the attention output on this input, not the loss of a model. Models"
             + " trained with a mechanism live with its error; this input came from a model that was"
             + " not.");
+    if (answers.stream().anyMatch(a -> a.panel().decoding())) {
+      doubts.add(
+          "Errors of decoding are those of the causal forward pass over the whole context, whose"
+              + " outputs decoding repeats token by token.");
+    }
     doubts.add(
         "Counted memory is exact but leaves out inputs, output and the runtime; the resident set"
             + " includes them and is coarse.");

@@ -149,8 +149,17 @@
       const grid = {stroke: css('--line'), width: 1}, soft = css('--soft');
       const font = '12px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
       const width = plot.clientWidth, height = Math.max(320, Math.min(400, width * 0.68));
-      const range = (least, most) => (u, min, max) => min == null || max == null
-        ? [least, most] : [min / (min === max ? 2 : 1.25), max * (min === max ? 2 : 1.25)];
+      const range = (u, min, max) => {
+        if (min == null || !(min > 0)) return [1e-9, 1];
+        let low = min, high = max;
+        shown.forEach(({i}, k) => hidden.has(i) || data[k + 1].forEach((v, j) => {
+          if (v == null || v < min || v > max) return;
+          low = Math.min(low, lows[k][j] ?? v);
+          high = Math.max(high, highs[k][j] ?? v);
+        }));
+        const pad = Math.max(1.25, (high / low) ** .05);
+        return [low / pad, high * pad];
+      };
       const drawMarks = u => {
         const ctx = u.ctx, ratio = devicePixelRatio || 1;
         ctx.save();
@@ -191,7 +200,7 @@
         focus: {alpha: .2},
         scales: {
           x: {time: false, distr: 3, log: 2, range: (u, min, max) => [min / 1.12, max * 1.12]},
-          y: {distr: 3, log: spec.base, range: range(1e-9, 1)}
+          y: {distr: 3, log: spec.base, range}
         },
         axes: [
           {stroke: soft, grid, font, ticks: grid, space: 40, size: 46, label: panel.decoding ? 'context length' : 'sequence length n', labelFont: font, labelSize: 18,

@@ -162,6 +162,27 @@ class PanelAnswerTest {
     assertTrue(all.contains("State at context 8,192"), all);
   }
 
+  @Test
+  void decodingTakesTheErrorOfTheCausalForwardPass() {
+    Panel decode =
+        Panel.of(SyntheticStudy.records(1)).stream()
+            .filter(Panel::decoding)
+            .findFirst()
+            .orElseThrow();
+    for (Series series : decode.series()) {
+      for (Point point : series.points()) {
+        double forward =
+            panel("causal").series().stream()
+                .filter(s -> s.spec().equals(series.spec()))
+                .findFirst()
+                .flatMap(s -> s.at(point.n()))
+                .orElseThrow()
+                .error();
+        assertEquals(forward, point.error(), series.spec());
+      }
+    }
+  }
+
   private static Panel panel(String mask) {
     return Panel.of(SyntheticStudy.records(1)).stream()
         .filter(p -> p.key().mask().equals(mask) && !p.decoding())

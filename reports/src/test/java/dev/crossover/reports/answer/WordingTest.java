@@ -10,7 +10,11 @@ class WordingTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "3.214e-3|3.21 ms", "9.996e-4|1.00 ms", "42e-9|42.0 ns", "12.5|12.5 s", "1234|1,234 s",
+        "3.214e-3|3.21 ms",
+        "9.996e-4|1.00 ms",
+        "42e-9|42.0 ns",
+        "12.5|12.5 s",
+        "1234|1,234 s",
         "NaN|–"
       })
   void secondsCarryTheirUnit(double seconds, String text) {
@@ -29,15 +33,31 @@ class WordingTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "0.031|3.1 %", "0.123|12 %", "0.0995|10 %", "0.00042|0.042 %", "1.2e-7|1e-5 %", "0|0 %"
+        "0.031|3.1 %",
+        "0.123|12 %",
+        "0.0995|10 %",
+        "0.00042|0.042 %",
+        "1.2e-7|1e-5 %",
+        "0|0 %"
       })
   void percentagesKeepTwoDigits(double share, String text) {
     assertEquals(text, Wording.percent(share));
   }
 
   @ParameterizedTest
-  @CsvSource(delimiter = '|', value = {"1893.2|1,890", "847.3|850", "12345|12,300", "64|64"})
+  @CsvSource(
+      delimiter = '|',
+      value = {"1893.2|1,890", "847.3|850", "12345|12,300", "64|64"})
   void interpolatedLengthsAreRounded(double n, String text) {
     assertEquals(text, Wording.about(n));
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = '|',
+      value = {"1.984|0.031|1.98 ± 0.03", "-0.001|0.2|0.00 ± 0.20", "-0.5|0.1|−0.50 ± 0.10"})
+  void exponentsCarryHalfTheirInterval(double slope, double half, String text) {
+    ScalingFit fit = new ScalingFit(slope, slope - half, slope + half, 0, 256, 4096, 5, true);
+    assertEquals(text, Wording.exponent(fit));
   }
 }

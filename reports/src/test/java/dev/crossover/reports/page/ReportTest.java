@@ -27,6 +27,7 @@ class ReportTest {
       "</script><script>window.hacked=1</script><img src=x onerror=\"window.hacked=1\">|`$x$`";
 
   @TempDir static Path folder;
+  private static Path pages;
   private static Path target;
   private static String page;
   private static String markdown;
@@ -34,7 +35,8 @@ class ReportTest {
   @BeforeAll
   static void write() throws Exception {
     String kept = System.getProperty("crossover.report");
-    target = kept == null ? folder.resolve("study") : Path.of(kept);
+    pages = kept == null ? folder : Path.of(kept);
+    target = pages.resolve("study");
     page = Files.readString(Report.write(SyntheticStudy.records(1), target, COMMAND));
     markdown = Files.readString(target.resolve("report.md"));
   }
@@ -114,7 +116,7 @@ class ReportTest {
       records.add(hostile(honest, n));
     }
     records.add(Records.missing(records.getFirst(), Status.FAILED, "=cmd()|" + ATTACK));
-    Path hostile = folder.resolve("hostile");
+    Path hostile = pages.resolve("hostile");
     String hostilePage = Files.readString(Report.write(records, hostile, COMMAND + ATTACK));
     assertFalse(hostilePage.contains("<script>window.hacked"));
     assertFalse(hostilePage.contains("<img src=x"));
