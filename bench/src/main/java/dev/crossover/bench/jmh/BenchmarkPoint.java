@@ -2,20 +2,22 @@ package dev.crossover.bench.jmh;
 
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
+import java.util.List;
+import java.util.stream.Stream;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
 import org.openjdk.jmh.annotations.State;
 
-/// The parameters of a benchmark: one point of a sweep.
+/// The parameters of a benchmark: points of a sweep that differ in their length only.
 @State(Scope.Benchmark)
 public class BenchmarkPoint {
   /// Mechanism as `name:param=value,…`.
   @Param("tiled")
   public String spec = "";
 
-  /// Sequence length, or context length when decoding.
+  /// Sequence lengths, or context lengths when decoding, ascending, joined by `/`.
   @Param("1024")
-  public int n;
+  public String lengths = "";
 
   /// Head width; 0 for the input's own.
   @Param("0")
@@ -45,7 +47,11 @@ public class BenchmarkPoint {
   @Param("42")
   public long seed;
 
-  Point point(Study study) {
-    return new Point(study, spec, n, dim, heads, batch, mask, planThreads, input, seed);
+  List<Point> points(Study study) {
+    return Stream.of(lengths.split("/"))
+        .mapToInt(Integer::parseInt)
+        .mapToObj(
+            n -> new Point(study, spec, n, dim, heads, batch, mask, planThreads, input, seed))
+        .toList();
   }
 }

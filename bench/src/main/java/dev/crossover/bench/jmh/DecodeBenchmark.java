@@ -4,10 +4,14 @@ import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -32,93 +36,142 @@ public class DecodeBenchmark {
   /// Tokens timed in one iteration.
   public static final int TOKENS = 32;
 
-  private final Allocation allocation = new Allocation();
-  private @Nullable Run run;
+  private final List<Length> lengths = new ArrayList<>();
+  private int iterations;
 
-  /// Everything one trial needs, made once.
+  /// One context length: what a trial needs, made once, or the reason why it cannot run.
+  private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
+
   private record Run(
-      Problem problem,
       Tensors prefix,
       List<Tensors> tokens,
       Tensor output,
       DecodeSession session,
-      ForkReport report) {}
+      ForkReport report,
+      Allocation allocation) {
+
+    /// Goes back to the context before the timed tokens.
+    void rewind() {
+      session.reset();
+      if (prefix.tensor(0).size() > 0) {
+        session.prefill(prefix);
+      }
+    }
+
+    void decode() {
+      for (int t = 0; t < tokens.size(); t++) {
+        session.step(tokens.get(t), output);
+      }
+    }
+  }
 
   /// Number of tokens one invocation decodes at context length n.
   public static int tokensAt(int n) {
     return Math.min(TOKENS, n);
   }
 
-  /// Loads the tensors, cuts out the last tokens, and opens the session.
+  /// Loads the tensors, cuts out the last tokens, opens the sessions and warms them up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
+    for (Point point : parameters.points(Study.DECODE)) {
+      lengths.add(prepared(point));
+    }
+    List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
+    if (runs.isEmpty()) {
+      saveFacts();
+      throw new IllegalArgumentException("every length was refused");
+    }
+    for (Run run : runs) {
+      Warmup.untilSteady(
+          () -> {
+            run.rewind();
+            run.decode();
+          });
+    }
+  }
+
+  private static Length prepared(Point point) throws IOException {
     ForkReport report = new ForkReport();
     try {
-      Problem problem = Problem.of(parameters.point(Study.DECODE));
+      Problem problem = Problem.of(point);
       if (!problem.refusal().isEmpty()) {
         throw new UnsupportedOperationException(problem.refusal());
       }
       TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
-      int n = problem.point().n();
+      int n = point.n();
       int first = n - tokensAt(n);
       Tensors prefix = slices.range(0, first);
       List<Tensors> tokens =
-          java.util.stream.IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();
+          IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();
       Tensor output =
           Tensor.zeros(problem.attention().outputShape(problem.shape().withSeqLens(1, 1)));
       report.markBaseline();
-      DecodeSession session =
-          problem.attention().decode(problem.shape(), problem.point().threads());
-      run = new Run(problem, prefix, tokens, output, session, report);
+      DecodeSession session = problem.attention().decode(problem.shape(), point.threads());
+      Run run = new Run(prefix, tokens, output, session, report, new Allocation());
+      run.rewind();
+      run.decode();
+      report.markPeak();
+      return new Length(run, null);
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      report.refuse(e);
-      throw e;
+      return new Length(null, ForkReport.refusal(e));
     }
   }
 
-  /// Goes back to the context before the timed tokens, then starts counting what they allocate.
+  /// Takes the next length, goes back to its context, then starts counting what tokens allocate.
   @Setup(Level.Iteration)
-  public void rewind(IterationParams iteration) {
-    Run current = running();
-    current.session.reset();
-    if (current.problem.point().n() > current.tokens.size()) {
-      current.session.prefill(current.prefix);
+  public void beginIteration(IterationParams iteration) {
+    iterations++;
+    Run run = current();
+    if (run != null) {
+      run.rewind();
+      run.allocation.begin(iteration);
     }
-    allocation.begin(iteration);
   }
 
   /// Ends the count, before the harness allocates for itself.
   @TearDown(Level.Iteration)
   public void endIteration() {
-    allocation.end();
+    Run run = current();
+    if (run != null) {
+      run.allocation.end();
+    }
   }
 
   /// The last tokens of the context, one after the other.
   ///
-  /// @return the last output
+  /// @return the last output; nothing for a refused length
   @Benchmark
-  public Tensor decode() {
-    Run current = running();
-    for (int t = 0; t < current.tokens.size(); t++) {
-      current.session.step(current.tokens.get(t), current.output);
+  public @Nullable Tensor decode() {
+    Run run = current();
+    if (run == null) {
+      return null;
     }
-    allocation.count();
-    return current.output;
+    run.decode();
+    run.allocation.count();
+    return run.output;
   }
 
-  /// Reports the state's size at context length n.
+  /// Reports the states' sizes at their context lengths.
   @TearDown(Level.Trial)
   public void report() {
-    Run current = running();
-    current.report.markPeak();
-    current.report.write(0, 0, current.session.stateBytes(), allocation.bytesPerCall(), null, null);
+    saveFacts();
   }
 
-  private Run running() {
-    Run current = run;
-    if (current == null) {
-      throw new IllegalStateException("the benchmark has not been set up");
+  private @Nullable Run current() {
+    return lengths.get((iterations - 1) % lengths.size()).run;
+  }
+
+  private void saveFacts() {
+    List<ForkReport.Content> contents = new ArrayList<>();
+    for (Length length : lengths) {
+      Run run = length.run;
+      contents.add(run == null ? Objects.requireNonNull(length.refusal) : facts(run));
     }
-    return current;
+    ForkReport.save(contents);
+  }
+
+  private static ForkReport.Content facts(Run run) {
+    return run.report.facts(
+        0, 0, run.session.stateBytes(), run.allocation.bytesPerCall(), null, null);
   }
 }

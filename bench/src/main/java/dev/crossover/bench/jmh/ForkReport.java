@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// What a fork leaves in a file for the process that started it.
@@ -22,7 +23,12 @@ final class ForkReport {
   /// Property that asks for a look at the rows of exact attention.
   static final String ROWS_PROPERTY = "crossover.fork.rows";
 
-  /// The file's content: facts, or the reason why there are none.
+  /// The file's content.
+  ///
+  /// @param lengths one entry for each length, in order
+  record Contents(List<Content> lengths) {}
+
+  /// What is known of one length: facts, or the reason why there are none.
   ///
   /// @param facts what was learned
   /// @param refusal why the mechanism did not run
@@ -43,19 +49,28 @@ final class ForkReport {
     peak = ResidentSet.peakBytes();
   }
 
-  boolean wantsError() {
-    return Boolean.getBoolean(ERROR_PROPERTY);
+  /// Whether the error of the length at a position is wanted.
+  static boolean wantsError(int position) {
+    return wanted(ERROR_PROPERTY, position);
   }
 
-  boolean wantsRows() {
-    return Boolean.getBoolean(ROWS_PROPERTY);
+  /// Whether a look at the attention rows of the length at a position is wanted.
+  static boolean wantsRows(int position) {
+    return wanted(ROWS_PROPERTY, position);
   }
 
-  void refuse(RuntimeException reason) {
-    save(new Content(null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?")));
+  private static boolean wanted(String property, int position) {
+    String flags = System.getProperty(property, "");
+    return position < flags.length() && flags.charAt(position) == '1';
   }
 
-  void write(
+  /// The mechanism's reason not to run a length.
+  static Content refusal(RuntimeException reason) {
+    return new Content(
+        null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?"));
+  }
+
+  Content facts(
       long scratchBytes,
       long parameterBytes,
       @Nullable Long stateBytes,
@@ -74,16 +89,17 @@ final class ForkReport {
             rows,
             Kernels.get().description(),
             "");
-    save(new Content(facts, null));
+    return new Content(facts, null);
   }
 
-  private static void save(Content content) {
+  /// Leaves what is known in the file, if one was asked for.
+  static void save(List<Content> lengths) {
     String file = System.getProperty(FILE_PROPERTY, "");
     if (file.isEmpty()) {
       return;
     }
     try {
-      Files.writeString(Path.of(file), RecordJson.write(content));
+      Files.writeString(Path.of(file), RecordJson.write(new Contents(lengths)));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

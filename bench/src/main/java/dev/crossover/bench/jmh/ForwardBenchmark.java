@@ -10,8 +10,12 @@ import dev.crossover.bench.error.ErrorStudy;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -27,83 +31,128 @@ import org.openjdk.jmh.infra.IterationParams;
 
 /// How long does one forward pass take, once its plan exists?
 ///
-/// Expected: proportional to the counted work, at a share of the machine's peak that depends on the
-/// mechanism, and without allocation.
+/// One process measures one mechanism at several lengths: iterations take the lengths in turn.
+/// Expected: time proportional to the counted work, at a share of the machine's peak that depends on
+/// the mechanism, and no allocation.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
 public class ForwardBenchmark {
-  private final Allocation allocation = new Allocation();
-  private @Nullable Run run;
+  private final List<Length> lengths = new ArrayList<>();
+  private int iterations;
 
-  /// Everything one trial needs, made once.
+  /// One length: what a trial needs, made once, or the reason why it cannot run.
+  private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
+
   private record Run(
-      Problem problem, Tensors inputs, Tensor output, AttentionPlan plan, ForkReport report) {}
+      Problem problem,
+      Tensors inputs,
+      Tensor output,
+      AttentionPlan plan,
+      ForkReport report,
+      Allocation allocation) {
 
-  /// Loads the tensors and builds the plan.
+    void forward() {
+      plan.forward(inputs, output);
+    }
+  }
+
+  /// Loads the tensors, builds the plans, shortest first, and warms them up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
+    for (Point point : parameters.points(Study.FORWARD)) {
+      lengths.add(prepared(point));
+    }
+    List<Run> runs =
+        lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
+    if (runs.isEmpty()) {
+      saveFacts();
+      throw new IllegalArgumentException("every length was refused");
+    }
+    for (Run run : runs) {
+      Warmup.untilSteady(run::forward);
+    }
+  }
+
+  private static Length prepared(Point point) throws IOException {
     ForkReport report = new ForkReport();
     try {
-      Problem problem = Problem.of(parameters.point(Study.FORWARD));
+      Problem problem = Problem.of(point);
       Tensors inputs = problem.load();
       Tensor output = problem.newOutput();
       report.markBaseline();
       AttentionPlan plan =
-          problem.attention().plan(problem.shape(), problem.mask(), problem.point().threads());
-      run = new Run(problem, inputs, output, plan, report);
-      plan.forward(inputs, output);
+          problem.attention().plan(problem.shape(), problem.mask(), point.threads());
+      Run run = new Run(problem, inputs, output, plan, report, new Allocation());
+      run.forward();
+      report.markPeak();
+      return new Length(run, null);
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      report.refuse(e);
-      throw e;
+      return new Length(null, ForkReport.refusal(e));
     }
   }
 
-  /// Starts counting what calls allocate.
+  /// Takes the next length and starts counting what calls allocate.
   @Setup(Level.Iteration)
   public void beginIteration(IterationParams iteration) {
-    allocation.begin(iteration);
+    iterations++;
+    Run run = current();
+    if (run != null) {
+      run.allocation.begin(iteration);
+    }
   }
 
   /// Ends the count, before the harness allocates for itself.
   @TearDown(Level.Iteration)
   public void endIteration() {
-    allocation.end();
+    Run run = current();
+    if (run != null) {
+      run.allocation.end();
+    }
   }
 
   /// One forward pass.
   ///
-  /// @return the output, so that nothing is optimised away
+  /// @return the output, so that nothing is optimised away; nothing for a refused length
   @Benchmark
-  public Tensor forward() {
-    Run current = running();
-    current.plan.forward(current.inputs, current.output);
-    allocation.count();
-    return current.output;
+  public @Nullable Tensor forward() {
+    Run run = current();
+    if (run == null) {
+      return null;
+    }
+    run.forward();
+    run.allocation.count();
+    return run.output;
   }
 
   /// Reports memory and, if asked, error and the input's attention rows.
   @TearDown(Level.Trial)
   public void report() throws IOException {
-    Run current = running();
-    current.report.markPeak();
-    ErrorNorms error = current.report.wantsError() ? error(current) : null;
-    AttentionRows rows = current.report.wantsRows() ? rows(current.problem) : null;
-    current.report.write(
-        current.plan.scratchBytes(),
-        current.plan.parameterBytes(),
-        null,
-        allocation.bytesPerCall(),
-        error,
-        rows);
+    saveFacts();
   }
 
-  private Run running() {
-    Run current = run;
-    if (current == null) {
-      throw new IllegalStateException("the benchmark has not been set up");
+  private @Nullable Run current() {
+    return lengths.get((iterations - 1) % lengths.size()).run;
+  }
+
+  private void saveFacts() throws IOException {
+    List<ForkReport.Content> contents = new ArrayList<>();
+    for (int i = 0; i < lengths.size(); i++) {
+      Run run = lengths.get(i).run;
+      contents.add(
+          run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i));
     }
-    return current;
+    ForkReport.save(contents);
+  }
+
+  private static ForkReport.Content facts(Run run, int position) throws IOException {
+    return run.report.facts(
+        run.plan.scratchBytes(),
+        run.plan.parameterBytes(),
+        null,
+        run.allocation.bytesPerCall(),
+        ForkReport.wantsError(position) ? error(run) : null,
+        ForkReport.wantsRows(position) ? rows(run.problem) : null);
   }
 
   private static @Nullable ErrorNorms error(Run run) {

@@ -14,6 +14,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import java.util.function.Predicate;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.results.BenchmarkResult;
@@ -25,7 +27,8 @@ import org.openjdk.jmh.runner.options.ChainedOptionsBuilder;
 import org.openjdk.jmh.runner.options.OptionsBuilder;
 import org.openjdk.jmh.runner.options.TimeValue;
 
-/// Forks by JMH: each a fresh JVM with a fixed heap, one benchmark, one point.
+/// Forks by JMH: each a fresh JVM with a fixed heap, one benchmark, one mechanism at one or more
+/// lengths.
 public final class JmhForks implements Forks {
   private static final Settings PEAK_SETTINGS = new Settings(3, 3, 100);
   private static final long PEAK_HEAP = 512L << 20;
@@ -42,17 +45,46 @@ public final class JmhForks implements Forks {
 
   @Override
   public Outcome run(Problem problem, Settings settings, Wish wish) {
+    return run(List.of(problem), settings, List.of(wish)).getFirst();
+  }
+
+  /// One process for all lengths; if it dies, one for each, so that only the guilty length fails.
+  @Override
+  public List<Outcome> run(List<Problem> problems, Settings settings, List<Wish> wishes) {
+    List<Outcome> together = runTogether(problems, settings, wishes);
+    if (problems.size() > 1 && together.stream().allMatch(Died.class::isInstance)) {
+      return Forks.super.run(problems, settings, wishes);
+    }
+    return together;
+  }
+
+  private List<Outcome> runTogether(
+      List<Problem> problems, Settings settings, List<Wish> wishes) {
     Path file = temporaryFile();
     try {
-      List<String> flags = flags(problem.heapBytes());
+      long heap = problems.stream().mapToLong(Problem::heapBytes).sum();
+      List<String> flags = flags(heap);
       List<String> all = new ArrayList<>(flags);
       all.add("-D" + ForkReport.FILE_PROPERTY + "=" + file);
-      all.add("-D" + ForkReport.ERROR_PROPERTY + "=" + wish.error());
-      all.add("-D" + ForkReport.ROWS_PROPERTY + "=" + wish.rows());
-      boolean decode = problem.point().study() == Study.DECODE;
-      ChainedOptionsBuilder options = options(settings, all);
+      all.add("-D" + ForkReport.ERROR_PROPERTY + "=" + flags(wishes, Wish::error));
+      all.add("-D" + ForkReport.ROWS_PROPERTY + "=" + flags(wishes, Wish::rows));
+      Point point = problems.getFirst().point();
+      boolean decode = point.study() == Study.DECODE;
+      int lengths = problems.size();
+      ChainedOptionsBuilder options =
+          options(
+              new Settings(
+                  settings.warmups() * lengths,
+                  settings.iterations() * lengths,
+                  settings.iterationMillis()),
+              all);
       options.include((decode ? DecodeBenchmark.class : ForwardBenchmark.class).getName() + "\\.");
-      parameters(options, problem.point());
+      parameters(options, point);
+      options.param(
+          "lengths",
+          problems.stream()
+              .map(problem -> Integer.toString(problem.point().n()))
+              .collect(Collectors.joining("/")));
       CapturedOutput output = new CapturedOutput();
       Collection<RunResult> results = List.of();
       String thrown = "";
@@ -61,15 +93,38 @@ public final class JmhForks implements Forks {
       } catch (RunnerException e) {
         thrown = String.valueOf(e.getMessage());
       }
-      ForkReport.Content content = content(file);
-      if (results.isEmpty() || content.facts() == null) {
-        return failure(content, output, thrown);
+      List<ForkReport.Content> contents = contents(file);
+      List<Outcome> outcomes = new ArrayList<>();
+      for (int i = 0; i < lengths; i++) {
+        ForkReport.Content content =
+            i < contents.size() ? contents.get(i) : new ForkReport.Content(null, null);
+        if (results.isEmpty() || content.facts() == null) {
+          outcomes.add(failure(content, output, thrown));
+        } else {
+          int calls = decode ? DecodeBenchmark.tokensAt(problems.get(i).point().n()) : 1;
+          List<Double> samples = everyNth(samples(results.iterator().next()), i, lengths);
+          outcomes.add(measured(samples, calls, content.facts(), flags));
+        }
       }
-      int calls = decode ? DecodeBenchmark.tokensAt(problem.point().n()) : 1;
-      return measured(results.iterator().next(), calls, content.facts(), flags);
+      return outcomes;
     } finally {
       delete(file);
     }
+  }
+
+  private static String flags(List<Wish> wishes, Predicate<Wish> wanted) {
+    return wishes.stream()
+        .map(wish -> wanted.test(wish) ? "1" : "0")
+        .collect(Collectors.joining());
+  }
+
+  /// The samples of one length: iterations take the lengths in turn.
+  private static List<Double> everyNth(List<Double> samples, int first, int step) {
+    List<Double> ours = new ArrayList<>();
+    for (int i = first; i < samples.size(); i += step) {
+      ours.add(samples.get(i));
+    }
+    return ours;
   }
 
   @Override
@@ -116,11 +171,9 @@ public final class JmhForks implements Forks {
   }
 
   private static Outcome measured(
-      RunResult result, int callsPerSample, Facts facts, List<String> flags) {
-    List<Double> samples =
-        samples(result).stream().map(seconds -> seconds / callsPerSample).toList();
+      List<Double> secondsPerIteration, int callsPerSample, Facts facts, List<String> flags) {
     return new Measured(
-        samples,
+        secondsPerIteration.stream().map(seconds -> seconds / callsPerSample).toList(),
         new Facts(
             facts.countedScratchBytes(),
             facts.parameterBytes(),
@@ -163,7 +216,6 @@ public final class JmhForks implements Forks {
   private static void parameters(ChainedOptionsBuilder options, Point point) {
     options
         .param("spec", point.spec())
-        .param("n", Integer.toString(point.n()))
         .param("dim", Integer.toString(point.dim()))
         .param("heads", Integer.toString(point.heads()))
         .param("batch", Integer.toString(point.batch()))
@@ -197,16 +249,16 @@ public final class JmhForks implements Forks {
         .toList();
   }
 
-  private static ForkReport.Content content(Path file) {
+  private static List<ForkReport.Content> contents(Path file) {
     try {
       String text = Files.readString(file);
       if (!text.isEmpty()) {
-        return RecordJson.read(text, ForkReport.Content.class);
+        return RecordJson.read(text, ForkReport.Contents.class).lengths();
       }
     } catch (IOException | IllegalArgumentException e) {
       // a fork that died while writing has said nothing
     }
-    return new ForkReport.Content(null, null);
+    return List.of();
   }
 
   private static Path temporaryFile() {

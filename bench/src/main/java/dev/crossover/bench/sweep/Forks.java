@@ -3,6 +3,7 @@ package dev.crossover.bench.sweep;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Peak;
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -76,6 +77,26 @@ public interface Forks {
   /// @param settings how long
   /// @param wish what else to find out, after the measurement
   Outcome run(Problem problem, Settings settings, Wish wish);
+
+  /// Measures several lengths of one mechanism, in one fresh process where that can be had.
+  ///
+  /// Iterations take the lengths in turn, so that a drift of the machine falls on all alike, and the
+  /// compiler's warm-up is paid once.
+  ///
+  /// @param problems points that differ in their length only, shortest first
+  /// @param settings how long, per length
+  /// @param wishes what else to find out, one for each problem
+  /// @return one outcome for each problem; fewer if the last is [Interrupted]
+  default List<Outcome> run(List<Problem> problems, Settings settings, List<Wish> wishes) {
+    List<Outcome> outcomes = new ArrayList<>();
+    for (int i = 0; i < problems.size(); i++) {
+      outcomes.add(run(problems.get(i), settings, wishes.get(i)));
+      if (outcomes.getLast() instanceof Interrupted) {
+        break;
+      }
+    }
+    return outcomes;
+  }
 
   /// Measures what the machine can do with a number of threads.
   ///

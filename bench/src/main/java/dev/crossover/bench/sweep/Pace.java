@@ -3,13 +3,15 @@ package dev.crossover.bench.sweep;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// Predicts how long calls and forks take, from the counted work and what was measured before.
 final class Pace {
   private static final double FIRST_GUESS_OF_PEAK = 0.15;
-  private static final double FORK_OVERHEAD_SECONDS = 0.9;
+  private static final double FORK_OVERHEAD_SECONDS = 2.5;
+  private static final double STEADY_SECONDS = 0.25;
   private static final double TYPICAL_GFLOPS = 50;
 
   /// Seconds per counted operation, by mechanism and threads; the latest measurement counts.
@@ -35,8 +37,8 @@ final class Pace {
   }
 
   /// A fork took this long in all.
-  void took(Problem problem, Forks.Settings settings, double seconds) {
-    predicted += plainForkSeconds(problem, settings);
+  void took(List<Problem> group, Forks.Settings settings, double seconds) {
+    predicted += plainForkSeconds(group, settings);
     actual += seconds;
   }
 
@@ -50,15 +52,20 @@ final class Pace {
   }
 
   /// Predicted seconds of one fork, corrected by how long forks took so far.
-  double forkSeconds(Problem problem, Forks.Settings settings) {
+  double forkSeconds(List<Problem> group, Forks.Settings settings) {
     double correction = predicted > 0 ? actual / predicted : 1;
-    return correction * plainForkSeconds(problem, settings);
+    return correction * plainForkSeconds(group, settings);
   }
 
-  private double plainForkSeconds(Problem problem, Forks.Settings settings) {
-    double iteration = Math.max(callSeconds(problem), settings.iterationMillis() / 1000.0);
-    return FORK_OVERHEAD_SECONDS
-        + callSeconds(problem)
-        + (settings.warmups() + settings.iterations()) * iteration;
+  private double plainForkSeconds(List<Problem> group, Forks.Settings settings) {
+    double seconds = FORK_OVERHEAD_SECONDS;
+    for (Problem problem : group) {
+      double call = callSeconds(problem);
+      double iteration = Math.max(call, settings.iterationMillis() / 1000.0);
+      seconds +=
+          Math.max(STEADY_SECONDS, 3 * call)
+              + (settings.warmups() + settings.iterations()) * iteration;
+    }
+    return seconds;
   }
 }

@@ -38,6 +38,11 @@ public record Point(
     }
   }
 
+  /// The same point at another length.
+  Point withLength(int newN) {
+    return new Point(study, spec, newN, dim, heads, batch, mask, threads, input, seed);
+  }
+
   private static void require(String name, int value, int least) {
     if (value < least) {
       throw new IllegalArgumentException(name + " must be >= " + least + ", but was " + value);

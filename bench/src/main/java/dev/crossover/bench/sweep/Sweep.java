@@ -46,14 +46,14 @@ public record Sweep(
   /// @param forks processes per point, spread over as many rounds
   /// @param settings one process
   public record Effort(int forks, Forks.Settings settings) {
-    /// A few minutes for a few points: two forks of three short iterations.
-    public static final Effort QUICK = new Effort(2, new Forks.Settings(2, 3, 100));
+    /// A minute or two for a few points: three forks of three short iterations.
+    public static final Effort QUICK = new Effort(3, new Forks.Settings(1, 3, 50));
 
     /// For conclusions: five forks of five iterations.
-    public static final Effort STANDARD = new Effort(5, new Forks.Settings(3, 5, 200));
+    public static final Effort STANDARD = new Effort(5, new Forks.Settings(1, 5, 100));
 
     /// For publication: ten forks of ten iterations.
-    public static final Effort FULL = new Effort(10, new Forks.Settings(5, 10, 300));
+    public static final Effort FULL = new Effort(10, new Forks.Settings(2, 10, 200));
 
     /// The same length with another number of forks, at least 1.
     public Effort withForks(int newForks) {

@@ -12,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -144,44 +145,87 @@ public final class SweepRunner {
   private boolean measure(ResultFile file) throws IOException {
     int total = problems.size() * sweep.effort().forks();
     int done = 0;
-    double secondsLeft = 0;
     for (Point point : problems.keySet()) {
-      int had = forksOf(point);
-      done += had;
-      secondsLeft +=
-          (sweep.effort().forks() - had) * pace.forkSeconds(problems.get(point), settings(point));
+      done += forksOf(point);
     }
     if (done > 0) {
       progress.say(done + " of " + total + " forks are in " + file.path() + " already");
     }
     for (int round = 0; round < sweep.effort().forks(); round++) {
-      List<Point> order = new ArrayList<>(problems.keySet());
-      Collections.shuffle(order, new Random(Draws.seedFor(Draws.DEFAULT_SEED, "round" + round)));
-      for (Point point : order) {
-        if (forksOf(point) > round) {
-          continue;
-        }
-        Problem problem = problems.get(point);
+      for (List<Problem> group : groups(round)) {
         long start = System.nanoTime();
-        if (!fork(file, point, problem)) {
+        int finished = fork(file, group);
+        pace.took(group, settings(group), (System.nanoTime() - start) / 1e9);
+        for (Problem problem : group.subList(0, finished)) {
+          done++;
+          progress.forkDone(done, total, described(problem.point()), timeLeft());
+        }
+        if (finished < group.size()) {
           return true;
         }
-        done++;
-        pace.took(problem, settings(point), (System.nanoTime() - start) / 1e9);
-        progress.forkDone(done, total, described(point), timeLeft(order));
       }
     }
     return false;
   }
 
-  /// Runs one fork and records it; false when the user stopped the sweep.
-  private boolean fork(ResultFile file, Point point, Problem problem) throws IOException {
-    Peak peak = peaks.computeIfAbsent(point.threads(), this::measurePeak);
+  /// What a round has to measure: the lengths of one mechanism together as far as memory allows,
+  /// shortest first, groups in an order of the round's own.
+  private List<List<Problem>> groups(int round) {
+    Map<Point, List<Problem>> byMechanism = new LinkedHashMap<>();
+    for (Problem problem : problems.values()) {
+      if (forksOf(problem.point()) <= round) {
+        byMechanism
+            .computeIfAbsent(problem.point().withLength(1), _ -> new ArrayList<>())
+            .add(problem);
+      }
+    }
+    List<List<Problem>> groups = new ArrayList<>();
+    for (List<Problem> lengths : byMechanism.values()) {
+      lengths.sort(Comparator.comparingInt(problem -> problem.point().n()));
+      List<Problem> group = new ArrayList<>();
+      long bytes = 0;
+      for (Problem problem : lengths) {
+        bytes += problem.heapBytes();
+        if (!group.isEmpty() && bytes > SHARE_OF_MEMORY * availableBytes) {
+          groups.add(group);
+          group = new ArrayList<>();
+          bytes = problem.heapBytes();
+        }
+        group.add(problem);
+      }
+      groups.add(group);
+    }
+    Collections.shuffle(groups, new Random(Draws.seedFor(Draws.DEFAULT_SEED, "round" + round)));
+    return groups;
+  }
+
+  /// Runs one fork and records it; returns how many of its points were reached before the user
+  /// stopped the sweep.
+  private int fork(ResultFile file, List<Problem> group) throws IOException {
+    Peak peak =
+        peaks.computeIfAbsent(group.getFirst().point().threads(), this::measurePeak);
     pace.peak(peak);
+    List<Forks.Wish> wishes = new ArrayList<>();
+    for (Problem problem : group) {
+      ResultRecord earlier = known.get(problem.point());
+      wishes.add(
+          new Forks.Wish(earlier == null || earlier.error() == null, !making.knowsRows(problem)));
+    }
+    List<Forks.Outcome> outcomes = forks.run(group, settings(group), wishes);
+    for (int i = 0; i < outcomes.size(); i++) {
+      if (!record(file, group.get(i), outcomes.get(i), peak)) {
+        return i;
+      }
+    }
+    return outcomes.size();
+  }
+
+  /// Records one outcome; false when the user stopped the sweep.
+  private boolean record(
+      ResultFile file, Problem problem, Forks.Outcome outcome, @Nullable Peak peak)
+      throws IOException {
+    Point point = problem.point();
     ResultRecord earlier = known.get(point);
-    Forks.Wish wish =
-        new Forks.Wish(earlier == null || earlier.error() == null, !making.knowsRows(problem));
-    Forks.Outcome outcome = forks.run(problem, settings(point), wish);
     switch (outcome) {
       case Forks.Measured measured -> {
         ResultRecord record =
@@ -213,12 +257,11 @@ public final class SweepRunner {
     known.put(point, record);
   }
 
-  /// A call that takes long is measured with fewer warm-ups: the one when the plan was built is
-  /// enough.
-  private Forks.Settings settings(Point point) {
+  /// A call that takes long is measured less often: the warm-up before it is enough.
+  private Forks.Settings settings(List<Problem> group) {
     Forks.Settings usual = sweep.effort().settings();
-    Problem problem = problems.get(point);
-    return problem != null && pace.callSeconds(problem) > LONG_CALL_SECONDS
+    double longest = group.stream().mapToDouble(pace::callSeconds).max().orElse(0);
+    return longest > LONG_CALL_SECONDS
         ? new Forks.Settings(0, Math.min(3, usual.iterations()), usual.iterationMillis())
         : usual;
   }
@@ -231,11 +274,12 @@ public final class SweepRunner {
     return record.status() == Status.OK ? record.forks() : sweep.effort().forks();
   }
 
-  private Duration timeLeft(List<Point> order) {
+  private Duration timeLeft() {
     double seconds = 0;
-    for (Point point : order) {
-      int missing = Math.max(0, sweep.effort().forks() - forksOf(point));
-      seconds += missing * pace.forkSeconds(problems.get(point), settings(point));
+    for (int round = 0; round < sweep.effort().forks(); round++) {
+      for (List<Problem> group : groups(round)) {
+        seconds += pace.forkSeconds(group, settings(group));
+      }
     }
     return Duration.ofMillis((long) (1000 * seconds));
   }

@@ -51,6 +51,22 @@ class SweepEndToEndTest {
   }
 
   @Test
+  void lengthsMeasuredInOneProcessGetTheirOwnSamplesAndRefusals() throws IOException {
+    Path file = folder.resolve("results.jsonl");
+    SweepRunner.Summary summary =
+        run(file, Study.FORWARD, List.of("nystromformer:landmarks=32"), List.of(16, 64, 4096));
+    ResultRecord refused = summary.records().getFirst();
+    if (refused.status() != Status.OK) {
+      assertEquals(Status.SKIPPED, refused.status(), refused.toString());
+    }
+    ResultRecord small = summary.records().get(1);
+    ResultRecord large = summary.records().get(2);
+    assertEquals(2, small.time().samples().getFirst().size());
+    assertEquals(2, large.time().samples().getFirst().size());
+    assertTrue(large.counted().flops() > small.counted().flops());
+  }
+
+  @Test
   void decodingTellsTokensPerSecondAndState() throws IOException {
     Path file = folder.resolve("results.jsonl");
     SweepRunner.Summary summary =
@@ -64,12 +80,23 @@ class SweepEndToEndTest {
 
   private static SweepRunner.Summary run(
       Path file, Study study, List<String> specs, int n, String input) throws IOException {
+    return run(file, study, specs, List.of(n), input);
+  }
+
+  private static SweepRunner.Summary run(
+      Path file, Study study, List<String> specs, List<Integer> lengths) throws IOException {
+    return run(file, study, specs, lengths, "gaussian:scale=1");
+  }
+
+  private static SweepRunner.Summary run(
+      Path file, Study study, List<String> specs, List<Integer> lengths, String input)
+      throws IOException {
     Sweep d = Sweep.defaults(1);
     Sweep tiny =
         new Sweep(
             List.of(study),
             specs,
-            List.of(n),
+            lengths,
             d.dims(),
             d.heads(),
             d.batches(),

@@ -226,7 +226,7 @@ class SweepRunnerTest {
         d.threads(),
         d.inputs(),
         d.seeds(),
-        d.effort(),
+        d.effort().withForks(2),
         0,
         1);
   }
