@@ -16,13 +16,15 @@ public final class SoftmaxMerge {
       System.arraycopy(part, po, out, oo, n);
       return partLse;
     }
-    float max = Math.max(lse, partLse);
-    double total = Math.exp(lse - max) + Math.exp(partLse - max);
-    float keep = (float) (Math.exp(lse - max) / total);
-    float take = (float) (Math.exp(partLse - max) / total);
+    boolean larger = partLse > lse;
+    double ratio = Math.exp(larger ? lse - partLse : partLse - lse);
+    float major = (float) (1 / (1 + ratio));
+    float minor = (float) (ratio / (1 + ratio));
+    float keep = larger ? minor : major;
+    float take = larger ? major : minor;
     for (int c = 0; c < n; c++) {
       out[oo + c] = keep * out[oo + c] + take * part[po + c];
     }
-    return max + (float) Math.log(total);
+    return Math.max(lse, partLse) + (float) Math.log1p(ratio);
   }
 }
