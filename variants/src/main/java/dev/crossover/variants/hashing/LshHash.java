@@ -59,10 +59,11 @@ final class LshHash {
   /// The bucket of one token in one round.
   ///
   /// @param rotated the token's products with this round's directions, from `at`
+  /// @param negated `−rotated`
   /// @param norm length of x
   /// @param longest what [#longest] gave
   int bucket(
-      float[] rotated, int at, float[] x, int xo, float[] rotations, int ro, int round,
+      Kernels kernels, float[] rotated, float[] negated, int at, float[] x, int xo, float[] rotations, int ro, int round,
       double norm, double longest) {
     double error = 2 * (dim + 2) * HALF_ULP * norm * longest;
     int bucket = 0;
@@ -70,8 +71,11 @@ final class LshHash {
     int first = 0;
     for (int factor : factors) {
       int half = factor / 2;
-      int winner = argmax(rotated, at + first, half);
-      if (isClose(rotated, at + first, half, winner, error)) {
+      float largest =
+          Math.max(
+              kernels.max(half, rotated, at + first), kernels.max(half, negated, at + first));
+      int winner = onlyOneFrom(rotated, at + first, half, (float) (largest - error));
+      if (winner < 0) {
         winner = argmaxInDouble(x, xo, rotations, ro + round * directions + first, half);
       }
       bucket += radix * winner;
@@ -81,30 +85,17 @@ final class LshHash {
     return bucket;
   }
 
-  private static float signed(float[] y, int at, int half, int i) {
-    return i < half ? y[at + i] : -y[at + i - half];
-  }
-
-  private static int argmax(float[] y, int at, int half) {
-    int highest = 0;
-    int lowest = 0;
-    for (int i = 1; i < half; i++) {
-      highest = y[at + i] > y[at + highest] ? i : highest;
-      lowest = y[at + i] < y[at + lowest] ? i : lowest;
-    }
-    return y[at + highest] >= -y[at + lowest] ? highest : half + lowest;
-  }
-
-  /// Whether another entry lies within `error` of the winner.
-  private static boolean isClose(float[] y, int at, int half, int winner, double error) {
-    float best = signed(y, at, half, winner);
-    float bound = (float) (best - error);
-    boolean close = false;
+  /// The entry of `[y ; −y]` that is at least `bound`, or −1 unless it is the only one.
+  private static int onlyOneFrom(float[] y, int at, int half, float bound) {
+    int found = -1;
+    int count = 0;
     for (int i = 0; i < half; i++) {
-      close |= i != winner && y[at + i] >= bound;
-      close |= i + half != winner && -y[at + i] >= bound;
+      if (Math.abs(y[at + i]) >= bound) {
+        found = y[at + i] > 0 ? i : half + i;
+        count++;
+      }
     }
-    return close;
+    return count == 1 && bound > 0 ? found : -1;
   }
 
   private int argmaxInDouble(float[] x, int xo, float[] rotations, int column, int half) {

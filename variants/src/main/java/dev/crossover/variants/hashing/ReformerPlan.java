@@ -40,14 +40,14 @@ final class ReformerPlan extends AttentionPlan {
   private final boolean pairwise;
   private final LshHash hash;
   private final double[] longest;
-  private final float[] keyFactor;
+  private final float[] keys;
   private final float[] lse;
   private final int[] bucketOf;
   private final int[] chunkOf;
   private final int[] order;
   private final int[][] counts = new int[threads()][];
   private final float[][] rotated = new float[threads()][];
-  private final float[][] keyRows = new float[threads()][];
+  private final float[][] negated = new float[threads()][];
   private final KeyPanels[] panels = new KeyPanels[threads()];
   private final float[][] values = new float[threads()][];
   private final IntervalTile[] tiles = new IntervalTile[threads()];
@@ -80,7 +80,7 @@ final class ReformerPlan extends AttentionPlan {
         attention.bucketFactors(n).stream().mapToInt(Integer::intValue).toArray();
     hash = new LshHash(d, rounds, factors);
     longest = scratch.doubles(shape.problems());
-    keyFactor = scratch.floats((long) shape.problems() * n);
+    keys = scratch.floats((long) shape.problems() * n * d);
     lse = scratch.floats((long) shape.problems() * n);
     long slots = (long) shape.problems() * rounds * padded;
     bucketOf = scratch.ints(slots);
@@ -90,7 +90,7 @@ final class ReformerPlan extends AttentionPlan {
     for (int t = 0; t < threads(); t++) {
       counts[t] = scratch.ints(Math.max(buckets + 1, chunksPerRound));
       rotated[t] = scratch.floats((long) HASH_ROWS * rounds * directions);
-      keyRows[t] = scratch.floats((long) chunk * d);
+      negated[t] = scratch.floats((long) HASH_ROWS * rounds * directions);
       panels[t] = new KeyPanels(scratch, loaded, d);
       values[t] = scratch.floats((long) loaded * dv);
       tiles[t] = new IntervalTile(scratch, rows, d, dv);
@@ -111,11 +111,10 @@ final class ReformerPlan extends AttentionPlan {
     long padded = paddedLength(attention, s);
     long shared =
         (long) s.problems() * Double.BYTES
-            + 2L * s.problems() * n * Float.BYTES
+            + (long) s.problems() * n * (s.headDim() + 1L) * Float.BYTES
             + 3L * s.problems() * attention.numHashes() * padded * Integer.BYTES;
     long floats =
-        (long) HASH_ROWS * attention.numHashes() * attention.directions(n)
-            + (long) chunk * s.headDim()
+        2L * HASH_ROWS * attention.numHashes() * attention.directions(n)
             + (long) loaded * s.valueDim()
             + (long) rows * (s.valueDim() + 1)
             + (pairwise ? (long) rows * chunk : 0)
@@ -158,7 +157,7 @@ final class ReformerPlan extends AttentionPlan {
         hash.longest(input("rotations"), problem * d * rounds * directions);
   }
 
-  /// Buckets of all rounds and the factor that normalises the key, for some tokens of a head.
+  /// Buckets of all rounds and k̂, for some tokens of a head.
   private void hashBlock(int worker, int index) {
     int problem = index / hashBlocks;
     int batch = problem / shape.numHeads();
@@ -168,19 +167,22 @@ final class ReformerPlan extends AttentionPlan {
     float[] rotations = input("rotations");
     int ro = problem * d * rounds * directions;
     float[] y = rotated[worker];
+    float[] minusY = negated[worker];
     hash.rotate(kernels, count, x, (problem * n + first) * d, rotations, ro, y);
+    kernels.scale(count * rounds * directions, -1, y, 0, minusY, 0);
     for (int i = 0; i < count; i++) {
       int token = first + i;
       int xo = (problem * n + token) * d;
       double squares = kernels.dot(d, x, xo, x, xo);
-      keyFactor[problem * n + token] = (float) attention.keyFactor(squares, d);
+      kernels.scale(d, (float) attention.keyFactor(squares, d), x, xo, keys, xo);
       boolean real = mask.isRealKey(batch, token);
       for (int r = 0; r < rounds; r++) {
         int at = (i * rounds + r) * directions;
         bucketOf[(problem * rounds + r) * padded + token] =
             real
                 ? hash.bucket(
-                    y, at, x, xo, rotations, ro, r, Math.sqrt(squares), longest[problem])
+                    kernels, y, minusY, at, x, xo,
+                    rotations, ro, r, Math.sqrt(squares), longest[problem])
                 : buckets;
       }
       if (!real) {
@@ -250,12 +252,11 @@ final class ReformerPlan extends AttentionPlan {
   private void load(int worker, int problem, int c, int at) {
     int real = realIn(problem, c);
     int slots = problem * rounds * padded + c * chunk;
+    panels[worker].gather(keys, problem * n * d, d, order, slots, real, at);
     for (int s = 0; s < real; s++) {
       int token = problem * n + order[slots + s];
-      kernels.scale(d, keyFactor[token], input("qk"), token * d, keyRows[worker], s * d);
       System.arraycopy(input("v"), token * dv, values[worker], (at + s) * dv, dv);
     }
-    panels[worker].pack(keyRows[worker], 0, d, real, at);
   }
 
   /// Some queries of chunk c over the chunks it looks at, merged with the rounds before.
@@ -273,53 +274,41 @@ final class ReformerPlan extends AttentionPlan {
         tile.attendBiased(
             panels[worker], values[worker], 0, dv, base, base + real, bias[worker], 0, chunk);
       } else {
-        beforeSelf(tile, queries, count, slots + other * chunk, real, base);
-        tile.attend(panels[worker], values[worker], 0, dv);
-        afterSelf(tile, queries, count, slots + other * chunk, real, base);
-        tile.attend(panels[worker], values[worker], 0, dv);
+        aroundSelf(tile, queries, count, slots + other * chunk, real, base, true);
+        tile.defer(panels[worker], values[worker], 0, dv);
+        aroundSelf(tile, queries, count, slots + other * chunk, real, base, false);
+        tile.defer(panels[worker], values[worker], 0, dv);
       }
     }
+    tile.flush(panels[worker], values[worker], 0, dv);
     tile.finish(part[worker], 0, dv, partLse[worker], 0);
     for (int r = 0; r < count; r++) {
       merge(worker, problem, order[queries + r], r);
     }
   }
 
-  /// The keys of a chunk that lie before each query, both by position.
-  private void beforeSelf(
-      IntervalTile tile, int queries, int count, int keys, int real, int base) {
+  /// The keys of a chunk on one side of each query by position: all of them on the first side, unless
+  /// the query is among them.
+  private void aroundSelf(
+      IntervalTile tile, int queries, int count, int keyPositions, int real, int base,
+      boolean firstSide) {
     int before = 0;
     int visible = 0;
     for (int r = 0; r < count; r++) {
       int t = order[queries + r];
       int limit = mask.causalLimit(t, n, n);
-      while (before < real && order[keys + before] < t) {
+      while (before < real && order[keyPositions + before] < t) {
         before++;
       }
-      while (visible < real && order[keys + visible] < limit) {
+      while (visible < real && order[keyPositions + visible] < limit) {
         visible++;
       }
-      boolean self = before < real && order[keys + before] == t;
-      tile.see(r, base, base + (self ? Math.min(before, visible) : visible));
-    }
-  }
-
-  /// The keys of a chunk that lie after each query, if it is among them.
-  private void afterSelf(
-      IntervalTile tile, int queries, int count, int keys, int real, int base) {
-    int before = 0;
-    int visible = 0;
-    for (int r = 0; r < count; r++) {
-      int t = order[queries + r];
-      int limit = mask.causalLimit(t, n, n);
-      while (before < real && order[keys + before] < t) {
-        before++;
+      boolean self = before < real && order[keyPositions + before] == t;
+      if (firstSide) {
+        tile.see(r, base, base + (self ? Math.min(before, visible) : visible));
+      } else {
+        tile.see(r, base + before + 1, base + (self ? visible : 0));
       }
-      while (visible < real && order[keys + visible] < limit) {
-        visible++;
-      }
-      boolean self = before < real && order[keys + before] == t;
-      tile.see(r, base + before + 1, base + (self ? visible : 0));
     }
   }
 

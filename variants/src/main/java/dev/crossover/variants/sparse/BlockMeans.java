@@ -2,7 +2,15 @@ package dev.crossover.variants.sparse;
 
 /// Means of consecutive rows, block by block, summed in double.
 final class BlockMeans {
+  private static final int ROUND = 16;
+
   private BlockMeans() {}
+
+  /// Rows to set aside for the means of `blocks` blocks: a multiple of a vector, so that products with
+  /// all of them have no tail.
+  static int pitch(int blocks) {
+    return Math.ceilDiv(blocks, ROUND) * ROUND;
+  }
 
   /// The mean of each block of rows.
   ///

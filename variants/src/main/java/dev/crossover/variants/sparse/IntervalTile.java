@@ -12,10 +12,20 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 /// attend(keys, values)    any number of times, each with intervals of its own
 /// finish(output)
 /// ```
+///
+/// Values that do not lie row after row are gathered first, once for all rows of the block: strides that
+/// are powers of two would otherwise meet in few cache sets.
 public final class IntervalTile {
+  private static final int GATHERED = 256;
+
   private final SoftmaxTile tile;
+  private final int valueDim;
+  private final float[] values;
   private final int[] low;
   private final int[] high;
+  private final int[] waitingLow;
+  private final int[] waitingHigh;
+  private boolean waiting;
   private int rows;
 
   /// @param scratch allocator
@@ -23,25 +33,33 @@ public final class IntervalTile {
   /// @param dim width of query and key rows
   /// @param valueDim width of value and output rows
   public IntervalTile(Scratch scratch, int maxRows, int dim, int valueDim) {
+    this.valueDim = valueDim;
     tile = new SoftmaxTile(scratch, maxRows, dim, valueDim);
+    values = scratch.floats((long) GATHERED * valueDim);
     low = scratch.ints(maxRows);
     high = scratch.ints(maxRows);
+    waitingLow = scratch.ints(maxRows);
+    waitingHigh = scratch.ints(maxRows);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(int maxRows, int dim, int valueDim) {
-    return SoftmaxTile.bytes(maxRows, dim, valueDim) + 2L * maxRows * Integer.BYTES;
+    return SoftmaxTile.bytes(maxRows, dim, valueDim)
+        + 4L * maxRows * Integer.BYTES
+        + (long) GATHERED * valueDim * Float.BYTES;
   }
 
   /// Starts a block of evenly spaced query rows; see [SoftmaxTile#begin].
   public void begin(float[] q, int qo, int ldq, int newRows, float scale) {
     rows = newRows;
+    waiting = false;
     tile.begin(q, qo, ldq, newRows, scale);
   }
 
   /// Starts a block of gathered query rows; see [SoftmaxTile#begin].
   public void begin(float[] q, int qo, int ldq, int[] index, int from, int newRows, float scale) {
     rows = newRows;
+    waiting = false;
     tile.begin(q, qo, ldq, index, from, newRows, scale);
   }
 
@@ -63,7 +81,7 @@ public final class IntervalTile {
     int from = first();
     int to = last();
     if (from < to) {
-      tile.attend(keys, v, vo, ldv, from, to, low, 0, high, 0);
+      run(keys, v, vo, ldv, from, to);
     }
   }
 
@@ -86,8 +104,55 @@ public final class IntervalTile {
       while (to < end && (kind[kindOffset + to * kindStride] & wanted) != 0) {
         to++;
       }
-      tile.attend(keys, v, vo, ldv, from, to, low, 0, high, 0);
+      run(keys, v, vo, ldv, from, to);
       from = to;
+    }
+  }
+
+  /// Like [#attend], but later: intervals that continue those of the call before are joined to them, so
+  /// that neighbouring runs cost one pass. [#flush] ends it.
+  public void defer(KeyPanels keys, float[] v, int vo, int ldv) {
+    if (first() >= last()) {
+      return;
+    }
+    boolean joins = waiting;
+    for (int r = 0; r < rows && joins; r++) {
+      boolean empty = low[r] >= high[r] || waitingLow[r] >= waitingHigh[r];
+      joins = empty || waitingHigh[r] == low[r];
+    }
+    if (!joins) {
+      boolean older = waiting;
+      for (int r = 0; r < rows; r++) {
+        int newLow = low[r];
+        int newHigh = high[r];
+        low[r] = waitingLow[r];
+        high[r] = waitingHigh[r];
+        waitingLow[r] = newLow;
+        waitingHigh[r] = newHigh;
+      }
+      waiting = true;
+      if (older) {
+        attend(keys, v, vo, ldv);
+      }
+      return;
+    }
+    for (int r = 0; r < rows; r++) {
+      if (waitingLow[r] >= waitingHigh[r]) {
+        waitingLow[r] = low[r];
+        waitingHigh[r] = high[r];
+      } else if (low[r] < high[r]) {
+        waitingHigh[r] = high[r];
+      }
+    }
+  }
+
+  /// Attends to what [#defer] still holds.
+  public void flush(KeyPanels keys, float[] v, int vo, int ldv) {
+    if (waiting) {
+      waiting = false;
+      System.arraycopy(waitingLow, 0, low, 0, rows);
+      System.arraycopy(waitingHigh, 0, high, 0, rows);
+      attend(keys, v, vo, ldv);
     }
   }
 
@@ -109,6 +174,22 @@ public final class IntervalTile {
   /// Divides and writes the output rows and their log-sum-exp; see [SoftmaxTile#finish].
   public void finish(float[] out, int oo, int ldo, float[] lse, int lo) {
     tile.finish(out, oo, ldo, lse, lo);
+  }
+
+  private void run(KeyPanels keys, float[] v, int vo, int ldv, int from, int to) {
+    if (ldv == valueDim) {
+      tile.attend(keys, v, vo, ldv, from, to, low, 0, high, 0);
+      return;
+    }
+    for (int start = from; start < to; ) {
+      int stop = Math.min(to, (start / GATHERED + 1) * GATHERED);
+      for (int j = start; j < stop; j++) {
+        System.arraycopy(v, vo + j * ldv, values, (j - start) * valueDim, valueDim);
+      }
+      tile.attend(
+          keys, values, -start * valueDim, valueDim, start, stop, low, 0, high, 0);
+      start = stop;
+    }
   }
 
   private int first() {

@@ -97,13 +97,13 @@ public record Moba(
             * (2.0 * gates * s.headDim() + pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5));
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
     long panels = groups * StridedPanels.bytes(n, 1, s.headDim());
-    long means = groups * blocks(n) * s.headDim() * Float.BYTES;
+    long means = groups * pitch(n) * s.headDim() * Float.BYTES;
     int chosen = chosenBefore(n);
     int queries = SelectedBlocks.queriesAtOnce(blockSize, n, chosen);
     long perThread =
         SelectedBlocks.bytes(blockSize, n, chosen, s.headDim(), s.valueDim())
             + (long) queries * (1 + chosen) * Integer.BYTES
-            + Float.BYTES * ((long) GATE_ROWS * blocks(n) + transposeScratch(s));
+            + Float.BYTES * ((long) GATE_ROWS * pitch(n) + transposeScratch(s));
     return new Cost(
         flops, Cost.tensorBytes(s) + 2.0 * panels, panels + means + threads * perThread);
   }
@@ -122,13 +122,17 @@ public record Moba(
     return Math.ceilDiv(n, blockSize);
   }
 
+  private int pitch(int n) {
+    return BlockMeans.pitch(blocks(n));
+  }
+
   /// Blocks a query may choose besides its own.
   private int chosenBefore(int n) {
     return Math.max(0, Math.min(topK, blocks(n)) - 1);
   }
 
   private int transposeScratch(AttentionShape s) {
-    return Kernels.get().transposedBScratch(blocks(s.keySeqLen()), s.headDim());
+    return Kernels.get().transposedBScratch(pitch(s.keySeqLen()), s.headDim());
   }
 
   private final class Plan extends AttentionPlan {
@@ -136,14 +140,14 @@ public record Moba(
     private final int n = shape.keySeqLen();
     private final int d = shape.headDim();
     private final int dv = shape.valueDim();
-    private final int blocks = blocks(n);
+    private final int pitch = pitch(n);
     private final int chosenBefore = chosenBefore(n);
     private final int queries = SelectedBlocks.queriesAtOnce(blockSize, n, chosenBefore);
     private final int parts = queries == 0 ? 0 : Math.ceilDiv(n, queries);
     private final float factor = (float) Attention.defaultScale(shape);
     private final int groups = shape.batchSize() * shape.numKeyValueHeads();
     private final StridedPanels[] panels = new StridedPanels[groups];
-    private final float[] means = scratch.floats((long) groups * blocks * d);
+    private final float[] means = scratch.floats((long) groups * pitch * d);
     private final SelectedBlocks[] selected = new SelectedBlocks[threads()];
     private final int[][] limit = new int[threads()][];
     private final int[][] chosen = new int[threads()][];
@@ -162,7 +166,7 @@ public record Moba(
         selected[t] = new SelectedBlocks(scratch, blockSize, n, chosenBefore, d, dv);
         limit[t] = scratch.ints(queries);
         chosen[t] = scratch.ints((long) queries * chosenBefore);
-        gates[t] = scratch.floats((long) GATE_ROWS * blocks);
+        gates[t] = scratch.floats((long) GATE_ROWS * pitch);
         transposed[t] = scratch.floats(transposeScratch(shape));
       }
     }
@@ -179,7 +183,7 @@ public record Moba(
       panels[group].pack(input("k"), group * n * d);
       int real = mask.realKeys(group / shape.numKeyValueHeads(), n);
       BlockMeans.of(
-          blockSize, real, d, input("k"), group * n * d, means, group * blocks * d);
+          blockSize, real, d, input("k"), group * n * d, means, group * pitch * d);
     }
 
     /// Some consecutive queries of one head: choose blocks, attend, zero the padded rows.
@@ -212,16 +216,16 @@ public record Moba(
     private void choose(int worker, int group, int q, int from, int count) {
       int last = Math.max(0, limit[worker][from + count - 1] - 1) / blockSize;
       kernels.multiplyTransposedB(
-          count, last, d,
+          count, BlockMeans.pitch(last), d,
           input("q"), q, d,
-          means, group * blocks * d, d,
-          gates[worker], 0, blocks,
+          means, group * pitch * d, d,
+          gates[worker], 0, pitch,
           false,
           transposed[worker], 0);
       for (int r = 0; r < count; r++) {
         int own = Math.max(0, limit[worker][from + r] - 1) / blockSize;
         SelectedBlocks.choose(
-            gates[worker], r * blocks, own, chosenBefore,
+            gates[worker], r * pitch, own, chosenBefore,
             chosen[worker], (from + r) * chosenBefore);
       }
     }

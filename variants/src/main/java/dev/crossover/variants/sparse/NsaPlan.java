@@ -21,7 +21,7 @@ final class NsaPlan extends AttentionPlan {
   private final int d = shape.headDim();
   private final int dv = shape.valueDim();
   private final int b;
-  private final int blocks;
+  private final int pitch;
   private final int chosenBefore;
   private final int queries;
   private final int parts;
@@ -50,12 +50,12 @@ final class NsaPlan extends AttentionPlan {
     super(request);
     this.attention = attention;
     b = attention.blockSize();
-    blocks = attention.blocks(n);
+    pitch = BlockMeans.pitch(attention.blocks(n));
     chosenBefore = attention.chosenBefore(n);
     queries = SelectedBlocks.queriesAtOnce(b, n, chosenBefore);
     parts = queries == 0 ? 0 : Math.ceilDiv(n, queries);
-    keyMeans = scratch.floats((long) groups * blocks * d);
-    valueMeans = scratch.floats((long) groups * blocks * dv);
+    keyMeans = scratch.floats((long) groups * pitch * d);
+    valueMeans = scratch.floats((long) groups * pitch * dv);
     chosen = scratch.ints((long) groups * n * chosenBefore);
     limit = scratch.ints(n);
     for (int i = 0; i < n; i++) {
@@ -65,8 +65,8 @@ final class NsaPlan extends AttentionPlan {
       panels[g] = new StridedPanels(scratch, n, 1, d);
     }
     for (int t = 0; t < threads(); t++) {
-      scores[t] = scratch.floats((long) CHOICE_ROWS * blocks);
-      importance[t] = scratch.floats((long) CHOICE_ROWS * blocks);
+      scores[t] = scratch.floats((long) CHOICE_ROWS * pitch);
+      importance[t] = scratch.floats((long) CHOICE_ROWS * pitch);
       transposed[t] = scratch.floats(transposeScratch(attention, shape));
       selected[t] = new SelectedBlocks(scratch, b, n, chosenBefore, d, dv);
       selection[t] = scratch.floats((long) queries * dv);
@@ -80,14 +80,14 @@ final class NsaPlan extends AttentionPlan {
     int n = s.keySeqLen();
     int d = s.headDim();
     int dv = s.valueDim();
-    int blocks = attention.blocks(n);
+    int pitch = BlockMeans.pitch(attention.blocks(n));
     int before = attention.chosenBefore(n);
     int rows = SoftmaxTile.preferredRows();
     int queries = SelectedBlocks.queriesAtOnce(attention.blockSize(), n, before);
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
-    long shared = groups * (blocks * (long) (d + dv) + (long) n * before) + n;
+    long shared = groups * (pitch * (long) (d + dv) + (long) n * before) + n;
     long words =
-        2L * CHOICE_ROWS * blocks
+        2L * CHOICE_ROWS * pitch
             + transposeScratch(attention, s)
             + (long) (queries + rows) * dv;
     long perThread =
@@ -100,7 +100,8 @@ final class NsaPlan extends AttentionPlan {
   }
 
   private static int transposeScratch(Nsa attention, AttentionShape s) {
-    return Kernels.get().transposedBScratch(attention.blocks(s.keySeqLen()), s.headDim());
+    return Kernels.get().transposedBScratch(
+            BlockMeans.pitch(attention.blocks(s.keySeqLen())), s.headDim());
   }
 
   @Override
@@ -114,8 +115,8 @@ final class NsaPlan extends AttentionPlan {
   /// k̄, v̄ and the packed keys of a key head.
   private void pack(int worker, int group) {
     panels[group].pack(input("k"), group * n * d);
-    BlockMeans.of(b, n, d, input("k"), group * n * d, keyMeans, group * blocks * d);
-    BlockMeans.of(b, n, dv, input("v"), group * n * dv, valueMeans, group * blocks * dv);
+    BlockMeans.of(b, n, d, input("k"), group * n * d, keyMeans, group * pitch * d);
+    BlockMeans.of(b, n, dv, input("v"), group * n * dv, valueMeans, group * pitch * dv);
   }
 
   /// Compression of some queries by all heads of a group, and the blocks they choose together.
@@ -124,20 +125,20 @@ final class NsaPlan extends AttentionPlan {
     int first = index % choiceBlocks * CHOICE_ROWS;
     int count = Math.min(CHOICE_ROWS, n - first);
     float[] importance = this.importance[worker];
-    Arrays.fill(importance, 0, count * blocks, 0);
+    Arrays.fill(importance, 0, count * pitch, 0);
     for (int g = 0; g < shape.groupSize(); g++) {
       int head = group * shape.groupSize() + g;
       compress(worker, group, head, first, count);
       for (int r = 0; r < count; r++) {
         int visible = limit[first + r] / b;
         kernels.add(
-            visible, scores[worker], r * blocks, importance, r * blocks, importance, r * blocks);
+            visible, scores[worker], r * pitch, importance, r * pitch, importance, r * pitch);
       }
     }
     for (int r = 0; r < count; r++) {
       int own = Math.max(0, limit[first + r] - 1) / b;
       SelectedBlocks.choose(
-          importance, r * blocks, own, chosenBefore,
+          importance, r * pitch, own, chosenBefore,
           chosen, (group * n + first + r) * chosenBefore);
     }
   }
@@ -146,24 +147,24 @@ final class NsaPlan extends AttentionPlan {
   private void compress(int worker, int group, int head, int first, int count) {
     float[] p = scores[worker];
     kernels.multiplyTransposedB(
-        count, limit[first + count - 1] / b, d,
+        count, BlockMeans.pitch(limit[first + count - 1] / b), d,
         input("q"), (head * n + first) * d, d,
-        keyMeans, group * blocks * d, d,
-        p, 0, blocks,
+        keyMeans, group * pitch * d, d,
+        p, 0, pitch,
         false,
         transposed[worker], 0);
     for (int from = 0; from < count; ) {
       int visible = limit[first + from] / b;
       int to = from;
       while (to < count && limit[first + to] / b == visible) {
-        kernels.scale(visible, factor, p, to * blocks, p, to * blocks);
-        kernels.softmax(visible, p, to * blocks);
+        kernels.scale(visible, factor, p, to * pitch, p, to * pitch);
+        kernels.softmax(visible, p, to * pitch);
         to++;
       }
       kernels.multiply(
           to - from, dv, visible,
-          p, from * blocks, blocks,
-          valueMeans, group * blocks * dv, dv,
+          p, from * pitch, pitch,
+          valueMeans, group * pitch * dv, dv,
           out, (head * n + first + from) * dv, dv,
           false);
       from = to;

@@ -2,7 +2,7 @@ package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.SoftmaxMerge;
+import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import java.util.Arrays;
 
@@ -10,18 +10,24 @@ import java.util.Arrays;
 /// itself, and whole blocks before it.
 ///
 /// The queries that chose a block are gathered and meet it as one dense tile; what a query gets from
-/// different blocks is merged by log-sum-exp (Lu et al., arXiv:2502.13189, algorithm 1).
+/// different blocks is merged by log-sum-exp (Lu et al., arXiv:2502.13189, algorithm 1): its rows are
+/// summed with weights relative to its own block and divided at the end, one exponential per merge.
 final class SelectedBlocks {
   private static final int QUERIES_PER_BLOCK = 96;
   private static final int FEWEST_QUERIES = 768;
+
+  /// A weight above e⁶⁰ makes its block the new reference: sums of such weights stay finite in float32.
+  private static final float LARGEST_EXPONENT = 60;
 
   private final int blockSize;
   private final int perQuery;
   private final int dim;
   private final int valueDim;
   private final int rows = SoftmaxTile.preferredRows();
+  private final Kernels kernels = Kernels.get();
   private final IntervalTile tile;
-  private final float[] lse;
+  private final float[] reference;
+  private final float[] weightSum;
   private final float[] part;
   private final float[] partLse;
   private final int[] next;
@@ -41,7 +47,8 @@ final class SelectedBlocks {
     this.valueDim = valueDim;
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
     tile = new IntervalTile(scratch, rows, dim, valueDim);
-    lse = scratch.floats(most);
+    reference = scratch.floats(most);
+    weightSum = scratch.floats(most);
     part = scratch.floats((long) rows * valueDim);
     partLse = scratch.floats(rows);
     next = scratch.ints(Math.ceilDiv(seqLen, blockSize) + 1L);
@@ -53,7 +60,7 @@ final class SelectedBlocks {
     int rows = SoftmaxTile.preferredRows();
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
     long words =
-        (long) most * (1 + perQuery)
+        (long) most * (2 + perQuery)
             + (long) rows * (valueDim + 1)
             + Math.ceilDiv(seqLen, blockSize)
             + 1;
@@ -87,11 +94,12 @@ final class SelectedBlocks {
         tile.see(r, Math.max(0, seen - 1) / blockSize * blockSize, seen);
       }
       tile.attend(keys, v, vo, valueDim);
-      tile.finish(out, oo + first * valueDim, valueDim, lse, first);
+      tile.finish(out, oo + first * valueDim, valueDim, reference, first);
     }
     if (perQuery == 0) {
       return;
     }
+    Arrays.fill(weightSum, 0, count, 1);
     group(count, chosen, chosenOffset);
     for (int block = 0; block < next.length - 1; block++) {
       int end = next[block];
@@ -103,14 +111,35 @@ final class SelectedBlocks {
         }
         tile.attend(keys, v, vo, valueDim);
         tile.finish(part, 0, valueDim, partLse, 0);
-        for (int r = 0; r < length; r++) {
-          int row = queries[from + r];
-          lse[row] =
-              SoftmaxMerge.merge(
-                  valueDim, out, oo + row * valueDim, lse[row],
-                  part, r * valueDim, partLse[r]);
-        }
+        merge(from, length, out, oo);
       }
+    }
+    for (int r = 0; r < count; r++) {
+      float inverse = 1 / weightSum[r];
+      kernels.scale(
+          valueDim, inverse, out, oo + r * valueDim, out, oo + r * valueDim);
+    }
+  }
+
+  /// Adds the tile's rows to their queries', weighted by e to the difference of their log-sum-exps.
+  private void merge(int from, int length, float[] out, int oo) {
+    for (int r = 0; r < length; r++) {
+      int row = queries[from + r];
+      partLse[r] -= reference[row];
+      if (partLse[r] > LARGEST_EXPONENT) {
+        float shrink = (float) Math.exp(-partLse[r]);
+        int o = oo + row * valueDim;
+        kernels.scale(valueDim, shrink, out, o, out, o);
+        weightSum[row] *= shrink;
+        reference[row] += partLse[r];
+        partLse[r] = 0;
+      }
+    }
+    kernels.exp(length, 1, 0, partLse, 0, partLse, 0);
+    for (int r = 0; r < length; r++) {
+      int row = queries[from + r];
+      weightSum[row] += partLse[r];
+      kernels.axpy(valueDim, partLse[r], part, r * valueDim, out, oo + row * valueDim);
     }
   }
 

@@ -79,6 +79,7 @@ public record TopK(
   private static final int FEWEST_ROWS = 12;
   private static final int SCORES_PER_WORKER = 1 << 19;
   private static final int KEY_CHUNK = 1024;
+  private static final int COLUMNS = 16;
 
   /// Validates that one rule is given.
   public TopK {
