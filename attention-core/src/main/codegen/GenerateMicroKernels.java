@@ -260,10 +260,10 @@ final class GenerateMicroKernels {
           "      FloatVector %s = FloatVector.broadcast(FLOATS, start[offset + %d]), %s = %s;\n"
               .formatted(accumulator(r, 0), r, accumulator(r, 1), accumulator(r, 0)));
     }
-    out.append("      for (int a = qo, end = qo + k * ROWS; a < end; a += ROWS) {\n");
+    out.append("      int a = qo;\n      for (int l = 0; l < k; l++) {\n");
     out.append(loadFrom("panel", "po", 2, false).indent(2));
     out.append(multiplyAdd(rows, 2, r -> "q[a + " + r + "]").indent(2));
-    out.append("        po += 2 * L;\n      }\n");
+    out.append("        a += ROWS;\n        po += 2 * L;\n      }\n");
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < 2; v++) {
         out.append(

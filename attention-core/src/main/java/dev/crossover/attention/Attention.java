@@ -101,6 +101,18 @@ public interface Attention {
     return newPlan(PlanRequest.checked(this, shape, mask, threads));
   }
 
+  /// Builds a plan of the backward pass.
+  ///
+  /// @param shape the problem
+  /// @param mask which keys each query may see
+  /// @param threads number of threads, at least 1
+  /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, by name
+  /// @throws UnsupportedOperationException if [Capabilities#gradients()] is false, by name
+  default BackwardPlan backward(AttentionShape shape, Mask mask, int threads) {
+    throw new UnsupportedOperationException(
+        name() + " must not be asked for gradients: not supported");
+  }
+
   /// Opens a causal decoding session: one token in, its output out.
   ///
   /// @param shape the widths and heads; `keySeqLen` is the largest number of positions

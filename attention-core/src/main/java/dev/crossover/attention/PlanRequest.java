@@ -14,7 +14,7 @@ public record PlanRequest(Attention attention, AttentionShape shape, Mask mask, 
   /// Checks a request; every refusal names the mechanism and the rule.
   ///
   /// @throws IllegalArgumentException if the request is outside the capabilities
-  static PlanRequest checked(Attention attention, AttentionShape shape, Mask mask, int threads) {
+  public static PlanRequest checked(Attention attention, AttentionShape shape, Mask mask, int threads) {
     String name = attention.name();
     Capabilities can = attention.capabilities();
     require(threads >= 1, name, "threads must be >= 1", threads);

@@ -1,22 +1,25 @@
 package dev.crossover.attention.exact;
 
 import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BackwardPlan;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.random.Draws;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.OptionalDouble;
 
 /// Exact softmax attention that never builds the score matrix: online softmax over tiles of keys.
@@ -64,23 +67,47 @@ public record Tiled(
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .groupedQueries(true)
-        .valueDim(true);
+        .valueDim(true)
+        .decoding(true)
+        .gradients(true);
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
+    specs.add(
+        TensorSpec.optional(
+            "bias",
+            "added to the scaled scores, N(0,1)",
+            Draws::gaussian,
+            1,
+            s.numHeads(),
+            s.querySeqLen(),
+            s.keySeqLen()));
+    return List.copyOf(specs);
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return List.of(
+        TensorSpec.result(
+            "lse",
+            "log of the sum of the exponentials of a row's visible scores, −∞ without any",
+            s.batchSize(),
+            s.numHeads(),
+            s.querySeqLen()));
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double flops =
         s.problems() * Cost.pairs(s, mask) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
-    long panels =
-        (long) s.batchSize()
-            * s.numKeyValueHeads()
-            * KeyPanels.bytes(s.keySeqLen(), s.headDim());
-    long indices =
-        (long) s.batchSize() * s.keySeqLen() + 2L * threads * SoftmaxTile.preferredRows();
-    long tiles =
-        threads
-            * SoftmaxTile.bytes(SoftmaxTile.preferredRows(), s.headDim(), s.valueDim());
-    return new Cost(flops, Cost.tensorBytes(s) + panels, panels + indices * 4 + tiles);
+    if (ShortPlan.suits(s)) {
+      return new Cost(flops, Cost.tensorBytes(s), ShortPlan.scratchBytes(s, mask, threads));
+    }
+    double panels = 4.0 * s.batchSize() * s.numKeyValueHeads() * s.keySeqLen() * s.headDim();
+    return new Cost(
+        flops, Cost.tensorBytes(s) + panels, TiledPlan.scratchBytes(s, mask, threads));
   }
 
   @Override
@@ -91,83 +118,24 @@ public record Tiled(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    double factor = scaleFor(request.shape());
+    return ShortPlan.suits(request.shape())
+        ? new ShortPlan(request, factor)
+        : new TiledPlan(request, factor);
+  }
+
+  @Override
+  public BackwardPlan backward(AttentionShape shape, Mask mask, int threads) {
+    return new TiledBackward(
+        PlanRequest.checked(this, shape, mask, threads), scaleFor(shape));
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new CachedKeys(this, shape, scaleFor(shape), threads);
   }
 
   private double scaleFor(AttentionShape shape) {
     return scale.orElse(Attention.defaultScale(shape));
-  }
-
-  private final class Plan extends AttentionPlan {
-    private final int rows = SoftmaxTile.preferredRows();
-    private final float factor = (float) scaleFor(shape);
-    private final int blocks = Math.ceilDiv(shape.querySeqLen(), rows);
-    private final KeyPanels[] panels =
-        new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
-    private final int[] real;
-    private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
-    private final int[][] low = new int[threads()][];
-    private final int[][] high = new int[threads()][];
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task block = this::block;
-    private float[] out = new float[0];
-
-    Plan(PlanRequest request) {
-      super(request);
-      real = scratch.ints((long) shape.batchSize() * shape.keySeqLen());
-      for (int p = 0; p < panels.length; p++) {
-        panels[p] = new KeyPanels(scratch, shape.keySeqLen(), shape.headDim());
-      }
-      for (int t = 0; t < tiles.length; t++) {
-        tiles[t] = new SoftmaxTile(scratch, rows, shape.headDim(), shape.valueDim());
-        low[t] = scratch.ints(rows);
-        high[t] = scratch.ints(rows);
-      }
-    }
-
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(panels.length, pack);
-      workers.run(shape.problems() * blocks, block);
-    }
-
-    private void pack(int worker, int index) {
-      int d = shape.headDim();
-      panels[index].pack(
-          input("k"), index * shape.keySeqLen() * d, d, shape.keySeqLen(), 0);
-    }
-
-    /// One block of query rows of one head against its keys; real keys come in runs.
-    private void block(int worker, int index) {
-      int problem = index / blocks;
-      int first = index % blocks * rows;
-      int count = Math.min(rows, shape.querySeqLen() - first);
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int d = shape.headDim();
-      int dv = shape.valueDim();
-      KeyPanels keys =
-          panels[batch * shape.numKeyValueHeads() + h / shape.groupSize()];
-      int nk = shape.keySeqLen();
-      for (int r = 0; r < count; r++) {
-        high[worker][r] = mask.causalLimit(first + r, shape.querySeqLen(), nk);
-      }
-      SoftmaxTile tile = tiles[worker];
-      tile.begin(input("q"), shape.queryOffset(batch, h) + first * d, d, count, factor);
-      for (int from = 0; from < nk; from++) {
-        if (mask.isRealKey(batch, from)) {
-          int to = from;
-          while (to < nk && mask.isRealKey(batch, to)) {
-            to++;
-          }
-          tile.attend(
-              keys, input("v"), shape.valueOffset(batch, h), dv, from, to,
-              low[worker], 0, high[worker], 0);
-          from = to;
-        }
-      }
-      tile.finish(out, shape.outputOffset(batch, h) + first * dv, dv);
-    }
   }
 }

@@ -84,6 +84,10 @@ final class VectorTile implements TileEngine {
     return PREFERRED_GROUPS * ROWS;
   }
 
+  static int groupRows() {
+    return ROWS;
+  }
+
   private static int groups(int rows) {
     return (rows + ROWS - 1) / ROWS;
   }

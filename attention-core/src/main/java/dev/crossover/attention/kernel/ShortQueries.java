@@ -1,0 +1,181 @@
+package dev.crossover.attention.kernel;
+
+import dev.crossover.attention.Scratch;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/// Exact softmax attention of a few query rows over many keys that are read once, where they lie: the
+/// decoding case, bound by memory. Packing the keys, as [SoftmaxTile] wants it, would move them three
+/// times.
+///
+/// ```
+/// for each 256 keys:  s = q · kᵀ;  m' = max(m, s);  o, z = (o, z) · e^(m − m');
+///                     p = e^(s − m');  z = z + Σ p;  o = o + p · v
+/// ```
+///
+/// Keys that a row may not see are not touched for that row. One instance belongs to one worker.
+public final class ShortQueries {
+  /// Number of rows up to which reading keys in place is worth it.
+  public static final int MAX_ROWS = 16;
+
+  private static final int CHUNK = 256;
+
+  private final Kernels kernels = Kernels.get();
+  private final int dim;
+  private final int valueDim;
+  private final float[] query;
+  private final float[] scores;
+  private final float[] numerator;
+  private final float[] max;
+  private final float[] denominator;
+  private final float[] work;
+  private int rows;
+
+  /// @param scratch allocator
+  /// @param maxRows largest number of query rows
+  /// @param dim width of query and key rows
+  /// @param valueDim width of value and output rows
+  public ShortQueries(Scratch scratch, int maxRows, int dim, int valueDim) {
+    this.dim = dim;
+    this.valueDim = valueDim;
+    query = scratch.floats((long) maxRows * dim);
+    scores = scratch.floats((long) maxRows * CHUNK);
+    numerator = scratch.floats((long) maxRows * valueDim);
+    max = scratch.floats(maxRows);
+    denominator = scratch.floats(maxRows);
+    work = scratch.floats(kernels.transposedBScratch(CHUNK, dim));
+  }
+
+  /// Bytes the constructor allocates.
+  public static long bytes(int maxRows, int dim, int valueDim) {
+    long perRow = (long) dim + valueDim + CHUNK + 2;
+    return Float.BYTES
+        * (maxRows * perRow + Kernels.get().transposedBScratch(CHUNK, dim));
+  }
+
+  /// Takes query rows and forgets everything before.
+  ///
+  /// @param q source, row r starts at `qo + r * dim`
+  /// @param scale factor on the dot products
+  public void begin(float[] q, int qo, int newRows, float scale) {
+    rows = newRows;
+    kernels.scale(rows * dim, scale, q, qo, query, 0);
+    Arrays.fill(numerator, 0, rows * valueDim, 0);
+    Arrays.fill(max, 0, rows, Float.NEGATIVE_INFINITY);
+    Arrays.fill(denominator, 0, rows, 0);
+  }
+
+  /// Lets row r see the keys `from … min(to, high[r]) - 1`, or all to `to - 1` where `high` is null.
+  ///
+  /// @param k keys, row j starts at `ko + j * dim`
+  /// @param v values, row j starts at `vo + j * valueDim`
+  /// @param bias where given, the addition for row r and key j is at `bo + r * ldb + j`; −∞ hides
+  public void attend(
+      float[] k, int ko, float[] v, int vo, int from, int to, int @Nullable [] high,
+      float @Nullable [] bias, int bo, int ldb) {
+    for (int j = from; j < to; j += CHUNK) {
+      int count = Math.min(CHUNK, to - j);
+      int most = 0;
+      boolean same = bias == null;
+      for (int r = 0; r < rows; r++) {
+        int visible = visible(r, j, count, high);
+        same &= visible == visible(0, j, count, high);
+        most = Math.max(most, visible);
+      }
+      if (most == 0) {
+        continue;
+      }
+      kernels.multiplyTransposedB(
+          rows, most, dim, query, 0, dim, k, ko + j * dim, dim, scores, 0, CHUNK, false, work, 0);
+      for (int r = 0; r < rows; r++) {
+        int visible = visible(r, j, count, high);
+        if (bias != null) {
+          kernels.add(visible, scores, r * CHUNK, bias, bo + r * ldb + j, scores, r * CHUNK);
+          hide(visible, r, bias, bo + r * ldb + j);
+        }
+        weights(r, visible);
+        if (!same) {
+          mix(r, visible, v, vo + j * valueDim, bias, bo + r * ldb + j);
+        }
+      }
+      if (same) {
+        kernels.multiply(
+            rows, valueDim, most,
+            scores, 0, CHUNK,
+            v, vo + j * valueDim, valueDim,
+            numerator, 0, valueDim,
+            true);
+      }
+    }
+  }
+
+  private static int visible(int r, int j, int count, int @Nullable [] high) {
+    return high == null ? count : Math.clamp((long) high[r] - j, 0, count);
+  }
+
+  private void hide(int visible, int r, float[] bias, int bo) {
+    for (int c = 0; c < visible; c++) {
+      if (bias[bo + c] == Float.NEGATIVE_INFINITY) {
+        scores[r * CHUNK + c] = Float.NEGATIVE_INFINITY;
+      }
+    }
+  }
+
+  /// Turns a row's scores into weights, raising its reference where needed.
+  private void weights(int r, int visible) {
+    int so = r * CHUNK;
+    float largest = kernels.max(visible, scores, so);
+    if (largest == Float.NEGATIVE_INFINITY) {
+      Arrays.fill(scores, so, so + visible, 0);
+      return;
+    }
+    if (Float.isNaN(largest) || largest == Float.POSITIVE_INFINITY) {
+      denominator[r] = Float.NaN;
+      Arrays.fill(scores, so, so + visible, 0);
+      return;
+    }
+    if (largest > max[r]) {
+      float keep = (float) Math.exp((double) max[r] - largest);
+      max[r] = largest;
+      denominator[r] *= keep;
+      kernels.scale(valueDim, keep, numerator, r * valueDim, numerator, r * valueDim);
+    }
+    denominator[r] += kernels.exp(visible, 1, -max[r], scores, so, scores, so);
+  }
+
+  private void mix(int r, int visible, float[] v, int vo, float @Nullable [] bias, int bo) {
+    if (bias == null) {
+      kernels.multiply(
+          1, valueDim, visible,
+          scores, r * CHUNK, CHUNK,
+          v, vo, valueDim,
+          numerator, r * valueDim, valueDim,
+          true);
+      return;
+    }
+    for (int c = 0; c < visible; c++) {
+      if (bias[bo + c] != Float.NEGATIVE_INFINITY) {
+        kernels.axpy(
+            valueDim, scores[r * CHUNK + c], v, vo + c * valueDim, numerator, r * valueDim);
+      }
+    }
+  }
+
+  /// Divides and writes the output rows, row r at `oo + r * valueDim`; a row that saw no key is zero.
+  public void finish(float[] out, int oo) {
+    for (int r = 0; r < rows; r++) {
+      float inverse = denominator[r] == 0 ? 0 : 1 / denominator[r];
+      kernels.scale(valueDim, inverse, numerator, r * valueDim, out, oo + r * valueDim);
+    }
+  }
+
+  /// Writes the natural log-sum-exp of the scaled scores of every row; −∞ for a row that saw no key.
+  public void logSumExp(float[] lse, int lo) {
+    for (int r = 0; r < rows; r++) {
+      lse[lo + r] =
+          denominator[r] == 0
+              ? Float.NEGATIVE_INFINITY
+              : (float) (max[r] + Math.log(denominator[r]));
+    }
+  }
+}

@@ -1,0 +1,236 @@
+package dev.crossover.attention.exact;
+
+import static dev.crossover.attention.testing.Tolerance.assertWithin;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.conformance.GoldenFile;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.SafeTensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Oracle;
+import java.nio.file.Path;
+import java.util.OptionalDouble;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/// The backward pass of exact attention.
+class TiledGradientTest {
+
+  @Test
+  void goldenGradientsAreReproduced() throws Exception {
+    int files = 0;
+    for (Path path : GoldenTests.files("softmax")) {
+      GoldenFile golden = GoldenFile.read(path);
+      if (golden.gradients().isEmpty()) {
+        continue;
+      }
+      files++;
+      SafeTensors file = SafeTensors.open(path);
+      Tensors inputs =
+          Tensors.qkv(
+              golden.inputs().get("q"), golden.inputs().get("k"), golden.inputs().get("v"));
+      Tiled tiled =
+          new Tiled(OptionalDouble.of(Double.parseDouble(golden.parameters().get("scale"))));
+      AttentionShape shape = tiled.shapeOf(inputs);
+      Tensors gradients = backward(tiled, shape, golden.mask(), inputs, file.tensor("grad_out"), 2);
+      for (String name : new String[] {"grad_q", "grad_k", "grad_v"}) {
+        double[] expected = file.doubles(name);
+        for (int i = 0; i < expected.length; i++) {
+          assertWithin(
+              expected[i],
+              gradients.get(name).data()[i],
+              2e-6 + 2e-5 * Math.abs(expected[i]),
+              golden.caseName() + " " + name + "[" + i + "]");
+        }
+      }
+    }
+    assertTrue(files >= 2, "gradient files found: " + files);
+  }
+
+  @Test
+  void gradientsAgreeWithCentralDifferencesOfTheOracle() {
+    AttentionShape shape = new AttentionShape(1, 2, 1, 9, 11, 5, 5, 7);
+    for (Mask mask :
+        new Mask[] {Mask.none(), Mask.causal(), Mask.causal(-3), Mask.lengths(11, 6)}) {
+      Tensors inputs = inputs(shape, 5);
+      Tensor gradOut = Draws.gaussian(6, 1, 2, 9, 7);
+      Tensors gradients = backward(new Tiled(), shape, mask, inputs, gradOut, 1);
+      for (String name : inputs.names()) {
+        Tensor x = inputs.get(name);
+        for (int i = 0; i < x.size(); i++) {
+          float kept = x.data()[i];
+          float step = 1f / 256;
+          x.data()[i] = kept + step;
+          double above = loss(shape, mask, inputs, gradOut);
+          x.data()[i] = kept - step;
+          double below = loss(shape, mask, inputs, gradOut);
+          double width = (double) (kept + step) - (kept - step);
+          x.data()[i] = kept;
+          // The truncation error is step²/6 times a third derivative of order 10.
+          assertWithin(
+              (above - below) / width,
+              gradients.get("grad_" + name).data()[i],
+              1e-4,
+              mask.label() + " " + name + "[" + i + "]");
+        }
+      }
+    }
+  }
+
+  @Test
+  void anyShapeAgreesWithTheFormulaInDoubles() {
+    for (int seed = 0; seed < 60; seed++) {
+      Random random = new Random(seed);
+      int[] widths = {1, 5, 16, 24, 33, 64};
+      int d = widths[random.nextInt(widths.length)];
+      int dv = widths[random.nextInt(widths.length)];
+      int nq = 1 + random.nextInt(seed % 5 == 0 ? 300 : 40);
+      int nk = 1 + random.nextInt(seed % 5 == 0 ? 600 : 60);
+      AttentionShape shape = new AttentionShape(2, 2, 1 + seed % 2, nq, nk, d, d, dv);
+      boolean[] real = new boolean[2 * nk];
+      for (int i = 0; i < real.length; i++) {
+        real[i] = random.nextInt(3) > 0;
+      }
+      Mask mask =
+          switch (seed % 3) {
+            case 0 -> Mask.none();
+            case 1 -> Mask.causal();
+            default -> Mask.both(Mask.causal(), Mask.keys(nk, real));
+          };
+      check(shape, mask, seed);
+    }
+  }
+
+  private static void check(AttentionShape s, Mask mask, long seed) {
+    Tensors inputs = inputs(s, seed);
+    Tensor gradOut = Draws.gaussian(seed + 9, 2, 2, s.querySeqLen(), s.valueDim());
+    Tensors gradients = backward(new Tiled(), s, mask, inputs, gradOut, 2);
+    Tensor q = inputs.get("q");
+    Tensor k = inputs.get("k");
+    Tensor v = inputs.get("v");
+    double scale = Attention.defaultScale(s);
+    double[] gq = new double[q.size()];
+    double[] gk = new double[k.size()];
+    double[] gv = new double[v.size()];
+    int d = s.headDim();
+    int dv = s.valueDim();
+    for (int b = 0; b < 2; b++) {
+      for (int h = 0; h < 2; h++) {
+        for (int i = 0; i < s.querySeqLen(); i++) {
+          double[] p = new double[s.keySeqLen()];
+          double[] dp = new double[s.keySeqLen()];
+          double sum = 0;
+          double mean = 0;
+          int go = s.outputOffset(b, h) + i * dv;
+          for (int j = 0; j < p.length; j++) {
+            if (Oracle.sees(s, mask, b, i, j)) {
+              p[j] = Math.exp(scale * Oracle.dot(s, q, k, b, h, i, j));
+              sum += p[j];
+              for (int c = 0; c < dv; c++) {
+                int value = s.valueOffset(b, h) + j * dv + c;
+                dp[j] += (double) gradOut.data()[go + c] * v.data()[value];
+              }
+            }
+          }
+          for (int j = 0; j < p.length; j++) {
+            p[j] = sum == 0 ? 0 : p[j] / sum;
+            mean += p[j] * dp[j];
+          }
+          for (int j = 0; j < p.length; j++) {
+            double slope = scale * p[j] * (dp[j] - mean);
+            for (int c = 0; c < d; c++) {
+              int qi = s.queryOffset(b, h) + i * d + c;
+              int ki = s.keyOffset(b, h) + j * d + c;
+              gq[qi] += slope * k.data()[ki];
+              gk[ki] += slope * q.data()[qi];
+            }
+            for (int c = 0; c < dv; c++) {
+              gv[s.valueOffset(b, h) + j * dv + c] += p[j] * gradOut.data()[go + c];
+            }
+          }
+        }
+      }
+    }
+    // Sums of at most 600 terms of size 10, each with a relative error of a few 1e-6: 1e-4 is ample for
+    // the largest, and a wrong term is of the order of 1e-2.
+    compare(gq, gradients.get("grad_q"), seed + " grad_q");
+    compare(gk, gradients.get("grad_k"), seed + " grad_k");
+    compare(gv, gradients.get("grad_v"), seed + " grad_v");
+  }
+
+  private static void compare(double[] expected, Tensor actual, String what) {
+    for (int i = 0; i < expected.length; i++) {
+      assertWithin(expected[i], actual.data()[i], 1e-4, what + "[" + i + "]");
+    }
+  }
+
+  @Test
+  void anyNumberOfThreadsGivesTheSameBits() {
+    AttentionShape shape = AttentionShape.of(2, 3, 50, 16);
+    Tensors inputs = inputs(shape, 3);
+    Tensor gradOut = Draws.gaussian(4, 2, 3, 50, 16);
+    Tensors one = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
+    Tensors three = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 3);
+    for (String name : one.names()) {
+      assertArrayEquals(one.get(name).data(), three.get(name).data());
+    }
+  }
+
+  @Test
+  void mechanismsWithoutGradientsSayByName() {
+    AttentionShape shape = AttentionShape.of(1, 1, 4, 4);
+    UnsupportedOperationException thrown =
+        assertThrows(
+            UnsupportedOperationException.class,
+            () -> new Materialised().backward(shape, Mask.none(), 1));
+    assertTrue(thrown.getMessage().contains("materialised"));
+  }
+
+  private static Tensors inputs(AttentionShape s, long seed) {
+    int b = s.batchSize();
+    return Tensors.qkv(
+        Draws.gaussian(seed, b, s.numHeads(), s.querySeqLen(), s.headDim()),
+        Draws.gaussian(seed + 1, b, s.numKeyValueHeads(), s.keySeqLen(), s.headDim()),
+        Draws.gaussian(seed + 2, b, s.numKeyValueHeads(), s.keySeqLen(), s.valueDim()));
+  }
+
+  private static Tensors backward(
+      Tiled tiled, AttentionShape s, Mask mask, Tensors inputs, Tensor gradOut, int threads) {
+    Tensor out = Tensor.zeros(tiled.outputShape(s));
+    Tensors results =
+        Tensors.NONE.with("lse", Tensor.zeros(s.batchSize(), s.numHeads(), s.querySeqLen()));
+    tiled.plan(s, mask, threads).forward(inputs, out, results);
+    Tensors gradients = Tensors.NONE;
+    for (String name : inputs.names()) {
+      Tensor gradient = Tensor.zeros(inputs.get(name).shape());
+      java.util.Arrays.fill(gradient.data(), Float.NaN);
+      gradients = gradients.with("grad_" + name, gradient);
+    }
+    tiled.backward(s, mask, threads).backward(inputs, out, results, gradOut, gradients);
+    return gradients;
+  }
+
+  private static double loss(AttentionShape s, Mask mask, Tensors inputs, Tensor gradOut) {
+    double[] out =
+        Oracle.softmax(
+            s,
+            mask,
+            inputs.get("q"),
+            inputs.get("k"),
+            inputs.get("v"),
+            Attention.defaultScale(s),
+            null);
+    double loss = 0;
+    for (int i = 0; i < out.length; i++) {
+      loss += out[i] * gradOut.data()[i];
+    }
+    return loss;
+  }
+}
