@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// ```
 /// for each query head
 ///   D = rowsum(∂out ∘ out)
-///   for each 256 keys, for each block of query rows that see some of them
+///   for each few panels of keys, for each block of query rows that see some of them
 ///     p  = 2^(q · kᵀ − lse)              the accumulators start at −lse
 ///     ds = p ∘ (∂out · vᵀ − D)           the accumulators start at −D
 ///     ∂q += ds · k;   ∂k += dsᵀ · q;   ∂v += pᵀ · ∂out
@@ -23,6 +23,13 @@ public final class SoftmaxGradient {
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
   private static final int ROWS = KernelSelection.VECTOR ? VectorTile.groupRows() : 4;
+
+  /// Keys of a tile: a multiple of every panel and of ROWS, so that a block of ∂k rows never reaches into
+  /// the next tile.
+  private static final int SPAN = KeyPanels.alignment() == 32 ? 192 : 240;
+
+  private static final int SHORT = 16;
+
   private static final int BLOCK = BLOCK_GROUPS * ROWS;
 
   private final Kernels kernels = Kernels.get();
@@ -33,6 +40,9 @@ public final class SoftmaxGradient {
   private final KeyPanels keyPanels;
   private final KeyPanels valuePanels;
   private final float[] keyRows;
+  /// Stand-ins for arrays shorter than a vector.
+  private final float[] shortQuery;
+  private final float[] shortGradOut;
   private final float[] query;
   private final float[] gradOut;
   private final float[] minusLse;
@@ -57,7 +67,9 @@ public final class SoftmaxGradient {
     valueStride = stride(valueDim);
     keyPanels = new KeyPanels(scratch, nk, dim);
     valuePanels = new KeyPanels(scratch, nk, valueDim);
-    keyRows = scratch.floats((long) nk * dim);
+    keyRows = scratch.floats((long) nk * dim + SHORT);
+    shortQuery = scratch.floats(SHORT);
+    shortGradOut = scratch.floats(SHORT);
     query = scratch.floats(queries * dim + 16);
     gradOut = scratch.floats(queries * valueDim + 16);
     minusLse = scratch.floats(queries);
@@ -76,6 +88,7 @@ public final class SoftmaxGradient {
         (long) nk * dim
             + queries * (dim + valueDim + 2 + stride(dim))
             + 32
+            + 3 * SHORT
             + 2 * (BLOCK + 1L) * TILE
             + (nk + ROWS) * (long) (stride(dim) + stride(valueDim));
     return KeyPanels.bytes(nk, dim) + KeyPanels.bytes(nk, valueDim) + floats * Float.BYTES;
@@ -124,7 +137,16 @@ public final class SoftmaxGradient {
       minusLse[r] = empty ? 0 : (float) (-lse[lo + r] / Math.log(2));
     }
     if (KernelSelection.VECTOR) {
-      vectorQueries(q, qo, go, goo, high, ho, rows, scale);
+      boolean shortQ = q.length < SHORT;
+      boolean shortGo = go.length < SHORT;
+      if (shortQ) {
+        System.arraycopy(q, 0, shortQuery, 0, q.length);
+      }
+      if (shortGo) {
+        System.arraycopy(go, 0, shortGradOut, 0, go.length);
+      }
+      vectorQueries(
+          shortQ ? shortQuery : q, qo, shortGo ? shortGradOut : go, goo, high, ho, rows, scale);
     } else {
       scalarQueries(q, qo, go, goo, high, ho, rows, scale);
     }
@@ -138,8 +160,8 @@ public final class SoftmaxGradient {
     Arrays.fill(gradQuery, 0);
     pack(q, qo, dim, rows, (float) (scale / Math.log(2)), query);
     pack(go, goo, valueDim, rows, 1, gradOut);
-    for (int tile = 0; tile < keys; tile += TILE) {
-      int columns = Math.min(TILE, keys - tile);
+    for (int tile = 0; tile < keys; tile += SPAN) {
+      int columns = Math.min(SPAN, keys - tile);
       for (int block = 0; block < rows; block += BLOCK) {
         int count = Math.min(BLOCK, rows - block);
         int most = 0;
@@ -167,6 +189,7 @@ public final class SoftmaxGradient {
   /// p and ds of one block of rows and one tile of keys; ∂q += ds · k.
   private void weights(int tile, int block, int count, int most, int[] high, int ho) {
     int panels = (most + Lanes.PANEL - 1) / Lanes.PANEL;
+    int end = (most + ROWS - 1) / ROWS * ROWS;
     for (int g = 0; g < count; g += ROWS) {
       int row = block + g;
       FusedProducts.scores(
@@ -178,8 +201,8 @@ public final class SoftmaxGradient {
       for (int r = 0; r < ROWS; r++) {
         boolean present = g + r < count;
         int seen = present ? Math.clamp((long) high[ho + row + r] - tile, 0, most) : 0;
-        Arrays.fill(p, (g + r) * TILE + seen, (g + r) * TILE + most, 0);
-        Arrays.fill(ds, (g + r) * TILE + seen, (g + r) * TILE + most, 0);
+        Arrays.fill(p, (g + r) * TILE + seen, (g + r) * TILE + end, 0);
+        Arrays.fill(ds, (g + r) * TILE + seen, (g + r) * TILE + end, 0);
       }
       FusedProducts.weighted(
           dim, most, ds, g * TILE, keyRows, tile * dim, dim,
