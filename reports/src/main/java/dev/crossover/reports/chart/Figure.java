@@ -26,6 +26,7 @@ public final class Figure {
   private static final int FOOTER_LINE = 16;
   private static final int MARGIN = 20;
   private static final int SCALE = 2;
+  private static final int LEGEND_ROOM = 10;
   private static final Color INK = new Color(0x16181d);
   private static final Color SOFT = new Color(0x6b7280);
 
@@ -98,7 +99,8 @@ public final class Figure {
     text(g, title, Fonts.bold(19), INK, 34);
     text(g, subtitle, Fonts.regular(13), SOFT, 56);
     g.translate(0, HEADER);
-    chart.paint(g, LogPlot.WIDTH, chartHeight);
+    // XChart measures legends a little short
+    chart.paint(g, LogPlot.WIDTH - LEGEND_ROOM, chartHeight);
     g.translate(0, -HEADER);
     for (int i = 0; i < origin.size(); i++) {
       text(

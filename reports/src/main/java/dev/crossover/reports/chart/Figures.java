@@ -224,6 +224,16 @@ public final class Figures {
     if (plot.isEmpty()) {
       return;
     }
+    double exact =
+        answer.front(n, cost).stream()
+            .filter(s -> s.approximates() == Approximates.EXACT)
+            .mapToDouble(s -> cost.applyAsDouble(s.at(n).orElseThrow()))
+            .min()
+            .orElse(Double.NaN);
+    if (!front.isEmpty() && exact > front.getLast()[0]) {
+      front.add(new double[] {exact, front.getLast()[1]});
+      front.add(new double[] {exact, lowest / 1.5});
+    }
     plot.guide("front: nothing is better in both", SOFT, SOLID, front);
     for (Series one : answer.panel().series()) {
       Point point = one.at(n).orElse(null);

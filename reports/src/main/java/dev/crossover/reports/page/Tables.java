@@ -39,8 +39,8 @@ final class Tables {
     columns.add(number("error there", "relative_error"));
     columns.add(number("time there", "seconds"));
     for (String baseline : baselines(answer)) {
-      columns.add(number("faster than " + baseline + " from", "crossover_" + baseline));
-      columns.add(number("speed-up over " + baseline, "speed_over_" + baseline));
+      columns.add(number("faster than " + baseline + " from n", "crossover_" + baseline));
+      columns.add(number("times faster than " + baseline, "speed_over_" + baseline));
     }
     columns.add(number("time grows as n^", "time_exponent"));
     if (!decoding) {
@@ -50,7 +50,7 @@ final class Tables {
     columns.add(number(bytes + " there", "bytes"));
     columns.add(number(bytes + " grows as n^", "memory_exponent"));
     for (String baseline : baselines(answer)) {
-      columns.add(number("smaller than " + baseline + " from", "memory_crossover_" + baseline));
+      columns.add(number("smaller than " + baseline + " from n", "memory_crossover_" + baseline));
     }
     if (!decoding) {
       columns.add(number("GFLOP/s", "gflops"));

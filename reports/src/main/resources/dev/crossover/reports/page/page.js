@@ -300,8 +300,10 @@
           make('text', {x: px(x) + (right ? -6 : 6), y: above, 'text-anchor': right ? 'end' : 'start'}, s.spec.split(':')[0] + ' (exact)'));
       }
       if (!roofline) {
-        const front = dots.filter(d => !dots.some(o => o.x <= d.x && o.y <= d.y && (o.x < d.x || o.y < d.y))).sort((a, b) => a.x - b.x);
+        const exact = Math.min(...panel.series.filter(s => s.kind === 'exact').map(s => s[costKey][s.n.indexOf(n)]).filter(x => x > 0));
+        const front = dots.filter(d => d.x < exact && !dots.some(o => o.x <= d.x && o.y <= d.y && (o.x < d.x || o.y < d.y))).sort((a, b) => a.x - b.x);
         const steps = front.flatMap((d, i) => i ? [[d.x, front[i - 1].y], [d.x, d.y]] : [[d.x, d.y]]);
+        if (front.length && exact < x1) steps.push([exact, front.at(-1).y], [exact, y0]);
         svg.append(make('polyline', {points: steps.map(([x, y]) => px(x) + ',' + py(y)).join(' '), fill: 'none', stroke: css('--soft'), 'stroke-width': 1.4}));
       }
       for (const d of dots) {

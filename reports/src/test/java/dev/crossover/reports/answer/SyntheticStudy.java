@@ -1,8 +1,10 @@
 package dev.crossover.reports.answer;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Status;
+import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.random.RandomGenerator;
@@ -85,6 +87,32 @@ public final class SyntheticStudy {
                   0.02,
                   random));
         }
+      }
+    }
+    return records;
+  }
+
+  /// Every mechanism of the catalogue with made-up costs, causal, as a crowded report would hold
+  /// them.
+  public static List<ResultRecord> catalogue(long seed) {
+    RandomGenerator random = Curves.random(seed);
+    List<ResultRecord> records = new ArrayList<>();
+    for (MechanismType type : Catalogue.all()) {
+      boolean quadratic = type.mechanism().exponent() > 1.5;
+      Approximates approximates = type.mechanism().approximates();
+      Mechanism made =
+          new Mechanism(
+              type.name(),
+              approximates,
+              true,
+              quadratic ? 4e-9 * Math.exp(random.nextGaussian()) : 0,
+              quadratic ? 2e-7 : 6e-6 * Math.exp(random.nextGaussian()),
+              type.name().equals("materialised") ? 32 : 0,
+              600 * Math.exp(random.nextGaussian()),
+              approximates == Approximates.EXACT ? 1e-7 : 0.1 * Math.exp(random.nextGaussian()),
+              0.2);
+      for (int n : LENGTHS) {
+        records.add(forward(made, "causal", n, random));
       }
     }
     return records;

@@ -184,6 +184,13 @@ class ReportTest {
   }
 
   @Test
+  void wholeCatalogueFitsOnePageBelowTwoMegabytes() throws Exception {
+    Path crowded = pages.resolve("crowded");
+    String text = Files.readString(Report.write(SyntheticStudy.catalogue(1), crowded, COMMAND));
+    assertTrue(text.length() < 2_000_000, "characters " + text.length());
+  }
+
+  @Test
   void noRecordsAreRefused() {
     assertThrows(IllegalArgumentException.class, () -> Report.write(List.of(), folder, COMMAND));
   }
