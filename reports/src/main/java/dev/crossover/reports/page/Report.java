@@ -2,6 +2,7 @@ package dev.crossover.reports.page;
 
 import com.samskivert.mustache.Mustache;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
@@ -49,8 +50,16 @@ public final class Report {
     Path figureFolder = Files.createDirectories(directory.resolve("figures"));
     Path csvFolder = Files.createDirectories(directory.resolve("csv"));
     List<Map<String, Object>> panels = new ArrayList<>();
+    int room = Maps.MOST_BYTES;
     for (int i = 0; i < answers.size(); i++) {
-      panels.add(panel(answers.get(i), i, command, figureFolder, csvFolder));
+      Map<String, Object> panel = panel(answers.get(i), i, command, figureFolder, csvFolder);
+      List<Map<String, Object>> maps =
+          Maps.of(answers.get(i).panel(), (String) panel.get("prefix"), figureFolder, room);
+      room -= maps.stream().mapToInt(m -> (int) m.get("bytes")).sum();
+      panel.put("maps", maps);
+      panel.put("hasMaps", !maps.isEmpty());
+      panel.put("mapPositions", Math.min(AttentionMap.MOST_POSITIONS, largest(answers.get(i))));
+      panels.add(panel);
     }
     Table capabilities = Tables.capabilities();
     Files.writeString(csvFolder.resolve("capabilities.csv"), capabilities.csv());
@@ -79,6 +88,10 @@ public final class Report {
     Files.writeString(page, render("page.mustache", view, true));
     Files.writeString(directory.resolve(MARKDOWN), render("report.mustache", view, false));
     return page;
+  }
+
+  private static int largest(PanelAnswer answer) {
+    return answer.panel().lengths().isEmpty() ? 0 : answer.panel().lengths().getLast();
   }
 
   private static Map<String, Object> panel(

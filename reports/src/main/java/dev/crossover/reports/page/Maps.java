@@ -1,0 +1,71 @@
+package dev.crossover.reports.page;
+
+import dev.crossover.reports.answer.AttentionMap;
+import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.Wording;
+import dev.crossover.reports.chart.HeatMap;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/// Pictures of attention rows for the page: exact weights, then every approximation of them.
+final class Maps {
+  /// Bytes of pictures in one page; further ones are only in the folder of figures.
+  static final int MOST_BYTES = 700_000;
+
+  private Maps() {}
+
+  /// Views of a panel's pictures, which are also written as files.
+  ///
+  /// @param room bytes left in the page
+  /// @return name, label, note and, while there is room, the picture as a data address
+  static List<Map<String, Object>> of(Panel panel, String prefix, Path folder, int room)
+      throws IOException {
+    List<Map<String, Object>> views = new ArrayList<>();
+    List<AttentionMap> exact = new ArrayList<>();
+    int left = room;
+    for (AttentionMap map : AttentionMap.of(panel)) {
+      if (exact.stream().noneMatch(map::sameExact)) {
+        String label = exact.isEmpty() ? "Exact" : "Exact, for " + map.label();
+        byte[] png = HeatMap.png(map.positions(), map::exactWeight);
+        left -= png.length;
+        views.add(
+            view(
+                prefix + "-rows-exact-" + exact.size(),
+                label,
+                "softmax weights",
+                png,
+                left,
+                folder));
+        exact.add(map);
+      }
+      byte[] png = HeatMap.png(map.positions(), map::weight);
+      left -= png.length;
+      String slug = map.spec().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
+      String name = prefix + "-rows-" + slug.substring(0, Math.min(60, slug.length()));
+      String note = "total variation " + Wording.digits(map.totalVariation());
+      views.add(view(name, map.label(), note, png, left, folder));
+    }
+    return views;
+  }
+
+  private static Map<String, Object> view(
+      String name, String label, String note, byte[] png, int left, Path folder)
+      throws IOException {
+    Files.write(folder.resolve(name + ".png"), png);
+    String data =
+        left < 0 ? "" : "data:image/png;base64," + Base64.getEncoder().encodeToString(png);
+    return Map.of(
+        "name", name,
+        "label", label,
+        "labelMarkdown", Markdown.escape(label),
+        "note", note,
+        "data", data,
+        "bytes", left < 0 ? 0 : png.length);
+  }
+}
