@@ -20,6 +20,10 @@ final class GenerateMicroKernels {
   private static final int MAX_ROWS = 4;
   private static final int MAX_VECTORS = 4;
 
+  /// Beyond this many accumulators a block with a masked last column outgrows the first compiler ("out of
+  /// virtual registers"), never gets a profile and so is never optimised: it is made of two blocks.
+  private static final int MAX_TAIL_ACCUMULATORS = 8;
+
   private GenerateMicroKernels() {}
 
   public static void main(String[] arguments) throws IOException {
@@ -136,7 +140,10 @@ final class GenerateMicroKernels {
       out.append(dispatch(byRows));
       for (int rows = 1; rows <= MAX_ROWS; rows++) {
         for (int vectors = 1; vectors <= MAX_VECTORS; vectors++) {
-          out.append(block(byRows, rows, vectors, false)).append(block(byRows, rows, vectors, true));
+          out.append(block(byRows, rows, vectors, false));
+          if (rows * vectors <= MAX_TAIL_ACCUMULATORS) {
+            out.append(block(byRows, rows, vectors, true));
+          }
         }
       }
     }
@@ -149,20 +156,25 @@ final class GenerateMicroKernels {
     StringBuilder cases = new StringBuilder();
     for (int rows = 1; rows <= MAX_ROWS; rows++) {
       for (int vectors = 1; vectors <= MAX_VECTORS; vectors++) {
+        String full = "%s%dx%d(%s);".formatted(family, rows, vectors, arguments);
+        String tail =
+            rows * vectors <= MAX_TAIL_ACCUMULATORS
+                ? "%s%dx%dTail(%s, tail);".formatted(family, rows, vectors, arguments)
+                : "%s%dx%d(%s);\n          %s%dx1Tail(%s, tail);"
+                    .formatted(
+                        family, rows, vectors - 1, arguments,
+                        family, rows, lastVector(arguments, vectors - 1));
         cases.append(
             """
                   case %d -> {
                     if (tail == L) {
-                      %s%dx%d(%s);
+                      %s
                     } else {
-                      %s%dx%dTail(%s, tail);
+                      %s
                     }
                   }
             """
-                .formatted(
-                    rows * 8 + vectors,
-                    family, rows, vectors, arguments,
-                    family, rows, vectors, arguments));
+                .formatted(rows * 8 + vectors, full, tail));
       }
     }
     return
@@ -181,6 +193,13 @@ final class GenerateMicroKernels {
 
         """
             .formatted(byRows ? "" : "ᵀ", family, cases);
+  }
+
+  /// The arguments of a block that starts some vectors further right in B and C.
+  private static String lastVector(String arguments, int vectors) {
+    return arguments
+        .replace(" bo,", " bo + %d * L,".formatted(vectors))
+        .replace(" co,", " co + %d * L,".formatted(vectors));
   }
 
   private static String block(boolean byRows, int rows, int vectors, boolean masked) {
