@@ -15,6 +15,7 @@ import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
+import dev.crossover.variants.lowrank.Luna;
 import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.recurrent.RetNet;
 import dev.crossover.variants.recurrent.Tener;
@@ -59,7 +60,8 @@ public final class Catalogue {
           MechanismType.of(Hedgehog.class),
           MechanismType.of(Based.class),
           MechanismType.of(Tener.class),
-          MechanismType.of(RetNet.class));
+          MechanismType.of(RetNet.class),
+          MechanismType.of(Luna.class));
 
   private Catalogue() {}
 

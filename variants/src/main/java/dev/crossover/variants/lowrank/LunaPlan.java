@@ -1,0 +1,308 @@
+package dev.crossover.variants.lowrank;
+
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.KeyPanels;
+import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.variants.lowrank.Luna.Level;
+import java.util.Arrays;
+
+/// The steps of [Luna]: pack and unpack, or the causal form head by head.
+///
+/// Projected rows live in blocks only: a head's keys are projected in passing.
+final class LunaPlan extends AttentionPlan {
+  private static final int KEYS = 256;
+
+  private final Luna luna;
+  private final boolean module;
+  private final boolean causal = mask.isCausal();
+  private final int rows = SoftmaxTile.preferredRows();
+  private final int width = Luna.width(shape);
+  private final int nq = shape.querySeqLen();
+  private final int nk = shape.keySeqLen();
+  private final int l;
+  private final int heads;
+  private final int packHeads;
+  private final LunaMaps maps;
+  private final float[] packQueries;
+  private final float[] packed;
+  private final float[] packedKeys;
+  private final float[] packedValues;
+  private final KeyPanels[] packedPanels;
+  private final LunaChunk[] chunks;
+  private final SoftmaxTile[] packTiles;
+  private final SoftmaxTile[] unpackTiles;
+  private final KeyPanels[] contextPanels;
+  private final float[][] contextKeys = new float[threads()][];
+  private final float[][] contextValues = new float[threads()][];
+  private final float[][] block = new float[threads()][];
+  private final Workers.Task takeMap = this::takeMap;
+  private final Workers.Task packQuery = this::packQuery;
+  private final Workers.Task pack = this::pack;
+  private final Workers.Task packedKey = this::packedKey;
+  private final Workers.Task unpack = this::unpack;
+  private final Workers.Task causalHead = this::causalHead;
+  private final Workers.Task outputMap = this::outputMap;
+  private float[] context = new float[0];
+  private float[] out = new float[0];
+
+  LunaPlan(Luna luna, PlanRequest request) {
+    super(request);
+    this.luna = luna;
+    module = luna.level() == Level.MODULE;
+    l = luna.packLength();
+    heads = luna.heads(shape);
+    packHeads = luna.packHeads(shape);
+    maps = module ? new LunaMaps(scratch, luna, width) : new LunaMaps(scratch, luna, 0);
+    int packRows = module ? shape.batchSize() * l : 0;
+    packQueries = scratch.floats((long) packRows * width);
+    int d = width / heads;
+    chunks = new LunaChunk[causal ? threads() : 0];
+    for (int t = 0; t < chunks.length; t++) {
+      int dv = module ? d : shape.valueDim();
+      chunks[t] = new LunaChunk(scratch, luna.activation(), l, d, dv);
+    }
+    int unpackRows = causal ? 0 : packRows;
+    packed = scratch.floats((long) unpackRows * width);
+    packedKeys = scratch.floats((long) unpackRows * width);
+    packedValues =
+        luna.tieKeyValue() ? packedKeys : scratch.floats((long) unpackRows * width);
+    packedPanels = new KeyPanels[causal ? 0 : shape.batchSize() * heads];
+    for (int p = 0; p < packedPanels.length; p++) {
+      packedPanels[p] = new KeyPanels(scratch, l, d);
+    }
+    int tiles = causal ? 0 : threads();
+    packTiles = new SoftmaxTile[tiles];
+    unpackTiles = new SoftmaxTile[tiles];
+    contextPanels = new KeyPanels[tiles];
+    int dp = width / packHeads;
+    for (int t = 0; t < tiles; t++) {
+      packTiles[t] = new SoftmaxTile(scratch, l, dp, dp);
+      unpackTiles[t] = new SoftmaxTile(scratch, rows, d, d);
+      contextPanels[t] = new KeyPanels(scratch, KEYS, dp);
+      contextKeys[t] = scratch.floats((long) KEYS * dp);
+      contextValues[t] =
+          luna.tieKeyValue() ? contextKeys[t] : scratch.floats((long) KEYS * dp);
+    }
+    for (int t = 0; t < threads(); t++) {
+      block[t] = scratch.floats(module ? (long) rows * width : 0);
+    }
+  }
+
+  /// What the constructor allocates.
+  static long scratchBytes(Luna luna, AttentionShape s, Mask mask, int threads) {
+    boolean module = luna.level() == Level.MODULE;
+    int width = Luna.width(s);
+    int d = width / luna.heads(s);
+    int dp = width / luna.packHeads(s);
+    int l = luna.packLength();
+    long copies = luna.tieKeyValue() ? 1 : 2;
+    long packRow = Float.BYTES * (long) s.batchSize() * l * width;
+    long blocks = Float.BYTES * (long) SoftmaxTile.preferredRows() * width;
+    long moduleBytes = module ? LunaMaps.bytes(luna, width) + packRow + threads * blocks : 0;
+    if (mask.isCausal()) {
+      return moduleBytes + threads * LunaChunk.bytes(l, d, module ? d : s.valueDim());
+    }
+    long perThread =
+        SoftmaxTile.bytes(l, dp, dp)
+            + SoftmaxTile.bytes(SoftmaxTile.preferredRows(), d, d)
+            + KeyPanels.bytes(KEYS, dp)
+            + copies * Float.BYTES * KEYS * dp;
+    long panels = (long) s.batchSize() * luna.heads(s) * KeyPanels.bytes(l, d);
+    return moduleBytes + (1 + copies) * packRow + panels + threads * perThread;
+  }
+
+  @Override
+  protected void compute(Tensor output) {
+    out = output.data();
+    if (module) {
+      context = input(hasInput("context") ? "context" : "x");
+      workers.run(maps.count(), takeMap);
+      workers.run(shape.batchSize(), packQuery);
+    }
+    if (causal) {
+      workers.run(shape.batchSize() * heads, causalHead);
+      if (module) {
+        workers.run(shape.batchSize() * Math.ceilDiv(nq, rows), outputMap);
+      }
+    } else {
+      workers.run(shape.batchSize() * packHeads, pack);
+      workers.run(shape.batchSize(), packedKey);
+      workers.run(shape.batchSize() * Math.ceilDiv(nq, rows), unpack);
+    }
+    if (wantsResult("out_pack")) {
+      float[] source = causal ? input("pack") : packed;
+      System.arraycopy(source, 0, result("out_pack"), 0, shape.batchSize() * l * width);
+    }
+  }
+
+  private void takeMap(int worker, int map) {
+    maps.take(map, input(maps.weightName(map)), input(maps.biasName(map)));
+  }
+
+  /// p W_pq.
+  private void packQuery(int worker, int batch) {
+    int first = batch * l * width;
+    maps.apply("pack_query", l, input("pack"), first, 0, width, packQueries, first, width);
+  }
+
+  /// Y_P of one pack head: the pack queries read the real context.
+  private void pack(int worker, int index) {
+    int batch = index / packHeads;
+    int dp = width / packHeads;
+    int column = index % packHeads * dp;
+    int first = batch * l * width + column;
+    SoftmaxTile tile = packTiles[worker];
+    tile.begin(packQueries, first, width, l, (float) (1 / Math.sqrt(dp)));
+    for (int from = mask.nextReal(batch, 0, nk); from < nk; ) {
+      int to = mask.nextPadding(batch, from, Math.min(nk, from + KEYS));
+      int row = (batch * nk + from) * width;
+      String keyMap = luna.tieKeyValue() ? "pack_context" : "pack_key";
+      maps.apply(
+          keyMap, to - from, context, row, column, dp, contextKeys[worker], 0, dp);
+      if (!luna.tieKeyValue()) {
+        maps.apply(
+            "pack_value", to - from, context, row, column, dp, contextValues[worker], 0, dp);
+      }
+      contextPanels[worker].pack(contextKeys[worker], 0, dp, to - from, 0);
+      tile.attend(contextPanels[worker], contextValues[worker], 0, dp, 0, to - from);
+      from = mask.nextReal(batch, to, nk);
+    }
+    tile.finish(packed, first, width);
+  }
+
+  /// Y_P W_k and Y_P W_v of one batch entry.
+  private void packedKey(int worker, int batch) {
+    int first = batch * l * width;
+    String keyMap = luna.tieKeyValue() ? "context" : "key";
+    maps.apply(keyMap, l, packed, first, 0, width, packedKeys, first, width);
+    if (!luna.tieKeyValue()) {
+      maps.apply("value", l, packed, first, 0, width, packedValues, first, width);
+    }
+    int d = width / heads;
+    for (int h = 0; h < heads; h++) {
+      packedPanels[batch * heads + h].pack(packedKeys, first + h * d, width, l, 0);
+    }
+  }
+
+  /// A block of queries reads the packed sequence, head by head, and is mapped to the output.
+  private void unpack(int worker, int index) {
+    int blocks = Math.ceilDiv(nq, rows);
+    int batch = index / blocks;
+    int first = index % blocks * rows;
+    int count = Math.min(rows, nq - first);
+    int row = (batch * nq + first) * width;
+    int d = width / heads;
+    float[] query = block[worker];
+    maps.apply("query", count, input("x"), row, 0, width, query, 0, width);
+    for (int h = 0; h < heads; h++) {
+      unpackTiles[worker].begin(query, h * d, width, count, (float) (1 / Math.sqrt(d)));
+      unpackTiles[worker].attend(
+          packedPanels[batch * heads + h],
+          packedValues, batch * l * width + h * d, width,
+          0, l);
+      unpackTiles[worker].finish(query, h * d, width);
+    }
+    maps.apply("output", count, query, 0, 0, width, out, row, width);
+  }
+
+  /// The causal form of one head, chunk by chunk of context tokens.
+  private void causalHead(int worker, int index) {
+    LunaChunk chunk = chunks[worker];
+    int batch = index / heads;
+    int h = index % heads;
+    if (module) {
+      chunk.begin(packQueries, batch * l * width + h * (width / heads), width);
+    } else {
+      chunk.begin(input("pack"), index * l * shape.headDim(), shape.headDim());
+    }
+    int i = 0;
+    while (i < nq && mask.causalLimit(i, nq, nk) == 0) {
+      int o = outputAt(batch, h, i);
+      Arrays.fill(out, o, o + (module ? width / heads : shape.valueDim()), 0);
+      i++;
+    }
+    for (int from = 0; from < nk; from += LunaChunk.ROWS) {
+      int tokens = Math.min(LunaChunk.ROWS, nk - from);
+      takeTokens(chunk, batch, h, from, tokens);
+      while (i < nq && mask.causalLimit(i, nq, nk) <= from + tokens) {
+        int first = i;
+        while (i < nq
+            && i - first < LunaChunk.ROWS
+            && mask.causalLimit(i, nq, nk) <= from + tokens) {
+          i++;
+        }
+        takeQueries(chunk, batch, h, first, i - first);
+        chunk.answer(
+            i - first,
+            mask.causalLimit(first, nq, nk) - from,
+            tokens,
+            out,
+            outputAt(batch, h, first),
+            module ? width : shape.valueDim());
+      }
+      chunk.absorb(tokens);
+    }
+  }
+
+  private int outputAt(int batch, int h, int i) {
+    return module
+        ? (batch * nq + i) * width + h * (width / heads)
+        : shape.outputOffset(batch, h) + i * shape.valueDim();
+  }
+
+  private void takeTokens(LunaChunk chunk, int batch, int h, int from, int tokens) {
+    int d = width / heads;
+    if (module) {
+      int row = (batch * nk + from) * width;
+      boolean tied = luna.tieKeyValue();
+      maps.apply(
+          "pack_context", tokens, context, row, h * d, d, chunk.packKey, 0, d);
+      maps.apply(
+          tied ? "context" : "key", tokens, context, row, h * d, d, chunk.key, 0, d);
+      if (tied) {
+        System.arraycopy(chunk.key, 0, chunk.value, 0, tokens * d);
+      } else {
+        maps.apply("value", tokens, context, row, h * d, d, chunk.value, 0, d);
+      }
+    } else {
+      int dv = shape.valueDim();
+      int key = shape.keyOffset(batch, h) + from * d;
+      System.arraycopy(input("k"), key, chunk.key, 0, tokens * d);
+      System.arraycopy(input("pack_keys"), key, chunk.packKey, 0, tokens * d);
+      System.arraycopy(
+          input("v"), shape.valueOffset(batch, h) + from * dv, chunk.value, 0, tokens * dv);
+    }
+    chunk.weigh(tokens);
+    for (int r = 0; mask.hasKeyPadding() && r < tokens; r++) {
+      if (!mask.isRealKey(batch, from + r)) {
+        chunk.hide(r, tokens);
+      }
+    }
+  }
+
+  private void takeQueries(LunaChunk chunk, int batch, int h, int first, int count) {
+    int d = width / heads;
+    if (module) {
+      int row = (batch * nq + first) * width;
+      maps.apply("query", count, input("x"), row, h * d, d, chunk.query, 0, d);
+    } else {
+      System.arraycopy(
+          input("q"), shape.queryOffset(batch, h) + first * d, chunk.query, 0, count * d);
+    }
+  }
+
+  /// Y_X W_o of one block of rows, in place.
+  private void outputMap(int worker, int index) {
+    int blocks = Math.ceilDiv(nq, rows);
+    int first = index % blocks * rows;
+    int count = Math.min(rows, nq - first);
+    int row = (index / blocks * nq + first) * width;
+    System.arraycopy(out, row, block[worker], 0, count * width);
+    maps.apply("output", count, block[worker], 0, 0, width, out, row, width);
+  }
+}
