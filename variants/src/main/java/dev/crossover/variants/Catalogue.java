@@ -17,6 +17,11 @@ import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
 import dev.crossover.variants.lowrank.Nystromformer;
+import dev.crossover.variants.recurrent.DeltaNet;
+import dev.crossover.variants.recurrent.GatedDeltaNet;
+import dev.crossover.variants.recurrent.Gla;
+import dev.crossover.variants.recurrent.LightningAttention2;
+import dev.crossover.variants.recurrent.Mamba2Ssd;
 import dev.crossover.variants.recurrent.RetNet;
 import dev.crossover.variants.recurrent.Tener;
 import dev.crossover.variants.recurrent.TransformerXl;
@@ -61,7 +66,12 @@ public final class Catalogue {
           MechanismType.of(Based.class),
           MechanismType.of(Tener.class),
           MechanismType.of(RetNet.class),
-          MechanismType.of(Luna.class));
+          MechanismType.of(Luna.class),
+          MechanismType.of(LightningAttention2.class),
+          MechanismType.of(Gla.class),
+          MechanismType.of(Mamba2Ssd.class),
+          MechanismType.of(DeltaNet.class),
+          MechanismType.of(GatedDeltaNet.class));
 
   private Catalogue() {}
 

@@ -141,6 +141,11 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return (long) blocksPerTask() * shape.headDim() * COLUMNS;
   }
 
+  /// Scratch of completing an output row.
+  long finishing() {
+    return COLUMNS;
+  }
+
   /// Scratch of the products with transposed keys.
   long transposed() {
     return Kernels.get().transposedBScratch(chunk, shape.headDim());
@@ -150,7 +155,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   long bytes() {
     long floats =
         left() + keys() + carried() + departing() + scores() + decayTable() + exponents();
-    floats += factors() + anchored() + strengths() + written() + state() + transposed();
+    floats += factors() + anchored() + strengths() + written() + state() + finishing() + transposed();
     return floats * Float.BYTES + cumulative() * Double.BYTES;
   }
 }

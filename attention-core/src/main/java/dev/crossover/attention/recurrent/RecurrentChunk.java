@@ -39,6 +39,7 @@ final class RecurrentChunk {
   private final float[] strengths;
   private final float[] written;
   private final float[] state;
+  private final float[] finishing;
   private final float[] transposed;
 
   private float[] keys = new float[0];
@@ -65,6 +66,7 @@ final class RecurrentChunk {
     strengths = scratch.floats(layout.strengths());
     written = scratch.floats(layout.written());
     state = scratch.floats(layout.state());
+    finishing = scratch.floats(layout.finishing());
     transposed = scratch.floats(layout.transposed());
     decay = new ChunkDecay(layout, scratch);
   }
@@ -203,7 +205,7 @@ final class RecurrentChunk {
         true);
     for (int i = 0; i < count; i++) {
       boolean real = mask.isRealKey(batch, first + i);
-      rule.finish(head, row + i, real, column, width, out, o + i * valueDim);
+      rule.finish(head, row + i, real, column, width, out, o + i * valueDim, finishing);
     }
   }
 

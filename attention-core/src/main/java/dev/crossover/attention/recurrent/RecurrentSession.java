@@ -127,7 +127,7 @@ public final class RecurrentSession extends TokenSession {
         1, valueDim, dim,
         query, 0, dim, states, problem * dim * valueDim, valueDim, out, row * valueDim, valueDim,
         false);
-    rule.finish(head, row, true, 0, valueDim, out, row * valueDim);
+    rule.finish(head, row, true, 0, valueDim, out, row * valueDim, errors[worker]);
   }
 
   private int sharedRow(int problem) {

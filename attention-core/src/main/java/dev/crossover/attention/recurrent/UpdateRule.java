@@ -94,6 +94,7 @@ public interface UpdateRule {
   ///
   /// @param real whether the row's position is not padded
   /// @param out holds `scale · Sᵀq` of these columns from `at` on
+  /// @param work scratch of `count` elements
   default void finish(
-      int head, int row, boolean real, int from, int count, float[] out, int at) {}
+      int head, int row, boolean real, int from, int count, float[] out, int at, float[] work) {}
 }

@@ -1,15 +1,18 @@
 package dev.crossover.variants.recurrent;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalInt;
 
 /// What recurrences over a matrix state `[d, dv]` per head have in common: capabilities, the state
 /// tensors, and typical draws of gates.
@@ -76,5 +79,74 @@ final class States {
       data[i] = (float) Math.exp(data[i]);
     }
     return tensor;
+  }
+
+  /// Elementwise −A·dt with A uniform from `least` to 16 and dt as [#timeSteps]: logarithms of decay of
+  /// trained state-space models.
+  static Tensor negativeRates(long seed, double least, int... shape) {
+    Tensor tensor = timeSteps(Draws.seedFor(seed, "time_step"), shape);
+    Tensor rates = Draws.uniform(Draws.seedFor(seed, "decay_rate"), least, 16, shape);
+    float[] data = tensor.data();
+    for (int i = 0; i < data.length; i++) {
+      data[i] *= -rates.data()[i];
+    }
+    return tensor;
+  }
+
+  /// `log_decay` with one number per head and token.
+  static TensorSpec logDecayPerToken(AttentionShape s, double leastRate) {
+    return TensorSpec.input(
+        "log_decay",
+        "log decay, <= 0, -A dt: A uniform in (" + (int) leastRate
+            + ", 16), dt log-uniform in [1e-3, 0.1]",
+        (seed, shape) -> negativeRates(seed, leastRate, shape),
+        s.batchSize(),
+        s.numHeads(),
+        s.keySeqLen());
+  }
+
+  /// `beta` of a delta rule.
+  static TensorSpec beta(AttentionShape s) {
+    return TensorSpec.input(
+        "beta",
+        "write strength in (0, 1), sigmoid(N(0,1))",
+        States::sigmoid,
+        s.batchSize(),
+        s.numHeads(),
+        s.keySeqLen());
+  }
+
+  /// Completes q, k, v for a delta rule, with rows of q and k divided by their lengths.
+  static Tensors adaptNormalised(
+      Attention attention, AttentionShape shape, Tensors qkv, long seed) {
+    Tensors normalised =
+        qkv.with("q", unitRows(qkv.get("q"))).with("k", unitRows(qkv.get("k")));
+    return AttentionInputs.complete(attention, shape, normalised, seed);
+  }
+
+  /// Rows divided by their lengths, at least 1e-6.
+  private static Tensor unitRows(Tensor tensor) {
+    Tensor unit = tensor.copy();
+    float[] data = unit.data();
+    int width = tensor.extent(tensor.rank() - 1);
+    for (int row = 0; row < data.length; row += width) {
+      double square = 0;
+      for (int a = row; a < row + width; a++) {
+        square += (double) data[a] * data[a];
+      }
+      float factor = (float) (1 / Math.max(1e-6, Math.sqrt(square)));
+      for (int a = row; a < row + width; a++) {
+        data[a] *= factor;
+      }
+    }
+    return unit;
+  }
+
+  /// Refuses chunk lengths below 1.
+  static void requireChunk(OptionalInt chunkLength) {
+    if (chunkLength.isPresent() && chunkLength.getAsInt() < 1) {
+      throw new IllegalArgumentException(
+          "chunk_length must be >= 1, but was " + chunkLength.getAsInt());
+    }
   }
 }

@@ -1,0 +1,165 @@
+package dev.crossover.variants.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.recurrent.BoundInputs;
+import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentPlan;
+import dev.crossover.attention.recurrent.RecurrentSession;
+import dev.crossover.attention.recurrent.UpdateRule;
+import java.util.List;
+import java.util.OptionalDouble;
+
+/// Gated DeltaNet: the state first decays by a number per token, then is corrected at the key.
+///
+/// Yang, Kautz, Hatamizadeh: "Gated Delta Networks: Improving Mamba2 with Delta Rule", ICLR 2025,
+/// arXiv:2412.06464, equation (10).
+///
+/// ```
+/// P_t   = exp(g_t) S_{t−1}
+/// S_t   = P_t + β_t k_t (v_t − P_tᵀ k_t)ᵀ            the decayed state is what is read for the error
+/// out_t = scale S_tᵀ q_t
+/// ```
+///
+/// | paper | here        | shape                                      |
+/// |-------|-------------|--------------------------------------------|
+/// | Q, K  | `q`, `k`    | `[batch, heads, n, d]`                     |
+/// | V     | `v`         | `[batch, heads, n, dv]`                    |
+/// | log α | `log_decay` | `[batch, heads, n]`, drawn as in [#inputs] |
+/// | β     | `beta`      | `[batch, heads, n]`, drawn as σ(N(0,1))    |
+/// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
+///
+/// Chunks of C = 64 rows with `D_ij = exp(c_i − c_j)`, c the cumulative g of the chunk:
+/// `U = (I + A)⁻¹ β (V − eᶜ K S)` with `A = lower(β (K Kᵀ) ∘ D)` by forward substitution,
+/// `out = scale (eᶜ Q S + ((Q Kᵀ) ∘ D) U)`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ U`.
+///
+/// Keys are taken as they are: stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors are adapted ([#adapt]), each
+/// row of q and k is divided by its length, as the authors' layer does.
+///
+/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by construction; any
+/// key padding: the state passes padded positions unchanged. No setting makes it softmax; g = 0 is DeltaNet.
+///
+/// @param scale factor on q; absent: 1/√d
+@Mechanism(
+    name = "gated_deltanet",
+    title = "Gated DeltaNet",
+    paper = "Yang, Kautz, Hatamizadeh, Gated Delta Networks, ICLR 2025",
+    arxiv = "2412.06464",
+    family = Mechanism.Family.RECURRENT,
+    approximates = Mechanism.Approximates.NONE,
+    exactness = "none: no softmax; chunkwise and recurrent form are equal",
+    time = "6 n d²",
+    memory = "d²",
+    exponent = 1,
+    differences =
+        @Mechanism.Difference(
+            what = "scale",
+            paper = "none",
+            code = "1/sqrt(d) on q",
+            paperOption = "scale=1",
+            codeOption = "",
+            defaultIs = "the code's; the norm after the layer removes any factor",
+            test = "GatedDeltaNetTest.scaleIsAFactorOfTheOutput"))
+public record GatedDeltaNet(
+    @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale)
+    implements Attention {
+
+  /// With the factor 1/√d.
+  public GatedDeltaNet() {
+    this(OptionalDouble.empty());
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return States.capabilities();
+  }
+
+  /// `log_decay` is drawn as −A·dt with A uniform in (0, 16) per element and dt log-uniform in
+  /// [1e-3, 0.1], the authors' initialisation.
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    return States.inputs(s, States.beta(s), States.logDecayPerToken(s, 0));
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return States.results(s);
+  }
+
+  /// With rows of q and k divided by their lengths, and β and g drawn.
+  @Override
+  public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
+    return States.adaptNormalised(this, shape, qkv, seed);
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.of(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new RecurrentPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecurrentSession(this, shape, threads, rule(shape));
+  }
+
+  private Rule rule(AttentionShape s) {
+    return new Rule(scale.orElse(Attention.defaultScale(s)));
+  }
+
+  /// S_t = P_t + β_t k_t (v_t − P_tᵀ k_t)ᵀ with P_t = exp(g_t) S_{t−1}.
+  private static final class Rule implements UpdateRule {
+    private final double scale;
+    private float[] beta = new float[0];
+    private float[] logDecay = new float[0];
+
+    Rule(double scale) {
+      this.scale = scale;
+    }
+
+    @Override
+    public Decay decay() {
+      return Decay.TOKEN;
+    }
+
+    @Override
+    public boolean erases() {
+      return true;
+    }
+
+    @Override
+    public void bind(BoundInputs inputs) {
+      beta = inputs.get("beta");
+      logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public double scale() {
+      return scale;
+    }
+
+    @Override
+    public double logDecay(int head, int row) {
+      return logDecay[row];
+    }
+
+    @Override
+    public float writeStrength(int head, int row) {
+      return beta[row];
+    }
+  }
+}

@@ -1,0 +1,150 @@
+package dev.crossover.variants.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.recurrent.BoundInputs;
+import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentPlan;
+import dev.crossover.attention.recurrent.RecurrentSession;
+import dev.crossover.attention.recurrent.UpdateRule;
+import java.util.List;
+import java.util.OptionalDouble;
+
+/// Gated linear attention: every token decays every row of the state by a gate of its own.
+///
+/// Yang, Wang, Shen, Panda, Kim: "Gated Linear Attention Transformers with Hardware-Efficient Training",
+/// ICML 2024, arXiv:2312.06635, equations (3) and (4), section 4.
+///
+/// ```
+/// S_t   = diag(exp g_t) S_{t−1} + k_t v_tᵀ
+/// out_t = scale q_t S_t
+/// ```
+///
+/// | paper | here        | shape                                       |
+/// |-------|-------------|---------------------------------------------|
+/// | Q, K  | `q`, `k`    | `[batch, heads, n, d]`                      |
+/// | V     | `v`         | `[batch, heads, n, dv]`                     |
+/// | log α | `log_decay` | `[batch, heads, n, d]`, drawn as log σ(N(0,1))/16 |
+/// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]`  |
+///
+/// Chunks of C = 64 rows; inside one, gates enter the products relative to anchors close enough that nothing
+/// overflows: mild gates need one anchor per chunk, strong ones fall back to sub-chunks of 16 rows and
+/// smaller.
+///
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` and 3·n·d exponentials per head; memory d·dv per head at work. Causal
+/// by construction; any key padding: the state passes padded positions unchanged. No setting makes it
+/// softmax; gates 0 are linear attention without feature map.
+///
+/// @param scale factor on q; absent: 1/√d
+@Mechanism(
+    name = "gla",
+    title = "Gated Linear Attention",
+    paper = "Yang et al., Gated Linear Attention Transformers, ICML 2024",
+    arxiv = "2312.06635",
+    family = Mechanism.Family.RECURRENT,
+    approximates = Mechanism.Approximates.NONE,
+    exactness = "none: no softmax; chunkwise and recurrent form are equal",
+    time = "4 n d²",
+    memory = "d²",
+    exponent = 1,
+    differences =
+        @Mechanism.Difference(
+            what = "scale",
+            paper = "not in the recurrence",
+            code = "1/sqrt(d) on q",
+            paperOption = "scale=1",
+            codeOption = "",
+            defaultIs = "the code's; the norm after the layer removes any factor",
+            test = "GlaTest.scaleIsAFactorOfTheOutput"))
+public record Gla(
+    @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale)
+    implements Attention {
+  private static final double TAU = 16;
+
+  /// With the factor 1/√d.
+  public Gla() {
+    this(OptionalDouble.empty());
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return States.capabilities();
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    return States.inputs(
+        s,
+        TensorSpec.input(
+            "log_decay",
+            "log forget gates, <= 0, log sigmoid(N(0,1)) / 16",
+            (seed, shape) -> States.logSigmoid(seed, TAU, shape),
+            s.batchSize(),
+            s.numHeads(),
+            s.keySeqLen(),
+            s.headDim()));
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return States.results(s);
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.of(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new RecurrentPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecurrentSession(this, shape, threads, rule(shape));
+  }
+
+  private Rule rule(AttentionShape s) {
+    return new Rule(scale.orElse(Attention.defaultScale(s)));
+  }
+
+  /// S_t = diag(exp g_t) S_{t−1} + k_t v_tᵀ.
+  private static final class Rule implements UpdateRule {
+    private final double scale;
+    private float[] logDecay = new float[0];
+
+    Rule(double scale) {
+      this.scale = scale;
+    }
+
+    @Override
+    public Decay decay() {
+      return Decay.CHANNEL;
+    }
+
+    @Override
+    public void bind(BoundInputs inputs) {
+      logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public double scale() {
+      return scale;
+    }
+
+    @Override
+    public float[] logDecays() {
+      return logDecay;
+    }
+  }
+}

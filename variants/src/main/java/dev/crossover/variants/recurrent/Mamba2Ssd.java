@@ -1,0 +1,253 @@
+package dev.crossover.variants.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionInputs;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.recurrent.BoundInputs;
+import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentPlan;
+import dev.crossover.attention.recurrent.RecurrentSession;
+import dev.crossover.attention.recurrent.UpdateRule;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.List;
+import java.util.OptionalInt;
+
+/// Mamba-2's state-space duality as attention: a matrix state that decays by one number per token, read by
+/// C (queries), written by B (keys).
+///
+/// Dao, Gu: "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State
+/// Space Duality", ICML 2024, arXiv:2405.21060, sections 5 and 6, listing 1.
+///
+/// ```
+/// level=head      S_t = exp(a_t) S_{t−1} + k_t v_tᵀ,   out_t = S_tᵀ q_t          no factor, no normaliser
+/// level=module    dt  = time_step, or softplus(time_step + time_step_bias)
+///                 a_t = dt_t A,   v_t = dt_t x_t
+///                 out = (S_tᵀ q_t + D x_t) · silu(z_t)
+/// ```
+///
+/// | paper | here                 | shape                                                |
+/// |-------|----------------------|------------------------------------------------------|
+/// | C, B  | `q`, `k`             | `[batch, heads, n, d]`; module `[batch, groups, n, d]` |
+/// | X     | `v`                  | `[batch, heads, n, dv]`; head level: dt·x already    |
+/// | a     | `log_decay`          | `[batch, heads, n]`, head level, drawn as −A·dt      |
+/// | Δ     | `time_step`, `time_step_bias` | `[batch, heads, n]`, `[heads]`, module level |
+/// | A, D  | `decay_rate`, `skip` | `[heads]`, module level, A drawn from −uniform(1, 16), D = 1 |
+/// | z     | `output_gate`        | `[batch, heads, n, dv]`, module level, optional      |
+/// | h     | `initial_state`, `final_state` | `[batch, heads, d, dv]`                    |
+///
+/// Chunks of C rows: `out = eᶜ (Q S) + ((Q Kᵀ) ∘ L) V`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ V` with
+/// `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
+///
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head; memory d·dv per head at work. Causal by construction; any key
+/// padding: the time step is 0 at padded positions, and their x is not read (no skip). No setting makes it
+/// softmax. Convolution before and norm after belong to the layer, not here.
+///
+/// @param level what the tensors are
+/// @param groups module level: heads of q and k, a divisor of the number of heads
+/// @param timeStepSoftplus module level: time steps are softplus(time_step + time_step_bias)
+/// @param chunkLength rows of a chunk; without effect on the result; absent: 64
+@Mechanism(
+    name = "mamba2_ssd",
+    title = "Mamba-2 (SSD)",
+    paper = "Dao, Gu, Transformers are SSMs, ICML 2024",
+    arxiv = "2405.21060",
+    family = Mechanism.Family.RECURRENT,
+    approximates = Mechanism.Approximates.NONE,
+    exactness = "none: no softmax; chunkwise and recurrent form are equal",
+    time = "4 n d²",
+    memory = "d²",
+    exponent = 1)
+public record Mamba2Ssd(
+    @Parameter(value = "core per head, or layer core", defaultValue = "head") Level level,
+    @Parameter(value = "module level: heads of q and k", defaultValue = "1") int groups,
+    @Parameter(value = "module level: softplus of time_step + bias", defaultValue = "true")
+        boolean timeStepSoftplus,
+    @Parameter(value = "rows of a chunk, >= 1, no effect on the result", defaultValue = "")
+        OptionalInt chunkLength)
+    implements Attention {
+
+  /// What the tensors are.
+  public enum Level {
+    /// Discrete: v is dt·x, `log_decay` is given.
+    HEAD,
+    /// Time steps, decay rates, skip and gate as in the layer.
+    MODULE
+  }
+
+  /// Validates groups and chunk length.
+  public Mamba2Ssd {
+    if (groups < 1) {
+      throw new IllegalArgumentException("groups must be >= 1, but was " + groups);
+    }
+    States.requireChunk(chunkLength);
+  }
+
+  /// The core per head.
+  public Mamba2Ssd() {
+    this(Level.HEAD, 1, true, OptionalInt.empty());
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return States.capabilities();
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    return level == Level.HEAD
+        ? States.inputs(s, States.logDecayPerToken(s, 1))
+        : moduleInputs(s);
+  }
+
+  private List<TensorSpec> moduleInputs(AttentionShape s) {
+    requireGroups(s.numHeads());
+    int b = s.batchSize();
+    int h = s.numHeads();
+    int n = s.keySeqLen();
+    return List.of(
+        TensorSpec.input("q", "C, N(0,1)", Draws::gaussian, b, groups, n, s.headDim()),
+        TensorSpec.input("k", "B, N(0,1)", Draws::gaussian, b, groups, n, s.headDim()),
+        TensorSpec.input("v", "x, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()),
+        TensorSpec.input(
+            "time_step",
+            "dt log-uniform in [1e-3, 0.1], before the softplus if there is one",
+            this::drawTimeSteps,
+            b,
+            h,
+            n),
+        TensorSpec.optional(
+            "time_step_bias",
+            "added before the softplus, N(0,1)/10",
+            (seed, shape) -> Draws.gaussian(seed, 0.1, shape),
+            h),
+        TensorSpec.parameter(
+            "decay_rate",
+            "A < 0, -uniform(1, 16)",
+            (seed, shape) -> Draws.uniform(seed, -16, -1, shape),
+            h),
+        TensorSpec.parameter("skip", "D, 1", (_, shape) -> Draws.constant(1, shape), h),
+        TensorSpec.optional(
+            "output_gate", "z, enters as silu, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()),
+        States.initialState(s));
+  }
+
+  /// Time steps, or what softplus makes them of: log(exp(dt) − 1).
+  private Tensor drawTimeSteps(long seed, int... shape) {
+    Tensor steps = States.timeSteps(seed, shape);
+    float[] data = steps.data();
+    for (int i = 0; i < data.length && timeStepSoftplus; i++) {
+      data[i] = (float) Math.log(Math.expm1(data[i]));
+    }
+    return steps;
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return States.results(s);
+  }
+
+  /// Heads are those of v; at module level q and k have one per group.
+  @Override
+  public AttentionShape shapeOf(Tensors inputs) {
+    if (level == Level.HEAD) {
+      return AttentionInputs.shapeOf(inputs);
+    }
+    Tensor q = inputs.get("q");
+    Tensor v = inputs.get("v");
+    if (q.rank() != 4 || v.rank() != 4) {
+      throw new IllegalArgumentException(
+          "q and v must have shape [batch, heads, seqLen, dim], but were " + q + " and " + v);
+    }
+    return AttentionShape.of(v.extent(0), v.extent(1), v.extent(2), q.extent(3))
+        .withValueDim(v.extent(3));
+  }
+
+  /// At module level a group's q and k are those of its first head.
+  @Override
+  public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
+    if (level == Level.HEAD) {
+      return AttentionInputs.complete(this, shape, qkv, seed);
+    }
+    requireGroups(shape.numHeads());
+    Tensors grouped =
+        qkv.with("q", firstOfGroups(qkv.get("q"))).with("k", firstOfGroups(qkv.get("k")));
+    return AttentionInputs.complete(this, shape, grouped, seed);
+  }
+
+  private Tensor firstOfGroups(Tensor tensor) {
+    if (tensor.extent(1) == groups) {
+      return tensor;
+    }
+    int size = tensor.extent(2) * tensor.extent(3);
+    int sharing = tensor.extent(1) / groups;
+    Tensor first = Tensor.zeros(tensor.extent(0), groups, tensor.extent(2), tensor.extent(3));
+    for (int g = 0; g < tensor.extent(0) * groups; g++) {
+      System.arraycopy(tensor.data(), g * sharing * size, first.data(), g * size, size);
+    }
+    return first;
+  }
+
+  private void requireGroups(int heads) {
+    if (heads % groups != 0) {
+      throw new IllegalArgumentException(
+          "mamba2_ssd: groups must divide numHeads (" + heads + "), but was " + groups);
+    }
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    double finishing = level == Level.HEAD ? 0 : 8;
+    return RecurrentCost.of(s, mask, threads, rule(s), chunk(), finishing);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new RecurrentPlan(request, rule(request.shape()), chunk());
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecurrentSession(this, shape, threads, rule(shape));
+  }
+
+  private int chunk() {
+    return chunkLength.orElse(RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  private UpdateRule rule(AttentionShape s) {
+    return level == Level.HEAD
+        ? new HeadRule()
+        : new Mamba2Layer(groups, timeStepSoftplus, s.valueDim());
+  }
+
+  /// S_t = exp(a_t) S_{t−1} + k_t v_tᵀ.
+  private static final class HeadRule implements UpdateRule {
+    private float[] logDecay = new float[0];
+
+    @Override
+    public Decay decay() {
+      return Decay.TOKEN;
+    }
+
+    @Override
+    public void bind(BoundInputs inputs) {
+      logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public double logDecay(int head, int row) {
+      return logDecay[row];
+    }
+  }
+}

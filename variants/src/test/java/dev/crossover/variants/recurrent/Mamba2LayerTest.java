@@ -1,0 +1,130 @@
+package dev.crossover.variants.recurrent;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Inputs;
+import dev.crossover.attention.testing.Recurrence;
+import dev.crossover.variants.Forward;
+import java.util.List;
+import java.util.OptionalInt;
+import org.junit.jupiter.api.Test;
+
+/// Mamba-2's layer core: time steps, groups, skip and gate.
+class Mamba2LayerTest extends AttentionContract {
+  private static Mamba2Ssd module(int groups, boolean softplus) {
+    return new Mamba2Ssd(Mamba2Ssd.Level.MODULE, groups, softplus, OptionalInt.of(20));
+  }
+
+  @Override
+  public Attention attention() {
+    return module(2, true);
+  }
+
+  @Override
+  public List<Attention> instances() {
+    return List.of(module(1, true), module(2, true), module(2, false));
+  }
+
+  @Override
+  public AttentionShape shape(int n) {
+    return AttentionShape.of(2, 4, n, 8);
+  }
+
+  @Override
+  public int[] blockBorders() {
+    return new int[] {20};
+  }
+
+  @Override
+  public List<String> optionalInputs() {
+    return List.of("time_step_bias", "output_gate");
+  }
+
+  @Override
+  public Reference reference() {
+    return (attention, shape, mask, inputs) ->
+        expected((Mamba2Ssd) attention, shape, mask, inputs);
+  }
+
+  /// The recurrence on dt, dt·A and repeated groups, then skip and gate, in double.
+  private static double[] expected(
+      Mamba2Ssd attention, AttentionShape s, Mask mask, Tensors inputs) {
+    int n = s.querySeqLen();
+    int sharing = s.numHeads() / attention.groups();
+    Tensors heads =
+        inputs
+            .with("q", Inputs.repeated(inputs.get("q"), 1, sharing))
+            .with("k", Inputs.repeated(inputs.get("k"), 1, sharing));
+    Recurrence.PerToken step =
+        (row, _) -> {
+          double raw = inputs.get("time_step").data()[row];
+          int head = row / n % s.numHeads();
+          double bias =
+              inputs.has("time_step_bias") ? inputs.get("time_step_bias").data()[head] : 0;
+          return attention.timeStepSoftplus() ? Math.log(1 + Math.exp(raw + bias)) : raw;
+        };
+    Recurrence core =
+        new Recurrence(
+            1,
+            (row, a) ->
+                step.at(row, a) * inputs.get("decay_rate").data()[row / n % s.numHeads()],
+            false,
+            step,
+            false);
+    double[] out = core.run(s, mask, heads).out();
+    for (int e = 0; e < out.length; e++) {
+      int row = e / s.valueDim();
+      if (mask.isRealKey(row / n / s.numHeads(), row % n)) {
+        out[e] += inputs.get("skip").data()[row / n % s.numHeads()] * inputs.get("v").data()[e];
+      }
+      if (inputs.has("output_gate")) {
+        double z = inputs.get("output_gate").data()[e];
+        out[e] *= z / (1 + Math.exp(-z));
+      }
+    }
+    return out;
+  }
+
+  @Test
+  void headLevelOfDiscretisedTensorsIsTheCore() {
+    AttentionShape shape = AttentionShape.of(1, 2, 70, 8).withValueDim(6);
+    Mamba2Ssd module = module(2, false);
+    Tensors inputs =
+        Inputs.of(module, shape, 5)
+            .with("skip", Draws.constant(0, 2))
+            .with("decay_rate", Draws.uniform(6, -16, -1, 2));
+    Tensor values = inputs.get("v").copy();
+    Tensor decays = inputs.get("time_step").copy();
+    for (int e = 0; e < values.size(); e++) {
+      values.data()[e] *= inputs.get("time_step").data()[e / 6];
+    }
+    for (int row = 0; row < decays.size(); row++) {
+      decays.data()[row] *= inputs.get("decay_rate").data()[row / 70];
+    }
+    Tensors discrete =
+        Tensors.qkv(inputs.get("q"), inputs.get("k"), values).with("log_decay", decays);
+    Tensor expected = Forward.of(new Mamba2Ssd(), Mask.causal(), discrete);
+    Tensor out = Forward.of(module, Mask.causal(), inputs);
+    assertEquals(0, Forward.maxDifference(expected, out), 2e-6);
+  }
+
+  @Test
+  void drawnTimeStepsAreLogUniformAfterTheSoftplus() {
+    AttentionShape shape = AttentionShape.of(1, 2, 1000, 4);
+    double logs = 0;
+    Tensor raw = Inputs.of(module(1, true), shape, 7).get("time_step");
+    for (float x : raw.data()) {
+      double step = Math.log1p(Math.exp(x));
+      assertEquals(0.0505, step, 0.0496, "from 1e-3 to 0.1");
+      logs += Math.log10(step) / raw.size();
+    }
+    assertEquals(-2, logs, 4 * 2 / Math.sqrt(12 * 2000));
+  }
+}

@@ -1,0 +1,82 @@
+package dev.crossover.variants.recurrent;
+
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Inputs;
+import dev.crossover.attention.testing.Oracle;
+import dev.crossover.attention.testing.Recurrence;
+import dev.crossover.variants.Forward;
+import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+
+/// The core per head; the layer core has a test of its own.
+class Mamba2SsdTest extends RecurrentContract {
+  @Override
+  public Attention attention() {
+    return new Mamba2Ssd();
+  }
+
+  @Override
+  Recurrence recurrence(Attention attention, AttentionShape s, Tensors inputs) {
+    return new Recurrence(
+        1, (row, _) -> inputs.get("log_decay").data()[row], false, (_, _) -> 1, false);
+  }
+
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Mamba2Ssd.class);
+  }
+
+  /// Y = ((C Bᵀ) ∘ L) V with L from sums of the terms between, not differences.
+  @Test
+  void quadraticFormEqualsTheChunkwiseOne() {
+    AttentionShape shape = AttentionShape.of(1, 2, 140, 8).withValueDim(5);
+    Tensors inputs = Inputs.of(attention(), shape, 5);
+    float[] a = inputs.get("log_decay").data();
+    double[] expected =
+        Oracle.summed(
+            shape,
+            Mask.causal(),
+            inputs.get("v"),
+            (b, h, i, j) -> {
+              double sum = 0;
+              for (int t = j + 1; t <= i; t++) {
+                sum += a[h * 140 + t];
+              }
+              return Math.exp(sum)
+                  * Oracle.dot(shape, inputs.get("q"), inputs.get("k"), b, h, i, j);
+            });
+    requireClose(expected, Forward.of(attention(), Mask.causal(), inputs), "out");
+  }
+
+  @Test
+  void chunkLengthHasNoEffectOnTheResult() {
+    AttentionShape shape = AttentionShape.of(1, 2, 90, 8);
+    Tensors inputs = Inputs.of(attention(), shape, 6);
+    Tensor expected = Forward.of(attention(), Mask.causal(), inputs);
+    for (int chunk : new int[] {1, 3, 16, 90, 256}) {
+      Mamba2Ssd other = new Mamba2Ssd(Mamba2Ssd.Level.HEAD, 1, true, OptionalInt.of(chunk));
+      requireClose(expected, Forward.of(other, Mask.causal(), inputs), "chunk " + chunk);
+    }
+  }
+
+  @Test
+  void groupsThatDoNotDivideTheHeadsAreRefusedByName() {
+    Mamba2Ssd three = new Mamba2Ssd(Mamba2Ssd.Level.MODULE, 3, true, OptionalInt.empty());
+    var error =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> three.plan(AttentionShape.of(1, 4, 8, 4), Mask.causal(), 1));
+    assertTrue(error.getMessage().contains("groups"), error.getMessage());
+  }
+}
