@@ -7,17 +7,20 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// Sizes of one worker's arrays and the division of work, from shape, mask and rule alone.
 ///
-/// Value columns of S do not influence one another. They are always computed in blocks of [#COLUMNS]; a
-/// task takes all blocks of a head, or some of them where there are few heads, so that the bits do not
-/// depend on the division.
+/// Value columns of S do not influence one another. They are always computed in blocks; a task
+/// takes all blocks of a head, or some of them where there are few heads. An element of a product is one
+/// sum in one order whatever the width, so the bits do not depend on the division.
 ///
 /// @param shape sizes
 /// @param mask which keys are real
 /// @param rule how S decays and is written
 /// @param chunk rows of a chunk C
 record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) {
-  /// Columns of a block: two vectors of the widest machine, and no less work per row than pays.
-  static final int COLUMNS = 32;
+  /// Columns of a block, as products like them best.
+  private static final int WIDE = 64;
+
+  /// Columns of a block where a single head must occupy several threads.
+  private static final int NARROW = 32;
 
   /// Heads from which on a task takes whole heads.
   private static final int MANY_PROBLEMS = 8;
@@ -28,9 +31,14 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return new ChunkLayout(shape, mask, rule, Math.min(chunkLength, longest));
   }
 
+  /// Columns of a block.
+  int columns() {
+    return shape.problems() == 1 ? NARROW : WIDE;
+  }
+
   /// Blocks of value columns.
   int blocks() {
-    return Math.ceilDiv(shape.valueDim(), COLUMNS);
+    return Math.ceilDiv(shape.valueDim(), columns());
   }
 
   /// Blocks that one task takes.
@@ -133,17 +141,17 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   /// Elements of the values as written.
   long written() {
     boolean copied = rule.weighsWrites() || rule.erases() || mask.hasKeyPadding();
-    return copied ? (long) chunk * COLUMNS : 0;
+    return copied ? (long) chunk * columns() : 0;
   }
 
   /// Elements of S for the blocks of one task.
   long state() {
-    return (long) blocksPerTask() * shape.headDim() * COLUMNS;
+    return (long) blocksPerTask() * shape.headDim() * columns();
   }
 
   /// Scratch of completing an output row.
   long finishing() {
-    return COLUMNS;
+    return columns();
   }
 
   /// Scratch of the products with transposed keys.

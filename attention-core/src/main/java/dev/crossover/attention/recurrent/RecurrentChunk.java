@@ -82,21 +82,21 @@ final class RecurrentChunk {
   /// Takes a block of the columns of S from `[d, dv]` storage.
   void load(int block, float[] from, int at) {
     int width = width(block);
-    int column = block * ChunkLayout.COLUMNS;
+    int column = block * layout.columns();
     for (int a = 0; a < dim; a++) {
       System.arraycopy(
-          from, at + a * valueDim + column, state, stateAt(block) + a * ChunkLayout.COLUMNS, width);
+          from, at + a * valueDim + column, state, stateAt(block) + a * layout.columns(), width);
     }
   }
 
   /// Writes a block of the columns of S to `[d, dv]` storage, after `positions` positions.
   void store(int block, int positions, float[] to, int at) {
     int width = width(block);
-    int column = block * ChunkLayout.COLUMNS;
-    rule.restartPositions(state, stateAt(block), ChunkLayout.COLUMNS, positions);
+    int column = block * layout.columns();
+    rule.restartPositions(state, stateAt(block), layout.columns(), positions);
     for (int a = 0; a < dim; a++) {
       System.arraycopy(
-          state, stateAt(block) + a * ChunkLayout.COLUMNS, to, at + a * valueDim + column, width);
+          state, stateAt(block) + a * layout.columns(), to, at + a * valueDim + column, width);
     }
   }
 
@@ -169,9 +169,9 @@ final class RecurrentChunk {
   /// @param out output from `oo`, `[count, dv]`
   void columns(int block, boolean seen, float[] v, int vo, float[] out, int oo) {
     int width = width(block);
-    int stride = ChunkLayout.COLUMNS;
+    int stride = layout.columns();
     int s = stateAt(block);
-    int column = block * ChunkLayout.COLUMNS;
+    int column = block * layout.columns();
     int o = oo + column;
     if (seen) {
       kernels.multiply(
@@ -212,7 +212,7 @@ final class RecurrentChunk {
   /// U = βV, zero at padded positions.
   private void takeValues(int width, float[] v, int vo) {
     for (int i = 0; i < count; i++) {
-      int at = i * ChunkLayout.COLUMNS;
+      int at = i * layout.columns();
       if (!mask.isRealKey(batch, first + i)) {
         Arrays.fill(written, at, at + width, 0);
       } else if (rule.weighsWrites()) {
@@ -225,7 +225,7 @@ final class RecurrentChunk {
 
   /// U ← (I + A)⁻¹ (U − β eᶜ K S).
   private void erase(boolean seen, int width, int s) {
-    int stride = ChunkLayout.COLUMNS;
+    int stride = layout.columns();
     if (seen) {
       kernels.multiply(
           count, width, dim,
@@ -252,10 +252,10 @@ final class RecurrentChunk {
   }
 
   private int width(int block) {
-    return Math.min(ChunkLayout.COLUMNS, valueDim - block * ChunkLayout.COLUMNS);
+    return Math.min(layout.columns(), valueDim - block * layout.columns());
   }
 
   private int stateAt(int block) {
-    return block % layout.blocksPerTask() * dim * ChunkLayout.COLUMNS;
+    return block % layout.blocksPerTask() * dim * layout.columns();
   }
 }
