@@ -1,19 +1,19 @@
+import com.google.googlejavaformat.java.Formatter;
+import com.google.googlejavaformat.java.FormatterException;
 import java.io.IOException;
-import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.spi.ToolProvider;
 import java.util.stream.Stream;
 
 /// Checks (`check`) or repairs (`fix`) the format of every Java source below a folder.
 ///
-/// The format is google-java-format's. It does not know Markdown doc comments: a `///` line of more
-/// than 100 columns is broken into a `//` line, which tears the comment. So such lines are wrapped
-/// first, and a check refuses them by name.
+/// The format is google-java-format's, but for Markdown doc comments, which it does not know: it would
+/// break a `///` line of more than 100 columns into a `//` line and so tear the comment. Here such
+/// lines are wrapped as paragraphs; rows of tables and the like, which cannot be wrapped, are kept.
 public final class FormatSources {
   private static final int COLUMNS = 100;
   private static final Pattern DOC = Pattern.compile("^(\\s*)///(.*)$");
@@ -23,60 +23,63 @@ public final class FormatSources {
   /// Runs `check` or `fix` on a folder; exit code 1 when a check finds something.
   public static void main(String[] arguments) throws IOException {
     boolean fix = arguments[0].equals("fix");
-    List<String> files = sources(Path.of(arguments[1]));
-    List<String> command = new ArrayList<>();
     int faults = 0;
-    if (fix) {
-      for (String file : files) {
-        wrapDocComments(Path.of(file));
+    for (Path file : sources(Path.of(arguments[1]))) {
+      String source = Files.readString(file);
+      try {
+        String formatted = formatted(source);
+        if (!formatted.equals(source)) {
+          faults++;
+          System.out.println((fix ? "formatted " : "not formatted: ") + file);
+          if (fix) {
+            Files.writeString(file, formatted);
+          }
+        }
+      } catch (FormatterException e) {
+        faults++;
+        System.out.println(file + ": " + e.getMessage());
       }
-      command.add("--replace");
-    } else {
-      faults = reportLongDocComments(files);
-      command.addAll(List.of("--dry-run", "--set-exit-if-changed"));
     }
-    command.addAll(files);
-    int code =
-        ToolProvider.findFirst("google-java-format")
-            .orElseThrow()
-            .run(
-                new PrintWriter(System.out, true),
-                new PrintWriter(System.err, true),
-                command.toArray(String[]::new));
-    if (!fix && (faults > 0 || code != 0)) {
-      System.err.println(
-          "files above are not formatted; mvn -Pformat formats every file");
+    if (!fix && faults > 0) {
+      System.err.println(faults + " files are not formatted; mvn -Pformat formats every file");
+      System.exit(1);
     }
-    System.exit(faults > 0 ? 1 : code);
   }
 
-  private static List<String> sources(Path root) throws IOException {
+  /// Wraps long doc comments, hides what is still long from the formatter, and puts it back.
+  private static String formatted(String source) throws FormatterException {
+    List<String> hidden = new ArrayList<>();
+    StringBuilder shortened = new StringBuilder();
+    for (String line : wrapDocComments(source.lines().toList())) {
+      Matcher doc = DOC.matcher(line);
+      if (doc.matches() && line.length() > COLUMNS) {
+        line = doc.group(1) + "/// \u0001" + hidden.size();
+        hidden.add(doc.group(2));
+      }
+      shortened.append(line).append('\n');
+    }
+    StringBuilder restored = new StringBuilder();
+    for (String line :
+        new Formatter().formatSourceAndFixImports(shortened.toString()).lines().toList()) {
+      int mark = line.indexOf("/// \u0001");
+      if (mark >= 0) {
+        line = line.substring(0, mark) + "///" + hidden.get(Integer.parseInt(line.substring(mark + 5)));
+      }
+      restored.append(line).append('\n');
+    }
+    return restored.toString();
+  }
+
+  private static List<Path> sources(Path root) throws IOException {
     try (Stream<Path> all = Files.walk(root)) {
       return all.filter(path -> path.toString().endsWith(".java"))
-          .filter(path -> !root.relativize(path).toString().contains("target"))
-          .map(Path::toString)
+          .filter(path -> !root.relativize(path).toString().matches("(.*[/\\\\])?target[/\\\\].*"))
           .sorted()
           .toList();
     }
   }
 
-  private static int reportLongDocComments(List<String> files) throws IOException {
-    int faults = 0;
-    for (String file : files) {
-      List<String> lines = Files.readAllLines(Path.of(file));
-      for (int i = 0; i < lines.size(); i++) {
-        boolean wrappable = text(lines.get(i)) != null;
-        if (wrappable && lines.get(i).length() > COLUMNS) {
-          System.out.println(file + ":" + (i + 1) + ": doc comment longer than 100 columns");
-          faults++;
-        }
-      }
-    }
-    return faults;
-  }
-
-  private static void wrapDocComments(Path file) throws IOException {
-    List<String> lines = Files.readAllLines(file);
+  private static List<String> wrapDocComments(List<String> lines) {
     List<String> wrapped = new ArrayList<>();
     boolean code = false;
     for (int i = 0; i < lines.size(); ) {
@@ -95,9 +98,7 @@ public final class FormatSources {
       }
       i = end;
     }
-    if (!wrapped.equals(lines)) {
-      Files.write(file, wrapped);
-    }
+    return wrapped;
   }
 
   /// Text of a doc comment line that may be wrapped; null for tables, lists, code and empty lines.
@@ -107,7 +108,10 @@ public final class FormatSources {
       return null;
     }
     String text = doc.group(2).strip();
-    return "|-#>*".indexOf(text.charAt(0)) >= 0 || text.startsWith("```") ? null : text;
+    boolean list = text.startsWith("- ") || text.startsWith("* ");
+    return list || "|#>".indexOf(text.charAt(0)) >= 0 || text.startsWith("```")
+        ? null
+        : text;
   }
 
   private static boolean continues(String line) {

@@ -1,0 +1,163 @@
+package dev.crossover.reports.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class MainTest {
+  @TempDir Path folder;
+
+  /// What a command answered.
+  private record Answer(int code, String out, String err) {
+    boolean oneLineOfError() {
+      return out.isEmpty() && err.lines().count() == 1 && err.startsWith("crossover: ");
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource(
+      delimiter = ';',
+      value = {
+        "sweep --mechanisms performr;did you mean performer?",
+        "sweep --mechanisms performer:num_feature=3;did you mean num_features?",
+        "sweep --mechanisms tiled:;name=value",
+        "sweep --mechanisms longformer:window=-1;window must",
+        "sweep --mechanism tiled;did you mean --mechanisms?",
+        "sweep --n 12,x;n must be whole numbers from 1, but was 'x'",
+        "sweep --n 512..256;ranges must grow",
+        "sweep --n 0;from 1",
+        "sweep --threads 0;threads must",
+        "sweep --mask casual;did you mean causal?",
+        "sweep --input capturd;did you mean captured?",
+        "sweep --input gaussian:scale=-1;scale must be above 0",
+        "sweep --study forwrd;did you mean forward?",
+        "sweep --effort quik;did you mean quick?",
+        "sweep --forks 0;forks must be >= 1",
+        "sweep --shard 4/3;shard must",
+        "sweep --shard x;shard must read I/N",
+        "sweep --qkv a.npy --input captured;input must be absent",
+        "sweep --qkv a.npy --qkv-names q,k;three names",
+        "sweep --qkv does-not-exist.safetensors;does-not-exist.safetensors",
+        "swep;did you mean sweep?",
+        "list nope;mechanism must be one of",
+        "report absent.jsonl;absent.jsonl: there is no such result file",
+        "conformance;FILE"
+      })
+  void askingForWhatDoesNotExistIsOneLineAndExitCodeTwo(String command, String expected) {
+    Answer answer = run(command.split(" "));
+    assertEquals(Main.USAGE, answer.code, answer.err);
+    assertTrue(answer.oneLineOfError(), answer.out + answer.err);
+    assertTrue(answer.err.contains(expected), answer.err);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"safetensors", "npy", "npz", "bin"})
+  void randomBytesAsInputAreOneLineAndExitCodeTwo(String extension) throws IOException {
+    for (long seed = 0; seed < 5; seed++) {
+      byte[] bytes = new byte[500];
+      new Random(seed).nextBytes(bytes);
+      Path file = folder.resolve("random." + extension);
+      Files.write(file, bytes);
+      Answer answer = run("sweep", "--qkv", file.toString(), "--out", folder.toString());
+      assertEquals(Main.USAGE, answer.code, answer.err);
+      assertTrue(answer.oneLineOfError(), answer.err);
+      assertTrue(answer.err.contains(file.toString()), answer.err);
+    }
+  }
+
+  @Test
+  void debugShowsTheTrace() {
+    Answer plain = run("sweep", "--mechanisms", "performr");
+    Answer debug = run("sweep", "--mechanisms", "performr", "--debug");
+    assertFalse(plain.err.contains("\tat "));
+    assertTrue(debug.err.contains("\tat "));
+    assertEquals(Main.USAGE, debug.code);
+  }
+
+  @Test
+  void helpListsEveryCommand() {
+    for (Answer answer : new Answer[] {run(), run("help"), run("--help")}) {
+      assertEquals(0, answer.code);
+      for (String command : new String[] {"list", "sweep", "report", "conformance", "help"}) {
+        assertTrue(answer.out.contains(command), command);
+      }
+    }
+    assertTrue(run("help", "sweep").out.contains("--mechanisms"));
+    assertTrue(run("--version").out.startsWith("crossover "));
+  }
+
+  @Test
+  void listTellsEveryMechanismParameterAndDefault() {
+    Answer answer = run("list");
+    assertEquals(0, answer.code);
+    for (MechanismType type : Catalogue.all()) {
+      assertTrue(answer.out.contains(type.name() + " — " + type.mechanism().title()));
+      String own = run("list", type.name()).out;
+      for (MechanismType.ParameterInfo parameter : type.parameters()) {
+        String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();
+        assertTrue(own.contains(parameter.name() + " = " + value + ": "), own);
+      }
+    }
+  }
+
+  @Test
+  void markdownTableHasOneRowPerMechanism() {
+    Answer answer = run("list", "--markdown");
+    assertEquals(2 + Catalogue.all().size(), answer.out.lines().count());
+    long bars =
+        answer
+            .out
+            .lines()
+            .findFirst()
+            .orElse("")
+            .replace("\\|", "")
+            .chars()
+            .filter(c -> c == '|')
+            .count();
+    assertTrue(
+        answer
+            .out
+            .lines()
+            .allMatch(l -> l.replace("\\|", "").chars().filter(c -> c == '|').count() == bars));
+  }
+
+  @Test
+  void fileThatCannotBeReplayedFailsTheConformanceOfAll() throws IOException {
+    Path bad = folder.resolve("bad.safetensors");
+    Files.write(bad, new byte[] {1, 2, 3});
+    Answer answer = run("conformance", bad.toString());
+    assertEquals(Main.FAILED, answer.code);
+    assertTrue(answer.out.contains(bad.toString()), answer.out);
+    assertTrue(answer.out.contains("0 passed, 0 deviated, 1 could not be replayed"), answer.out);
+    assertEquals(2, answer.out.lines().count(), "one line per file and a summary");
+  }
+
+  @Test
+  void emptyResultFileIsRefused() throws IOException {
+    Path file = folder.resolve("results.jsonl");
+    Files.writeString(file, "{\"torn");
+    Answer answer = run("report", file.toString());
+    assertEquals(Main.USAGE, answer.code);
+    assertTrue(answer.err.contains("no records"), answer.err);
+  }
+
+  private static Answer run(String... arguments) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    int code = Main.run(new PrintWriter(out, true), new PrintWriter(err, true), arguments);
+    return new Answer(code, out.toString(), err.toString());
+  }
+}
