@@ -1,5 +1,6 @@
 package dev.crossover.attention;
 
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
@@ -79,7 +80,7 @@ public final class Workers {
   }
 
   private void drain(int worker) {
-    Task work = task;
+    Task work = Objects.requireNonNull(task);
     int count = tasks;
     try {
       for (int i = next.getAndIncrement(); i < count; i = next.getAndIncrement()) {

@@ -260,9 +260,9 @@ public final class Replay {
           int[] sizes = one.get(name);
           boolean perToken =
               spec.role() != TensorSpec.Role.PARAMETER
-                  && sizes != null
                   && !Arrays.equals(sizes, several.get(name));
-          token = token.with(name, perToken ? slice(whole, sizes, t) : whole);
+          token =
+              token.with(name, sizes != null && perToken ? slice(whole, sizes, t) : whole);
         }
       }
       session.step(token, row);
