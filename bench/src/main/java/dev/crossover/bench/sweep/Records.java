@@ -166,7 +166,6 @@ final class Records {
     Attention attention = Catalogue.parse(point.spec());
     MechanismType type = Catalogue.find(attention.name());
     Approximates approximates = type.mechanism().approximates();
-    boolean counts = problem != null && point.study() == Study.FORWARD && status == Status.OK;
     return new ResultRecord(
         ResultRecord.SCHEMA,
         point.study(),
@@ -187,7 +186,7 @@ final class Records {
         time,
         memory,
         approximates == Approximates.NONE ? null : error,
-        counts ? new Counted(problem.cost().flops(), problem.cost().bytesMoved()) : null,
+        counted(point, problem, status),
         peak,
         new Environment(
             machine.cpu(),
@@ -199,6 +198,13 @@ final class Records {
             kernels,
             commit,
             Instant.now().truncatedTo(ChronoUnit.SECONDS).toString()));
+  }
+
+  private static @Nullable Counted counted(Point point, @Nullable Problem problem, Status status) {
+    if (problem == null || point.study() != Study.FORWARD || status != Status.OK) {
+      return null;
+    }
+    return new Counted(problem.cost().flops(), problem.cost().bytesMoved());
   }
 
   private static Time time(Problem problem, List<List<Double>> samples, int plannedForks) {
