@@ -1,0 +1,17 @@
+package dev.crossover.bench.peers;
+
+/// One implementation of exact attention, made ready for one problem.
+interface Contender extends AutoCloseable {
+
+  /// Name and version, as in the table.
+  String name();
+
+  /// Computes the attention once.
+  void run();
+
+  /// The output of the last run, `[heads, n, d]`.
+  float[] output();
+
+  @Override
+  void close();
+}

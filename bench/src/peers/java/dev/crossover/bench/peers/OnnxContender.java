@@ -1,0 +1,103 @@
+package dev.crossover.bench.peers;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.Map;
+
+/// ONNX Runtime's MultiHeadAttention, its fastest exact attention on a CPU.
+final class OnnxContender implements Contender {
+  private final int heads;
+  private final int n;
+  private final int d;
+  private final OrtSession session;
+  private final OnnxTensor query;
+  private final OnnxTensor key;
+  private final OnnxTensor value;
+  private final FloatBuffer out;
+  private final OnnxTensor outTensor;
+
+  OnnxContender(Problem problem, int threads) {
+    heads = problem.shape().numHeads();
+    n = problem.shape().querySeqLen();
+    d = problem.shape().headDim();
+    OrtEnvironment environment = OrtEnvironment.getEnvironment();
+    try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
+      options.setIntraOpNumThreads(threads);
+      options.setInterOpNumThreads(1);
+      session =
+          environment.createSession(OnnxModel.of(heads, n, d, problem.causal()), options);
+      query = tensor(environment, interleaved(problem.query().data()));
+      key = tensor(environment, interleaved(problem.key().data()));
+      value = tensor(environment, interleaved(problem.value().data()));
+      out = interleaved(new float[heads * n * d]);
+      outTensor = tensor(environment, out);
+    } catch (OrtException e) {
+      throw new IllegalStateException("ONNX Runtime refused the model", e);
+    }
+  }
+
+  private OnnxTensor tensor(OrtEnvironment environment, FloatBuffer data) throws OrtException {
+    return OnnxTensor.createTensor(environment, data, new long[] {1, n, (long) heads * d});
+  }
+
+  /// `[heads, n, d]` as `[n, heads, d]` in native memory.
+  private FloatBuffer interleaved(float[] x) {
+    FloatBuffer buffer =
+        ByteBuffer.allocateDirect(x.length * Float.BYTES)
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < n; i++) {
+        buffer.put((i * heads + h) * d, x, (h * n + i) * d, d);
+      }
+    }
+    return buffer;
+  }
+
+  @Override
+  public String name() {
+    return "ONNX Runtime 1.29.0";
+  }
+
+  @Override
+  public void run() {
+    try (OrtSession.Result result =
+        session.run(
+            Map.of("q", query, "k", key, "v", value), Map.of("out", outTensor))) {
+      if (result.size() != 0 && result.size() != 1) {
+        throw new IllegalStateException("unexpected results: " + result.size());
+      }
+    } catch (OrtException e) {
+      throw new IllegalStateException("ONNX Runtime failed", e);
+    }
+  }
+
+  @Override
+  public float[] output() {
+    float[] values = new float[heads * n * d];
+    for (int h = 0; h < heads; h++) {
+      for (int i = 0; i < n; i++) {
+        out.get((i * heads + h) * d, values, (h * n + i) * d, d);
+      }
+    }
+    return values;
+  }
+
+  @Override
+  public void close() {
+    query.close();
+    key.close();
+    value.close();
+    outTensor.close();
+    try {
+      session.close();
+    } catch (OrtException e) {
+      throw new IllegalStateException("ONNX Runtime failed to close", e);
+    }
+  }
+}
