@@ -22,6 +22,11 @@ class MaterialisedTest extends AttentionContract {
   }
 
   @Override
+  public List<String> optionalInputs() {
+    return List.of("bias");
+  }
+
+  @Override
   public int[] blockBorders() {
     return new int[] {16, 64};
   }

@@ -45,6 +45,8 @@ public enum Claim {
   EMPTY_ROWS_ZERO(MaskChecks::emptyRows),
   /// Rows at padded positions are zero or computed, as declared.
   PADDED_QUERY_ROWS(MaskChecks::paddedQueryRows),
+  /// An explicit causal offset is honoured, or refused by name.
+  CAUSAL_OFFSETS_HONOURED(MaskChecks::causalOffsets),
   /// Causal rows do not change, bit for bit, when later tokens do.
   LATER_TOKENS_IGNORED(MaskChecks::laterTokens),
   /// Not even when later tokens hold NaN or infinity.
@@ -64,6 +66,20 @@ public enum Claim {
 
   Claim(Consumer<ContractSubject> check) {
     this.check = check;
+  }
+
+  /// Whether the claim says nothing, or something else, when optional inputs are on: an initial state
+  /// fills rows that see no key, and a session takes none.
+  boolean isAboutPlainInputs() {
+    return switch (this) {
+      case BEYOND_CAPABILITIES_REFUSED,
+          SCRATCH_DECLARED,
+          EMPTY_ROWS_ZERO,
+          PADDED_QUERY_ROWS,
+          DECODING_EQUALS_WHOLE,
+          SESSION_KEEPS_COUNT -> true;
+      default -> false;
+    };
   }
 
   /// Checks the claim.

@@ -269,20 +269,30 @@ final class ContractChecks {
   }
 
   static void threads(ContractSubject subject) {
-    Attention attention = subject.attention();
-    for (int n : Runs.lengths(subject)) {
-      for (AttentionShape shape : Runs.shapes(subject, n)) {
-        Tensors inputs = Runs.inputs(subject, shape, 20);
-        for (Mask mask : Runs.masks(subject, shape)) {
-          Tensors one = Runs.run(attention, shape, mask, 1, inputs);
-          for (int threads = 2; threads <= 3; threads++) {
-            Runs.requireSameBits(
-                one,
-                Runs.run(attention, shape, mask, threads, inputs),
-                Runs.describe(subject, shape, mask, threads + " threads"));
-          }
-        }
+    int middle = Runs.middleLength(subject);
+    for (AttentionShape shape : Runs.shapes(subject, middle)) {
+      for (Mask mask : Runs.masks(subject, shape)) {
+        requireSameForThreads(subject, shape, mask);
       }
+    }
+    for (int n : Runs.lengths(subject)) {
+      requireSameForThreads(subject, subject.shape(n), Runs.plainMask(subject));
+    }
+    AttentionShape shape = subject.shape(Runs.lengths(subject).getLast());
+    requireSameForThreads(
+        subject, shape.withBatchAndHeads(1, shape.numHeads()), Runs.plainMask(subject));
+  }
+
+  private static void requireSameForThreads(
+      ContractSubject subject, AttentionShape shape, Mask mask) {
+    Attention attention = subject.attention();
+    Tensors inputs = Runs.inputs(subject, shape, 20);
+    Tensors one = Runs.run(attention, shape, mask, 1, inputs);
+    for (int threads = 2; threads <= 3; threads++) {
+      Runs.requireSameBits(
+          one,
+          Runs.run(attention, shape, mask, threads, inputs),
+          Runs.describe(subject, shape, mask, threads + " threads"));
     }
   }
 
@@ -307,8 +317,12 @@ final class ContractChecks {
         Runs.forward(plan, attention, shape, poison);
         Runs.requireSameBits(
             first, Runs.forward(plan, attention, shape, inputs), what + " after NaN inputs");
+        Tensors given = Inputs.withParameters(attention, shape, inputs);
         Runs.requireSameBits(
-            first, Runs.run(attention, shape, mask, 1, inputs), what + " by another plan");
+            first, Runs.run(attention, shape, mask, 1, given), what + " by another plan");
+        Tensor alone = Runs.nan(attention.outputShape(shape));
+        plan.forward(inputs, alone);
+        Runs.requireSameBits(first.get("out"), alone, what + " without extra results");
       }
     }
   }

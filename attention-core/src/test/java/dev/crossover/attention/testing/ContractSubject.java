@@ -26,11 +26,18 @@ public interface ContractSubject {
   /// No expectation.
   Reference NONE = (_, _, _, _) -> new double[0];
 
-  /// Exact softmax attention on the mechanism's own [Attention#exactTarget].
+  /// Exact softmax attention on the mechanism's own [Attention#exactTarget], with a `bias` if given.
   Reference EXACT =
       (attention, shape, mask, inputs) -> {
-        ExactTarget target = attention.exactTarget(shape, mask, inputs);
-        return Oracle.softmax(target);
+        ExactTarget exact = attention.exactTarget(shape, mask, inputs);
+        return Oracle.softmax(
+            exact.shape(),
+            exact.mask(),
+            exact.query(),
+            exact.key(),
+            exact.value(),
+            exact.scale(),
+            inputs.has("bias") ? inputs.get("bias") : null);
       };
 
   /// The mechanism, with parameters small enough that short sequences have many blocks.
@@ -69,7 +76,8 @@ public interface ContractSubject {
     return exact ? EXACT : NONE;
   }
 
-  /// Optional inputs that the checks switch on, all together.
+  /// Optional inputs that the checks switch on, all together, in a second round; the reference must know
+  /// them. When this is empty all optional inputs are switched on, and the reference is not asked.
   default List<String> optionalInputs() {
     return List.of();
   }

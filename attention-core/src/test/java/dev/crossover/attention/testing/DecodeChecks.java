@@ -29,6 +29,10 @@ final class DecodeChecks {
         int prefix = n / 2;
         session.prefill(tokens(attention, shape, inputs, 0, prefix));
         requireSteps(subject, session, shape, inputs, whole, prefix, "decoding after prefill");
+        session.reset();
+        session.prefill(tokens(attention, shape, inputs, 0, prefix / 2));
+        session.prefill(tokens(attention, shape, inputs, prefix / 2, prefix));
+        requireSteps(subject, session, shape, inputs, whole, prefix, "decoding after prefills");
       }
     }
     AttentionShape shape = subject.shape(Runs.middleLength(subject));
@@ -104,13 +108,59 @@ final class DecodeChecks {
     } catch (IllegalStateException | IllegalArgumentException full) {
       session.reset();
     }
-    for (int t = 0; t < n; t++) {
+    requireSameSteps(attention, session, shape, inputs, outs, "after reset");
+    require(session.stateBytes() == bytes[n], attention + ": stateBytes must repeat");
+
+    session.reset();
+    step(attention, session, shape, poisoned(inputs), 0);
+    session.reset();
+    requireSameSteps(attention, session, shape, inputs, outs, "after a NaN token and reset");
+    DecodeSession threaded = attention.decode(shape, 2);
+    requireSameSteps(attention, threaded, shape, inputs, outs, "with two threads");
+    requireRefusalKeepsState(attention, shape, inputs, outs);
+  }
+
+  private static void requireSameSteps(
+      Attention attention,
+      DecodeSession session,
+      AttentionShape shape,
+      Tensors inputs,
+      Tensor[] outs,
+      String what) {
+    for (int t = 0; t < outs.length; t++) {
       Runs.requireSameBits(
           outs[t],
           step(attention, session, shape, inputs, t),
-          attention + ": token " + t + " after reset");
+          attention + ": token " + t + " " + what);
     }
-    require(session.stateBytes() == bytes[n], attention + ": stateBytes must repeat");
+  }
+
+  private static void requireRefusalKeepsState(
+      Attention attention, AttentionShape shape, Tensors inputs, Tensor[] outs) {
+    DecodeSession session = attention.decode(shape);
+    for (int t = 0; t < outs.length; t++) {
+      Tensor wrong = Tensor.zeros(1, 1);
+      Tensors token = tokens(attention, shape, inputs, t, t + 1);
+      RefusalChecks.requireRefused("output", "wrong output", () -> session.step(token, wrong));
+      String first = token.name(0);
+      Tensors misshapen = token.with(first, wrong);
+      RefusalChecks.requireRefused(
+          first, "wrong " + first, () -> session.step(misshapen, outs[0].copy()));
+      require(session.position() == t, attention + ": a refused token must not count");
+      Runs.requireSameBits(
+          outs[t],
+          step(attention, session, shape, inputs, t),
+          attention + ": token " + t + " after refused ones");
+    }
+  }
+
+  private static Tensors poisoned(Tensors inputs) {
+    Tensors poisoned = Tensors.NONE;
+    for (int t = 0; t < inputs.size(); t++) {
+      poisoned =
+          poisoned.with(inputs.name(t), Inputs.filledLike(inputs.tensor(t), Float.NaN));
+    }
+    return poisoned;
   }
 
   private static Tensors tooMany(Attention attention, AttentionShape shape, int n) {

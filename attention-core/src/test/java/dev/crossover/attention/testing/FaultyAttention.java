@@ -60,7 +60,11 @@ record FaultyAttention(Fault fault) implements Attention {
     SCALES_BY_THE_LENGTH(Claim.PREFIX_EQUALS_SHORTER),
     FORGETS_THE_FIRST_TOKEN(Claim.DECODING_EQUALS_WHOLE),
     FORGETS_TO_RESET(Claim.SESSION_KEEPS_COUNT),
-    GROWS_BEYOND_ITS_CAPACITY(Claim.SESSION_KEEPS_COUNT);
+    GROWS_BEYOND_ITS_CAPACITY(Claim.SESSION_KEEPS_COUNT),
+    KEEPS_NAN_AFTER_A_RESET(Claim.SESSION_KEEPS_COUNT),
+    DECODES_OTHERWISE_WITH_TWO_THREADS(Claim.SESSION_KEEPS_COUNT),
+    IGNORES_CAUSAL_OFFSETS(Claim.CAUSAL_OFFSETS_HONOURED),
+    SEES_NO_FURTHER_THAN_ITSELF(Claim.CAUSAL_OFFSETS_HONOURED);
 
     private final @org.jspecify.annotations.Nullable Claim breaks;
 
@@ -101,7 +105,7 @@ record FaultyAttention(Fault fault) implements Attention {
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int counted = has(Fault.FORGETS_THE_THREADS_IN_ITS_COST) ? 1 : threads;
-    return new Cost(0, 0, 4L * counted * (s.keySeqLen() + s.valueDim()));
+    return new Cost(1, 1, 4L * counted * (s.keySeqLen() + s.valueDim()));
   }
 
   @Override
@@ -115,7 +119,7 @@ record FaultyAttention(Fault fault) implements Attention {
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape);
+    return new Session(shape, threads);
   }
 
   /// Declares an input the mechanism does not have.
@@ -220,8 +224,23 @@ record FaultyAttention(Fault fault) implements Attention {
       int far = has(Fault.SEES_ONE_KEY_TOO_FAR) ? 1 : 0;
       boolean forgotten = has(Fault.FORGETS_THE_KEY_AFTER_A_BLOCK) && j == BLOCK;
       return !forgotten
-          && j < mask.causalLimit(i + far, shape.querySeqLen(), shape.keySeqLen())
+          && j < limit(i + far)
           && mask.isRealKey(b, j);
+    }
+
+    private int limit(int i) {
+      int nq = shape.querySeqLen();
+      int nk = shape.keySeqLen();
+      int honest = mask.causalLimit(i, nq, nk);
+      if (mask.isCausal() && nq == nk) {
+        if (has(Fault.IGNORES_CAUSAL_OFFSETS)) {
+          return Math.min(i + 1, nk);
+        }
+        if (has(Fault.SEES_NO_FURTHER_THAN_ITSELF)) {
+          return Math.min(honest, i + 1);
+        }
+      }
+      return honest;
     }
 
     /// Leaves normalised weights in `row`, exactly 0 where the query may not see the key.
@@ -347,10 +366,14 @@ record FaultyAttention(Fault fault) implements Attention {
     private final List<float[]> keys = new ArrayList<>();
     private final List<float[]> values = new ArrayList<>();
 
-    Session(AttentionShape shape) {
+    private final int threads;
+    private double residue;
+
+    Session(AttentionShape shape, int threads) {
       super(
           FaultyAttention.this,
           has(Fault.GROWS_BEYOND_ITS_CAPACITY) ? shape.withSeqLens(1 << 20, 1 << 20) : shape);
+      this.threads = threads;
     }
 
     @Override
@@ -386,7 +409,12 @@ record FaultyAttention(Fault fault) implements Attention {
           }
         }
         for (int c = 0; c < dv; c++) {
-          output[p * dv + c] = (float) (mixed[c] / sum);
+          if (has(Fault.KEEPS_NAN_AFTER_A_RESET)) {
+            residue = 0 * (residue + mixed[c]);
+          }
+          double shift =
+              has(Fault.DECODES_OTHERWISE_WITH_TWO_THREADS) ? (threads - 1) * 1e-6 : residue;
+          output[p * dv + c] = (float) (mixed[c] / sum + shift);
         }
       }
     }

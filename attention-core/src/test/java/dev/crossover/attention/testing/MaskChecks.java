@@ -23,7 +23,7 @@ final class MaskChecks {
     for (AttentionShape shape : Runs.shapes(subject, n)) {
       int nk = shape.keySeqLen();
       List<Mask> masks = new ArrayList<>();
-      if (can.causal() == Causality.OPTIONAL) {
+      if (can.causal() != Causality.NEVER) {
         masks.addAll(negativeOffsets(subject, shape));
       }
       if (can.keyPadding() != Padding.NONE) {
@@ -70,14 +70,9 @@ final class MaskChecks {
   private static List<Mask> negativeOffsets(ContractSubject subject, AttentionShape shape) {
     List<Mask> masks = new ArrayList<>();
     for (int offset : new int[] {-1, -3, -shape.querySeqLen() - 1}) {
-      try {
-        subject.attention().plan(shape, Mask.causal(offset), 1);
-        masks.add(Mask.causal(offset));
-      } catch (IllegalArgumentException refused) {
-        RefusalChecks.requireRefused(
-            subject.attention().name(),
-            "causal offset " + offset,
-            () -> subject.attention().plan(shape, Mask.causal(offset), 1));
+      Mask mask = Mask.causal(offset);
+      if (!isRefused(subject, shape, mask)) {
+        masks.add(mask);
       }
     }
     return masks;
@@ -121,18 +116,74 @@ final class MaskChecks {
     int width = out.extent(out.rank() - 1);
     int nq = out.extent(out.rank() - 2);
     int rowsPerEntry = out.size() / width / out.extent(0);
+    int computed = 0;
     for (int row = 0; row < out.size() / width; row++) {
-      int b = row / rowsPerEntry;
-      int i = row % nq;
-      boolean zero = true;
-      for (int c = 0; c < width; c++) {
-        zero &= out.data()[row * width + c] == 0;
+      if (!padding.isReal(row / rowsPerEntry, row % nq)) {
+        for (int c = 0; c < width; c++) {
+          computed += out.data()[row * width + c] == 0 ? 0 : 1;
+        }
       }
-      if (!padding.isReal(b, i) && zero != can.zeroesPaddedQueries()) {
+    }
+    if ((computed == 0) != can.zeroesPaddedQueries()) {
+      throw new AssertionError(
+          Runs.describe(subject, shape, mask, "rows at padded positions must ")
+              + (computed == 0 ? "be computed, but were zero" : "be zero, but were computed"));
+    }
+  }
+
+  /// For each offset: keys beyond it change nothing, and the answer is not that of the aligned mask.
+  static void causalOffsets(ContractSubject subject) {
+    Attention attention = subject.attention();
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    if (attention.capabilities().causal() == Causality.NEVER) {
+      return;
+    }
+    Axes axes = new Axes(attention, shape);
+    Tensors inputs = Runs.inputs(subject, shape, 55);
+    Tensors others = Runs.inputs(subject, shape, 56);
+    int own = shape.keySeqLen() - shape.querySeqLen();
+    Tensor aligned = Runs.run(attention, shape, Mask.causal(), 1, inputs).get("out");
+    Runs.requireSameBits(
+        aligned,
+        Runs.run(attention, shape, Mask.causal(own), 1, inputs).get("out"),
+        Runs.describe(subject, shape, Mask.causal(own), "the aligned offset, written"));
+    for (int offset : new int[] {own - 2, own + 2}) {
+      Mask mask = Mask.causal(offset);
+      if (isRefused(subject, shape, mask)) {
+        continue;
+      }
+      Tensor before = Runs.run(attention, shape, mask, 1, inputs).get("out");
+      if (java.util.Arrays.equals(before.data(), aligned.data())) {
         throw new AssertionError(
-            Runs.describe(subject, shape, mask, "row " + i + " at a padded position must ")
-                + (zero ? "be computed, but was zero" : "be zero, but was computed"));
+            Runs.describe(subject, shape, mask, "the offset must be honoured or refused"));
       }
+      for (int cut : cuts(subject, shape.keySeqLen())) {
+        requireCut(subject, shape, mask, axes, inputs, others, before, cut);
+      }
+      requireReference(subject, shape, mask, inputs, before);
+    }
+  }
+
+  private static boolean isRefused(ContractSubject subject, AttentionShape shape, Mask mask) {
+    Attention attention = subject.attention();
+    try {
+      attention.plan(shape, mask, 1);
+      return false;
+    } catch (IllegalArgumentException refused) {
+      RefusalChecks.requireRefused(
+          attention.name(), mask.toString(), () -> attention.plan(shape, mask, 1));
+      return true;
+    }
+  }
+
+  private static void requireReference(
+      ContractSubject subject, AttentionShape shape, Mask mask, Tensors inputs, Tensor out) {
+    Attention attention = subject.attention();
+    Tensors all = Inputs.withParameters(attention, shape, inputs);
+    double[] expected = subject.reference().out(attention, shape, mask, all);
+    if (expected.length > 0) {
+      Runs.requireClose(
+          expected, out, subject.tolerance(), Runs.describe(subject, shape, mask, "out"));
     }
   }
 
@@ -304,7 +355,7 @@ final class MaskChecks {
     }
     int n = Runs.middleLength(subject);
     for (int real : Runs.lengths(subject)) {
-      if (real > 0 && real < n) {
+      if (real > 0 && real <= n) {
         AttentionShape longer = subject.shape(n);
         AttentionShape shorter = subject.shape(real);
         int[] lengths = new int[longer.batchSize()];
