@@ -7,10 +7,12 @@ import java.util.HashMap;
 import java.util.Map;
 
 /// Which dimensions of a mechanism's inputs run over batch entries, key/value heads, query positions and
-/// key positions; found by asking for the inputs of neighbouring shapes.
+/// key positions; found by asking for the inputs of neighbouring shapes. Where both lengths are equal
+/// every position is a token, query and key at once.
 final class Axes {
   private final Attention attention;
   private final AttentionShape shape;
+  private final boolean separate;
   private final Map<String, boolean[]> query;
   private final Map<String, boolean[]> key;
   private final Map<String, boolean[]> batch;
@@ -25,8 +27,9 @@ final class Axes {
     int dk = nk > 1 ? -1 : 1;
     Map<String, boolean[]> both = changed(shape.withSeqLens(nq + dq, nk + dk));
     boolean cross = attention.capabilities().crossAttention();
-    query = cross ? changedOr(shape.withSeqLens(nq + dq, nk), both) : both;
-    key = cross ? changedOr(shape.withSeqLens(nq, nk + dk), both) : both;
+    separate = cross && nq != nk;
+    query = separate ? changedOr(shape.withSeqLens(nq + dq, nk), both) : both;
+    key = separate ? changedOr(shape.withSeqLens(nq, nk + dk), both) : both;
     int h = shape.numHeads();
     int group = shape.groupSize();
     batch = changed(shape.withBatchAndHeads(shape.batchSize() + 1, h), true);
@@ -43,9 +46,14 @@ final class Axes {
     return any(key, name, at, test);
   }
 
+  /// Whether queries and keys are different tokens, with lengths of their own.
+  boolean separate() {
+    return separate;
+  }
+
   /// Whether an input has a dimension of key positions that query positions do not move.
   boolean keyOnly(String name) {
-    return has(key, name) && !(attention.capabilities().crossAttention() && has(query, name));
+    return has(key, name) && !(separate && has(query, name));
   }
 
   /// The batch entry of these coordinates, or −1 if the input is shared by all.

@@ -2,10 +2,8 @@ package dev.crossover.variants.feature;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.testing.AttentionContract;
-import dev.crossover.attention.testing.Claim;
 import dev.crossover.variants.feature.Performer.Kernel;
 import java.util.List;
-import java.util.Map;
 
 /// The contract for the features without a running maximum, and for those without a fixed sign.
 class PerformerSignedTest extends AttentionContract {
@@ -23,12 +21,5 @@ class PerformerSignedTest extends AttentionContract {
   @Override
   public double tolerance() {
     return 1e-3;
-  }
-
-  @Override
-  public Map<Claim, String> exemptions() {
-    return Map.of(
-        Claim.HUGE_SCORES_FINITE,
-        "the published hyperbolic features subtract no maximum: they overflow beyond 88");
   }
 }

@@ -132,7 +132,7 @@ final class NaiveReformer {
     for (int r = 0; r < rounds; r++) {
       sum += Math.exp(lse[r] - max);
     }
-    for (int r = 0; r < rounds; r++) {
+    for (int r = 0; r < rounds && max > Double.NEGATIVE_INFINITY; r++) {
       for (int c = 0; c < dv; c++) {
         out[o + c] += Math.exp(lse[r] - max) / sum * part[r][c];
       }
@@ -156,6 +156,9 @@ final class NaiveReformer {
         max = Math.max(max, score);
       }
     }
+    if (max == Double.NEGATIVE_INFINITY) {
+      return max;
+    }
     double sum = 0;
     for (double score : scores) {
       sum += Math.exp(score - max);
@@ -172,7 +175,7 @@ final class NaiveReformer {
 
   private double score(int round, int slotRound, int t, int u) {
     boolean hidden = u >= n || !mask.isRealKey(batch, u);
-    hidden |= mask.isCausal() && u > t;
+    hidden |= u >= mask.causalLimit(t, n, n);
     hidden |=
         reformer.sameBucketOnly()
             && (slotRound != round || bucket[round][t] != bucket[round][u]);

@@ -38,10 +38,7 @@ class MultiHeadLayerTest extends AttentionContract {
   @Override
   public Map<Claim, String> exemptions() {
     return Map.of(
-        Claim.HEADS_INDEPENDENT, "the output projection mixes heads",
-        Claim.VALUE_COLUMNS_INDEPENDENT, "the output projection mixes columns",
-        Claim.GROUPED_EQUALS_REPEATED, "heads are made by the projections, none can be repeated",
-        Claim.HUGE_SCORES_FINITE, "inputs are tokens, scores follow from the weights");
+        Claim.GROUPED_EQUALS_REPEATED, "heads are made by the projections, none can be repeated");
   }
 
   @Test

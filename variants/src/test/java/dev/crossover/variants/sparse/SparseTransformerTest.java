@@ -12,13 +12,11 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
-import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -45,13 +43,6 @@ class SparseTransformerTest extends AttentionContract {
   @Override
   public Reference reference() {
     return SparseTransformerTest::expected;
-  }
-
-  @Override
-  public Map<Claim, String> exemptions() {
-    return Map.of(
-        Claim.PADDED_QUERY_ROWS,
-        "a local row deep in the padding sees no real key and is zero; the reference checks all rows");
   }
 
   @TestFactory
