@@ -17,6 +17,12 @@ class ContractChecksCanFailTest {
     public Reference reference() {
       return EXACT;
     }
+
+    /// There are no vectors to wait for.
+    @Override
+    public int allocationRounds() {
+      return 60;
+    }
   }
 
   @ParameterizedTest

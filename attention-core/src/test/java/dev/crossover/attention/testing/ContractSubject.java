@@ -82,6 +82,12 @@ public interface ContractSubject {
     return List.of();
   }
 
+  /// Rounds after which a forward pass that still allocates counts as allocating: vector code allocates
+  /// until it has been compiled.
+  default int allocationRounds() {
+    return 20_000;
+  }
+
   /// Inputs that are scaled up to reach huge scores.
   default List<String> scoredInputs() {
     return List.of("q", "k", "qk", "q_global", "k_global");

@@ -13,7 +13,6 @@ import java.util.concurrent.locks.LockSupport;
 
 /// Checks of what a plan allocates.
 final class ResourceChecks {
-  private static final int MAX_ROUNDS = 20_000;
   private static final int ROUNDS_PER_PAUSE = 10;
   private static final int CALLS_PER_ROUND = 5;
   private static final int QUIET_ROUNDS = 3;
@@ -89,7 +88,7 @@ final class ResourceChecks {
     long[] after = new long[workers.length];
     long least = Long.MAX_VALUE;
     int quiet = 0;
-    for (int round = 0; round < MAX_ROUNDS && quiet < QUIET_ROUNDS; round++) {
+    for (int round = 0; round < subject.allocationRounds() && quiet < QUIET_ROUNDS; round++) {
       allocated(threadBean, workers, before);
       for (int call = 0; call < CALLS_PER_ROUND; call++) {
         plan.forward(inputs, out, results);
