@@ -100,9 +100,9 @@ import java.util.OptionalDouble;
           test = "PerformerTest.globalStabiliserLeaksTheFutureInTheOrderOfEps"),
       @Mechanism.Difference(
           what = "ratio of the ReLU features",
-          paper = "1/√m on every feature, cancelling with eps = 0",
-          code = "JAX: none; TensorFlow: inside the ReLU, where eps does not scale with it",
-          paperOption = "",
+          paper = "1/√m on every feature, which cancels (as in the JAX code, which has none)",
+          code = "TensorFlow: inside the ReLU, where eps does not scale with it",
+          paperOption = "kernel=relu",
           codeOption = "kernel=relu_tensorflow",
           defaultIs = "neither: the default kernel is softmax_positive",
           test = "PerformerTest.reluRatiosDifferThroughEpsOnly")
