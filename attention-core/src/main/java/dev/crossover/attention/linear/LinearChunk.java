@@ -17,7 +17,8 @@ import java.util.Arrays;
 ///
 /// Rows of A are handled so that nothing in row i depends on keys that row may not see: outputs do not
 /// change by a single bit when later tokens do. Padding has features 0 and values 0, written here, so that
-/// its own content is never read.
+/// its own content is never read; real values are copied too, because a copy streams from memory faster
+/// than a product does.
 final class LinearChunk {
   private static final int CHUNK = Segments.CHUNK;
 
@@ -34,7 +35,8 @@ final class LinearChunk {
 
   private final float[] queryFeatures;
   private final float[] keyFeatures;
-  private final float[] realValues;
+  private final float[] values;
+  private final float[] ones;
   private final float[] products;
   private final float[] transposed;
   private final float[] product;
@@ -45,8 +47,6 @@ final class LinearChunk {
   private final double[] references;
   private final int[] realKeys;
 
-  private float[] values = new float[0];
-  private int valueOffset;
   private int keyCount;
 
   LinearChunk(FeatureSite site, LinearForm form, FeatureMap map, int worker) {
@@ -61,7 +61,9 @@ final class LinearChunk {
     this.shift = map.keyShift();
     queryFeatures = scratch.floats((long) CHUNK * width);
     keyFeatures = scratch.floats((long) CHUNK * width);
-    realValues = scratch.floats((long) CHUNK * valueDim);
+    values = scratch.floats((long) CHUNK * valueDim);
+    ones = scratch.floats(CHUNK);
+    Arrays.fill(ones, 1);
     products = scratch.floats(CHUNK * CHUNK);
     transposed = scratch.floats(kernels.transposedBScratch(CHUNK, width));
     product = scratch.floats((long) width * valueDim);
@@ -77,7 +79,7 @@ final class LinearChunk {
   static long bytes(int width, int valueDim) {
     long transposed = Kernels.get().transposedBScratch(CHUNK, width);
     long floats = 2L * CHUNK * width + (long) CHUNK * valueDim + CHUNK * CHUNK + transposed;
-    floats += (long) width * valueDim + width + valueDim + 3 * CHUNK;
+    floats += (long) width * valueDim + width + valueDim + 4 * CHUNK;
     return floats * Float.BYTES + (CHUNK + 1) * (long) (Double.BYTES + Integer.BYTES);
   }
 
@@ -100,8 +102,6 @@ final class LinearChunk {
       float[] v, int vo) {
     noKeys(state);
     keyCount = count;
-    values = v;
-    valueOffset = vo;
     for (int r = 0; r < count; ) {
       int end = r;
       while (end < count && mask.isRealKey(batch, first + end)) {
@@ -119,7 +119,9 @@ final class LinearChunk {
         realKeys[r + 1] = realKeys[r];
       }
     }
-    if (realKeys[count] < count) {
+    if (realKeys[count] == count) {
+      System.arraycopy(v, vo, values, 0, count * valueDim);
+    } else {
       copyRealValues(batch, first, count, v, vo);
     }
   }
@@ -132,13 +134,11 @@ final class LinearChunk {
   private void copyRealValues(int batch, int first, int count, float[] v, int vo) {
     for (int r = 0; r < count; r++) {
       if (mask.isRealKey(batch, first + r)) {
-        System.arraycopy(v, vo + r * valueDim, realValues, r * valueDim, valueDim);
+        System.arraycopy(v, vo + r * valueDim, values, r * valueDim, valueDim);
       } else {
-        Arrays.fill(realValues, r * valueDim, (r + 1) * valueDim, 0);
+        Arrays.fill(values, r * valueDim, (r + 1) * valueDim, 0);
       }
     }
-    values = realValues;
-    valueOffset = 0;
   }
 
   /// Writes the output of query rows: row i sees the state and the chunk's keys `0..i + offset`.
@@ -160,29 +160,41 @@ final class LinearChunk {
       Arrays.fill(out, oo, oo + count * valueDim, 0);
     }
     if (hasRealKeys()) {
-      kernels.multiplyTransposedB(
-          count, keyCount, width,
-          queryFeatures, 0, width, keyFeatures, 0, width, products, 0, CHUNK,
-          false,
-          transposed, 0);
-    }
-    for (int i = 0; i < count; i++) {
-      int limit = Math.clamp(i + offset + 1, 0, keyCount);
-      denominators[i] = weigh(state, i, limit, out, oo + i * valueDim);
+      addVisibleKeys(state, count, offset, out, oo);
+    } else {
+      for (int i = 0; i < count && state.seen; i++) {
+        denominators[i] = kernels.dot(width, queryFeatures, i * width, state.normaliser, 0);
+      }
     }
     if (shift != 0) {
       addShift(state, count, offset, out, oo);
     }
-    if (hasRealKeys()) {
-      kernels.multiplyLower(
-          count, valueDim, keyCount, offset,
-          products, 0, CHUNK, values, valueOffset, valueDim, out, oo, valueDim,
-          true);
-    }
     for (int i = 0; i < count; i++) {
-      int limit = Math.clamp(i + offset + 1, 0, keyCount);
-      divide(state.seen || realKeys[limit] > 0, denominators[i], out, oo + i * valueDim);
+      boolean visible = state.seen || realKeys[limit(i, offset)] > 0;
+      divide(visible, denominators[i], out, oo + i * valueDim);
     }
+  }
+
+  /// Number of the chunk's keys that order lets row i see.
+  private int limit(int i, int offset) {
+    return Math.clamp(i + offset + 1, 0, keyCount);
+  }
+
+  /// Adds A v to the numerators and the row sums of A to the denominators.
+  private void addVisibleKeys(
+      LinearState state, int count, int offset, float[] out, int oo) {
+    kernels.multiplyTransposedB(
+        count, keyCount, width,
+        queryFeatures, 0, width, keyFeatures, 0, width, products, 0, CHUNK,
+        false,
+        transposed, 0);
+    for (int i = 0; i < count; i++) {
+      denominators[i] = weigh(state, i, limit(i, offset), out, oo + i * valueDim);
+    }
+    kernels.multiplyLower(
+        count, valueDim, keyCount, offset,
+        products, 0, CHUNK, values, 0, valueDim, out, oo, valueDim,
+        true);
   }
 
   /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j A_ij.
@@ -221,10 +233,10 @@ final class LinearChunk {
     System.arraycopy(state.values, 0, valueSums, 0, valueDim);
     int taken = 0;
     for (int i = 0; i < count; i++) {
-      int limit = Math.clamp(i + offset + 1, 0, keyCount);
+      int limit = limit(i, offset);
       for (; taken < limit; taken++) {
         kernels.add(
-            valueDim, valueSums, 0, values, valueOffset + taken * valueDim, valueSums, 0);
+            valueDim, valueSums, 0, values, taken * valueDim, valueSums, 0);
       }
       float weight = shift * kernels.sum(width, queryFeatures, i * width);
       kernels.axpy(valueDim, weight, valueSums, 0, out, oo + i * valueDim);
@@ -249,24 +261,26 @@ final class LinearChunk {
     }
     double last = references[keyCount];
     state.rescale(last);
-    Arrays.fill(columnSums, 0);
     for (int r = 0; r < keyCount; r++) {
       if (references[r + 1] != last) {
         float factor = (float) LinearState.factor(references[r + 1], last);
         kernels.scale(width, factor, keyFeatures, r * width, keyFeatures, r * width);
       }
-      kernels.add(width, columnSums, 0, keyFeatures, r * width, columnSums, 0);
     }
+    kernels.multiply(
+        1, width, keyCount,
+        ones, 0, CHUNK, keyFeatures, 0, width, columnSums, 0, width,
+        false);
     kernels.multiplyTransposedA(
         width, valueDim, keyCount,
-        keyFeatures, 0, width, values, valueOffset, valueDim, product, 0, valueDim,
+        keyFeatures, 0, width, values, 0, valueDim, product, 0, valueDim,
         false);
     state.add(product);
     if (shift != 0) {
-      Arrays.fill(valueSums, 0);
-      for (int r = 0; r < keyCount; r++) {
-        kernels.add(valueDim, valueSums, 0, values, valueOffset + r * valueDim, valueSums, 0);
-      }
+      kernels.multiply(
+          1, valueDim, keyCount,
+          ones, 0, CHUNK, values, 0, valueDim, valueSums, 0, valueDim,
+          false);
     }
     state.addNormaliser(columnSums, valueSums, realKeys[keyCount]);
   }

@@ -95,6 +95,7 @@ public record EfficientAttention(
             + (double) s.problems() * s.querySeqLen() * (product + (softmax ? 4.0 : 0) * s.headDim());
     long floats =
         (long) keyHeads * segments * Context.floats(s)
+            + Segments.CHUNK
             + threads * ((long) Segments.CHUNK * s.headDim() + s.headDim());
     return new Cost(flops, Cost.tensorBytes(s), floats * Float.BYTES);
   }
@@ -138,6 +139,7 @@ public record EfficientAttention(
     private final Context[][] contexts = new Context[keyHeads][keySegments.count()];
     private final float[][] rows = new float[threads()][];
     private final float[][] newMax = new float[threads()][];
+    private final float[] ones;
     private final Workers.Task accumulate = this::accumulate;
     private final Workers.Task normalise = this::normalise;
     private final Workers.Task attend = this::attend;
@@ -150,6 +152,8 @@ public record EfficientAttention(
           head[s] = new Context(scratch, shape);
         }
       }
+      ones = scratch.floats(Segments.CHUNK);
+      Arrays.fill(ones, 1);
       for (int t = 0; t < rows.length; t++) {
         rows[t] = scratch.floats((long) Segments.CHUNK * d);
         newMax[t] = scratch.floats(d);
@@ -195,9 +199,8 @@ public record EfficientAttention(
           kernels.add(d, k, ko + r * d, context.minusMax, 0, weights, r * d);
         }
         kernels.exp(count * d, 1, 0, weights, 0, weights, 0);
-        for (int r = 0; r < count; r++) {
-          kernels.add(d, context.sums, 0, weights, r * d, context.sums, 0);
-        }
+        kernels.multiply(
+            1, d, count, ones, 0, Segments.CHUNK, weights, 0, d, context.sums, 0, d, true);
         k = weights;
         ko = 0;
       }

@@ -34,6 +34,7 @@ final class PerformerFeatures implements FeatureMap {
   private final int m;
   private final int d;
   private final int width;
+  private final int stride;
   private final float eps;
   private final double inputScale;
   private final float halfLogWidth;
@@ -50,6 +51,7 @@ final class PerformerFeatures implements FeatureMap {
     d = shape.headDim();
     m = performer.numFeatures();
     width = performer.width(shape);
+    stride = Projections.stride(m);
     double root = 1 / Math.sqrt(m);
     eps = (float) (kernel.isSoftmax() ? performer.epsOrDefault() * root : performer.epsOrDefault());
     inputScale =
@@ -87,7 +89,7 @@ final class PerformerFeatures implements FeatureMap {
   }
 
   private static long projectionSize(Performer.Kernel kernel, int m, int d) {
-    return kernel == Performer.Kernel.RELU_UNPROJECTED ? 0 : (long) m * d;
+    return kernel == Performer.Kernel.RELU_UNPROJECTED ? 0 : Projections.size(m, d);
   }
 
   private static long projectedSize(Performer.Kernel kernel, int m, boolean ahead) {
@@ -122,12 +124,8 @@ final class PerformerFeatures implements FeatureMap {
     if (projection.length == 0) {
       return;
     }
-    float[] omega = inputs.get("random_projection");
-    for (int a = 0; a < m; a++) {
-      for (int c = 0; c < d; c++) {
-        projection[c * m + a] = (float) (inputScale * omega[a * d + c]);
-      }
-    }
+    Projections.transpose(
+        m, d, inputScale, inputs.get("random_projection"), 0, projection, 0);
   }
 
   @Override
@@ -260,7 +258,7 @@ final class PerformerFeatures implements FeatureMap {
 
   /// u = ω x, scaled.
   private void project(int count, float[] x, int xo, float[] u, int uo) {
-    kernels.multiply(count, m, d, x, xo, d, projection, 0, m, u, uo, m, false);
+    kernels.multiply(count, m, d, x, xo, d, projection, 0, stride, u, uo, m, false);
   }
 
   /// g = |x|²/(2√d).

@@ -40,7 +40,7 @@ final class RfaFeatures implements FeatureMap {
     width = rfa.width();
     factor = code ? 0.1f : (float) (1 / Math.sqrt(m));
     inverseTau = 1 / rfa.tau();
-    projection = site.scratch().floats((long) heads * m * d);
+    projection = site.scratch().floats(heads * Projections.size(m, d));
     projected = new float[site.threads()][];
     for (int t = 0; t < projected.length; t++) {
       projected[t] = site.scratch().floats(gaussian ? (long) Segments.CHUNK * m : 0);
@@ -51,7 +51,9 @@ final class RfaFeatures implements FeatureMap {
   static long scratchBytes(Rfa rfa, AttentionShape s, int threads) {
     long m = rfa.numFeatures();
     long perWorker = rfa.kernel() == Rfa.Kernel.GAUSSIAN ? Segments.CHUNK * m : 0;
-    return Float.BYTES * (s.numHeads() * m * s.headDim() + threads * perWorker);
+    return Float.BYTES
+        * (s.numHeads() * Projections.size(rfa.numFeatures(), s.headDim())
+            + threads * perWorker);
   }
 
   @Override
@@ -71,25 +73,27 @@ final class RfaFeatures implements FeatureMap {
       gate = inputs.get("gate");
     }
     float[] w = inputs.get("random_projection");
-    boolean stretched = inputs.has("sigma");
+    int stride = Projections.stride(m);
     for (int h = 0; h < heads; h++) {
-      for (int a = 0; a < m; a++) {
-        for (int c = 0; c < d; c++) {
-          double sigma = stretched ? inputs.get("sigma")[h * d + c] : 1;
-          projection[(h * d + c) * m + a] =
-              (float) (sigma * inverseTau * w[(h * m + a) * d + c]);
-        }
+      int to = h * d * stride;
+      Projections.transpose(m, d, inverseTau, w, h * m * d, projection, to);
+      for (int c = 0; c < d && inputs.has("sigma"); c++) {
+        float sigma = inputs.get("sigma")[h * d + c];
+        kernels.scale(m, sigma, projection, to + c * stride, projection, to + c * stride);
       }
     }
   }
 
   @Override
   public void queries(FeatureRows rows, float[] phi, int at) {
+    int stride = Projections.stride(m);
     float[] u = gaussian ? projected[rows.worker()] : phi;
     int uo = gaussian ? 0 : at;
     kernels.multiply(
         rows.count(), m, d,
-        rows.data(), rows.at(0), d, projection, rows.head() * d * m, m, u, uo, m,
+        rows.data(), rows.at(0), d,
+        projection, rows.head() * d * stride, stride,
+        u, uo, m,
         false);
     for (int r = 0; r < rows.count(); r++) {
       float inverse = inverseNorm(rows.data(), rows.at(r));
