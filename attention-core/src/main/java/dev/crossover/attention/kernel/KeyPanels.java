@@ -34,11 +34,23 @@ public final class KeyPanels {
   }
 
   /// Packs `count` key rows into positions `at`, `at + 1`, …; calls for disjoint ranges of positions may
-  /// run concurrently if each `at` is a multiple of [#alignment()].
+  /// run concurrently if each `at` is a multiple of [#alignment()]. Positions after the last one, up to
+  /// the next multiple of the alignment, are cleared where packing starts at such a multiple.
   ///
   /// @param key source, row r starts at `ko + r * ldk`
   public void pack(float[] key, int ko, int ldk, int count, int at) {
     packRows(key, ko, ldk, null, 0, count, at);
+  }
+
+  /// Packs one key row into position `at` and leaves every other position as it is.
+  ///
+  /// @param key source, the row starts at `ko`
+  public void replace(float[] key, int ko, int at) {
+    if (KernelSelection.VECTOR) {
+      column(key, ko, at / WIDTH, at % WIDTH);
+    } else {
+      System.arraycopy(key, ko, data, at * dim, dim);
+    }
   }
 
   /// Packs the rows `index[from] … index[from + count - 1]` of a key block into positions `at`, ….

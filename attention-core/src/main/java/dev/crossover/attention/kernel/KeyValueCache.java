@@ -31,7 +31,7 @@ public final class KeyValueCache {
 
   /// Writes one slot of a head.
   public void put(int head, int slot, float[] key, int ko, float[] value, int vo) {
-    keys[head].pack(key, ko, dim, 1, slot);
+    keys[head].replace(key, ko, slot);
     System.arraycopy(value, vo, values, (head * slots + slot) * valueDim, valueDim);
   }
 
