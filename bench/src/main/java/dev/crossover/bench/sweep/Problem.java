@@ -88,6 +88,9 @@ public record Problem(
     double tensors = 2 * Cost.tensorBytes(shape) + 2.0 * Float.BYTES * outputSize();
     double parameters = 0;
     for (TensorSpec spec : attention.inputs(shape)) {
+      if (spec.role() == TensorSpec.Role.OPTIONAL) {
+        continue; // sweeps leave options off
+      }
       double size = 1;
       for (int extent : spec.shape().sizes()) {
         size *= extent;
