@@ -85,24 +85,36 @@ public record Headlines(String lead, List<Finding> findings) {
             + against
             + " at "
             + reach;
-    List<SeriesAnswer> good = winners.stream().filter(s -> usable(s, baseline)).toList();
     String limit = Wording.percent(SMALL_ERROR);
-    if (good.isEmpty()) {
-      return count + ", none of them with an error of " + limit + " or less.";
+    List<SeriesAnswer> good = winners.stream().filter(Headlines::goodAtTheEnd).toList();
+    if (!good.isEmpty()) {
+      SeriesAnswer first = good.getFirst();
+      return count
+          + "; "
+          + (good.size() == winners.size() ? "all " : "")
+          + good.size()
+          + " with at most "
+          + limit
+          + " error there, the first being "
+          + first.series().label()
+          + " "
+          + fromWords(answer, first.time().get(baseline))
+          + ".";
     }
-    SeriesAnswer first = good.getFirst();
-    String all = good.size() == winners.size() ? "all " : "";
-    return count
-        + "; "
-        + all
-        + good.size()
-        + " with at most "
-        + limit
-        + " error, the first being "
-        + first.series().label()
-        + " "
-        + fromWords(answer, first.time().get(baseline))
-        + ".";
+    String none = count + ", none of them with an error of " + limit + " or less there";
+    return winners.stream()
+        .filter(s -> usable(s, baseline))
+        .max(Comparator.comparingInt(s -> tooWrongFrom(s, baseline)))
+        .map(
+            s ->
+                none
+                    + "; "
+                    + s.series().label()
+                    + " is the last to exceed it, from "
+                    + at(answer)
+                    + Wording.length(tooWrongFrom(s, baseline))
+                    + ".")
+        .orElse(none + ".");
   }
 
   private static List<Finding> against(PanelAnswer answer, String baseline) {
@@ -165,7 +177,14 @@ public record Headlines(String lead, List<Finding> findings) {
             + fromWords(answer, crossover)
             + ", at "
             + errorWords(winner, from(winner, baseline))
-            + "."
+            + (goodAtTheEnd(winner)
+                ? "."
+                : ", more than "
+                    + Wording.percent(SMALL_ERROR)
+                    + " from "
+                    + at(answer)
+                    + Wording.length(tooWrongFrom(winner, baseline))
+                    + ".")
             + several(crossover));
   }
 
@@ -281,8 +300,33 @@ public record Headlines(String lead, List<Finding> findings) {
     return kind == Crossover.Kind.REACHED || kind == Crossover.Kind.BELOW_SMALLEST;
   }
 
+  /// Whether a winner has little error at the first or the last length at which it wins.
   private static boolean usable(SeriesAnswer answer, String baseline) {
-    return answer.errorFrom(from(answer, baseline)).filter(e -> e[1] <= SMALL_ERROR).isPresent();
+    return goodAtTheEnd(answer) || tooWrongFrom(answer, baseline) > firstFaster(answer, baseline);
+  }
+
+  private static boolean goodAtTheEnd(SeriesAnswer answer) {
+    return answer.series().points().getLast().error() <= SMALL_ERROR;
+  }
+
+  /// The smallest length with too large or no error at which the winner is faster; beyond all
+  /// lengths when there is none.
+  private static int tooWrongFrom(SeriesAnswer answer, String baseline) {
+    double from = from(answer, baseline);
+    return answer.series().points().stream()
+        .filter(p -> p.n() >= from && !(p.error() <= SMALL_ERROR))
+        .mapToInt(Point::n)
+        .min()
+        .orElse(Integer.MAX_VALUE);
+  }
+
+  private static int firstFaster(SeriesAnswer answer, String baseline) {
+    double from = from(answer, baseline);
+    return answer.series().points().stream()
+        .mapToInt(Point::n)
+        .filter(n -> n >= from)
+        .min()
+        .orElse(Integer.MAX_VALUE);
   }
 
   private static int largest(List<SeriesAnswer> answers, String baseline) {

@@ -137,6 +137,38 @@ class PanelAnswerTest {
   }
 
   @Test
+  void errorThatGrowsTooLargeIsSaidWithItsLength() {
+    List<ResultRecord> records = new ArrayList<>();
+    for (int n : new int[] {256, 512, 1024, 2048}) {
+      double share = n / 2048.0;
+      records.add(forward("tiled", Approximates.EXACT, n, 1e-3 * share * share, 1e-7));
+      records.add(forward("longformer", Approximates.SOFTMAX, n, 1e-5 * share, 0.15 * share));
+    }
+    Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(records).getFirst()));
+    assertTrue(
+        headlines.lead().endsWith("Longformer is the last to exceed it, from n = 2,048."),
+        headlines.lead());
+    String gain = headlines.findings().getFirst().sentence();
+    assertTrue(gain.endsWith("at 1.9–15 % error, more than 10 % from n = 2,048."), gain);
+  }
+
+  private static ResultRecord forward(
+      String spec, Approximates approximates, int n, double seconds, double error) {
+    return Records.point(
+        Study.FORWARD,
+        spec,
+        approximates,
+        "causal",
+        n,
+        seconds,
+        100,
+        error,
+        3,
+        0.001,
+        Curves.random(n));
+  }
+
+  @Test
   void gainsWithLargeErrorsAreNotListedAmongTheUsableOnes() {
     Headlines headlines = Headlines.of(PanelAnswer.of(panel("causal")));
     assertTrue(headlines.findings().stream().noneMatch(f -> f.subject().contains("erformer")));
