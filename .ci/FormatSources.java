@@ -11,9 +11,10 @@ import java.util.stream.Stream;
 
 /// Checks (`check`) or repairs (`fix`) the format of every Java source below a folder.
 ///
-/// The format is google-java-format's, but for Markdown doc comments, which it does not know: it would
-/// break a `///` line of more than 100 columns into a `//` line and so tear the comment. Here such
-/// lines are wrapped as paragraphs; rows of tables and the like, which cannot be wrapped, are kept.
+/// The format is google-java-format's, but for Markdown doc comments, which it does not know: it
+/// would break a `///` line of more than 100 columns into a `//` line and so tear the comment. Here
+/// such lines are wrapped as paragraphs; rows of tables and the like, which cannot be wrapped, are
+/// kept.
 public final class FormatSources {
   private static final int COLUMNS = 100;
   private static final Pattern DOC = Pattern.compile("^(\\s*)///(.*)$");
@@ -63,7 +64,10 @@ public final class FormatSources {
         new Formatter().formatSourceAndFixImports(shortened.toString()).lines().toList()) {
       int mark = line.indexOf("/// \u0001");
       if (mark >= 0) {
-        line = line.substring(0, mark) + "///" + hidden.get(Integer.parseInt(line.substring(mark + 5)));
+        line =
+            line.substring(0, mark)
+                + "///"
+                + hidden.get(Integer.parseInt(line.substring(mark + 5)));
       }
       restored.append(line).append('\n');
     }
@@ -109,9 +113,7 @@ public final class FormatSources {
     }
     String text = doc.group(2).strip();
     boolean list = text.startsWith("- ") || text.startsWith("* ");
-    return list || "|#>".indexOf(text.charAt(0)) >= 0 || text.startsWith("```")
-        ? null
-        : text;
+    return list || "|#>".indexOf(text.charAt(0)) >= 0 || text.startsWith("```") ? null : text;
   }
 
   private static boolean continues(String line) {

@@ -9,19 +9,21 @@ import java.util.function.IntFunction;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/// Writes the register-blocked loops of the kernel package, every shape from the same few templates.
+/// Writes the register-blocked loops of the kernel package, every shape from the same few
+/// templates.
 ///
-/// C2 keeps an accumulator in a register only if it is a named local variable, so a block of R rows and V
-/// vectors needs R·V of them spelt out; that is what this program is for. It also pastes the pieces of
-/// `macros.txt` into the templates beside it, for the reason given there. Usage:
-/// `java GenerateMicroKernels.java <this directory> <directory of generated sources>`.
+/// C2 keeps an accumulator in a register only if it is a named local variable, so a block of R rows
+/// and V vectors needs R·V of them spelt out; that is what this program is for. It also pastes the
+/// pieces of `macros.txt` into the templates beside it, for the reason given there. Usage: `java
+/// GenerateMicroKernels.java <this directory> <directory of generated sources>`.
 final class GenerateMicroKernels {
   private static final String PACKAGE = "dev.crossover.attention.kernel";
   private static final int MAX_ROWS = 4;
   private static final int MAX_VECTORS = 4;
 
-  /// Beyond this many accumulators a block with a masked last column outgrows the first compiler ("out of
-  /// virtual registers"), never gets a profile and so is never optimised: it is made of two blocks.
+  /// Beyond this many accumulators a block with a masked last column outgrows the first compiler
+  /// ("out of virtual registers"), never gets a profile and so is never optimised: it is made of
+  /// two blocks.
   private static final int MAX_TAIL_ACCUMULATORS = 8;
 
   private GenerateMicroKernels() {}
@@ -56,7 +58,8 @@ final class GenerateMicroKernels {
         import jdk.incubator.vector.IntVector;
         import jdk.incubator.vector.VectorOperators;
 
-        %s"""
+        %s\
+        """
             .formatted(PACKAGE, expanded(body, macros));
     if (!body.contains("IntVector")) {
       source = source.replace("import jdk.incubator.vector.IntVector;\n", "");
@@ -131,7 +134,8 @@ final class GenerateMicroKernels {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-        /// Generated: blocks of 1–4 rows and 1–4 vectors of C, kept in registers over the whole of k.
+        /// Generated: blocks of 1–4 rows and 1–4 vectors of C, kept in registers over the whole of
+        /// k.
         final class BlockProducts {
           private BlockProducts() {}
 
@@ -162,8 +166,13 @@ final class GenerateMicroKernels {
                 ? "%s%dx%dTail(%s, tail);".formatted(family, rows, vectors, arguments)
                 : "%s%dx%d(%s);\n          %s%dx1Tail(%s, tail);"
                     .formatted(
-                        family, rows, vectors - 1, arguments,
-                        family, rows, lastVector(arguments, vectors - 1));
+                        family,
+                        rows,
+                        vectors - 1,
+                        arguments,
+                        family,
+                        rows,
+                        lastVector(arguments, vectors - 1));
         cases.append(
             """
                   case %d -> {
@@ -177,22 +186,21 @@ final class GenerateMicroKernels {
                 .formatted(rows * 8 + vectors, full, tail));
       }
     }
-    return
-        """
-          /// `C[rows, (vectors - 1)·L + tail] (+)= A%s · B`.
-          static void %s(
-              int rows, int vectors, int tail, int k,
-              float[] a, int ao, int lda,
-              float[] b, int bo, int ldb,
-              float[] c, int co, int ldc,
-              boolean accumulate) {
-            switch (rows * 8 + vectors) {
-        %s      default -> throw new IllegalStateException("no such block");
-            }
-          }
+    return """
+      /// `C[rows, (vectors - 1)·L + tail] (+)= A%s · B`.
+      static void %s(
+          int rows, int vectors, int tail, int k,
+          float[] a, int ao, int lda,
+          float[] b, int bo, int ldb,
+          float[] c, int co, int ldc,
+          boolean accumulate) {
+        switch (rows * 8 + vectors) {
+    %s      default -> throw new IllegalStateException("no such block");
+        }
+      }
 
-        """
-            .formatted(byRows ? "" : "ᵀ", family, cases);
+    """
+        .formatted(byRows ? "" : "ᵀ", family, cases);
   }
 
   /// The arguments of a block that starts some vectors further right in B and C.
@@ -218,8 +226,7 @@ final class GenerateMicroKernels {
                 masked ? ", int tail" : ""));
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
-        out.append(
-            "    FloatVector %s = FloatVector.zero(FLOATS);\n".formatted(accumulator(r, v)));
+        out.append("    FloatVector %s = FloatVector.zero(FLOATS);\n".formatted(accumulator(r, v)));
       }
     }
     out.append("    if (accumulate) {\n");
@@ -267,7 +274,8 @@ final class GenerateMicroKernels {
           private static final int STRIDE = Lanes.TILE;
           private FusedKernels%d() {}
 
-          /// Scores of one group and `panels` key panels: `s[r][·] = start[r] + Σ_c q[c][r] · k[c][·]`.
+          /// Scores of one group and `panels` key panels: `s[r][·] = start[r] + Σ_c q[c][r] ·
+          /// k[c][·]`.
           static void scores(
               int k, float[] q, int qo, float[] panel, int po, int panels,
               float[] s, int so, float[] start, int offset) {
@@ -328,8 +336,8 @@ final class GenerateMicroKernels {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-          /// `c[r] += Σ_{i < k} p[i][r] · b[i]` for %d vector(s) of columns%s: a product with a score
-          /// tile's transpose.
+          /// `c[r] += Σ_{i < k} p[i][r] · b[i]` for %d vector(s) of columns%s: a product with a
+          /// score tile's transpose.
           static void transposed%d%s(
               int k, float[] p, int po, float[] b, int bo, int ldb,
               float[] c, int co, int ldc%s) {
@@ -446,8 +454,8 @@ final class GenerateMicroKernels {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-          /// `out[c][r] = scale · in[%s][c]` for 16 columns c and rows r = 0…15; only the first `rows`
-          /// rows are read, the last of them standing in for the missing ones.
+          /// `out[c][r] = scale · in[%s][c]` for 16 columns c and rows r = 0…15; only the first
+          /// `rows` rows are read, the last of them standing in for the missing ones.
           static void %s(
               float[] in, int io, int ldi,%s int rows, float scale,
               float[] out, int oo, int ldo) {
@@ -475,8 +483,13 @@ final class GenerateMicroKernels {
             out.append(
                 "    IntVector s%dr%d = %s.selectFrom(s%dr%d, s%dr%d);\n"
                     .formatted(
-                        stage + 1, r + half * distance, selector(distance, half),
-                        stage, r, stage, r + distance));
+                        stage + 1,
+                        r + half * distance,
+                        selector(distance, half),
+                        stage,
+                        r,
+                        stage,
+                        r + distance));
           }
         }
       }

@@ -7,8 +7,8 @@ import java.util.List;
 /// An attention mechanism: an immutable value that is planned once for a shape and then run.
 ///
 /// Implementations are records of validated parameters with the paper's defaults, annotated with
-/// [Mechanism]; the annotation and the record's components are what the command line, the documentation
-/// and the conformance command read.
+/// [Mechanism]; the annotation and the record's components are what the command line, the
+/// documentation and the conformance command read.
 ///
 /// ```java
 /// AttentionPlan plan = attention.plan(shape, Mask.causal(), 2);
@@ -41,11 +41,10 @@ public interface Attention {
     return List.of();
   }
 
-  /// Shape of the output: `[batchSize, numHeads, querySeqLen, valueDim]` unless a mechanism is a layer.
+  /// Shape of the output: `[batchSize, numHeads, querySeqLen, valueDim]` unless a mechanism is a
+  /// layer.
   default int[] outputShape(AttentionShape shape) {
-    return new int[] {
-      shape.batchSize(), shape.numHeads(), shape.querySeqLen(), shape.valueDim()
-    };
+    return new int[] {shape.batchSize(), shape.numHeads(), shape.querySeqLen(), shape.valueDim()};
   }
 
   /// The problem's sizes as read from given tensors: by default from `q`, `k`, `v`.
@@ -57,8 +56,8 @@ public interface Attention {
 
   /// This mechanism with the sizes that only given tensors tell: by default itself.
   ///
-  /// A replay calls it before [#inputs], for example to learn the model width of a Transformer-XL from
-  /// its `position_projection`.
+  /// A replay calls it before [#inputs], for example to learn the model width of a Transformer-XL
+  /// from its `position_projection`.
   default Attention fittedTo(Tensors inputs) {
     return this;
   }
@@ -71,8 +70,8 @@ public interface Attention {
     return AttentionInputs.complete(this, shape, qkv, seed);
   }
 
-  /// The exact attention this mechanism approximates on its own (adapted) inputs: queries, keys, values
-  /// and the factor on their dot products. By default `q`, `k`, `v` and 1/√headDim.
+  /// The exact attention this mechanism approximates on its own (adapted) inputs: queries, keys,
+  /// values and the factor on their dot products. By default `q`, `k`, `v` and 1/√headDim.
   ///
   /// Meaningless for mechanisms that approximate nothing.
   default ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {

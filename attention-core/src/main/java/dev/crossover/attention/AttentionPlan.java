@@ -6,12 +6,12 @@ import org.jspecify.annotations.Nullable;
 
 /// An attention mechanism made ready for one shape, mask and number of threads.
 ///
-/// Everything is allocated when the plan is built: `forward` allocates nothing, may be called again and
-/// again, and gives the same bits for any number of threads. A plan is used by one caller at a time; two
-/// plans run concurrently.
+/// Everything is allocated when the plan is built: `forward` allocates nothing, may be called again
+/// and again, and gives the same bits for any number of threads. A plan is used by one caller at a
+/// time; two plans run concurrently.
 ///
-/// Subclasses allocate through [#scratch], so that [#scratchBytes] is exact, and read their inputs with
-/// [#input].
+/// Subclasses allocate through [#scratch], so that [#scratchBytes] is exact, and read their inputs
+/// with [#input].
 public abstract class AttentionPlan {
   /// The checked request this plan was built from.
   protected final PlanRequest request;
@@ -55,8 +55,8 @@ public abstract class AttentionPlan {
   ///
   /// @param inputs tensors named and shaped as [Attention#inputs] says; unchanged afterwards
   /// @param output shaped as [Attention#outputShape] says; every element is written
-  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if the output shares
-  ///     storage with an input
+  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if the output
+  ///     shares storage with an input
   public final void forward(Tensors inputs, Tensor output) {
     forward(inputs, output, Tensors.NONE);
   }
@@ -66,8 +66,8 @@ public abstract class AttentionPlan {
   /// @param inputs tensors named and shaped as [Attention#inputs] says; unchanged afterwards
   /// @param output shaped as [Attention#outputShape] says; every element is written
   /// @param results tensors named and shaped as [Attention#results] says, any subset of them
-  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if an output shares
-  ///     storage with an input or another output
+  /// @throws IllegalArgumentException if a tensor is missing, unknown, misshapen, or if an output
+  ///     shares storage with an input or another output
   public final void forward(Tensors inputs, Tensor output, Tensors results) {
     this.inputs.bind(inputs);
     requireOutput(output);

@@ -9,8 +9,9 @@ package dev.crossover.attention;
 /// | value  | `[batchSize, numKeyValueHeads, keySeqLen, valueDim]` |
 /// | output | `[batchSize, numHeads, querySeqLen, valueDim]`    |
 ///
-/// Consecutive groups of `numHeads / numKeyValueHeads` query heads share one key/value head (Ainslie et
-/// al., arXiv:2305.13245): equal numbers are multi-head, one key/value head is multi-query.
+/// Consecutive groups of `numHeads / numKeyValueHeads` query heads share one key/value head
+/// (Ainslie et al., arXiv:2305.13245): equal numbers are multi-head, one key/value head is
+/// multi-query.
 ///
 /// @param batchSize number of sequences, at least 1
 /// @param numHeads query heads, at least 1
@@ -42,10 +43,7 @@ public record AttentionShape(
     requireAtLeast("valueDim", valueDim, 1);
     if (numHeads % numKeyValueHeads != 0) {
       throw new IllegalArgumentException(
-          "numKeyValueHeads must divide numHeads ("
-              + numHeads
-              + "), but was "
-              + numKeyValueHeads);
+          "numKeyValueHeads must divide numHeads (" + numHeads + "), but was " + numKeyValueHeads);
     }
     requireSize("query", batchSize, numHeads, querySeqLen, headDim);
     requireSize("key", batchSize, numKeyValueHeads, keySeqLen, keyDim);

@@ -1,6 +1,7 @@
 package dev.crossover.attention;
 
-/// What a mechanism can do, declared once; documentation, refusals and the contract tests all follow it.
+/// What a mechanism can do, declared once; documentation, refusals and the contract tests all
+/// follow it.
 ///
 /// @param causal whether it runs without, with either, or only with causal order
 /// @param keyPadding which key-padding patterns it honours

@@ -4,8 +4,8 @@ package dev.crossover.attention;
 ///
 /// @param flops floating-point operations of one `forward`, a multiply-add counted as two and an
 ///     exponential as one
-/// @param bytesMoved bytes that must cross the memory bus at least once: inputs, output and scratch that
-///     does not fit a cache
+/// @param bytesMoved bytes that must cross the memory bus at least once: inputs, output and scratch
+///     that does not fit a cache
 /// @param scratchBytes bytes a plan allocates, exactly
 public record Cost(double flops, double bytesMoved, long scratchBytes) {
 
@@ -18,7 +18,8 @@ public record Cost(double flops, double bytesMoved, long scratchBytes) {
             + keys * (shape.keyDim() + shape.valueDim()));
   }
 
-  /// Number of (query, key) pairs per (batch entry, head) that causal order allows; nq · nk without it.
+  /// Number of (query, key) pairs per (batch entry, head) that causal order allows; nq · nk without
+  /// it.
   public static double pairs(AttentionShape shape, Mask mask) {
     if (!mask.isCausal()) {
       return (double) shape.querySeqLen() * shape.keySeqLen();

@@ -10,8 +10,8 @@ import dev.crossover.attention.tensor.Tensor;
 /// @param key `[batch, kvHeads, nk, d]`
 /// @param value `[batch, kvHeads, nk, dv]`
 /// @param scale factor on the dot products
-/// @param selfLast whether query i sees key i only if it sees no other key, as where queries and keys are
-///     the same vectors (Kitaev et al., arXiv:2001.04451)
+/// @param selfLast whether query i sees key i only if it sees no other key, as where queries and
+///     keys are the same vectors (Kitaev et al., arXiv:2001.04451)
 public record ExactTarget(
     AttentionShape shape,
     Mask mask,

@@ -6,8 +6,8 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// The tensors a mechanism reads for one shape: given ones checked against [Attention#inputs], absent
-/// parameters drawn once from the mechanism's seed.
+/// The tensors a mechanism reads for one shape: given ones checked against [Attention#inputs],
+/// absent parameters drawn once from the mechanism's seed.
 ///
 /// Binding again replaces what was bound and allocates nothing. Used by one caller at a time.
 public final class InputBinding {

@@ -4,9 +4,9 @@ import java.util.Arrays;
 
 /// Which keys a query may attend to; true always means *may attend*.
 ///
-/// Two rules combine: causal order (query i sees key j only if `j <= i + offset`) and key padding (a
-/// pattern of real keys per batch entry). A query row is never removed by a mask; a row that may see no
-/// key gives zeros.
+/// Two rules combine: causal order (query i sees key j only if `j <= i + offset`) and key padding
+/// (a pattern of real keys per batch entry). A query row is never removed by a mask; a row that may
+/// see no key gives zeros.
 ///
 /// Masks are immutable and part of a plan.
 public sealed interface Mask {
@@ -16,8 +16,8 @@ public sealed interface Mask {
 
   /// Query i sees key j iff `j <= i + offset`.
   ///
-  /// @param aligned when true the offset is `keySeqLen - querySeqLen` of the shape at hand, so that the
-  ///     last query sees the last key, and `explicitOffset` is ignored
+  /// @param aligned when true the offset is `keySeqLen - querySeqLen` of the shape at hand, so that
+  ///     the last query sees the last key, and `explicitOffset` is ignored
   /// @param explicitOffset the offset when not aligned
   record Causal(boolean aligned, int explicitOffset) implements Mask {}
 
@@ -188,7 +188,8 @@ public sealed interface Mask {
     return order.aligned() ? keySeqLen - querySeqLen : order.explicitOffset();
   }
 
-  /// Number of leading keys that causal order lets query `i` see, from 0 to nk; nk without causal order.
+  /// Number of leading keys that causal order lets query `i` see, from 0 to nk; nk without causal
+  /// order.
   default int causalLimit(int i, int querySeqLen, int keySeqLen) {
     if (!isCausal()) {
       return keySeqLen;

@@ -14,7 +14,8 @@ public record PlanRequest(Attention attention, AttentionShape shape, Mask mask, 
   /// Checks a request; every refusal names the mechanism and the rule.
   ///
   /// @throws IllegalArgumentException if the request is outside the capabilities
-  public static PlanRequest checked(Attention attention, AttentionShape shape, Mask mask, int threads) {
+  public static PlanRequest checked(
+      Attention attention, AttentionShape shape, Mask mask, int threads) {
     String name = attention.name();
     Capabilities can = attention.capabilities();
     require(threads >= 1, name, "threads must be >= 1", threads);
@@ -30,8 +31,7 @@ public record PlanRequest(Attention attention, AttentionShape shape, Mask mask, 
         mask.label());
     if (mask.hasKeyPadding()) {
       Mask.KeyPadding padding = mask.padding();
-      require(
-          can.keyPadding() != Padding.NONE, name, "mask must not pad keys", mask.label());
+      require(can.keyPadding() != Padding.NONE, name, "mask must not pad keys", mask.label());
       require(
           can.keyPadding() == Padding.ANY || padding.isAtEnd(),
           name,

@@ -7,7 +7,8 @@ import java.util.Arrays;
 ///
 /// @param name the golden files' name, for example `log_decay`
 /// @param shape the exact shape for the attention shape it was asked for; copied
-/// @param role whether it must be given, is drawn from the seed when absent, or is an option that is off
+/// @param role whether it must be given, is drawn from the seed when absent, or is an option that
+///     is off
 /// @param meaning one line for documentation, with the distribution it is drawn from
 /// @param draw makes one from a seed; for optional tensors it is what a demonstration would use
 public record TensorSpec(String name, Shape shape, Role role, String meaning, Draw draw) {
@@ -16,7 +17,8 @@ public record TensorSpec(String name, Shape shape, Role role, String meaning, Dr
   public enum Role {
     /// Belongs to the tokens (q, k, v, gates): must be given; sweeps draw it.
     INPUT,
-    /// Belongs to the model (projections, random features): drawn from the mechanism's seed if absent.
+    /// Belongs to the model (projections, random features): drawn from the mechanism's seed if
+    /// absent.
     PARAMETER,
     /// An option: absent means off.
     OPTIONAL,

@@ -9,8 +9,8 @@ import java.util.Map;
 /// An immutable set of named tensors: what a mechanism reads, or the extra results it writes.
 ///
 /// Names are those of the golden files: `q`, `k`, `v`, and for example `log_decay`,
-/// `random_projection`, `global_mask`, `initial_state`. The set is immutable, the tensors' elements are
-/// not. Look-ups allocate nothing.
+/// `random_projection`, `global_mask`, `initial_state`. The set is immutable, the tensors' elements
+/// are not. Look-ups allocate nothing.
 public final class Tensors {
   /// The empty set.
   public static final Tensors NONE = new Tensors(new String[0], new Tensor[0]);

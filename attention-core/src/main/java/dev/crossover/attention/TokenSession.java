@@ -3,8 +3,8 @@ package dev.crossover.attention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
-/// A decoding session whose mechanism takes one token into its state and then answers it: checks the
-/// tensors, counts the positions and feeds prefixes token by token.
+/// A decoding session whose mechanism takes one token into its state and then answers it: checks
+/// the tensors, counts the positions and feeds prefixes token by token.
 public abstract class TokenSession implements DecodeSession {
   /// Widths and heads; `keySeqLen` is the largest number of positions.
   protected final AttentionShape shape;
@@ -70,7 +70,8 @@ public abstract class TokenSession implements DecodeSession {
     forget();
   }
 
-  /// Takes row `t` of the bound inputs into the state; [#position] is the number of tokens before it.
+  /// Takes row `t` of the bound inputs into the state; [#position] is the number of tokens before
+  /// it.
   ///
   /// @param t row within the bound tensors
   /// @param tokens number of rows of the bound tensors, which is the stride of their heads

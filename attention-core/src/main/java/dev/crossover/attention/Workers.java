@@ -8,9 +8,9 @@ import org.jspecify.annotations.Nullable;
 
 /// Runs numbered tasks on the calling thread and on helpers of a shared daemon pool.
 ///
-/// Tasks are handed out by a counter, so that long and short ones balance; a task must not depend on
-/// which worker runs it, which is what makes results equal bit for bit for any number of threads. In
-/// steady state nothing is allocated. An instance is used by one caller at a time.
+/// Tasks are handed out by a counter, so that long and short ones balance; a task must not depend
+/// on which worker runs it, which is what makes results equal bit for bit for any number of
+/// threads. In steady state nothing is allocated. An instance is used by one caller at a time.
 public final class Workers {
 
   /// One numbered task.

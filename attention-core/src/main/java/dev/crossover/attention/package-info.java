@@ -1,7 +1,8 @@
 /// The attention interface: shapes, masks, named tensors, plans, decoding, capabilities and cost.
 ///
-/// Tensors are float32, row-major `[batch, heads, seqLen, dim]`; true in a mask means *may attend*; a
-/// row that may see no key gives zeros. Mechanisms live elsewhere and depend on this package only.
+/// Tensors are float32, row-major `[batch, heads, seqLen, dim]`; true in a mask means *may attend*;
+/// a row that may see no key gives zeros. Mechanisms live elsewhere and depend on this package
+/// only.
 @NullMarked
 package dev.crossover.attention;
 

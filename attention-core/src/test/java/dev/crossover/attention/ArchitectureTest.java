@@ -80,6 +80,5 @@ class ArchitectureTest {
           .orShould()
           .callMethod(Math.class, "random");
 
-  @ArchTest
-  static final ArchRule libraryPrintsNothing = NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
+  @ArchTest static final ArchRule libraryPrintsNothing = NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
 }

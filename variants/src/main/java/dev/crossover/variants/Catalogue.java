@@ -37,8 +37,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// Every mechanism: the one list that the command line, sweeps, charts, conformance and documentation
-/// follow.
+/// Every mechanism: the one list that the command line, sweeps, charts, conformance and
+/// documentation follow.
 public final class Catalogue {
   private static final String LAYER = "layer/";
   private static final List<MechanismType> ALL =

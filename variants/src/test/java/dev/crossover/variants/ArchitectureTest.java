@@ -60,8 +60,7 @@ class ArchitectureTest {
           .orShould()
           .callMethod(Math.class, "random");
 
-  @ArchTest
-  static final ArchRule libraryPrintsNothing = NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
+  @ArchTest static final ArchRule libraryPrintsNothing = NO_CLASSES_SHOULD_ACCESS_STANDARD_STREAMS;
 
   /// A mechanism's own classes know that mechanism; shared classes know none.
   private static ArchCondition<JavaClass> dependOnOneMechanismAtMost() {

@@ -20,8 +20,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Linear attention by feature maps at 2²⁰ positions, one head of width 64, in the 4 GiB of heap that tests
-/// have; run by the profile `million`.
+/// Linear attention by feature maps at 2²⁰ positions, one head of width 64, in the 4 GiB of heap
+/// that tests have; run by the profile `million`.
 @Tag("large")
 class MillionPositionsTest {
   private static final int POSITIONS = 1 << 20;
@@ -65,8 +65,8 @@ class MillionPositionsTest {
     assertTrue(sum > 0, "the output must not be empty");
   }
 
-  /// A sequence repeated 2¹⁴ times has the outputs of the sequence itself, whatever was rounded on the way:
-  /// all weights are shares of a sum over keys. (cosFormer's depend on positions.)
+  /// A sequence repeated 2¹⁴ times has the outputs of the sequence itself, whatever was rounded on
+  /// the way: all weights are shares of a sum over keys. (cosFormer's depend on positions.)
   @ParameterizedTest
   @MethodSource("cases")
   void repeatedSequenceHasTheOutputsOfTheSequence(Case each) {

@@ -15,13 +15,14 @@ import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
 
-/// A golden file, format version 2: an attention problem in a `.safetensors` file, its parameters in the
-/// metadata, and the answer in double precision.
+/// A golden file, format version 2: an attention problem in a `.safetensors` file, its parameters
+/// in the metadata, and the answer in double precision.
 ///
-/// Metadata keys are common (mechanism, case, causal, causal_offset, kv_heads, padded_query_rows, source,
-/// note), checks that no replay needs (float32_error and others), or parameters of the mechanism.
-/// Tensors are expected (`out`, `final_state`, `final_normaliser`, `out_pack`, `grad_*`), information
-/// that nothing has to produce, `key_mask`, or inputs of the mechanism by name.
+/// Metadata keys are common (mechanism, case, causal, causal_offset, kv_heads, padded_query_rows,
+/// source, note), checks that no replay needs (float32_error and others), or parameters of the
+/// mechanism. Tensors are expected (`out`, `final_state`, `final_normaliser`, `out_pack`,
+/// `grad_*`), information that nothing has to produce, `key_mask`, or inputs of the mechanism by
+/// name.
 public final class GoldenFile {
   private static final Set<String> COMMON =
       Set.of(
@@ -176,7 +177,8 @@ public final class GoldenFile {
   }
 
   /// What float32 may deviate from a value of an expected tensor: for `out` of a file that says its
-  /// `float32_error`, four times that plus 1e-6 of the largest output; otherwise `2e-5 + 2e-5 |value|`.
+  /// `float32_error`, four times that plus 1e-6 of the largest output; otherwise `2e-5 + 2e-5
+  /// |value|`.
   ///
   /// @param name of the expected tensor
   /// @param value the expected element

@@ -18,9 +18,9 @@ import java.util.Map;
 /// Replays a golden file through a mechanism: parameters from the metadata, inputs by name, outputs
 /// compared in double precision.
 ///
-/// `out` and every extra result the mechanism declares are computed with one thread and with two, which
-/// must agree bit for bit. Where the mechanism decodes and the case is causal self-attention without
-/// padding, the sequence is also fed token by token.
+/// `out` and every extra result the mechanism declares are computed with one thread and with two,
+/// which must agree bit for bit. Where the mechanism decodes and the case is causal self-attention
+/// without padding, the sequence is also fed token by token.
 public final class Replay {
   private final GoldenFile file;
   private final MechanismType type;
@@ -161,7 +161,8 @@ public final class Replay {
     return all;
   }
 
-  /// The output with padded rows zeroed where the file has them zero and the mechanism computes them.
+  /// The output with padded rows zeroed where the file has them zero and the mechanism computes
+  /// them.
   private Tensor comparable(Attention attention, String name, Tensor computed) {
     Mask mask = file.mask();
     if (!name.equals("out")
@@ -189,8 +190,7 @@ public final class Replay {
     GoldenFile.Expected expected = file.expected().get(name);
     double[] values = expected == null ? new double[0] : expected.values();
     if (values.length != computed.size()) {
-      comparisons.add(
-          new Comparison(label, Double.POSITIVE_INFINITY, 0, Double.POSITIVE_INFINITY));
+      comparisons.add(new Comparison(label, Double.POSITIVE_INFINITY, 0, Double.POSITIVE_INFINITY));
       return;
     }
     double deviation = 0;
@@ -259,10 +259,8 @@ public final class Replay {
           Tensor whole = file.inputs().get(name);
           int[] sizes = one.get(name);
           boolean perToken =
-              spec.role() != TensorSpec.Role.PARAMETER
-                  && !Arrays.equals(sizes, several.get(name));
-          token =
-              token.with(name, sizes != null && perToken ? slice(whole, sizes, t) : whole);
+              spec.role() != TensorSpec.Role.PARAMETER && !Arrays.equals(sizes, several.get(name));
+          token = token.with(name, sizes != null && perToken ? slice(whole, sizes, t) : whole);
         }
       }
       session.step(token, row);

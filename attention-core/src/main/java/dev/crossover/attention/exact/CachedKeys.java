@@ -9,8 +9,8 @@ import dev.crossover.attention.kernel.ShortQueries;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Decoding with all keys and values kept, the third exact baseline: each token's queries meet every
-/// cached position, read once, in place.
+/// Decoding with all keys and values kept, the third exact baseline: each token's queries meet
+/// every cached position, read once, in place.
 ///
 /// The cache grows by blocks of 1024 positions and never moves what it holds.
 final class CachedKeys extends TokenSession {
@@ -32,8 +32,7 @@ final class CachedKeys extends TokenSession {
     queries = new ShortQueries[threads];
     for (int t = 0; t < threads; t++) {
       queries[t] =
-          new ShortQueries(
-              new Scratch(), shape.groupSize(), shape.headDim(), shape.valueDim());
+          new ShortQueries(new Scratch(), shape.groupSize(), shape.headDim(), shape.valueDim());
     }
   }
 
@@ -75,9 +74,16 @@ final class CachedKeys extends TokenSession {
     for (int from = 0; from <= position(); from += BLOCK) {
       int block = from / BLOCK;
       query.attend(
-          keys.get(block), index * BLOCK * shape.headDim(),
-          values.get(block), index * BLOCK * shape.valueDim(),
-          0, Math.min(BLOCK, position() + 1 - from), null, null, 0, 0);
+          keys.get(block),
+          index * BLOCK * shape.headDim(),
+          values.get(block),
+          index * BLOCK * shape.valueDim(),
+          0,
+          Math.min(BLOCK, position() + 1 - from),
+          null,
+          null,
+          0,
+          0);
     }
     query.finish(out, index * rows * shape.valueDim());
   }

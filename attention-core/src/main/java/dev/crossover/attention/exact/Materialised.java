@@ -36,9 +36,9 @@ import java.util.OptionalDouble;
 /// | V     | `v`     | `[batch, numKeyValueHeads, nk, dv]`    |
 /// | –     | `bias`  | `[1, numHeads, nq, nk]`, added to the scaled scores, optional |
 ///
-/// Time `4·nq·nk·d`, all pairs computed even under a causal mask; scratch nq · nk floats for *every* head,
-/// because that is the cost whose crossover the papers report. Honours every [Mask]. Rows that may see no
-/// key are zero.
+/// Time `4·nq·nk·d`, all pairs computed even under a causal mask; scratch nq · nk floats for
+/// *every* head, because that is the cost whose crossover the papers report. Honours every [Mask].
+/// Rows that may see no key are zero.
 ///
 /// @param scale factor on the dot products, 1/√d when absent
 @Mechanism(
@@ -60,8 +60,7 @@ public record Materialised(
   /// Validates the scale.
   public Materialised {
     if (scale.isPresent() && !Double.isFinite(scale.getAsDouble())) {
-      throw new IllegalArgumentException(
-          "scale must be finite, but was " + scale.getAsDouble());
+      throw new IllegalArgumentException("scale must be finite, but was " + scale.getAsDouble());
     }
   }
 
@@ -162,12 +161,21 @@ public record Materialised(
       int d = shape.headDim();
       int nk = shape.keySeqLen();
       kernels.multiplyTransposedB(
-          shape.querySeqLen(), nk, d,
-          input("q"), shape.queryOffset(batch, h), d,
-          input("k"), shape.keyOffset(batch, h), d,
-          scores, first, nk,
+          shape.querySeqLen(),
+          nk,
+          d,
+          input("q"),
+          shape.queryOffset(batch, h),
+          d,
+          input("k"),
+          shape.keyOffset(batch, h),
+          d,
+          scores,
+          first,
+          nk,
           false,
-          transposed, 0);
+          transposed,
+          0);
     }
 
     /// P = softmax(scale · S + bias) over the keys the row may see; 0 elsewhere.

@@ -9,8 +9,8 @@ import dev.crossover.attention.kernel.ShortQueries;
 import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.tensor.Tensor;
 
-/// The plan of [Tiled] for a few query rows against many keys: keys are read once, in place, and one key
-/// head's rows are split into parts that all threads share, merged by their log-sum-exp.
+/// The plan of [Tiled] for a few query rows against many keys: keys are read once, in place, and
+/// one key head's rows are split into parts that all threads share, merged by their log-sum-exp.
 final class ShortPlan extends AttentionPlan {
   private static final int KEYS_PER_PART = 4096;
 
@@ -95,10 +95,16 @@ final class ShortPlan extends AttentionPlan {
     boolean biased = hasInput("bias");
     int bias = head % shape.numKeyValueHeads() * rows * nk;
     query.attend(
-        input("k"), head * nk * shape.headDim(),
-        input("v"), head * nk * shape.valueDim(),
-        first, last, mask.isCausal() ? limits : null,
-        biased ? input("bias") : null, biased ? bias : 0, nk);
+        input("k"),
+        head * nk * shape.headDim(),
+        input("v"),
+        head * nk * shape.valueDim(),
+        first,
+        last,
+        mask.isCausal() ? limits : null,
+        biased ? input("bias") : null,
+        biased ? bias : 0,
+        nk);
   }
 
   /// Merges the parts of one key head, in their order.

@@ -24,11 +24,12 @@ import java.util.OptionalDouble;
 
 /// Exact softmax attention that never builds the score matrix: online softmax over tiles of keys.
 ///
-/// Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, algorithm 1; Milakov and Gimelshein,
-/// arXiv:1805.02867. The result is that of Vaswani et al., arXiv:1706.03762, equation (1).
+/// Dao et al., "FlashAttention", NeurIPS 2022, arXiv:2205.14135, algorithm 1; Milakov and
+/// Gimelshein, arXiv:1805.02867. The result is that of Vaswani et al., arXiv:1706.03762, equation
+/// (1).
 ///
-/// Time `4·pairs·d`; scratch one packed copy of the keys and one tile per thread. Honours every [Mask].
-/// Rows that may see no key are zero.
+/// Time `4·pairs·d`; scratch one packed copy of the keys and one tile per thread. Honours every
+/// [Mask]. Rows that may see no key are zero.
 ///
 /// @param scale factor on the dot products, 1/√d when absent
 @Mechanism(
@@ -50,8 +51,7 @@ public record Tiled(
   /// Validates the scale.
   public Tiled {
     if (scale.isPresent() && !Double.isFinite(scale.getAsDouble())) {
-      throw new IllegalArgumentException(
-          "scale must be finite, but was " + scale.getAsDouble());
+      throw new IllegalArgumentException("scale must be finite, but was " + scale.getAsDouble());
     }
   }
 
@@ -106,8 +106,7 @@ public record Tiled(
       return new Cost(flops, Cost.tensorBytes(s), ShortPlan.scratchBytes(s, mask, threads));
     }
     double panels = 4.0 * s.batchSize() * s.numKeyValueHeads() * s.keySeqLen() * s.headDim();
-    return new Cost(
-        flops, Cost.tensorBytes(s) + panels, TiledPlan.scratchBytes(s, mask, threads));
+    return new Cost(flops, Cost.tensorBytes(s) + panels, TiledPlan.scratchBytes(s, mask, threads));
   }
 
   @Override
@@ -126,8 +125,7 @@ public record Tiled(
 
   @Override
   public BackwardPlan backward(AttentionShape shape, Mask mask, int threads) {
-    return new TiledBackward(
-        PlanRequest.checked(this, shape, mask, threads), scaleFor(shape));
+    return new TiledBackward(PlanRequest.checked(this, shape, mask, threads), scaleFor(shape));
   }
 
   @Override

@@ -49,11 +49,7 @@ final class TiledBackward implements BackwardPlan {
     for (int t = 0; t < heads.length; t++) {
       heads[t] =
           new SoftmaxGradient(
-              scratch,
-              shape.querySeqLen(),
-              shape.keySeqLen(),
-              shape.headDim(),
-              shape.valueDim());
+              scratch, shape.querySeqLen(), shape.keySeqLen(), shape.headDim(), shape.valueDim());
     }
   }
 
@@ -112,8 +108,20 @@ final class TiledBackward implements BackwardPlan {
       int qo = shape.queryOffset(batch, h);
       int oo = shape.outputOffset(batch, h);
       gradient.addQueries(
-          q, qo, out, oo, gradOut, oo, lse, (batch * shape.numHeads() + h) * nq,
-          limits, batch * nq, nq, scale, gradQuery, qo);
+          q,
+          qo,
+          out,
+          oo,
+          gradOut,
+          oo,
+          lse,
+          (batch * shape.numHeads() + h) * nq,
+          limits,
+          batch * nq,
+          nq,
+          scale,
+          gradQuery,
+          qo);
     }
     Arrays.fill(gradKey, ko, ko + shape.keySeqLen() * shape.headDim(), 0);
     Arrays.fill(gradValue, vo, vo + shape.keySeqLen() * shape.valueDim(), 0);

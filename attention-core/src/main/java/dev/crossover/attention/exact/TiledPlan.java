@@ -17,10 +17,10 @@ import dev.crossover.attention.tensor.Tensor;
 ///   tile.begin(rows);  tile.attend(panels, values, row r up to limit(r));  tile.finish
 /// ```
 ///
-/// Departures: 1. where padding leaves holes, real keys and their values are gathered, so that hidden ones
-/// cost nothing and every row still sees one interval; 2. blocks have 192 rows, fewer where that would
-/// leave threads idle (the rule depends on the shape only, never on the number of threads); 3. a bias is
-/// indexed by position, so with holes its keys are attended run by run.
+/// Departures: 1. where padding leaves holes, real keys and their values are gathered, so that
+/// hidden ones cost nothing and every row still sees one interval; 2. blocks have 192 rows, fewer
+/// where that would leave threads idle (the rule depends on the shape only, never on the number of
+/// threads); 3. a bias is indexed by position, so with holes its keys are attended run by run.
 final class TiledPlan extends AttentionPlan {
   private static final int KEYS_PER_PACKING = 512;
   private static final int ENOUGH_TASKS = 64;
@@ -31,8 +31,7 @@ final class TiledPlan extends AttentionPlan {
   private final int blocks = Math.ceilDiv(shape.querySeqLen(), rows);
   private final int packings = Math.ceilDiv(shape.keySeqLen(), KEYS_PER_PACKING);
   private final VisibleKeys visible = new VisibleKeys(scratch, shape, mask);
-  private final KeyPanels[] panels =
-      new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
+  private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
   private final float[] gathered;
   private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
   private final int[][] low = new int[threads()][];
@@ -161,16 +160,34 @@ final class TiledPlan extends AttentionPlan {
   }
 
   private void attendBiased(
-      SoftmaxTile tile, KeyPanels keys, float[] v, int vo, int worker, int batch, int head,
-      int first, int most, float[] bias) {
+      SoftmaxTile tile,
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int worker,
+      int batch,
+      int head,
+      int first,
+      int most,
+      float[] bias) {
     int nk = shape.keySeqLen();
     int row = (head * shape.querySeqLen() + first) * nk;
     for (int from = 0; from < most; ) {
       int to = Math.min(most, visible.runEnd(batch, from));
       tile.attendBiased(
-          keys, v, vo, shape.valueDim(), from, to,
-          low[worker], 0, high[worker], 0,
-          bias, row + visible.position(batch, from), nk);
+          keys,
+          v,
+          vo,
+          shape.valueDim(),
+          from,
+          to,
+          low[worker],
+          0,
+          high[worker],
+          0,
+          bias,
+          row + visible.position(batch, from),
+          nk);
       from = to;
     }
   }

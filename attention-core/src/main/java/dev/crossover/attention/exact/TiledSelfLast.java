@@ -14,12 +14,12 @@ import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 
-/// Exact softmax attention in which query i sees key i only if it sees no other key: the reference for
-/// mechanisms whose queries and keys are the same vectors, where a token's own score would drown all
-/// others (Kitaev et al., "Reformer", arXiv:2001.04451, section 2).
+/// Exact softmax attention in which query i sees key i only if it sees no other key: the reference
+/// for mechanisms whose queries and keys are the same vectors, where a token's own score would
+/// drown all others (Kitaev et al., "Reformer", arXiv:2001.04451, section 2).
 ///
-/// Not a mechanism of the catalogue: it exists to measure errors against. Tiled like [Tiled]; honours
-/// every [Mask]; a row that may see no key, not even its own, is zero.
+/// Not a mechanism of the catalogue: it exists to measure errors against. Tiled like [Tiled];
+/// honours every [Mask]; a row that may see no key, not even its own, is zero.
 ///
 /// @param scale factor on the dot products
 public record TiledSelfLast(double scale) implements Attention {
@@ -33,10 +33,7 @@ public record TiledSelfLast(double scale) implements Attention {
 
   @Override
   public Capabilities capabilities() {
-    return Capabilities.MINIMAL
-        .causal(Causality.OPTIONAL)
-        .keyPadding(Padding.ANY)
-        .valueDim(true);
+    return Capabilities.MINIMAL.causal(Causality.OPTIONAL).keyPadding(Padding.ANY).valueDim(true);
   }
 
   @Override
@@ -45,10 +42,8 @@ public record TiledSelfLast(double scale) implements Attention {
     double flops =
         s.problems() * Cost.pairs(s, mask) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
     long panels = s.problems() * KeyPanels.bytes(s.keySeqLen(), s.headDim());
-    long perThread =
-        SoftmaxTile.bytes(rows, s.headDim(), s.valueDim()) + 5L * rows * Float.BYTES;
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
+    long perThread = SoftmaxTile.bytes(rows, s.headDim(), s.valueDim()) + 5L * rows * Float.BYTES;
+    return new Cost(flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
   }
 
   @Override
@@ -114,8 +109,16 @@ public record TiledSelfLast(double scale) implements Attention {
         to = mask.nextPadding(batch, from, n);
         for (int side = 0; side <= 2 * rows; side += 2 * rows) {
           tile.attend(
-              panels[problem], input("v"), problem * n * dv, dv, from, to,
-              bound, side, bound, side + rows);
+              panels[problem],
+              input("v"),
+              problem * n * dv,
+              dv,
+              from,
+              to,
+              bound,
+              side,
+              bound,
+              side + rows);
         }
       }
       int o = (problem * n + first) * dv;

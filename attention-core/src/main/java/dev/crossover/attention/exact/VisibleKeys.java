@@ -4,8 +4,9 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 
-/// The real keys of every batch entry, counted and, where padding leaves holes, listed: a plan that packs
-/// only real keys pays nothing for the others, and a causal limit among all keys becomes one among them.
+/// The real keys of every batch entry, counted and, where padding leaves holes, listed: a plan that
+/// packs only real keys pays nothing for the others, and a causal limit among all keys becomes one
+/// among them.
 final class VisibleKeys {
   private final AttentionShape shape;
   private final Mask mask;
@@ -57,9 +58,7 @@ final class VisibleKeys {
   /// Number of leading real keys that query `i` sees.
   int limit(int batch, int i) {
     int limit = mask.causalLimit(i, shape.querySeqLen(), shape.keySeqLen());
-    return holes
-        ? before[batch * (shape.keySeqLen() + 1) + limit]
-        : Math.min(limit, counts[batch]);
+    return holes ? before[batch * (shape.keySeqLen() + 1) + limit] : Math.min(limit, counts[batch]);
   }
 
   /// Positions of the real keys; those of a batch entry start at `offset(batch)`.
@@ -71,8 +70,8 @@ final class VisibleKeys {
     return batch * shape.keySeqLen();
   }
 
-  /// First position at or after `from`, among real keys, whose successor in the sequence is not the next
-  /// real key: real keys `from … runEnd(from) - 1` are neighbours.
+  /// First position at or after `from`, among real keys, whose successor in the sequence is not the
+  /// next real key: real keys `from … runEnd(from) - 1` are neighbours.
   int runEnd(int batch, int from) {
     int end = from + 1;
     if (!holes) {

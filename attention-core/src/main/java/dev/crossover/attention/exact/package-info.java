@@ -1,5 +1,5 @@
-/// The two exact baselines: materialised softmax, as the papers time it, and tiled softmax, the honest
-/// one.
+/// The two exact baselines: materialised softmax, as the papers time it, and tiled softmax, the
+/// honest one.
 @NullMarked
 package dev.crossover.attention.exact;
 

@@ -9,8 +9,7 @@ public final class DoubleProducts {
   private DoubleProducts() {}
 
   /// `C = A · B`, all `[n,n]` row-major from their offsets; C overlaps neither.
-  public static void multiply(
-      int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
+  public static void multiply(int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
     for (int i = 0; i < n; i++) {
       int row = co + i * n;
       java.util.Arrays.fill(c, row, row + n, 0);
@@ -35,10 +34,7 @@ public final class DoubleProducts {
     double a3 = a[ao + 3];
     for (int j = 0; j < n; j++) {
       c[row + j] +=
-          a0 * b[bo + j]
-              + a1 * b[bo + n + j]
-              + a2 * b[bo + 2 * n + j]
-              + a3 * b[bo + 3 * n + j];
+          a0 * b[bo + j] + a1 * b[bo + n + j] + a2 * b[bo + 2 * n + j] + a3 * b[bo + 3 * n + j];
     }
   }
 }

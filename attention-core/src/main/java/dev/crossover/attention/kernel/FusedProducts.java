@@ -10,8 +10,16 @@ final class FusedProducts {
 
   /// `s[r][·] = start[r] + Σ_c q[c][r] · k[c][·]` for one group of rows and `panels` key panels.
   static void scores(
-      int dim, float[] q, int qo, float[] panel, int po, int panels,
-      float[] s, int so, float[] start, int offset) {
+      int dim,
+      float[] q,
+      int qo,
+      float[] panel,
+      int po,
+      int panels,
+      float[] s,
+      int so,
+      float[] start,
+      int offset) {
     if (TALL) {
       FusedKernels12.scores(dim, q, qo, panel, po, panels, s, so, start, offset);
     } else {
@@ -19,7 +27,8 @@ final class FusedProducts {
     }
   }
 
-  /// `o[r] += Σ_{j < k} p[r][j] · v[j]` for `n` columns; rows of o are `ldo` apart, a multiple of L.
+  /// `o[r] += Σ_{j < k} p[r][j] · v[j]` for `n` columns; rows of o are `ldo` apart, a multiple of
+  /// L.
   static void weighted(
       int n, int k, float[] p, int po, float[] v, int vo, int ldv, float[] o, int oo, int ldo) {
     int c = 0;

@@ -63,7 +63,9 @@ final class KernelSelection {
     if (!name.contains("HotSpot") && !name.contains("OpenJDK")) {
       return "the vector kernels need HotSpot, this is " + name;
     }
-    if (info.contains("interpreted") || info.contains("emulated-client") || name.contains("Client")) {
+    if (info.contains("interpreted")
+        || info.contains("emulated-client")
+        || name.contains("Client")) {
       return "the vector kernels need the C2 compiler, this JVM runs in " + info;
     }
     if (version.contains("jvmci")) {

@@ -2,13 +2,13 @@ package dev.crossover.attention.kernel;
 
 /// Row-major matrix products and elementwise work over flat `float[]` with offsets.
 ///
-/// Two implementations: [ScalarKernels] reads like the formulas, the vector one is fast; which runs is
-/// decided once, in [KernelSelection]. Callers are trusted: sizes are at least 0, ranges lie inside the
-/// arrays, outputs overlap no input unless a method says so. Nothing is allocated. Results depend only
-/// on the arguments, never on threads.
+/// Two implementations: [ScalarKernels] reads like the formulas, the vector one is fast; which runs
+/// is decided once, in [KernelSelection]. Callers are trusted: sizes are at least 0, ranges lie
+/// inside the arrays, outputs overlap no input unless a method says so. Nothing is allocated.
+/// Results depend only on the arguments, never on threads.
 ///
-/// In products, `lda` is the distance between the starts of two rows of A, and so on; when `accumulate`
-/// is false C is overwritten and never read.
+/// In products, `lda` is the distance between the starts of two rows of A, and so on; when
+/// `accumulate` is false C is overwritten and never read.
 public interface Kernels {
 
   /// The implementation in use on this JVM.
@@ -24,42 +24,76 @@ public interface Kernels {
 
   /// `C[m,n] (+)= A[m,k] · B[k,n]`.
   void multiply(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate);
 
   /// `C[m,n] (+)= Aᵀ · B[k,n]`, where A is stored `[k,m]`.
   void multiplyTransposedA(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate);
 
   /// `C[m,n] (+)= A[m,k] · Bᵀ`, where B is stored `[n,k]`.
   ///
   /// @param work scratch of at least `transposedBScratch(n, k)` floats from `wo`
   void multiplyTransposedB(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate,
-      float[] work, int wo);
+      float[] work,
+      int wo);
 
   /// Floats of scratch that [#multiplyTransposedB] needs.
   int transposedBScratch(int n, int k);
 
-  /// `C[i,:] (+)= Σ_{j <= min(k-1, i+offset)} A[i,j] · B[j,:]` for i in 0..m-1: a product with a matrix
-  /// that is zero above a diagonal. Elements of A above it are never used, and row j of B never
-  /// influences a row i that does not use it, not even when it holds NaN.
+  /// `C[i,:] (+)= Σ_{j <= min(k-1, i+offset)} A[i,j] · B[j,:]` for i in 0..m-1: a product with a
+  /// matrix that is zero above a diagonal. Elements of A above it are never used, and row j of B
+  /// never influences a row i that does not use it, not even when it holds NaN.
   void multiplyLower(
-      int m, int n, int k, int offset,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      int offset,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate);
 
   /// `Σ x[i]·y[i]`.
@@ -85,8 +119,8 @@ public interface Kernels {
 
   /// `y[i] = exp(scale · x[i] + shift)`, returns the sum; x and y may be the same range.
   ///
-  /// Relative error below 3e-7; arguments below −87 give 0, −∞ gives exactly 0, arguments above 88 give
-  /// +∞.
+  /// Relative error below 3e-7; arguments below −87 give 0, −∞ gives exactly 0, arguments above 88
+  /// give +∞.
   float exp(int n, float scale, float shift, float[] x, int xo, float[] y, int yo);
 
   /// Softmax of one row in place; −∞ entries get exactly 0, and a row of only −∞ becomes zeros.
@@ -104,12 +138,18 @@ public interface Kernels {
   /// `y[i] = tanh x[i]`, absolute error below 2e-7; x and y may be the same range.
   void tanh(int n, float[] x, int xo, float[] y, int yo);
 
-  /// `s[j] = Σ_{a<width} w[a] · tanh(q[a] + kt[a·ldk + j])` for j in 0..n-1: one row of additive scores,
-  /// keys transposed.
+  /// `s[j] = Σ_{a<width} w[a] · tanh(q[a] + kt[a·ldk + j])` for j in 0..n-1: one row of additive
+  /// scores, keys transposed.
   void additiveScores(
-      int n, int width,
-      float[] q, int qo,
-      float[] kt, int kto, int ldk,
-      float[] w, int weightOffset,
-      float[] s, int so);
+      int n,
+      int width,
+      float[] q,
+      int qo,
+      float[] kt,
+      int kto,
+      int ldk,
+      float[] w,
+      int weightOffset,
+      float[] s,
+      int so);
 }

@@ -8,9 +8,9 @@ import org.jspecify.annotations.Nullable;
 /// Positions inside the panels are 0-based in the order of packing; gathering any subset of keys is
 /// therefore a matter of packing it.
 ///
-/// For vector kernels the layout is `[keys / P][dim][P]` with panels of P = two vectors, so that a score
-/// kernel reads one stream; a flag per panel tells whether it holds NaN or infinities. For scalar kernels
-/// keys stay rows.
+/// For vector kernels the layout is `[keys / P][dim][P]` with panels of P = two vectors, so that a
+/// score kernel reads one stream; a flag per panel tells whether it holds NaN or infinities. For
+/// scalar kernels keys stay rows.
 public final class KeyPanels {
   private static final int WIDTH = KernelSelection.VECTOR ? 2 * KernelSelection.KERNELS.lanes() : 1;
 
@@ -33,9 +33,10 @@ public final class KeyPanels {
     return panels(maxKeys) * WIDTH * dim * Float.BYTES + flags * Integer.BYTES;
   }
 
-  /// Packs `count` key rows into positions `at`, `at + 1`, …; calls for disjoint ranges of positions may
-  /// run concurrently if each `at` is a multiple of [#alignment()]. Positions after the last one, up to
-  /// the next multiple of the alignment, are cleared where packing starts at such a multiple.
+  /// Packs `count` key rows into positions `at`, `at + 1`, …; calls for disjoint ranges of
+  /// positions may run concurrently if each `at` is a multiple of [#alignment()]. Positions after
+  /// the last one, up to the next multiple of the alignment, are cleared where packing starts at
+  /// such a multiple.
   ///
   /// @param key source, row r starts at `ko + r * ldk`
   public void pack(float[] key, int ko, int ldk, int count, int at) {
@@ -79,7 +80,18 @@ public final class KeyPanels {
         System.arraycopy(key, start + row * ldk, data, position * dim, dim);
       } else if (column == 0) {
         Packing.transpose(
-            key, start, ldk, index, from + done, rows, dim, 1, data, panel * WIDTH * dim, WIDTH, WIDTH);
+            key,
+            start,
+            ldk,
+            index,
+            from + done,
+            rows,
+            dim,
+            1,
+            data,
+            panel * WIDTH * dim,
+            WIDTH,
+            WIDTH);
         notFinite[panel] = ScorePasses.finite(WIDTH * dim, data, panel * WIDTH * dim) ? 0 : 1;
       } else {
         for (int r = 0; r < rows; r++) {

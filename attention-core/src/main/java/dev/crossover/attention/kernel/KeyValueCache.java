@@ -2,8 +2,8 @@ package dev.crossover.attention.kernel;
 
 import dev.crossover.attention.Scratch;
 
-/// Keys and values of the positions seen so far, for decoding with [SoftmaxTile]: one slot per position
-/// and key/value head.
+/// Keys and values of the positions seen so far, for decoding with [SoftmaxTile]: one slot per
+/// position and key/value head.
 ///
 /// Slots may be rewritten, so that a ring of slots holds a window.
 public final class KeyValueCache {
@@ -40,8 +40,8 @@ public final class KeyValueCache {
     tile.attend(keys[head], values, head * slots * valueDim, valueDim, from, to);
   }
 
-  /// Lets row r of a tile see the slots `from … to - 1` of a head with an addition to each scaled score;
-  /// −∞ means *may not attend*.
+  /// Lets row r of a tile see the slots `from … to - 1` of a head with an addition to each scaled
+  /// score; −∞ means *may not attend*.
   ///
   /// @param bias the addition for row r and slot j is at `bo + r * ldb + (j - from)`
   public void attendBiased(

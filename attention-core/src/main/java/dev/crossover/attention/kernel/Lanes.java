@@ -7,7 +7,8 @@ import jdk.incubator.vector.VectorSpecies;
 
 /// Vector width and block shapes, fixed once per JVM.
 ///
-/// Species must be static final constants, or every operation loses a tenth to a fifth of its speed.
+/// Species must be static final constants, or every operation loses a tenth to a fifth of its
+/// speed.
 final class Lanes {
   /// Vectors of floats.
   static final VectorSpecies<Float> FLOATS =
@@ -25,9 +26,9 @@ final class Lanes {
       FloatVector.SPECIES_PREFERRED.vectorBitSize() >= 512
           || System.getProperty("os.arch", "").equals("aarch64");
 
-  /// Query rows of a fused block: with two vectors of columns, 24 accumulators of 32 registers or 10 of
-  /// 16. Measured inside the fused kernel: 12 × 2 beats 4 × 4 by 7–10 % on AVX-512; 5 × 2 reaches 109
-  /// GFLOP/s on AVX2 where 4 × 2 reaches 105, 6 × 2 80, 12 × 2 70 and 3 × 4 41.
+  /// Query rows of a fused block: with two vectors of columns, 24 accumulators of 32 registers or
+  /// 10 of 16. Measured inside the fused kernel: 12 × 2 beats 4 × 4 by 7–10 % on AVX-512; 5 × 2
+  /// reaches 109 GFLOP/s on AVX2 where 4 × 2 reaches 105, 6 × 2 80, 12 × 2 70 and 3 × 4 41.
   static final int ROWS = MANY_REGISTERS ? 12 : 5;
 
   /// Keys of a panel.

@@ -2,8 +2,8 @@ package dev.crossover.attention.kernel;
 
 import dev.crossover.attention.Workers;
 
-/// What this machine can do in this JVM: the denominators that every benchmark puts beside its kernel, to
-/// be run in the same minute, interleaved.
+/// What this machine can do in this JVM: the denominators that every benchmark puts beside its
+/// kernel, to be run in the same minute, interleaved.
 public final class PeakKernel {
   private static final int DEPTH = 64;
   private static final int PANELS = 2;
@@ -35,7 +35,13 @@ public final class PeakKernel {
 
   /// Floating-point operations of one [#run].
   public double flops() {
-    return 2.0 * rows() * columns() * PANELS * DEPTH * CALLS_PER_TASK * TASKS_PER_THREAD
+    return 2.0
+        * rows()
+        * columns()
+        * PANELS
+        * DEPTH
+        * CALLS_PER_TASK
+        * TASKS_PER_THREAD
         * workers.threads();
   }
 
@@ -72,12 +78,21 @@ public final class PeakKernel {
         FusedProducts.scores(
             DEPTH, left[worker], 0, right[worker], 0, PANELS, product[worker], 0, zero, 0);
       } else {
-        Kernels.get().multiply(
-            rows(), PANELS * columns(), DEPTH,
-            left[worker], 0, DEPTH,
-            right[worker], 0, PANELS * columns(),
-            product[worker], 0, PANELS * columns(),
-            false);
+        Kernels.get()
+            .multiply(
+                rows(),
+                PANELS * columns(),
+                DEPTH,
+                left[worker],
+                0,
+                DEPTH,
+                right[worker],
+                0,
+                PANELS * columns(),
+                product[worker],
+                0,
+                PANELS * columns(),
+                false);
       }
     }
   }

@@ -1,7 +1,7 @@
 package dev.crossover.attention.kernel;
 
-/// Plain loops that read like the formulas: the twin every vector kernel is tested against, and what runs
-/// where the vector module is absent.
+/// Plain loops that read like the formulas: the twin every vector kernel is tested against, and
+/// what runs where the vector module is absent.
 final class ScalarKernels implements Kernels {
   private final String description;
 
@@ -25,20 +25,36 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void multiply(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate) {
     multiplyLower(m, n, k, k, a, ao, lda, b, bo, ldb, c, co, ldc, accumulate);
   }
 
   @Override
   public void multiplyTransposedA(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate) {
     for (int i = 0; i < m; i++) {
       clear(n, c, co + i * ldc, accumulate);
@@ -50,12 +66,21 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void multiplyTransposedB(
-      int m, int n, int k,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate,
-      float[] work, int wo) {
+      float[] work,
+      int wo) {
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < n; j++) {
         float product = dot(k, a, ao + i * lda, b, bo + j * ldb);
@@ -71,10 +96,19 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void multiplyLower(
-      int m, int n, int k, int offset,
-      float[] a, int ao, int lda,
-      float[] b, int bo, int ldb,
-      float[] c, int co, int ldc,
+      int m,
+      int n,
+      int k,
+      int offset,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
       boolean accumulate) {
     for (int i = 0; i < m; i++) {
       clear(n, c, co + i * ldc, accumulate);
@@ -193,11 +227,17 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void additiveScores(
-      int n, int width,
-      float[] q, int qo,
-      float[] kt, int kto, int ldk,
-      float[] w, int weightOffset,
-      float[] s, int so) {
+      int n,
+      int width,
+      float[] q,
+      int qo,
+      float[] kt,
+      int kto,
+      int ldk,
+      float[] w,
+      int weightOffset,
+      float[] s,
+      int so) {
     for (int j = 0; j < n; j++) {
       float score = 0;
       for (int a = 0; a < width; a++) {

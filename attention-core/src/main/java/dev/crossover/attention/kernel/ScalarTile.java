@@ -44,9 +44,19 @@ final class ScalarTile implements TileEngine {
 
   @Override
   public void attend(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      int @Nullable [] low, int lo, int @Nullable [] high, int ho,
-      float @Nullable [] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int @Nullable [] low,
+      int lo,
+      int @Nullable [] high,
+      int ho,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     for (int r = 0; r < rows; r++) {
       int begin = low == null ? from : Math.max(from, low[lo + r]);
       int end = high == null ? to : Math.min(to, high[ho + r]);
@@ -97,9 +107,7 @@ final class ScalarTile implements TileEngine {
   public void logSumExp(float[] lse, int lo) {
     for (int r = 0; r < rows; r++) {
       lse[lo + r] =
-          denominator[r] == 0
-              ? Float.NEGATIVE_INFINITY
-              : max[r] + (float) Math.log(denominator[r]);
+          denominator[r] == 0 ? Float.NEGATIVE_INFINITY : max[r] + (float) Math.log(denominator[r]);
     }
   }
 }

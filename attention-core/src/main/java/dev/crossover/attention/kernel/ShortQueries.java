@@ -4,9 +4,9 @@ import dev.crossover.attention.Scratch;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Exact softmax attention of a few query rows over many keys that are read once, where they lie: the
-/// decoding case, bound by memory. Packing the keys, as [SoftmaxTile] wants it, would move them three
-/// times.
+/// Exact softmax attention of a few query rows over many keys that are read once, where they lie:
+/// the decoding case, bound by memory. Packing the keys, as [SoftmaxTile] wants it, would move them
+/// three times.
 ///
 /// ```
 /// for each 256 keys:  s = q · kᵀ;  m' = max(m, s);  o, z = (o, z) · e^(m − m');
@@ -49,8 +49,7 @@ public final class ShortQueries {
   /// Bytes the constructor allocates.
   public static long bytes(int maxRows, int dim, int valueDim) {
     long perRow = (long) dim + valueDim + CHUNK + 2;
-    return Float.BYTES
-        * (maxRows * perRow + Kernels.get().transposedBScratch(CHUNK, dim));
+    return Float.BYTES * (maxRows * perRow + Kernels.get().transposedBScratch(CHUNK, dim));
   }
 
   /// Takes query rows and forgets everything before.
@@ -65,14 +64,23 @@ public final class ShortQueries {
     Arrays.fill(denominator, 0, rows, 0);
   }
 
-  /// Lets row r see the keys `from … min(to, high[r]) - 1`, or all to `to - 1` where `high` is null.
+  /// Lets row r see the keys `from … min(to, high[r]) - 1`, or all to `to - 1` where `high` is
+  /// null.
   ///
   /// @param k keys, row j starts at `ko + j * dim`
   /// @param v values, row j starts at `vo + j * valueDim`
   /// @param bias where given, the addition for row r and key j is at `bo + r * ldb + j`; −∞ hides
   public void attend(
-      float[] k, int ko, float[] v, int vo, int from, int to, int @Nullable [] high,
-      float @Nullable [] bias, int bo, int ldb) {
+      float[] k,
+      int ko,
+      float[] v,
+      int vo,
+      int from,
+      int to,
+      int @Nullable [] high,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     for (int j = from; j < to; j += CHUNK) {
       int count = Math.min(CHUNK, to - j);
       int most = 0;
@@ -100,10 +108,18 @@ public final class ShortQueries {
       }
       if (same) {
         kernels.multiply(
-            rows, valueDim, most,
-            scores, 0, CHUNK,
-            v, vo + j * valueDim, valueDim,
-            numerator, 0, valueDim,
+            rows,
+            valueDim,
+            most,
+            scores,
+            0,
+            CHUNK,
+            v,
+            vo + j * valueDim,
+            valueDim,
+            numerator,
+            0,
+            valueDim,
             true);
       }
     }
@@ -146,10 +162,18 @@ public final class ShortQueries {
   private void mix(int r, int visible, float[] v, int vo, float @Nullable [] bias, int bo) {
     if (bias == null) {
       kernels.multiply(
-          1, valueDim, visible,
-          scores, r * CHUNK, CHUNK,
-          v, vo, valueDim,
-          numerator, r * valueDim, valueDim,
+          1,
+          valueDim,
+          visible,
+          scores,
+          r * CHUNK,
+          CHUNK,
+          v,
+          vo,
+          valueDim,
+          numerator,
+          r * valueDim,
+          valueDim,
           true);
       return;
     }
@@ -161,7 +185,8 @@ public final class ShortQueries {
     }
   }
 
-  /// Divides and writes the output rows, row r at `oo + r * valueDim`; a row that saw no key is zero.
+  /// Divides and writes the output rows, row r at `oo + r * valueDim`; a row that saw no key is
+  /// zero.
   public void finish(float[] out, int oo) {
     for (int r = 0; r < rows; r++) {
       float inverse = denominator[r] == 0 ? 0 : 1 / denominator[r];
@@ -169,7 +194,8 @@ public final class ShortQueries {
     }
   }
 
-  /// Writes the natural log-sum-exp of the scaled scores of every row; −∞ for a row that saw no key.
+  /// Writes the natural log-sum-exp of the scaled scores of every row; −∞ for a row that saw no
+  /// key.
   public void logSumExp(float[] lse, int lo) {
     for (int r = 0; r < rows; r++) {
       lse[lo + r] =

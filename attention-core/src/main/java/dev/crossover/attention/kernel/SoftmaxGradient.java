@@ -4,8 +4,9 @@ import dev.crossover.attention.Scratch;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Gradients of exact softmax attention for one key/value head and the query heads that share it, from the
-/// saved log-sum-exp (Dao et al., arXiv:2205.14135, algorithm 4). With scores in units of log 2:
+/// Gradients of exact softmax attention for one key/value head and the query heads that share it,
+/// from the saved log-sum-exp (Dao et al., arXiv:2205.14135, algorithm 4). With scores in units of
+/// log 2:
 ///
 /// ```
 /// for each query head
@@ -17,15 +18,16 @@ import org.jspecify.annotations.Nullable;
 /// ∂q, ∂k times the scale
 /// ```
 ///
-/// Keys are packed real ones only, so padding never reaches a gradient; NaN in a real key or value spreads
-/// to every gradient of its tile, also under causal order. One instance belongs to one worker.
+/// Keys are packed real ones only, so padding never reaches a gradient; NaN in a real key or value
+/// spreads to every gradient of its tile, also under causal order. One instance belongs to one
+/// worker.
 public final class SoftmaxGradient {
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
   private static final int ROWS = KernelSelection.VECTOR ? VectorTile.groupRows() : 4;
 
-  /// Keys of a tile: a multiple of every panel and of ROWS, so that a block of ∂k rows never reaches into
-  /// the next tile.
+  /// Keys of a tile: a multiple of every panel and of ROWS, so that a block of ∂k rows never
+  /// reaches into the next tile.
   private static final int SPAN = KeyPanels.alignment() == 32 ? 192 : 240;
 
   private static final int SHORT = 16;
@@ -128,11 +130,22 @@ public final class SoftmaxGradient {
   /// @param high number of leading keys that row r sees, from `ho`
   /// @param rows number of query rows
   public void addQueries(
-      float[] q, int qo, float[] out, int oo, float[] go, int goo, float[] lse, int lo,
-      int[] high, int ho, int rows, float scale, float[] gq, int gqo) {
+      float[] q,
+      int qo,
+      float[] out,
+      int oo,
+      float[] go,
+      int goo,
+      float[] lse,
+      int lo,
+      int[] high,
+      int ho,
+      int rows,
+      float scale,
+      float[] gq,
+      int gqo) {
     for (int r = 0; r < rows; r++) {
-      minusD[r] =
-          -kernels.dot(valueDim, go, goo + r * valueDim, out, oo + r * valueDim);
+      minusD[r] = -kernels.dot(valueDim, go, goo + r * valueDim, out, oo + r * valueDim);
       boolean empty = lse[lo + r] == Float.NEGATIVE_INFINITY;
       minusLse[r] = empty ? 0 : (float) (-lse[lo + r] / Math.log(2));
     }
@@ -181,8 +194,7 @@ public final class SoftmaxGradient {
     for (int r = 0; r < count; r += ROWS) {
       int some = Math.min(ROWS, count - r);
       Packing.transpose(
-          rows, offset + r * width, width, some, width, factor,
-          groups, r * width, ROWS, ROWS);
+          rows, offset + r * width, width, some, width, factor, groups, r * width, ROWS, ROWS);
     }
   }
 
@@ -195,8 +207,16 @@ public final class SoftmaxGradient {
       FusedProducts.scores(
           dim, query, row * dim, keyPanels.data, tile * dim, panels, p, g * TILE, minusLse, row);
       FusedProducts.scores(
-          valueDim, gradOut, row * valueDim, valuePanels.data, tile * valueDim, panels,
-          ds, g * TILE, minusD, row);
+          valueDim,
+          gradOut,
+          row * valueDim,
+          valuePanels.data,
+          tile * valueDim,
+          panels,
+          ds,
+          g * TILE,
+          minusD,
+          row);
       ScorePasses.weightGradients(p, ds, g * TILE, panels * Lanes.PANEL);
       for (int r = 0; r < ROWS; r++) {
         boolean present = g + r < count;
@@ -205,8 +225,7 @@ public final class SoftmaxGradient {
         Arrays.fill(ds, (g + r) * TILE + seen, (g + r) * TILE + end, 0);
       }
       FusedProducts.weighted(
-          dim, most, ds, g * TILE, keyRows, tile * dim, dim,
-          gradQuery, row * keyStride, keyStride);
+          dim, most, ds, g * TILE, keyRows, tile * dim, dim, gradQuery, row * keyStride, keyStride);
     }
   }
 
@@ -215,11 +234,18 @@ public final class SoftmaxGradient {
       float[] q, int qo, float[] go, int goo, int tile, int block, int count, int most) {
     for (int j = 0; j < most; j += ROWS) {
       FusedProducts.transposed(
-          valueDim, count, p, j, go, goo + block * valueDim, valueDim,
-          gradValue, (tile + j) * valueStride, valueStride);
+          valueDim,
+          count,
+          p,
+          j,
+          go,
+          goo + block * valueDim,
+          valueDim,
+          gradValue,
+          (tile + j) * valueStride,
+          valueStride);
       FusedProducts.transposed(
-          dim, count, ds, j, q, qo + block * dim, dim,
-          gradKey, (tile + j) * keyStride, keyStride);
+          dim, count, ds, j, q, qo + block * dim, dim, gradKey, (tile + j) * keyStride, keyStride);
     }
   }
 
@@ -242,7 +268,8 @@ public final class SoftmaxGradient {
     }
   }
 
-  /// Writes the gradients of the keys and values of the head; those of hidden positions are left alone.
+  /// Writes the gradients of the keys and values of the head; those of hidden positions are left
+  /// alone.
   public void finish(
       float scale, float[] gk, int gko, float[] gv, int gvo, int @Nullable [] index, int from) {
     for (int j = 0; j < keys; j++) {

@@ -11,9 +11,9 @@ import dev.crossover.attention.Scratch;
 /// tile.finish(output rows, log-sum-exp)
 /// ```
 ///
-/// A key attended twice counts twice. A row that saw no key ends as zeros with a log-sum-exp of −∞. A key
-/// a row may not see never influences that row, not even when it or its value holds NaN; a NaN that a row
-/// may see makes the row NaN. One instance belongs to one worker.
+/// A key attended twice counts twice. A row that saw no key ends as zeros with a log-sum-exp of −∞.
+/// A key a row may not see never influences that row, not even when it or its value holds NaN; a
+/// NaN that a row may see makes the row NaN. One instance belongs to one worker.
 public final class SoftmaxTile {
   private final TileEngine engine;
 
@@ -51,8 +51,7 @@ public final class SoftmaxTile {
   /// Starts a block of gathered query rows.
   ///
   /// @param index row numbers: row r is row `index[from + r]` of the source
-  public void begin(
-      float[] q, int qo, int ldq, int[] index, int from, int newRows, float scale) {
+  public void begin(float[] q, int qo, int ldq, int[] index, int from, int newRows, float scale) {
     engine.begin(q, qo, ldq, index, from, newRows, scale);
   }
 
@@ -67,8 +66,16 @@ public final class SoftmaxTile {
   ///
   /// @param v values, the value of the key at position j starts at `vo + j * ldv`
   public void attend(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      int[] low, int lo, int[] high, int ho) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int[] low,
+      int lo,
+      int[] high,
+      int ho) {
     engine.attend(keys, v, vo, ldv, from, to, low, lo, high, ho, null, 0, 0);
   }
 
@@ -77,18 +84,28 @@ public final class SoftmaxTile {
   ///
   /// @param bias the addition for row r and the key at position j is at `bo + r * ldb + (j - from)`
   public void attendBiased(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      float[] bias, int bo, int ldb) {
+      KeyPanels keys, float[] v, int vo, int ldv, int from, int to, float[] bias, int bo, int ldb) {
     engine.attend(keys, v, vo, ldv, from, to, null, 0, null, 0, bias, bo, ldb);
   }
 
-  /// Lets row r see the keys at positions `max(from, low[lo + r]) … min(to, high[ho + r]) - 1` with an
-  /// addition to each scaled score; −∞ means *may not attend*.
+  /// Lets row r see the keys at positions `max(from, low[lo + r]) … min(to, high[ho + r]) - 1` with
+  /// an addition to each scaled score; −∞ means *may not attend*.
   ///
   /// @param bias the addition for row r and the key at position j is at `bo + r * ldb + (j - from)`
   public void attendBiased(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      int[] low, int lo, int[] high, int ho, float[] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int[] low,
+      int lo,
+      int[] high,
+      int ho,
+      float[] bias,
+      int bo,
+      int ldb) {
     engine.attend(keys, v, vo, ldv, from, to, low, lo, high, ho, bias, bo, ldb);
   }
 
@@ -99,7 +116,8 @@ public final class SoftmaxTile {
     engine.finish(out, oo, ldo);
   }
 
-  /// Divides and writes the output rows and their log-sum-exp (natural logarithm, of the scaled scores).
+  /// Divides and writes the output rows and their log-sum-exp (natural logarithm, of the scaled
+  /// scores).
   ///
   /// @param lse that of row r is written at `lo + r`; −∞ for a row that saw no key
   public void finish(float[] out, int oo, int ldo, float[] lse, int lo) {

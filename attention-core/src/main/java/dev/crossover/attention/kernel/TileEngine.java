@@ -9,12 +9,22 @@ interface TileEngine {
   void begin(
       float[] q, int qo, int ldq, int @Nullable [] index, int from, int newRows, float scale);
 
-  /// Row r sees the keys `max(from, low[lo + r]) … min(to, high[ho + r]) - 1`, or `from … to - 1` where
-  /// `low` is null; `bias`, where given, is added.
+  /// Row r sees the keys `max(from, low[lo + r]) … min(to, high[ho + r]) - 1`, or `from … to - 1`
+  /// where `low` is null; `bias`, where given, is added.
   void attend(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      int @Nullable [] low, int lo, int @Nullable [] high, int ho,
-      float @Nullable [] bias, int bo, int ldb);
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int @Nullable [] low,
+      int lo,
+      int @Nullable [] high,
+      int ho,
+      float @Nullable [] bias,
+      int bo,
+      int ldb);
 
   /// Writes the quotients.
   void finish(float[] out, int oo, int ldo);

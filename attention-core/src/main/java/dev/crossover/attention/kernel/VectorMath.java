@@ -20,8 +20,8 @@ final class VectorMath {
   static final float LN2_HIGH = 0.693359375f;
   static final float LN2_LOW = -2.12194440e-4f;
 
-  /// π/2 in two parts. Taking n · HALF_PI_HIGH off is exact for |x| up to 1e4 (what is left is a multiple
-  /// of 2⁻²³ below 1), the second part rounds once.
+  /// π/2 in two parts. Taking n · HALF_PI_HIGH off is exact for |x| up to 1e4 (what is left is a
+  /// multiple of 2⁻²³ below 1), the second part rounds once.
   static final float HALF_PI_HIGH = 1.57079637f;
   static final float HALF_PI_LOW = -4.37113883e-8f;
 

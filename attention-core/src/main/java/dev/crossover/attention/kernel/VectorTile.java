@@ -9,7 +9,8 @@ import dev.crossover.attention.Scratch;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// The online softmax of [SoftmaxTile], fused, on vectors. In pseudo-code, with scores in units of log 2:
+/// The online softmax of [SoftmaxTile], fused, on vectors. In pseudo-code, with scores in units of
+/// log 2:
 ///
 /// ```
 /// for each tile of 256 keys                            stays in L2 for all groups
@@ -26,17 +27,16 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Departures from the textbook form, each measured on 8 heads of n = 2048, d = 64:
 ///
-/// 1. The accumulators of q · kᵀ start at −m, so scores come out shifted and one pass over them both
-///    exponentiates and sums.
-/// 2. The reference m is not the running maximum. It is the maximum of the first tile a row sees and is
-///    raised only when a score exceeds it by 20, a factor of 2²⁰ that floats carry without loss; the test
-///    is one integer maximum over the tile.
-/// 3. Rows with different visible intervals share a tile: hidden scores become weight 0 at the edges,
-///    whole hidden panels are skipped, and only the visible range enters p · v.
-/// 4. 0 · NaN is NaN, so a value row that some of the group's rows may not see is first tested for
-///    being finite; if it is not, p · v runs row by row over what each row sees.
-/// 5. Where a key panel or query group holds NaN or infinities, visible scores are searched for NaN first,
-///    because the fast 2^s loses a NaN with its sign bit set. What is hidden changes no bit of a result.
+/// 1. The accumulators of q · kᵀ start at −m, so scores come out shifted and one pass over them
+/// both exponentiates and sums. 2. The reference m is not the running maximum. It is the maximum of
+/// the first tile a row sees and is raised only when a score exceeds it by 20, a factor of 2²⁰ that
+/// floats carry without loss; the test is one integer maximum over the tile. 3. Rows with different
+/// visible intervals share a tile: hidden scores become weight 0 at the edges, whole hidden panels
+/// are skipped, and only the visible range enters p · v. 4. 0 · NaN is NaN, so a value row that
+/// some of the group's rows may not see is first tested for being finite; if it is not, p · v runs
+/// row by row over what each row sees. 5. Where a key panel or query group holds NaN or infinities,
+/// visible scores are searched for NaN first, because the fast 2^s loses a NaN with its sign bit
+/// set. What is hidden changes no bit of a result.
 final class VectorTile implements TileEngine {
   private static final int PREFERRED_GROUPS = 16;
 
@@ -102,8 +102,18 @@ final class VectorTile implements TileEngine {
       int count = Math.min(ROWS, rows - g * ROWS);
       int start = index == null ? qo + g * ROWS * ldq : qo;
       Packing.transpose(
-          q, start, ldq, index, from + g * ROWS, count, dim, factor,
-          query, g * ROWS * dim, ROWS, ROWS);
+          q,
+          start,
+          ldq,
+          index,
+          from + g * ROWS,
+          count,
+          dim,
+          factor,
+          query,
+          g * ROWS * dim,
+          ROWS,
+          ROWS);
     }
     for (int g = 0; g < groups; g++) {
       queryNotFinite[g] = ScorePasses.finite(ROWS * dim, query, g * ROWS * dim) ? 0 : 1;
@@ -116,9 +126,19 @@ final class VectorTile implements TileEngine {
 
   @Override
   public void attend(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      int @Nullable [] low, int lo, int @Nullable [] high, int ho,
-      float @Nullable [] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int @Nullable [] low,
+      int lo,
+      int @Nullable [] high,
+      int ho,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     for (int tile = from & -PANEL; tile < to; tile += TILE) {
       int first = Math.max(from - tile, 0);
       int last = Math.min(to - tile, TILE);
@@ -128,8 +148,21 @@ final class VectorTile implements TileEngine {
           uniform(keys, v, vo + tile * ldv, ldv, tile, row, first, last, bias, biasColumn, ldb);
         } else {
           intervals(
-              keys, v, vo + tile * ldv, ldv, tile, row, first, last,
-              low, lo + row, high, ho + row, bias, biasColumn, ldb);
+              keys,
+              v,
+              vo + tile * ldv,
+              ldv,
+              tile,
+              row,
+              first,
+              last,
+              low,
+              lo + row,
+              high,
+              ho + row,
+              bias,
+              biasColumn,
+              ldb);
         }
       }
     }
@@ -137,8 +170,17 @@ final class VectorTile implements TileEngine {
 
   /// All rows of the group at `row` see columns `first … last - 1` of the tile.
   private void uniform(
-      KeyPanels keys, float[] v, int vo, int ldv, int tile, int row, int first, int last,
-      float @Nullable [] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int tile,
+      int row,
+      int first,
+      int last,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     boolean edges = ((first | last) & (PANEL - 1)) != 0;
     if (edges) {
       Arrays.fill(begin, first);
@@ -149,9 +191,21 @@ final class VectorTile implements TileEngine {
 
   /// Row r of the group at `row` sees columns `low[lo + r] - tile … high[ho + r] - tile - 1`.
   private void intervals(
-      KeyPanels keys, float[] v, int vo, int ldv, int tile, int row, int first, int last,
-      int[] low, int lo, int[] high, int ho,
-      float @Nullable [] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int tile,
+      int row,
+      int first,
+      int last,
+      int[] low,
+      int lo,
+      int[] high,
+      int ho,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     int start = TILE;
     int stop = 0;
     int sharedStart = 0;
@@ -188,9 +242,20 @@ final class VectorTile implements TileEngine {
   /// @param sharedLast one past the last such column
   /// @param edges whether rows differ or a panel is partly visible; then `begin` and `end` hold
   private void group(
-      KeyPanels keys, float[] v, int vo, int ldv, int tile, int row, int first, int last,
-      int sharedFirst, int sharedLast, boolean edges,
-      float @Nullable [] bias, int bo, int ldb) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int tile,
+      int row,
+      int first,
+      int last,
+      int sharedFirst,
+      int sharedLast,
+      boolean edges,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     int panelFirst = first & -PANEL;
     int panelLast = Lanes.roundUp(last, PANEL);
     int panels = (panelLast - panelFirst) / PANEL;
@@ -221,12 +286,21 @@ final class VectorTile implements TileEngine {
     }
     boolean holes = (found & ScorePasses.HOLES) != 0;
     boolean uneven = first != sharedFirst || last != sharedLast || holes;
-    if (v.length < L || uneven && !finiteValues(v, vo, ldv, first, last, sharedFirst, sharedLast, holes)) {
+    if (v.length < L
+        || uneven && !finiteValues(v, vo, ldv, first, last, sharedFirst, sharedLast, holes)) {
       weighVisible(v, vo, ldv, row, first, last, edges, bias, bo, ldb);
     } else {
       FusedProducts.weighted(
-          valueDim, last - first, scores, first, v, vo + first * ldv, ldv,
-          numerator, row * numeratorStride, numeratorStride);
+          valueDim,
+          last - first,
+          scores,
+          first,
+          v,
+          vo + first * ldv,
+          ldv,
+          numerator,
+          row * numeratorStride,
+          numeratorStride);
     }
   }
 
@@ -234,8 +308,7 @@ final class VectorTile implements TileEngine {
       int first, int last, int row, boolean edges, float @Nullable [] bias, int bo, int ldb) {
     return bias == null
         ? 0
-        : ScorePasses.addBias(
-            scores, begin, end, edges, first, last, bias, bo, ldb, rows - row);
+        : ScorePasses.addBias(scores, begin, end, edges, first, last, bias, bo, ldb, rows - row);
   }
 
   /// Whether a row of the group sees a key for the first time.
@@ -292,10 +365,9 @@ final class VectorTile implements TileEngine {
     }
   }
 
-  /// Raises the reference of rows that exceeded it by too much, and shifts their scores. Rows that did
-  /// not keep theirs and their bits, so that no row's result depends on its neighbours.
-  private void raiseReferences(
-      int first, int last, int row, boolean edges, float[] start, int so) {
+  /// Raises the reference of rows that exceeded it by too much, and shifts their scores. Rows that
+  /// did not keep theirs and their bits, so that no row's result depends on its neighbours.
+  private void raiseReferences(int first, int last, int row, boolean edges, float[] start, int so) {
     for (int r = 0; r < ROWS; r++) {
       int from = r * TILE + (edges ? begin[r] : first);
       int to = r * TILE + (edges ? end[r] : last);
@@ -336,7 +408,13 @@ final class VectorTile implements TileEngine {
   }
 
   private boolean finiteValues(
-      float[] v, int vo, int ldv, int first, int last, int sharedFirst, int sharedLast,
+      float[] v,
+      int vo,
+      int ldv,
+      int first,
+      int last,
+      int sharedFirst,
+      int sharedLast,
       boolean holes) {
     if (holes || sharedFirst >= sharedLast) {
       return VectorMath.finite(last - first, valueDim, v, vo + first * ldv, ldv);
@@ -347,8 +425,16 @@ final class VectorTile implements TileEngine {
 
   /// `o += p · v` over what each row sees, for values that must not meet a zero weight.
   private void weighVisible(
-      float[] v, int vo, int ldv, int row, int first, int last, boolean edges,
-      float @Nullable [] bias, int bo, int ldb) {
+      float[] v,
+      int vo,
+      int ldv,
+      int row,
+      int first,
+      int last,
+      boolean edges,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     int count = Math.min(ROWS, rows - row);
     for (int r = 0; r < count; r++) {
       int from = edges ? begin[r] : first;
@@ -371,8 +457,7 @@ final class VectorTile implements TileEngine {
     for (int r = 0; r < rows; r++) {
       float sum = ScorePasses.sumLanes(sums, r * L);
       float inverse = sum == 0 ? 0 : 1 / sum;
-      ScorePasses.scaleInto(
-          valueDim, numerator, r * numeratorStride, inverse, out, oo + r * ldo);
+      ScorePasses.scaleInto(valueDim, numerator, r * numeratorStride, inverse, out, oo + r * ldo);
     }
   }
 
@@ -381,9 +466,7 @@ final class VectorTile implements TileEngine {
     for (int r = 0; r < rows; r++) {
       float sum = ScorePasses.sumLanes(sums, r * L);
       lse[lo + r] =
-          sum == 0
-              ? Float.NEGATIVE_INFINITY
-              : (float) (Math.log(sum) - shift[r] * Math.log(2));
+          sum == 0 ? Float.NEGATIVE_INFINITY : (float) (Math.log(sum) - shift[r] * Math.log(2));
     }
   }
 }

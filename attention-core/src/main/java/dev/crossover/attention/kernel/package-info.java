@@ -1,7 +1,7 @@
 /// Vector kernels, their scalar twins, and the choice between them.
 ///
-/// The only package that imports `jdk.incubator.vector`. Kernels work on flat `float[]` with offsets,
-/// trust their callers, and allocate nothing; validation and scratch belong to plans.
+/// The only package that imports `jdk.incubator.vector`. Kernels work on flat `float[]` with
+/// offsets, trust their callers, and allocate nothing; validation and scratch belong to plans.
 @NullMarked
 package dev.crossover.attention.kernel;
 

@@ -3,9 +3,10 @@ package dev.crossover.attention.linear;
 /// The feature maps φ_q and φ_k of one linear attention: what distinguishes one such mechanism from
 /// another.
 ///
-/// An instance belongs to one plan or session. Features of a row may depend on that row, its position,
-/// head and batch entry, and on tensors bound by [#begin]; key features may also carry a scale that runs
-/// along the sequence, see [Scaling]. Nothing here may allocate but the constructor.
+/// An instance belongs to one plan or session. Features of a row may depend on that row, its
+/// position, head and batch entry, and on tensors bound by [#begin]; key features may also carry a
+/// scale that runs along the sequence, see [Scaling]. Nothing here may allocate but the
+/// constructor.
 public interface FeatureMap {
 
   /// Makes the feature map of a plan or session.
@@ -23,7 +24,8 @@ public interface FeatureMap {
   enum Scaling {
     /// No scale: all references are equal.
     NONE,
-    /// `reference_j` is the maximum of a quantity over keys up to j, so that exponentials stay at most 1.
+    /// `reference_j` is the maximum of a quantity over keys up to j, so that exponentials stay at
+    /// most 1.
     MAXIMUM,
     /// `reference_j` falls from 0 by the logarithm of every key's decay factor: a forget gate.
     DECAY

@@ -5,8 +5,8 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.tensor.Tensor;
 
-/// A planned linear attention: `out_i = (φ(q_i)·S) / r(φ(q_i)·z)` with `S = Σ φ(k)vᵀ`, `z = Σ φ(k)` over
-/// the keys that query i may see.
+/// A planned linear attention: `out_i = (φ(q_i)·S) / r(φ(q_i)·z)` with `S = Σ φ(k)vᵀ`, `z = Σ φ(k)`
+/// over the keys that query i may see.
 ///
 /// | stage       | parallel over                   | without causal order       | causal             |
 /// |-------------|---------------------------------|----------------------------|--------------------|
@@ -16,9 +16,9 @@ import dev.crossover.attention.tensor.Tensor;
 /// | attend      | batch, head, segment            | reads the total            | chunk after chunk from the sums before |
 ///
 /// Query heads that share a key/value head share its sums and features. Optional inputs
-/// `initial_state` `[batch, numKeyValueHeads, M, dv]` and `initial_normaliser`
-/// `[batch, numKeyValueHeads, M]`, and results `final_state` and `final_normaliser` of the same shapes,
-/// are honoured where the mechanism lists them.
+/// `initial_state` `[batch, numKeyValueHeads, M, dv]` and `initial_normaliser` `[batch,
+/// numKeyValueHeads, M]`, and results `final_state` and `final_normaliser` of the same shapes, are
+/// honoured where the mechanism lists them.
 public final class LinearAttentionPlan extends AttentionPlan {
   private final FeatureMap map;
   private final boolean causal;
@@ -73,8 +73,8 @@ public final class LinearAttentionPlan extends AttentionPlan {
     }
   }
 
-  /// State 0 holds the sums before the sequence, state s + 1 those up to segment s; the causal form adds
-  /// each segment to the state before it while it goes along.
+  /// State 0 holds the sums before the sequence, state s + 1 those up to segment s; the causal form
+  /// adds each segment to the state before it while it goes along.
   static int statesPerHead(Segments segments, boolean causal) {
     return causal ? segments.count() : segments.count() + 1;
   }
@@ -159,14 +159,14 @@ public final class LinearAttentionPlan extends AttentionPlan {
       for (int g = 0; g < shape.groupSize() && count > 0; g++) {
         int batch = keyHead / shape.numKeyValueHeads();
         int h = keyHead % shape.numKeyValueHeads() * shape.groupSize() + g;
-        queries(
-            chunk, state, batch, h, firstQuery - offset, count, firstQuery - firstKey);
+        queries(chunk, state, batch, h, firstQuery - offset, count, firstQuery - firstKey);
       }
       chunk.absorb(state);
     }
   }
 
-  /// Loads the keys of the chunk at position t into the worker's chunk; returns the first one's index.
+  /// Loads the keys of the chunk at position t into the worker's chunk; returns the first one's
+  /// index.
   private int keys(int worker, LinearState state, int keyHead, int t, int end) {
     int first = Math.max(t, 0);
     int count = Math.min(Math.min(end, t + Segments.CHUNK), shape.keySeqLen()) - first;
@@ -178,22 +178,32 @@ public final class LinearAttentionPlan extends AttentionPlan {
     int row = keyHead * shape.keySeqLen() + first;
     chunk.keys(
         state,
-        keyHead / shape.numKeyValueHeads(), keyHead % shape.numKeyValueHeads(),
-        first, first, count,
-        k, row * shape.headDim(),
-        v, row * shape.valueDim());
+        keyHead / shape.numKeyValueHeads(),
+        keyHead % shape.numKeyValueHeads(),
+        first,
+        first,
+        count,
+        k,
+        row * shape.headDim(),
+        v,
+        row * shape.valueDim());
     return first;
   }
 
   private void queries(
-      LinearChunk chunk,
-      LinearState state,
-      int batch, int h, int first, int count, int visible) {
+      LinearChunk chunk, LinearState state, int batch, int h, int first, int count, int visible) {
     chunk.attend(
         state,
-        batch, h, first, first, count, visible,
-        q, shape.queryOffset(batch, h) + first * shape.headDim(),
-        out, shape.outputOffset(batch, h) + first * shape.valueDim());
+        batch,
+        h,
+        first,
+        first,
+        count,
+        visible,
+        q,
+        shape.queryOffset(batch, h) + first * shape.headDim(),
+        out,
+        shape.outputOffset(batch, h) + first * shape.valueDim());
   }
 
   private void finish(int worker, int keyHead) {

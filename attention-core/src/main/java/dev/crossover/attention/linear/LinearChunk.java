@@ -15,10 +15,10 @@ import java.util.Arrays;
 /// S += Kᵀ v,   z += Σ K                        absorb
 /// ```
 ///
-/// Rows of A are handled so that nothing in row i depends on keys that row may not see: outputs do not
-/// change by a single bit when later tokens do. Padding has features 0 and values 0, written here, so that
-/// its own content is never read; real values are copied too, because a copy streams from memory faster
-/// than a product does.
+/// Rows of A are handled so that nothing in row i depends on keys that row may not see: outputs do
+/// not change by a single bit when later tokens do. Padding has features 0 and values 0, written
+/// here, so that its own content is never read; real values are copied too, because a copy streams
+/// from memory faster than a product does.
 final class LinearChunk {
   private static final int CHUNK = Segments.CHUNK;
 
@@ -97,9 +97,15 @@ final class LinearChunk {
   /// @param position position of the first key in its sequence
   void keys(
       LinearState state,
-      int batch, int head, int first, int position, int count,
-      float[] k, int ko,
-      float[] v, int vo) {
+      int batch,
+      int head,
+      int first,
+      int position,
+      int count,
+      float[] k,
+      int ko,
+      float[] v,
+      int vo) {
     noKeys(state);
     keyCount = count;
     for (int r = 0; r < count; ) {
@@ -147,15 +153,33 @@ final class LinearChunk {
   /// @param position position of the first query in its sequence
   void attend(
       LinearState state,
-      int batch, int head, int first, int position, int count, int offset,
-      float[] q, int qo,
-      float[] out, int oo) {
+      int batch,
+      int head,
+      int first,
+      int position,
+      int count,
+      int offset,
+      float[] q,
+      int qo,
+      float[] out,
+      int oo) {
     rows.of(worker, batch, head, position, first, count).from(q, qo, dim);
     map.queries(rows, queryFeatures, 0);
     if (state.seen) {
       kernels.multiply(
-          count, valueDim, width,
-          queryFeatures, 0, width, state.sum, 0, valueDim, out, oo, valueDim, false);
+          count,
+          valueDim,
+          width,
+          queryFeatures,
+          0,
+          width,
+          state.sum,
+          0,
+          valueDim,
+          out,
+          oo,
+          valueDim,
+          false);
     } else {
       Arrays.fill(out, oo, oo + count * valueDim, 0);
     }
@@ -181,23 +205,33 @@ final class LinearChunk {
   }
 
   /// Adds A v to the numerators and the row sums of A to the denominators.
-  private void addVisibleKeys(
-      LinearState state, int count, int offset, float[] out, int oo) {
+  private void addVisibleKeys(LinearState state, int count, int offset, float[] out, int oo) {
     kernels.multiplyTransposedB(
-        count, keyCount, width,
-        queryFeatures, 0, width, keyFeatures, 0, width, products, 0, CHUNK,
+        count,
+        keyCount,
+        width,
+        queryFeatures,
+        0,
+        width,
+        keyFeatures,
+        0,
+        width,
+        products,
+        0,
+        CHUNK,
         false,
-        transposed, 0);
+        transposed,
+        0);
     for (int i = 0; i < count; i++) {
       denominators[i] = weigh(state, i, limit(i, offset), out, oo + i * valueDim);
     }
     kernels.multiplyLower(
-        count, valueDim, keyCount, offset,
-        products, 0, CHUNK, values, 0, valueDim, out, oo, valueDim,
-        true);
+        count, valueDim, keyCount, offset, products, 0, CHUNK, values, 0, valueDim, out, oo,
+        valueDim, true);
   }
 
-  /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j A_ij.
+  /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j
+  /// A_ij.
   private float weigh(LinearState state, int i, int limit, float[] out, int o) {
     float sum = 0;
     double reference = references[limit];
@@ -224,8 +258,7 @@ final class LinearChunk {
       decays[j] = (float) Math.max(-1e4, references[j + 1] - reference);
     }
     kernels.exp(limit, 1, 0, decays, 0, decays, CHUNK);
-    kernels.multiplyElements(
-        limit, products, i * CHUNK, decays, CHUNK, products, i * CHUNK);
+    kernels.multiplyElements(limit, products, i * CHUNK, decays, CHUNK, products, i * CHUNK);
   }
 
   /// Adds what the key shift ε contributes: ε (Σ_a Q_ia) to the weight of every visible key.
@@ -235,8 +268,7 @@ final class LinearChunk {
     for (int i = 0; i < count; i++) {
       int limit = limit(i, offset);
       for (; taken < limit; taken++) {
-        kernels.add(
-            valueDim, valueSums, 0, values, taken * valueDim, valueSums, 0);
+        kernels.add(valueDim, valueSums, 0, values, taken * valueDim, valueSums, 0);
       }
       float weight = shift * kernels.sum(width, queryFeatures, i * width);
       kernels.axpy(valueDim, weight, valueSums, 0, out, oo + i * valueDim);
@@ -268,18 +300,25 @@ final class LinearChunk {
       }
     }
     kernels.multiply(
-        1, width, keyCount,
-        ones, 0, CHUNK, keyFeatures, 0, width, columnSums, 0, width,
-        false);
+        1, width, keyCount, ones, 0, CHUNK, keyFeatures, 0, width, columnSums, 0, width, false);
     kernels.multiplyTransposedA(
-        width, valueDim, keyCount,
-        keyFeatures, 0, width, values, 0, valueDim, product, 0, valueDim,
+        width,
+        valueDim,
+        keyCount,
+        keyFeatures,
+        0,
+        width,
+        values,
+        0,
+        valueDim,
+        product,
+        0,
+        valueDim,
         false);
     state.add(product);
     if (shift != 0) {
       kernels.multiply(
-          1, valueDim, keyCount,
-          ones, 0, CHUNK, values, 0, valueDim, valueSums, 0, valueDim,
+          1, valueDim, keyCount, ones, 0, CHUNK, values, 0, valueDim, valueSums, 0, valueDim,
           false);
     }
     state.addNormaliser(columnSums, valueSums, realKeys[keyCount]);

@@ -40,8 +40,8 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
     return new Cost(flops, Cost.tensorBytes(shape), scratchBytes() + mapScratch);
   }
 
-  /// Rows of K whose features are computed and added to a state, per head: each once, and under causal
-  /// order once more for those before the last segment.
+  /// Rows of K whose features are computed and added to a state, per head: each once, and under
+  /// causal order once more for those before the last segment.
   private double keyRows(Segments segments) {
     int nk = shape.keySeqLen();
     if (!mask.isCausal()) {
@@ -50,7 +50,8 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
     return nk + Math.clamp(segments.start(segments.count() - 1), 0, nk);
   }
 
-  /// Work inside causal chunks, per query head: Q Kᵀ in full, its lower triangle times v, its row sums.
+  /// Work inside causal chunks, per query head: Q Kᵀ in full, its lower triangle times v, its row
+  /// sums.
   private double withinChunks(Segments segments) {
     if (!mask.isCausal()) {
       return 0;
@@ -73,10 +74,8 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
 
   private long scratchBytes() {
     int keyHeads = shape.batchSize() * shape.numKeyValueHeads();
-    int states =
-        LinearAttentionPlan.statesPerHead(Segments.ofKeys(shape, mask), mask.isCausal());
+    int states = LinearAttentionPlan.statesPerHead(Segments.ofKeys(shape, mask), mask.isCausal());
     long state = LinearState.bytes(width, shape.valueDim(), shifted, shape.keySeqLen());
-    return keyHeads * states * state
-        + threads * LinearChunk.bytes(width, shape.valueDim());
+    return keyHeads * states * state + threads * LinearChunk.bytes(width, shape.valueDim());
   }
 }

@@ -14,8 +14,8 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// Linear attention as a recurrent network: the state of a head is S `[M, dv]` and z `[M]`, whatever the
-/// number of tokens. A step is a causal chunk of one row.
+/// Linear attention as a recurrent network: the state of a head is S `[M, dv]` and z `[M]`,
+/// whatever the number of tokens. A step is a causal chunk of one row.
 ///
 /// Katharopoulos et al., arXiv:2006.16236, equations (16) to (20).
 public final class LinearDecodeSession implements DecodeSession {
@@ -143,12 +143,29 @@ public final class LinearDecodeSession implements DecodeSession {
       int row = keyHead * length + t;
       int count = Math.min(Segments.CHUNK, length - t);
       chunk.keys(
-          state, batch, kv, t, position + t, count,
-          k, row * shape.headDim(), v, row * shape.valueDim());
+          state,
+          batch,
+          kv,
+          t,
+          position + t,
+          count,
+          k,
+          row * shape.headDim(),
+          v,
+          row * shape.valueDim());
       for (int h = kv * shape.groupSize(); producing && h < (kv + 1) * shape.groupSize(); h++) {
         chunk.attend(
-            state, batch, h, 0, position, 1, 0,
-            q, given.queryOffset(batch, h), out, given.outputOffset(batch, h));
+            state,
+            batch,
+            h,
+            0,
+            position,
+            1,
+            0,
+            q,
+            given.queryOffset(batch, h),
+            out,
+            given.outputOffset(batch, h));
       }
       chunk.absorb(state);
     }

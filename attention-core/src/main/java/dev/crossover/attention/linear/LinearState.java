@@ -6,11 +6,11 @@ import java.util.Arrays;
 
 /// The running sums of linear attention over the keys of one head: S = Σ φ(k)vᵀ and z = Σ φ(k).
 ///
-/// With a [FeatureMap.Scaling] both are relative to `exp(reference)`. With a key shift ε the part of S
-/// and z that ε contributes is kept apart, as Σ v and the number of keys, because it does not scale.
-/// Normalisers accumulate in double: they grow with the number of keys and all terms have one sign. S
-/// accumulates a chunk's product at a time and, beyond [#PLAIN_KEYS] keys, with the rounding error of every
-/// addition carried to the next (Kahan, CACM 1965).
+/// With a [FeatureMap.Scaling] both are relative to `exp(reference)`. With a key shift ε the part
+/// of S and z that ε contributes is kept apart, as Σ v and the number of keys, because it does not
+/// scale. Normalisers accumulate in double: they grow with the number of keys and all terms have
+/// one sign. S accumulates a chunk's product at a time and, beyond [#PLAIN_KEYS] keys, with the
+/// rounding error of every addition carried to the next (Kahan, CACM 1965).
 final class LinearState {
   /// Keys up to which plain float32 additions to S are good enough.
   private static final int PLAIN_KEYS = 16_384;

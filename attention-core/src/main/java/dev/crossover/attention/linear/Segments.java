@@ -3,12 +3,13 @@ package dev.crossover.attention.linear;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 
-/// How one head's sequence is cut for parallel work: chunks of rows for matrix products, segments of
-/// chunks whose partial sums are formed independently and then added in order.
+/// How one head's sequence is cut for parallel work: chunks of rows for matrix products, segments
+/// of chunks whose partial sums are formed independently and then added in order.
 ///
-/// The cut depends on the problem's shape and mask only, never on threads, so that sums have the same
-/// order, hence the same bits, for any number of threads. Positions are those of the keys; under causal
-/// order query i stands at position `i + offset`, where it sees keys up to its own position.
+/// The cut depends on the problem's shape and mask only, never on threads, so that sums have the
+/// same order, hence the same bits, for any number of threads. Positions are those of the keys;
+/// under causal order query i stands at position `i + offset`, where it sees keys up to its own
+/// position.
 ///
 /// @param from first position, at most 0
 /// @param to position after the last
@@ -23,8 +24,8 @@ public record Segments(int from, int to, int rows, int count) {
   private static final int CAUSAL_TASKS = 8;
   private static final int TASKS = 64;
 
-  /// Segments of the keys. Causal outputs need the sums before their segment, which costs one more pass
-  /// over the keys, so that they are cut into fewer ones.
+  /// Segments of the keys. Causal outputs need the sums before their segment, which costs one more
+  /// pass over the keys, so that they are cut into fewer ones.
   public static Segments ofKeys(AttentionShape s, Mask mask) {
     int problems = s.batchSize() * s.numKeyValueHeads();
     if (!mask.isCausal()) {

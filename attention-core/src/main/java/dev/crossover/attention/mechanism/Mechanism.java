@@ -7,8 +7,8 @@ import java.lang.annotation.Target;
 
 /// What the catalogue says about a mechanism; placed on the record that implements it.
 ///
-/// Command line, documentation, charts and conformance read everything from here and from the record's
-/// components (see [Parameter]).
+/// Command line, documentation, charts and conformance read everything from here and from the
+/// record's components (see [Parameter]).
 @Retention(RetentionPolicy.RUNTIME)
 @Target(ElementType.TYPE)
 public @interface Mechanism {
@@ -33,7 +33,8 @@ public @interface Mechanism {
   /// What it approximates; decides whether an error against exact attention means anything.
   Approximates approximates();
 
-  /// The parameter setting that makes it exact, or the rate at which its error falls, or why neither.
+  /// The parameter setting that makes it exact, or the rate at which its error falls, or why
+  /// neither.
   String exactness();
 
   /// Time of one head as a formula in n, d and the parameters, for the documentation.

@@ -17,8 +17,8 @@ import java.util.stream.Collectors;
 
 /// A mechanism's class seen through its annotations: name, documentation, parameters, construction.
 ///
-/// `name:param=value,param=value` is turned into a value by [#create]; [#describe] turns a value back
-/// into the shortest such text.
+/// `name:param=value,param=value` is turned into a value by [#create]; [#describe] turns a value
+/// back into the shortest such text.
 public final class MechanismType {
 
   /// One parameter.
@@ -89,8 +89,8 @@ public final class MechanismType {
   /// The mechanism with some parameters set.
   ///
   /// @param values text per parameter name
-  /// @throws IllegalArgumentException naming an unknown parameter (with the nearest name) or a value that
-  ///     breaks a rule
+  /// @throws IllegalArgumentException naming an unknown parameter (with the nearest name) or a
+  ///     value that breaks a rule
   public Attention create(Map<String, String> values) {
     for (String name : values.keySet()) {
       if (parameters.stream().noneMatch(p -> p.name().equals(name))) {
@@ -155,7 +155,8 @@ public final class MechanismType {
     return values;
   }
 
-  /// The shortest `name:param=value,…` that creates a value: parameters at their default are left out.
+  /// The shortest `name:param=value,…` that creates a value: parameters at their default are left
+  /// out.
   public String describe(Attention attention) {
     Map<String, String> values = parametersOf(attention);
     Map<String, String> defaults = parametersOf(defaults());
@@ -176,8 +177,7 @@ public final class MechanismType {
               + component.getName()
               + " must be annotated with @Parameter");
     }
-    String name =
-        parameter.name().isEmpty() ? snakeCase(component.getName()) : parameter.name();
+    String name = parameter.name().isEmpty() ? snakeCase(component.getName()) : parameter.name();
     Type type = component.getGenericType();
     return new ParameterInfo(
         name, parameter.value(), parameter.defaultValue(), tokensOf(type), kindOf(type));

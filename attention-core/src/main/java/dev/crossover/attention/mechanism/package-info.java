@@ -1,5 +1,5 @@
-/// How a mechanism describes itself: annotations on its record, read by the command line, documentation
-/// and conformance.
+/// How a mechanism describes itself: annotations on its record, read by the command line,
+/// documentation and conformance.
 @NullMarked
 package dev.crossover.attention.mechanism;
 

@@ -7,10 +7,10 @@ import org.apache.commons.rng.sampling.distribution.ZigguratSampler;
 /// Features", NeurIPS 2016, arXiv:1610.09072; Choromanski et al., arXiv:2009.14794, section 2.4.
 ///
 /// Each block of d rows is Qᵀ of the Householder factorisation A = QR of a standard normal `[d, d]`
-/// matrix; the last block is cut short. Q is uniform over the orthogonal group only after each column has
-/// been multiplied by the sign of R's diagonal element (Mezzadri, arXiv:math-ph/0609050): the
-/// factorisation as numerical libraries do it fixes those signs, so that for example `Q[0,0]` is never
-/// positive and the kernel estimate becomes biased.
+/// matrix; the last block is cut short. Q is uniform over the orthogonal group only after each
+/// column has been multiplied by the sign of R's diagonal element (Mezzadri,
+/// arXiv:math-ph/0609050): the factorisation as numerical libraries do it fixes those signs, so
+/// that for example `Q[0,0]` is never positive and the kernel estimate becomes biased.
 public final class OrthogonalDraws {
 
   /// Lengths of the rows.
@@ -93,8 +93,7 @@ public final class OrthogonalDraws {
     }
   }
 
-  private static double[][] transposed(
-      ZigguratSampler.NormalizedGaussian gaussian, int dim) {
+  private static double[][] transposed(ZigguratSampler.NormalizedGaussian gaussian, int dim) {
     double[][] columns = new double[dim][dim];
     for (int row = 0; row < dim; row++) {
       double[] drawn = vector(gaussian, dim);

@@ -6,22 +6,23 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// The decays of one chunk, from differences of cumulative logarithms that restart at the chunk.
 ///
-/// With c_i = g_0 + … + g_i in double: what enters from S decays by `exp(c_i)`, what row j writes reaches
-/// row i ≥ j decayed by `exp(c_i − c_j)` and the end of the chunk by `exp(c_last − c_j)`. Exponents above
-/// the diagonal are never formed, so nothing overflows, and row i depends on g up to i only.
+/// With c_i = g_0 + … + g_i in double: what enters from S decays by `exp(c_i)`, what row j writes
+/// reaches row i ≥ j decayed by `exp(c_i − c_j)` and the end of the chunk by `exp(c_last − c_j)`.
+/// Exponents above the diagonal are never formed, so nothing overflows, and row i depends on g up
+/// to i only.
 ///
-/// Decay per channel does not factor out of the products `Σ_a x_ia k_ja exp(c_ia − c_ja)`. Relative to an
-/// anchor r the two factors `exp(c_i − r)` and `exp(r − c_j)` do; an anchor serves the rows whose c lies
-/// within [#REACH] of it, and both factors stay representable. The first anchor is the start of the chunk,
-/// and mild gates need no other. The next is the first row out of reach, and serves up to the end of its
-/// sub-chunk of [#SUB_CHUNK] rows: with strong gates this is the sub-chunk scheme of GLA (arXiv:2312.06635,
-/// section 4.3).
+/// Decay per channel does not factor out of the products `Σ_a x_ia k_ja exp(c_ia − c_ja)`. Relative
+/// to an anchor r the two factors `exp(c_i − r)` and `exp(r − c_j)` do; an anchor serves the rows
+/// whose c lies within [#REACH] of it, and both factors stay representable. The first anchor is the
+/// start of the chunk, and mild gates need no other. The next is the first row out of reach, and
+/// serves up to the end of its sub-chunk of [#SUB_CHUNK] rows: with strong gates this is the
+/// sub-chunk scheme of GLA (arXiv:2312.06635, section 4.3).
 final class ChunkDecay {
   /// Rows of a sub-chunk.
   static final int SUB_CHUNK = 16;
 
-  /// Largest distance from an anchor: `exp(REACH)²` is far from overflow, and rounding an exponent of
-  /// this size to float32 costs a relative 1e-6.
+  /// Largest distance from an anchor: `exp(REACH)²` is far from overflow, and rounding an exponent
+  /// of this size to float32 costs a relative 1e-6.
   private static final double REACH = 16;
 
   /// Stands for −∞, so that differences remain numbers.
@@ -103,15 +104,14 @@ final class ChunkDecay {
     }
   }
 
-  /// Decays the rows that meet S, by `exp(c_i)`, and the keys that enter it, by `exp(c_last − c_j)`, and
-  /// forms the factors between rows.
+  /// Decays the rows that meet S, by `exp(c_i)`, and the keys that enter it, by `exp(c_last −
+  /// c_j)`, and forms the factors between rows.
   ///
   /// @param left rows `[sides · count, d]`
   /// @param carried `left` decayed, same shape
   /// @param k keys from `ko`, `[count, d]`
   /// @param departing keys decayed, same shape
-  void rows(
-      int rows, float[] left, float[] carried, float[] k, int ko, float[] departing) {
+  void rows(int rows, float[] left, float[] carried, float[] k, int ko, float[] departing) {
     count = rows;
     switch (rule.decay()) {
       case NONE -> {}
@@ -137,8 +137,7 @@ final class ChunkDecay {
     }
   }
 
-  private void scaleRows(
-      float[] left, float[] carried, float[] k, int ko, float[] departing) {
+  private void scaleRows(float[] left, float[] carried, float[] k, int ko, float[] departing) {
     for (int side = 0; side < layout.sides(); side++) {
       for (int i = 0; i < count; i++) {
         int at = (side * count + i) * dim;
@@ -163,8 +162,7 @@ final class ChunkDecay {
     kernels.exp(count * chunk, 1, 0, exponents, 0, table, 0);
   }
 
-  private void channelRows(
-      float[] left, float[] carried, float[] k, int ko, float[] departing) {
+  private void channelRows(float[] left, float[] carried, float[] k, int ko, float[] departing) {
     int size = count * dim;
     for (int e = 0; e < size; e++) {
       exponents[e] = (float) cumulative[e];
@@ -192,10 +190,21 @@ final class ChunkDecay {
       return;
     }
     kernels.multiplyTransposedB(
-        layout.sides() * count, count, dim,
-        left, 0, dim, k, ko, dim, scores, 0, chunk,
+        layout.sides() * count,
+        count,
+        dim,
+        left,
+        0,
+        dim,
+        k,
+        ko,
+        dim,
+        scores,
+        0,
+        chunk,
         false,
-        transposed, 0);
+        transposed,
+        0);
     for (int side = 0; side < layout.sides() && rule.decay() != Decay.NONE; side++) {
       int at = side * count * chunk;
       kernels.multiplyElements(count * chunk, scores, at, table, 0, scores, at);
@@ -206,10 +215,21 @@ final class ChunkDecay {
       float[] left, float[] carried, float[] k, int ko, float[] scores, float[] transposed) {
     anchorKeys(-1, count, k, ko);
     kernels.multiplyTransposedB(
-        layout.sides() * count, count, dim,
-        carried, 0, dim, anchoredKeys, 0, dim, scores, 0, chunk,
+        layout.sides() * count,
+        count,
+        dim,
+        carried,
+        0,
+        dim,
+        anchoredKeys,
+        0,
+        dim,
+        scores,
+        0,
+        chunk,
         false,
-        transposed, 0);
+        transposed,
+        0);
     int anchor = outOfReach(-1, 0, count);
     while (anchor < count) {
       int end = Math.min(count, (anchor / SUB_CHUNK + 1) * SUB_CHUNK);
@@ -218,10 +238,21 @@ final class ChunkDecay {
         int first = side * count + anchor;
         anchorLeft(anchor, end, left, first * dim);
         kernels.multiplyTransposedB(
-            end - anchor, end, dim,
-            anchoredLeft, 0, dim, anchoredKeys, 0, dim, scores, first * chunk, chunk,
+            end - anchor,
+            end,
+            dim,
+            anchoredLeft,
+            0,
+            dim,
+            anchoredKeys,
+            0,
+            dim,
+            scores,
+            first * chunk,
+            chunk,
             false,
-            transposed, 0);
+            transposed,
+            0);
       }
       anchor = outOfReach(anchor, anchor + 1, end);
     }

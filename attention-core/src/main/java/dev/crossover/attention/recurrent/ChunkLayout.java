@@ -8,8 +8,8 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 /// Sizes of one worker's arrays and the division of work, from shape, mask and rule alone.
 ///
 /// Value columns of S do not influence one another. They are always computed in blocks; a task
-/// takes all blocks of a head, or some of them where there are few heads. An element of a product is one
-/// sum in one order whatever the width, so the bits do not depend on the division.
+/// takes all blocks of a head, or some of them where there are few heads. An element of a product
+/// is one sum in one order whatever the width, so the bits do not depend on the division.
 ///
 /// @param shape sizes
 /// @param mask which keys are real
@@ -161,9 +161,9 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
 
   /// Bytes of one worker.
   long bytes() {
-    long floats =
-        left() + keys() + carried() + departing() + scores() + decayTable() + exponents();
-    floats += factors() + anchored() + strengths() + written() + state() + finishing() + transposed();
+    long floats = left() + keys() + carried() + departing() + scores() + decayTable() + exponents();
+    floats +=
+        factors() + anchored() + strengths() + written() + state() + finishing() + transposed();
     return floats * Float.BYTES + cumulative() * Double.BYTES;
   }
 }

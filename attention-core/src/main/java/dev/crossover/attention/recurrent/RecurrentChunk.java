@@ -7,8 +7,8 @@ import java.util.Arrays;
 
 /// The chunkwise algebra of a matrix state, with the scratch of one worker.
 ///
-/// With S the state before a chunk of C rows, c the cumulative g inside it, D_ij = exp(c_i − c_j) for
-/// j ≤ i and Q scaled:
+/// With S the state before a chunk of C rows, c the cumulative g inside it, D_ij = exp(c_i − c_j)
+/// for j ≤ i and Q scaled:
 ///
 /// ```
 /// U   = β V                                                       values as written; erasing:
@@ -17,8 +17,8 @@ import java.util.Arrays;
 /// S   ← e^{c_last} S + (e^{c_last − c} K)ᵀ U
 /// ```
 ///
-/// The inverse is applied by forward substitution, a block of rows at a time. −βK is kept below Q, so that
-/// both meet K and S in one product and sums replace differences.
+/// The inverse is applied by forward substitution, a block of rows at a time. −βK is kept below Q,
+/// so that both meet K and S in one product and sums replace differences.
 final class RecurrentChunk {
   /// Rows that are substituted one by one, between products.
   private static final int SUBSTITUTED = 16;
@@ -115,8 +115,7 @@ final class RecurrentChunk {
     takeKeys(k, ko);
     if (rule.erases()) {
       for (int i = 0; i < count; i++) {
-        kernels.scale(
-            dim, -strengths[i], keys, keyOffset + i * dim, left, (count + i) * dim);
+        kernels.scale(dim, -strengths[i], keys, keyOffset + i * dim, left, (count + i) * dim);
       }
     }
     decay.rows(count, left, carried, keys, keyOffset, departing);
@@ -175,9 +174,7 @@ final class RecurrentChunk {
     int o = oo + column;
     if (seen) {
       kernels.multiply(
-          count, width, dim,
-          carried, 0, dim, state, s, stride, out, o, valueDim,
-          false);
+          count, width, dim, carried, 0, dim, state, s, stride, out, o, valueDim, false);
     }
     float[] u = v;
     int uo = vo + column;
@@ -192,16 +189,23 @@ final class RecurrentChunk {
       erase(seen, width, s);
     }
     kernels.multiplyLower(
-        count, width, count, 0,
-        scores, 0, chunk, u, uo, ldu, out, o, valueDim,
-        seen);
+        count, width, count, 0, scores, 0, chunk, u, uo, ldu, out, o, valueDim, seen);
     if (seen) {
       decay.state(state, s, width, stride);
     }
     kernels.multiplyTransposedA(
-        dim, width, count,
-        layout.decays() ? departing : keys, layout.decays() ? 0 : keyOffset, dim,
-        u, uo, ldu, state, s, stride,
+        dim,
+        width,
+        count,
+        layout.decays() ? departing : keys,
+        layout.decays() ? 0 : keyOffset,
+        dim,
+        u,
+        uo,
+        ldu,
+        state,
+        s,
+        stride,
         true);
     for (int i = 0; i < count; i++) {
       boolean real = mask.isRealKey(batch, first + i);
@@ -228,24 +232,40 @@ final class RecurrentChunk {
     int stride = layout.columns();
     if (seen) {
       kernels.multiply(
-          count, width, dim,
-          carried, count * dim, dim, state, s, stride, written, 0, stride,
-          true);
+          count, width, dim, carried, count * dim, dim, state, s, stride, written, 0, stride, true);
     }
     for (int from = 0; from < count; from += SUBSTITUTED) {
       int to = Math.min(count, from + SUBSTITUTED);
       if (from > 0) {
         kernels.multiply(
-            to - from, width, from,
-            scores, (count + from) * chunk, chunk, written, 0, stride,
-            written, from * stride, stride,
+            to - from,
+            width,
+            from,
+            scores,
+            (count + from) * chunk,
+            chunk,
+            written,
+            0,
+            stride,
+            written,
+            from * stride,
+            stride,
             true);
       }
       for (int i = from + 1; i < to; i++) {
         kernels.multiply(
-            1, width, i - from,
-            scores, (count + i) * chunk + from, chunk, written, from * stride, stride,
-            written, i * stride, stride,
+            1,
+            width,
+            i - from,
+            scores,
+            (count + i) * chunk + from,
+            chunk,
+            written,
+            from * stride,
+            stride,
+            written,
+            i * stride,
+            stride,
             true);
       }
     }

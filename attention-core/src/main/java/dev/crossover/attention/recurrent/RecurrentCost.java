@@ -7,10 +7,10 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// Counted work and memory of [RecurrentPlan].
 ///
-/// Per head and chunk of C rows with s = 1 (or 2 where the rule erases): `2sC²d` scores, `2sC·d·dv` for S
-/// read, `2C·d·dv` for S written, `C(C + 1)dv` for the lower triangle, `C(C − 1)dv` for the substitution;
-/// scores and what precedes them again for every task of a head. Decay per channel is counted for gates
-/// that one anchor per chunk serves.
+/// Per head and chunk of C rows with s = 1 (or 2 where the rule erases): `2sC²d` scores, `2sC·d·dv`
+/// for S read, `2C·d·dv` for S written, `C(C + 1)dv` for the lower triangle, `C(C − 1)dv` for the
+/// substitution; scores and what precedes them again for every task of a head. Decay per channel is
+/// counted for gates that one anchor per chunk serves.
 public final class RecurrentCost {
   private RecurrentCost() {}
 
@@ -66,7 +66,6 @@ public final class RecurrentCost {
           case CHANNEL -> shape.headDim();
         };
     gates += rule.weighsWrites() ? 1 : 0;
-    return Float.BYTES
-        * (2 * shared * shape.headDim() + rows * (2 * shape.valueDim() + gates));
+    return Float.BYTES * (2 * shared * shape.headDim() + rows * (2 * shape.valueDim() + gates));
   }
 }

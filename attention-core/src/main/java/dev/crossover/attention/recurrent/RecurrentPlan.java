@@ -6,12 +6,12 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.tensor.Tensor;
 
-/// Runs a recurrence over whole sequences in chunks: matrix products inside chunks, the state S `[d, dv]`
-/// between them.
+/// Runs a recurrence over whole sequences in chunks: matrix products inside chunks, the state S
+/// `[d, dv]` between them.
 ///
-/// Reads `q`, `k`, `v` and, if the mechanism lists it, `initial_state` `[batch, heads, d, dv]`; writes
-/// `final_state` of the same shape where asked for. Parallel over heads and, where these are few, over
-/// blocks of value columns. Scratch does not depend on the length.
+/// Reads `q`, `k`, `v` and, if the mechanism lists it, `initial_state` `[batch, heads, d, dv]`;
+/// writes `final_state` of the same shape where asked for. Parallel over heads and, where these are
+/// few, over blocks of value columns. Scratch does not depend on the length.
 public class RecurrentPlan extends AttentionPlan {
   /// Chunk length that is fast where nothing else is asked for.
   public static final int DEFAULT_CHUNK = 64;

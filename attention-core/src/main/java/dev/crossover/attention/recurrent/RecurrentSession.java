@@ -44,8 +44,7 @@ public final class RecurrentSession extends TokenSession {
   /// @param shape widths and heads; `keySeqLen` is the largest number of positions
   /// @param threads number of threads, at least 1
   /// @param rule how the state decays and is written
-  public RecurrentSession(
-      Attention attention, AttentionShape shape, int threads, UpdateRule rule) {
+  public RecurrentSession(Attention attention, AttentionShape shape, int threads, UpdateRule rule) {
     super(attention, shape);
     this.rule = rule;
     this.workers = new Workers(threads);
@@ -118,14 +117,23 @@ public final class RecurrentSession extends TokenSession {
     int head = problem % shape.numHeads();
     int row = problem * tokens + token;
     float[] query = rows[worker];
-    kernels.scale(
-        dim, (float) rule.scale(), input("q"), sharedRow(problem) * dim, query, 0);
+    kernels.scale(dim, (float) rule.scale(), input("q"), sharedRow(problem) * dim, query, 0);
     if (rule.transforms()) {
       rule.transform(query, 0, position(), 1);
     }
     kernels.multiply(
-        1, valueDim, dim,
-        query, 0, dim, states, problem * dim * valueDim, valueDim, out, row * valueDim, valueDim,
+        1,
+        valueDim,
+        dim,
+        query,
+        0,
+        dim,
+        states,
+        problem * dim * valueDim,
+        valueDim,
+        out,
+        row * valueDim,
+        valueDim,
         false);
     rule.finish(head, row, true, 0, valueDim, out, row * valueDim, errors[worker]);
   }

@@ -2,7 +2,8 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
 
-/// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is written.
+/// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is
+/// written.
 ///
 /// ```
 /// P_t   = exp(g_t) ∘ S_{t−1}                         g_t one number, or one per row of S
@@ -11,9 +12,9 @@ import dev.crossover.attention.AttentionShape;
 /// out_t = scale · S_tᵀ q_t
 /// ```
 ///
-/// At padded positions nothing is written and, unless [#decaysAtPadding], nothing decays; their keys,
-/// values and per-token inputs are never read. A rule is bound to the tensors of one call at a time and
-/// read by several threads.
+/// At padded positions nothing is written and, unless [#decaysAtPadding], nothing decays; their
+/// keys, values and per-token inputs are never read. A rule is bound to the tensors of one call at
+/// a time and read by several threads.
 ///
 /// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`.
 public interface UpdateRule {
@@ -56,7 +57,8 @@ public interface UpdateRule {
     return 1;
   }
 
-  /// Heads of the tensors `q` and `k`, a divisor of the number of heads; consecutive heads share one.
+  /// Heads of the tensors `q` and `k`, a divisor of the number of heads; consecutive heads share
+  /// one.
   default int queryKeyHeads(AttentionShape shape) {
     return shape.numHeads();
   }
@@ -84,8 +86,8 @@ public interface UpdateRule {
   /// Changes query or key rows `[count, d]` in place; `position` is that of the first.
   default void transform(float[] rows, int at, int position, int count) {}
 
-  /// Expresses a state `[d, width]` relative to the position after the last, if the transform depends on
-  /// positions, so that the next sequence may count its positions from 0.
+  /// Expresses a state `[d, width]` relative to the position after the last, if the transform
+  /// depends on positions, so that the next sequence may count its positions from 0.
   ///
   /// @param positions number of positions the sequence had
   default void restartPositions(float[] state, int at, int width, int positions) {}

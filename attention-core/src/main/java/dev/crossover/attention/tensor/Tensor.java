@@ -4,8 +4,8 @@ import java.util.Arrays;
 
 /// A dense float32 array with a shape, row-major: the last index runs fastest.
 ///
-/// A tensor is a view of a plain `float[]` from element 0; it holds no strides and no offset, so that
-/// kernels can take `data()` and an index computed by the caller. Attention tensors are
+/// A tensor is a view of a plain `float[]` from element 0; it holds no strides and no offset, so
+/// that kernels can take `data()` and an index computed by the caller. Attention tensors are
 /// `[batch, heads, seqLen, dim]`, each head one contiguous `[seqLen, dim]` block.
 ///
 /// The shape is immutable, the elements are not. Not safe for concurrent writes.

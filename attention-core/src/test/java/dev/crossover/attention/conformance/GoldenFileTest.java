@@ -65,10 +65,7 @@ class GoldenFileTest {
     assertEquals(padding, read(new GoldenWriter().f32("key_mask", new int[] {1, 2}, 0, 1)).mask());
     assertEquals(
         Mask.both(Mask.causal(), padding),
-        read(
-                new GoldenWriter()
-                    .meta("causal", "true")
-                    .f32("key_mask", new int[] {1, 2}, 0, 1))
+        read(new GoldenWriter().meta("causal", "true").f32("key_mask", new int[] {1, 2}, 0, 1))
             .mask());
   }
 

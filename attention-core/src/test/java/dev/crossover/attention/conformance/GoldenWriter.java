@@ -11,8 +11,8 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/// Assembles golden files byte by byte from the format's definition: by default one query of width 1 that
-/// sees two keys of equal score, so that the answer is the mean of the values 1 and 3.
+/// Assembles golden files byte by byte from the format's definition: by default one query of width
+/// 1 that sees two keys of equal score, so that the answer is the mean of the values 1 and 3.
 final class GoldenWriter {
   private record Stored(String dtype, int[] shape, double[] values) {}
 

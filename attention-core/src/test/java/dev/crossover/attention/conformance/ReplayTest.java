@@ -118,7 +118,8 @@ class ReplayTest {
       time = "",
       memory = "",
       exponent = 1)
-  public record Threaded(@Parameter(value = "", defaultValue = "2") double answer) implements Attention {
+  public record Threaded(@Parameter(value = "", defaultValue = "2") double answer)
+      implements Attention {
     @Override
     public Capabilities capabilities() {
       return Capabilities.MINIMAL.crossAttention(true);

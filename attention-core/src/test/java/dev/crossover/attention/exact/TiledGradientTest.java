@@ -34,8 +34,7 @@ class TiledGradientTest {
       files++;
       SafeTensors file = SafeTensors.open(path);
       Tensors inputs =
-          Tensors.qkv(
-              golden.inputs().get("q"), golden.inputs().get("k"), golden.inputs().get("v"));
+          Tensors.qkv(golden.inputs().get("q"), golden.inputs().get("k"), golden.inputs().get("v"));
       Tiled tiled =
           new Tiled(OptionalDouble.of(Double.parseDouble(golden.parameters().get("scale"))));
       AttentionShape shape = tiled.shapeOf(inputs);
@@ -158,7 +157,8 @@ class TiledGradientTest {
         }
       }
     }
-    // Sums of at most 600 terms of size 10, each with a relative error of a few 1e-6: 1e-4 is ample for
+    // Sums of at most 600 terms of size 10, each with a relative error of a few 1e-6: 1e-4 is ample
+    // for
     // the largest, and a wrong term is of the order of 1e-2.
     compare(gq, gradients.get("grad_q"), seed + " grad_q");
     compare(gk, gradients.get("grad_k"), seed + " grad_k");

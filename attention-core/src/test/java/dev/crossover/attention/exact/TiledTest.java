@@ -68,9 +68,7 @@ class TiledTest extends AttentionContract {
 
   private static Mask randomMask(Random random, AttentionShape s) {
     Mask.Causal order =
-        random.nextBoolean()
-            ? Mask.causal()
-            : Mask.causal(random.nextInt(-5, s.keySeqLen() + 5));
+        random.nextBoolean() ? Mask.causal() : Mask.causal(random.nextInt(-5, s.keySeqLen() + 5));
     boolean[] real = new boolean[s.batchSize() * s.keySeqLen()];
     int kept = random.nextInt(10);
     for (int i = 0; i < real.length; i++) {
@@ -113,16 +111,21 @@ class TiledTest extends AttentionContract {
     double scores = scale * s.headDim() * largest(q) * largest(k) + (biased ? largest(bias) : 0);
     String what = "seed " + seed + " " + s + " " + mask + " biased " + biased;
     for (int i = 0; i < expected.length; i++) {
-      double bound =
-          Tolerance.ofAttention(s.headDim(), s.keySeqLen(), scores, magnitude[i]);
+      double bound = Tolerance.ofAttention(s.headDim(), s.keySeqLen(), scores, magnitude[i]);
       assertWithin(expected[i], out.data()[i], bound, what);
     }
     checkLogSumExp(s, mask, q, k, biased ? bias.data() : null, scores, lse, what);
   }
 
   private static void checkLogSumExp(
-      AttentionShape s, Mask mask, Tensor q, Tensor k,
-      float @org.jspecify.annotations.Nullable [] bias, double scores, Tensor lse, String what) {
+      AttentionShape s,
+      Mask mask,
+      Tensor q,
+      Tensor k,
+      float @org.jspecify.annotations.Nullable [] bias,
+      double scores,
+      Tensor lse,
+      String what) {
     int row = 0;
     for (int b = 0; b < s.batchSize(); b++) {
       for (int h = 0; h < s.numHeads(); h++) {

@@ -12,7 +12,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Vector reductions and functions of the selected kernels and of their scalar twin, against doubles.
+/// Vector reductions and functions of the selected kernels and of their scalar twin, against
+/// doubles.
 class ElementwiseTest {
   private static final int OFFSET = 3;
   private static final float UNTOUCHED = 777;

@@ -77,8 +77,7 @@ class SoftmaxTileTest {
         } else if (bias.length == 0) {
           tile.attend(panels, v, 0, valueDim, from, to, low, 0, high, 0);
         } else {
-          tile.attendBiased(
-              panels, v, 0, valueDim, from, to, low, 0, high, 0, bias, from, keys);
+          tile.attendBiased(panels, v, 0, valueDim, from, to, low, 0, high, 0, bias, from, keys);
         }
       }
       float[] out = new float[rows * valueDim];
@@ -147,7 +146,8 @@ class SoftmaxTileTest {
   }
 
   @ParameterizedTest
-  @ValueSource(ints = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 80, 96, 128, 200, 256, 512})
+  @ValueSource(
+      ints = {1, 2, 3, 5, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 80, 96, 128, 200, 256, 512})
   void everyWidthAgreesWithTheOracle(int dim) {
     new Case(13, 70, dim, dim, dim).check(70);
     new Case(5, 33, dim, 3, dim).check(33);
@@ -240,7 +240,8 @@ class SoftmaxTileTest {
       problem.q[i] = 2;
     }
     for (int j = 0; j < problem.keys; j++) {
-      Arrays.fill(problem.k, j * 4, j * 4 + 4, size / 4 * (j / 699f) + (float) random.nextGaussian());
+      Arrays.fill(
+          problem.k, j * 4, j * 4 + 4, size / 4 * (j / 699f) + (float) random.nextGaussian());
     }
     problem.check(700);
     problem.check(90);

@@ -108,8 +108,7 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
         (row, a) ->
             switch (decay) {
               case NONE -> 0;
-              case CONSTANT ->
-                  inputs.get("g").data()[row / s.querySeqLen() % s.numHeads()];
+              case CONSTANT -> inputs.get("g").data()[row / s.querySeqLen() % s.numHeads()];
               case TOKEN -> inputs.get("g").data()[row];
               case CHANNEL -> inputs.get("g").data()[row * s.headDim() + a];
             },

@@ -99,8 +99,7 @@ class RecurrentPlanTest extends AttentionContract {
         Tensor g = inputs.get("g").copy();
         int width = g.size() / 20;
         for (int t = 5; t < 20; t += 6) {
-          java.util.Arrays.fill(
-              g.data(), t * width, (t + 1) * width, Float.NEGATIVE_INFINITY);
+          java.util.Arrays.fill(g.data(), t * width, (t + 1) * width, Float.NEGATIVE_INFINITY);
         }
         requireOracle(rule, shape, Mask.causal(), inputs.with("g", g));
       }
@@ -143,8 +142,7 @@ class RecurrentPlanTest extends AttentionContract {
         if (inputs.has(spec.name())) {
           first =
               first.with(
-                  spec.name(),
-                  Inputs.leading(inputs.get(spec.name()), spec.shape().toArray()));
+                  spec.name(), Inputs.leading(inputs.get(spec.name()), spec.shape().toArray()));
         }
       }
       session.step(first, out);
@@ -162,13 +160,11 @@ class RecurrentPlanTest extends AttentionContract {
     AttentionShape shape = AttentionShape.of(1, 1, 6, 4);
     var error =
         assertThrows(
-            IllegalArgumentException.class,
-            () -> attention().plan(shape, Mask.causal(1), 1));
+            IllegalArgumentException.class, () -> attention().plan(shape, Mask.causal(1), 1));
     assertTrue(error.getMessage().contains("offset"), error.getMessage());
   }
 
-  private static void requireOracle(
-      AnyRule rule, AttentionShape shape, Mask mask, Tensors inputs) {
+  private static void requireOracle(AnyRule rule, AttentionShape shape, Mask mask, Tensors inputs) {
     Recurrence.Result expected = rule.oracle(shape, inputs).run(shape, mask, inputs);
     Tensors actual = run(rule, shape, mask, 1, inputs);
     requireClose(rule + " out", expected.out(), actual.get("out"));

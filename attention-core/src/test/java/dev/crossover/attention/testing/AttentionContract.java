@@ -19,9 +19,9 @@ import org.junit.jupiter.api.Test;
 /// }
 /// ```
 ///
-/// Choose parameters so small that sequences of about 16 have many blocks. What the checks must know
-/// beyond the mechanism is in the hooks of [ContractSubject]; a claim a specification contradicts is
-/// named, with the reason, in [#exemptions] and shows as skipped.
+/// Choose parameters so small that sequences of about 16 have many blocks. What the checks must
+/// know beyond the mechanism is in the hooks of [ContractSubject]; a claim a specification
+/// contradicts is named, with the reason, in [#exemptions] and shows as skipped.
 public abstract class AttentionContract implements ContractSubject {
 
   /// All settings the contract is checked for: by default [#attention] alone.
@@ -203,8 +203,7 @@ public abstract class AttentionContract implements ContractSubject {
   }
 
   /// One setting under the hooks of the test class.
-  private record Instance(
-      AttentionContract test, Attention attention, List<String> optionalInputs)
+  private record Instance(AttentionContract test, Attention attention, List<String> optionalInputs)
       implements ContractSubject {
     @Override
     public AttentionShape shape(int n) {

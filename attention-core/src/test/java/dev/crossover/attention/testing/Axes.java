@@ -6,9 +6,9 @@ import dev.crossover.attention.TensorSpec;
 import java.util.HashMap;
 import java.util.Map;
 
-/// Which dimensions of a mechanism's inputs run over batch entries, key/value heads, query positions and
-/// key positions; found by asking for the inputs of neighbouring shapes. Where both lengths are equal
-/// every position is a token, query and key at once.
+/// Which dimensions of a mechanism's inputs run over batch entries, key/value heads, query
+/// positions and key positions; found by asking for the inputs of neighbouring shapes. Where both
+/// lengths are equal every position is a token, query and key at once.
 final class Axes {
   private final Attention attention;
   private final AttentionShape shape;
@@ -109,10 +109,7 @@ final class Axes {
   }
 
   private static boolean any(
-      Map<String, boolean[]> map,
-      String name,
-      int[] at,
-      java.util.function.IntPredicate test) {
+      Map<String, boolean[]> map, String name, int[] at, java.util.function.IntPredicate test) {
     boolean[] dims = map.get(name);
     for (int d = 0; dims != null && d < at.length; d++) {
       if (dims[d] && test.test(at[d])) {
@@ -122,8 +119,7 @@ final class Axes {
     return false;
   }
 
-  private Map<String, boolean[]> changedOr(
-      AttentionShape other, Map<String, boolean[]> otherwise) {
+  private Map<String, boolean[]> changedOr(AttentionShape other, Map<String, boolean[]> otherwise) {
     try {
       return changed(other);
     } catch (IllegalArgumentException refused) {

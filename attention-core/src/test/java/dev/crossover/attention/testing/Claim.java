@@ -4,8 +4,8 @@ import java.util.function.Consumer;
 
 /// What every mechanism keeps, and the check of it.
 ///
-/// A check takes any subject and throws [AssertionError] where the claim is broken, so that it can be run
-/// on mechanisms broken on purpose too.
+/// A check takes any subject and throws [AssertionError] where the claim is broken, so that it can
+/// be run on mechanisms broken on purpose too.
 public enum Claim {
   /// Missing, unknown and misshapen tensors are refused by name.
   BAD_TENSORS_REFUSED(RefusalChecks::badTensors),
@@ -68,8 +68,8 @@ public enum Claim {
     this.check = check;
   }
 
-  /// Whether the claim says nothing, or something else, when optional inputs are on: an initial state
-  /// fills rows that see no key, and a session takes none.
+  /// Whether the claim says nothing, or something else, when optional inputs are on: an initial
+  /// state fills rows that see no key, and a session takes none.
   boolean isAboutPlainInputs() {
     return switch (this) {
       case BEYOND_CAPABILITIES_REFUSED,
@@ -77,7 +77,8 @@ public enum Claim {
           EMPTY_ROWS_ZERO,
           PADDED_QUERY_ROWS,
           DECODING_EQUALS_WHOLE,
-          SESSION_KEEPS_COUNT -> true;
+          SESSION_KEEPS_COUNT ->
+          true;
       default -> false;
     };
   }

@@ -9,7 +9,8 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
-/// Checks of what a mechanism computes whatever the mask: lengths, widths, independence, repeatability.
+/// Checks of what a mechanism computes whatever the mask: lengths, widths, independence,
+/// repeatability.
 final class ContractChecks {
   private ContractChecks() {}
 
@@ -45,11 +46,9 @@ final class ContractChecks {
     }
   }
 
-  private static void requireReference(
-      ContractSubject subject, AttentionShape shape, Mask mask) {
+  private static void requireReference(ContractSubject subject, AttentionShape shape, Mask mask) {
     Attention attention = subject.attention();
-    Tensors inputs =
-        Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 12));
+    Tensors inputs = Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 12));
     double[] expected = subject.reference().out(attention, shape, mask, inputs);
     if (expected.length > 0) {
       Tensor out = Runs.run(attention, shape, mask, 1, inputs).get("out");
@@ -139,8 +138,7 @@ final class ContractChecks {
     }
     for (AttentionShape shape : Runs.shapes(subject, Runs.middleLength(subject))) {
       Axes axes = new Axes(attention, shape);
-      Tensors inputs =
-          Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 16));
+      Tensors inputs = Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 16));
       Tensors others = Runs.inputs(subject, shape, 17);
       for (int kept = 0; kept < shape.batchSize(); kept++) {
         int entry = kept;
@@ -169,12 +167,7 @@ final class ContractChecks {
   }
 
   private static Tensors alone(
-      Attention attention,
-      Axes axes,
-      AttentionShape shape,
-      Mask mask,
-      Tensors inputs,
-      int entry) {
+      Attention attention, Axes axes, AttentionShape shape, Mask mask, Tensors inputs, int entry) {
     AttentionShape single = shape.withBatchAndHeads(1, shape.numHeads());
     Tensors own = Tensors.NONE;
     for (int t = 0; t < inputs.size(); t++) {
@@ -303,8 +296,7 @@ final class ContractChecks {
       Tensors between = Runs.inputs(subject, shape, 22);
       Tensors poison = Tensors.NONE;
       for (int t = 0; t < between.size(); t++) {
-        poison =
-            poison.with(between.name(t), Inputs.filledLike(between.tensor(t), Float.NaN));
+        poison = poison.with(between.name(t), Inputs.filledLike(between.tensor(t), Float.NaN));
       }
       for (Mask mask : Runs.masks(subject, shape)) {
         String what = Runs.describe(subject, shape, mask, "second call");
@@ -375,8 +367,7 @@ final class ContractChecks {
   static void inputsUntouched(ContractSubject subject) {
     Attention attention = subject.attention();
     for (AttentionShape shape : Runs.shapes(subject, Runs.middleLength(subject))) {
-      Tensors inputs =
-          Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 25));
+      Tensors inputs = Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 25));
       Tensors copies = Tensors.NONE;
       for (int t = 0; t < inputs.size(); t++) {
         copies = copies.with(inputs.name(t), inputs.tensor(t).copy());

@@ -26,7 +26,8 @@ public interface ContractSubject {
   /// No expectation.
   Reference NONE = (_, _, _, _) -> new double[0];
 
-  /// Exact softmax attention on the mechanism's own [Attention#exactTarget], with a `bias` if given.
+  /// Exact softmax attention on the mechanism's own [Attention#exactTarget], with a `bias` if
+  /// given.
   Reference EXACT =
       (attention, shape, mask, inputs) -> {
         ExactTarget exact = attention.exactTarget(shape, mask, inputs);
@@ -58,32 +59,35 @@ public interface ContractSubject {
     return new int[] {16, 64};
   }
 
-  /// Head widths that are no multiple of a vector; one that the mechanism cannot take is left out here.
+  /// Head widths that are no multiple of a vector; one that the mechanism cannot take is left out
+  /// here.
   default int[] headDims() {
     return new int[] {1, 3, 7, 20, 33};
   }
 
-  /// Largest `|a − b| / (1 + largest |b| of the row)` between two ways to the same answer in float32.
+  /// Largest `|a − b| / (1 + largest |b| of the row)` between two ways to the same answer in
+  /// float32.
   default double tolerance() {
     return 2e-5;
   }
 
-  /// The expected output: exact attention for the exact baselines, none for the others unless overridden.
+  /// The expected output: exact attention for the exact baselines, none for the others unless
+  /// overridden.
   default Reference reference() {
     Mechanism mechanism = attention().getClass().getAnnotation(Mechanism.class);
-    boolean exact =
-        mechanism != null && mechanism.approximates() == Mechanism.Approximates.EXACT;
+    boolean exact = mechanism != null && mechanism.approximates() == Mechanism.Approximates.EXACT;
     return exact ? EXACT : NONE;
   }
 
-  /// Optional inputs that the checks switch on, all together, in a second round; the reference must know
-  /// them. When this is empty all optional inputs are switched on, and the reference is not asked.
+  /// Optional inputs that the checks switch on, all together, in a second round; the reference must
+  /// know them. When this is empty all optional inputs are switched on, and the reference is not
+  /// asked.
   default List<String> optionalInputs() {
     return List.of();
   }
 
-  /// Rounds after which a forward pass that still allocates counts as allocating: vector code allocates
-  /// until it has been compiled.
+  /// Rounds after which a forward pass that still allocates counts as allocating: vector code
+  /// allocates until it has been compiled.
   default int allocationRounds() {
     return 20_000;
   }

@@ -157,8 +157,7 @@ final class DecodeChecks {
   private static Tensors poisoned(Tensors inputs) {
     Tensors poisoned = Tensors.NONE;
     for (int t = 0; t < inputs.size(); t++) {
-      poisoned =
-          poisoned.with(inputs.name(t), Inputs.filledLike(inputs.tensor(t), Float.NaN));
+      poisoned = poisoned.with(inputs.name(t), Inputs.filledLike(inputs.tensor(t), Float.NaN));
     }
     return poisoned;
   }
@@ -172,11 +171,7 @@ final class DecodeChecks {
   }
 
   private static Tensor step(
-      Attention attention,
-      DecodeSession session,
-      AttentionShape shape,
-      Tensors inputs,
-      int token) {
+      Attention attention, DecodeSession session, AttentionShape shape, Tensors inputs, int token) {
     Tensor out = Runs.nan(attention.outputShape(shape.withSeqLens(1, 1)));
     session.step(tokens(attention, shape, inputs, token, token + 1), out);
     return out;

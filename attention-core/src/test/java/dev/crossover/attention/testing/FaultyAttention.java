@@ -20,7 +20,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/// Softmax attention by plain loops with one fault built in, to show that the contract's checks can fail.
+/// Softmax attention by plain loops with one fault built in, to show that the contract's checks can
+/// fail.
 ///
 /// Without a fault it keeps every claim.
 record FaultyAttention(Fault fault) implements Attention {
@@ -84,8 +85,7 @@ record FaultyAttention(Fault fault) implements Attention {
   @Override
   public Capabilities capabilities() {
     return Capabilities.MINIMAL
-        .causal(
-            has(Fault.ACCEPTS_CAUSAL_MASKS_IT_IGNORES) ? Causality.NEVER : Causality.OPTIONAL)
+        .causal(has(Fault.ACCEPTS_CAUSAL_MASKS_IT_IGNORES) ? Causality.NEVER : Causality.OPTIONAL)
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .groupedQueries(true)
@@ -223,9 +223,7 @@ record FaultyAttention(Fault fault) implements Attention {
     private boolean sees(int b, int i, int j) {
       int far = has(Fault.SEES_ONE_KEY_TOO_FAR) ? 1 : 0;
       boolean forgotten = has(Fault.FORGETS_THE_KEY_AFTER_A_BLOCK) && j == BLOCK;
-      return !forgotten
-          && j < limit(i + far)
-          && mask.isRealKey(b, j);
+      return !forgotten && j < limit(i + far) && mask.isRealKey(b, j);
     }
 
     private int limit(int i) {
@@ -303,8 +301,7 @@ record FaultyAttention(Fault fault) implements Attention {
         boolean later =
             has(Fault.MULTIPLIES_LATER_VALUES_BY_ZERO)
                 && j >= mask.causalLimit(i, shape.querySeqLen(), shape.keySeqLen());
-        boolean padded =
-            has(Fault.MULTIPLIES_PADDED_VALUES_BY_ZERO) && !mask.isRealKey(b, j);
+        boolean padded = has(Fault.MULTIPLIES_PADDED_VALUES_BY_ZERO) && !mask.isRealKey(b, j);
         if (sees(b, i, j) || later || padded || has(Fault.AVERAGES_EMPTY_ROWS)) {
           for (int c = 0; c < dv; c++) {
             sum[c] += row[j] * value(b, h, j, c);

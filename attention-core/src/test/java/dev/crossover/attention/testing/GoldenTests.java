@@ -18,8 +18,8 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Assertions;
+import org.junit.jupiter.api.DynamicTest;
 
 /// A mechanism's golden files, replayed as tests.
 ///
@@ -41,7 +41,8 @@ public final class GoldenTests {
 
   /// One test per file, where some cases cannot be replayed.
   ///
-  /// @param notReplayed reason per case name; the replay must indeed refuse these cases, by a message
+  /// @param notReplayed reason per case name; the replay must indeed refuse these cases, by a
+  ///     message
   public static Stream<DynamicTest> of(
       Class<? extends Attention> mechanism, Map<String, String> notReplayed) {
     MechanismType type = MechanismType.of(mechanism);
@@ -85,8 +86,7 @@ public final class GoldenTests {
     if (reason == null) {
       Assertions.assertEquals(Status.PASSED, result.status(), result.line());
     } else {
-      Assertions.assertEquals(
-          Status.CANNOT_REPLAY, result.status(), reason + ": " + result.line());
+      Assertions.assertEquals(Status.CANNOT_REPLAY, result.status(), reason + ": " + result.line());
     }
   }
 }

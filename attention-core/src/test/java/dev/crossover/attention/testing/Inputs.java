@@ -16,8 +16,8 @@ import java.util.function.Predicate;
 public final class Inputs {
   private Inputs() {}
 
-  /// What a mechanism reads for a shape: standard normal queries, keys and values, adapted to it, and the
-  /// per-token inputs it needs beyond them.
+  /// What a mechanism reads for a shape: standard normal queries, keys and values, adapted to it,
+  /// and the per-token inputs it needs beyond them.
   public static Tensors of(Attention attention, AttentionShape shape, long seed) {
     Tensors qkv = Tensors.NONE;
     for (TensorSpec spec : AttentionInputs.qkv(shape)) {
@@ -39,8 +39,7 @@ public final class Inputs {
   }
 
   /// The inputs and, explicitly, the parameters a plan would draw from the mechanism's seed.
-  public static Tensors withParameters(
-      Attention attention, AttentionShape shape, Tensors inputs) {
+  public static Tensors withParameters(Attention attention, AttentionShape shape, Tensors inputs) {
     Tensors all = inputs;
     for (TensorSpec spec : attention.inputs(shape)) {
       if (spec.role() == TensorSpec.Role.PARAMETER && !inputs.has(spec.name())) {
@@ -107,7 +106,8 @@ public final class Inputs {
     return result;
   }
 
-  /// Padding at the end; batch entry b keeps about `1/(b + 2)` of the keys less, at least one if any.
+  /// Padding at the end; batch entry b keeps about `1/(b + 2)` of the keys less, at least one if
+  /// any.
   public static Mask.KeyPadding endPadding(AttentionShape shape) {
     int[] lengths = new int[shape.batchSize()];
     for (int b = 0; b < lengths.length; b++) {
@@ -117,7 +117,8 @@ public final class Inputs {
     return Mask.lengths(shape.keySeqLen(), lengths);
   }
 
-  /// Padding with holes, and on the left in the last batch entry; every entry keeps a key if it has any.
+  /// Padding with holes, and on the left in the last batch entry; every entry keeps a key if it has
+  /// any.
   public static Mask.KeyPadding holes(AttentionShape shape, long seed) {
     int nk = shape.keySeqLen();
     boolean[] real = new boolean[shape.batchSize() * nk];

@@ -51,8 +51,7 @@ final class MaskChecks {
     if (can.crossAttention() && subject.acceptsLengths(n, 0)) {
       AttentionShape shape = subject.shape(n).withSeqLens(n, 0);
       Mask mask = Runs.plainMask(subject);
-      Tensor out =
-          Runs.run(attention, shape, mask, 1, Runs.inputs(subject, shape, 52)).get("out");
+      Tensor out = Runs.run(attention, shape, mask, 1, Runs.inputs(subject, shape, 52)).get("out");
       requireEmptyRowsZero(subject, shape, mask, out);
     }
   }
@@ -66,7 +65,8 @@ final class MaskChecks {
     }
   }
 
-  /// Causal masks that leave the first rows without keys, unless the mechanism refuses them by name.
+  /// Causal masks that leave the first rows without keys, unless the mechanism refuses them by
+  /// name.
   private static List<Mask> negativeOffsets(ContractSubject subject, AttentionShape shape) {
     List<Mask> masks = new ArrayList<>();
     for (int offset : new int[] {-1, -3, -shape.querySeqLen() - 1}) {
@@ -109,10 +109,8 @@ final class MaskChecks {
       return;
     }
     Mask.KeyPadding padding = Inputs.endPadding(shape);
-    Mask mask =
-        can.causal() == Causality.ALWAYS ? Mask.both(Mask.causal(), padding) : padding;
-    Tensor out =
-        Runs.run(attention, shape, mask, 1, Runs.inputs(subject, shape, 53)).get("out");
+    Mask mask = can.causal() == Causality.ALWAYS ? Mask.both(Mask.causal(), padding) : padding;
+    Tensor out = Runs.run(attention, shape, mask, 1, Runs.inputs(subject, shape, 53)).get("out");
     int width = out.extent(out.rank() - 1);
     int nq = out.extent(out.rank() - 2);
     int rowsPerEntry = out.size() / width / out.extent(0);
@@ -131,7 +129,8 @@ final class MaskChecks {
     }
   }
 
-  /// For each offset: keys beyond it change nothing, and the answer is not that of the aligned mask.
+  /// For each offset: keys beyond it change nothing, and the answer is not that of the aligned
+  /// mask.
   static void causalOffsets(ContractSubject subject) {
     Attention attention = subject.attention();
     AttentionShape shape = subject.shape(Runs.middleLength(subject));
@@ -201,14 +200,12 @@ final class MaskChecks {
   }
 
   static void laterTokens(ContractSubject subject) {
-    requireLaterTokensIgnored(
-        subject, shape -> Runs.inputs(subject, shape, 62));
+    requireLaterTokensIgnored(subject, shape -> Runs.inputs(subject, shape, 62));
   }
 
   static void nanBehindCausalOrder(ContractSubject subject) {
     for (float poison : new float[] {Float.NaN, Float.POSITIVE_INFINITY, -1e30f}) {
-      requireLaterTokensIgnored(
-          subject, shape -> filled(Runs.inputs(subject, shape, 61), poison));
+      requireLaterTokensIgnored(subject, shape -> filled(Runs.inputs(subject, shape, 61), poison));
     }
   }
 
@@ -312,8 +309,8 @@ final class MaskChecks {
     }
   }
 
-  /// Poisons padded keys and values (every row must stay), or all padded tokens, queries included (rows
-  /// at real positions must stay).
+  /// Poisons padded keys and values (every row must stay), or all padded tokens, queries included
+  /// (rows at real positions must stay).
   private static void requirePaddingHides(
       ContractSubject subject,
       AttentionShape shape,
@@ -407,8 +404,7 @@ final class MaskChecks {
       Mask shorterMask,
       String what) {
     Attention attention = subject.attention();
-    Tensors inputs =
-        Inputs.withParameters(attention, longer, Runs.inputs(subject, longer, 81));
+    Tensors inputs = Inputs.withParameters(attention, longer, Runs.inputs(subject, longer, 81));
     Tensor whole = Runs.run(attention, longer, longerMask, 1, inputs).get("out");
     Tensors leading = Runs.leading(attention, shorter, inputs);
     Tensor out = Runs.run(attention, shorter, shorterMask, 1, leading).get("out");
@@ -441,8 +437,7 @@ final class MaskChecks {
   private static void requireGrouped(ContractSubject subject, AttentionShape grouped) {
     Attention attention = subject.attention();
     AttentionShape repeated = grouped.withKeyValueHeads(grouped.numHeads());
-    Tensors inputs =
-        Inputs.withParameters(attention, grouped, Runs.inputs(subject, grouped, 91));
+    Tensors inputs = Inputs.withParameters(attention, grouped, Runs.inputs(subject, grouped, 91));
     Tensors own = Tensors.NONE;
     for (TensorSpec spec : attention.inputs(repeated)) {
       if (inputs.has(spec.name())) {

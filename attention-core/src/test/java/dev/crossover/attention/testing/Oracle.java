@@ -6,7 +6,8 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.tensor.Tensor;
 import org.jspecify.annotations.Nullable;
 
-/// Attention by naive loops in double precision: one pair at a time, nothing shared with the kernels.
+/// Attention by naive loops in double precision: one pair at a time, nothing shared with the
+/// kernels.
 ///
 /// Outputs are `[batch, heads, nq, dv]`, row-major. Masked pairs are never looked at.
 public final class Oracle {
@@ -98,8 +99,8 @@ public final class Oracle {
     return out;
   }
 
-  /// Weighted means `Σ_j w_ij v_j / (Σ_j w_ij + eps)` over the visible keys: normalised linear attention
-  /// when the weights are products of features. A row whose denominator is 0 is zero.
+  /// Weighted means `Σ_j w_ij v_j / (Σ_j w_ij + eps)` over the visible keys: normalised linear
+  /// attention when the weights are products of features. A row whose denominator is 0 is zero.
   public static double[] normalised(
       AttentionShape shape, Mask mask, Tensor value, Pair weight, double eps) {
     return weighted(shape, mask, value, weight, eps, true);
@@ -127,8 +128,7 @@ public final class Oracle {
   /// Whether a mask lets query `i` see key `j`.
   public static boolean sees(AttentionShape shape, Mask mask, int b, int i, int j) {
     boolean inOrder =
-        !mask.isCausal()
-            || j <= i + mask.causalOffset(shape.querySeqLen(), shape.keySeqLen());
+        !mask.isCausal() || j <= i + mask.causalOffset(shape.querySeqLen(), shape.keySeqLen());
     return inOrder && (!mask.hasKeyPadding() || mask.padding().isReal(b, j));
   }
 

@@ -44,8 +44,7 @@ final class RefusalChecks {
     for (int d = 0; d < outSizes.length; d++) {
       int[] wrong = outSizes.clone();
       wrong[d]++;
-      requireRefused(
-          "output", "output misshapen", () -> plan.forward(inputs, Tensor.zeros(wrong)));
+      requireRefused("output", "output misshapen", () -> plan.forward(inputs, Tensor.zeros(wrong)));
     }
     Tensors unknownResult = Tensors.NONE.with("no_such_result", Tensor.zeros(1));
     requireRefused(

@@ -69,8 +69,8 @@ final class ResourceChecks {
     requireNoAllocation(subject, shape, Runs.plainMask(subject), 2);
   }
 
-  /// Vector code allocates until it has been compiled, so calls are repeated until some rounds in a row
-  /// allocate nothing, with pauses that let the compiler catch up on a busy machine.
+  /// Vector code allocates until it has been compiled, so calls are repeated until some rounds in a
+  /// row allocate nothing, with pauses that let the compiler catch up on a busy machine.
   private static void requireNoAllocation(
       ContractSubject subject, AttentionShape shape, Mask mask, int threads) {
     Attention attention = subject.attention();

@@ -56,7 +56,12 @@ final class Runs {
     for (int border : subject.blockBorders()) {
       lengths.addAll(
           List.of(
-              border - 1, border, border + 1, 2 * border - 1, 2 * border, 2 * border + 1,
+              border - 1,
+              border,
+              border + 1,
+              2 * border - 1,
+              2 * border,
+              2 * border + 1,
               3 * border + 2));
     }
     return lengths.stream().filter(n -> n >= 0 && takes(subject, subject, n)).toList();
@@ -81,7 +86,8 @@ final class Runs {
     return best;
   }
 
-  /// The shapes of a length: as the subject gives it, and with different lengths where it takes them.
+  /// The shapes of a length: as the subject gives it, and with different lengths where it takes
+  /// them.
   static List<AttentionShape> shapes(ContractSubject subject, int n) {
     List<AttentionShape> shapes = new ArrayList<>();
     AttentionShape shape = subject.shape(n);
@@ -127,8 +133,7 @@ final class Runs {
         : Mask.none();
   }
 
-  static String describe(
-      ContractSubject subject, AttentionShape shape, Mask mask, String rest) {
+  static String describe(ContractSubject subject, AttentionShape shape, Mask mask, String rest) {
     return subject.attention() + " on " + shape + ", mask " + mask + ": " + rest;
   }
 
@@ -140,8 +145,7 @@ final class Runs {
       for (int e = 0; e < data.length; e++) {
         boolean empty = logarithms && data[e] == Float.NEGATIVE_INFINITY;
         if (!Float.isFinite(data[e]) && !empty) {
-          throw new AssertionError(
-              what + " " + outputs.name(t) + "[" + e + "] is " + data[e]);
+          throw new AssertionError(what + " " + outputs.name(t) + "[" + e + "] is " + data[e]);
         }
       }
     }
@@ -149,8 +153,7 @@ final class Runs {
 
   static void requireSameBits(Tensors expected, Tensors actual, String what) {
     for (int t = 0; t < expected.size(); t++) {
-      requireSameBits(
-          expected.tensor(t), actual.tensor(t), what + " " + expected.name(t));
+      requireSameBits(expected.tensor(t), actual.tensor(t), what + " " + expected.name(t));
     }
   }
 
@@ -212,8 +215,7 @@ final class Runs {
       if (inputs.has(spec.name())) {
         result =
             result.with(
-                spec.name(),
-                Inputs.leading(inputs.get(spec.name()), spec.shape().toArray()));
+                spec.name(), Inputs.leading(inputs.get(spec.name()), spec.shape().toArray()));
       }
     }
     return result;

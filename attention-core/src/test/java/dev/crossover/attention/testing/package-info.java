@@ -1,5 +1,5 @@
-/// What tests of mechanisms share, published as a test-jar: a double-precision oracle, seeded inputs, the
-/// contract every mechanism keeps, and golden replay.
+/// What tests of mechanisms share, published as a test-jar: a double-precision oracle, seeded
+/// inputs, the contract every mechanism keeps, and golden replay.
 ///
 /// Nothing here shares code with the kernels.
 @NullMarked

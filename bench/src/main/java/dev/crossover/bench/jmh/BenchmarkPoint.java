@@ -50,8 +50,7 @@ public class BenchmarkPoint {
   List<Point> points(Study study) {
     return Stream.of(lengths.split("/"))
         .mapToInt(Integer::parseInt)
-        .mapToObj(
-            n -> new Point(study, spec, n, dim, heads, batch, mask, planThreads, input, seed))
+        .mapToObj(n -> new Point(study, spec, n, dim, heads, batch, mask, planThreads, input, seed))
         .toList();
   }
 }

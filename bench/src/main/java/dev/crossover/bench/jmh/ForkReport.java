@@ -66,8 +66,7 @@ final class ForkReport {
 
   /// The mechanism's reason not to run a length.
   static Content refusal(RuntimeException reason) {
-    return new Content(
-        null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?"));
+    return new Content(null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?"));
   }
 
   Content facts(

@@ -32,8 +32,8 @@ import org.openjdk.jmh.infra.IterationParams;
 /// How long does one forward pass take, once its plan exists?
 ///
 /// One process measures one mechanism at several lengths: iterations take the lengths in turn.
-/// Expected: time proportional to the counted work, at a share of the machine's peak that depends on
-/// the mechanism, and no allocation.
+/// Expected: time proportional to the counted work, at a share of the machine's peak that depends
+/// on the mechanism, and no allocation.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
@@ -63,8 +63,7 @@ public class ForwardBenchmark {
     for (Point point : parameters.points(Study.FORWARD)) {
       lengths.add(prepared(point));
     }
-    List<Run> runs =
-        lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
+    List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
     if (runs.isEmpty()) {
       saveFacts();
       throw new IllegalArgumentException("every length was refused");
@@ -139,8 +138,7 @@ public class ForwardBenchmark {
     List<ForkReport.Content> contents = new ArrayList<>();
     for (int i = 0; i < lengths.size(); i++) {
       Run run = lengths.get(i).run;
-      contents.add(
-          run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i));
+      contents.add(run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i));
     }
     ForkReport.save(contents);
   }

@@ -58,8 +58,7 @@ public final class JmhForks implements Forks {
     return together;
   }
 
-  private List<Outcome> runTogether(
-      List<Problem> problems, Settings settings, List<Wish> wishes) {
+  private List<Outcome> runTogether(List<Problem> problems, Settings settings, List<Wish> wishes) {
     Path file = temporaryFile();
     try {
       long heap = problems.stream().mapToLong(Problem::heapBytes).sum();
@@ -113,9 +112,7 @@ public final class JmhForks implements Forks {
   }
 
   private static String flags(List<Wish> wishes, Predicate<Wish> wanted) {
-    return wishes.stream()
-        .map(wish -> wanted.test(wish) ? "1" : "0")
-        .collect(Collectors.joining());
+    return wishes.stream().map(wish -> wanted.test(wish) ? "1" : "0").collect(Collectors.joining());
   }
 
   /// The samples of one length: iterations take the lengths in turn.

@@ -80,8 +80,8 @@ public interface Forks {
 
   /// Measures several lengths of one mechanism, in one fresh process where that can be had.
   ///
-  /// Iterations take the lengths in turn, so that a drift of the machine falls on all alike, and the
-  /// compiler's warm-up is paid once.
+  /// Iterations take the lengths in turn, so that a drift of the machine falls on all alike, and
+  /// the compiler's warm-up is paid once.
   ///
   /// @param problems points that differ in their length only, shortest first
   /// @param settings how long, per length

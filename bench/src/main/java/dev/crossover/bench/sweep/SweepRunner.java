@@ -202,8 +202,7 @@ public final class SweepRunner {
   /// Runs one fork and records it; returns how many of its points were reached before the user
   /// stopped the sweep.
   private int fork(ResultFile file, List<Problem> group) throws IOException {
-    Peak peak =
-        peaks.computeIfAbsent(group.getFirst().point().threads(), this::measurePeak);
+    Peak peak = peaks.computeIfAbsent(group.getFirst().point().threads(), this::measurePeak);
     pace.peak(peak);
     List<Forks.Wish> wishes = new ArrayList<>();
     for (Problem problem : group) {

@@ -29,8 +29,7 @@ final class OnnxContender implements Contender {
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       options.setIntraOpNumThreads(threads);
       options.setInterOpNumThreads(1);
-      session =
-          environment.createSession(OnnxModel.of(heads, n, d, problem.causal()), options);
+      session = environment.createSession(OnnxModel.of(heads, n, d, problem.causal()), options);
       query = tensor(environment, interleaved(problem.query().data()));
       key = tensor(environment, interleaved(problem.key().data()));
       value = tensor(environment, interleaved(problem.value().data()));
@@ -67,8 +66,7 @@ final class OnnxContender implements Contender {
   @Override
   public void run() {
     try (OrtSession.Result result =
-        session.run(
-            Map.of("q", query, "k", key, "v", value), Map.of("out", outTensor))) {
+        session.run(Map.of("q", query, "k", key, "v", value), Map.of("out", outTensor))) {
       if (result.size() != 0 && result.size() != 1) {
         throw new IllegalStateException("unexpected results: " + result.size());
       }

@@ -3,8 +3,8 @@ package dev.crossover.bench.peers;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
-/// An ONNX model of one com.microsoft MultiHeadAttention node on `[1, n, heads · d]`, as protobuf bytes
-/// (field numbers of onnx.proto).
+/// An ONNX model of one com.microsoft MultiHeadAttention node on `[1, n, heads · d]`, as protobuf
+/// bytes (field numbers of onnx.proto).
 final class OnnxModel {
   private static final int FLOAT = 1;
   private static final int ATTRIBUTE_INT = 2;

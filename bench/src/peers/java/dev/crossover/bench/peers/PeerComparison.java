@@ -13,8 +13,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
-/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel and each
-/// contender once, so that all meet the same machine; every contender's output is checked first.
+/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel and
+/// each contender once, so that all meet the same machine; every contender's output is checked
+/// first.
 ///
 /// Arguments: file to write, list of lengths, seconds per setting.
 public final class PeerComparison {
@@ -46,7 +47,12 @@ public final class PeerComparison {
 
         """
             .formatted(
-                HEADS, DIM, machine.cpu(), machine.cores(), machine.os(), machine.jdk(),
+                HEADS,
+                DIM,
+                machine.cpu(),
+                machine.cores(),
+                machine.os(),
+                machine.jdk(),
                 Kernels.get().description()));
     table.append("| threads | n | mask | contender | ms | GFLOP/s | % of peak | time / tiled |\n");
     table.append("|---|---|---|---|---|---|---|---|\n");
@@ -54,7 +60,8 @@ public final class PeerComparison {
     for (int threads : threads()) {
       for (String n : arguments[1].split("/")) {
         for (boolean causal : new boolean[] {false, true}) {
-          String rows = compare(Problem.of(HEADS, Integer.parseInt(n), DIM, causal), threads, seconds);
+          String rows =
+              compare(Problem.of(HEADS, Integer.parseInt(n), DIM, causal), threads, seconds);
           table.append(rows);
           System.out.print(rows);
         }
@@ -128,8 +135,7 @@ public final class PeerComparison {
               ms / tiled));
       contenders.get(c).close();
     }
-    return rows
-        .append(
+    return rows.append(
             String.format(
                 Locale.ROOT,
                 "| %d | %d | %s | peak kernel | | %.0f | 100 | |%n",

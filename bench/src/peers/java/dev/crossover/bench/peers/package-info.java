@@ -1,4 +1,5 @@
-/// Exact attention beside the native libraries, in one interleaved run; only in the profile `peers`.
+/// Exact attention beside the native libraries, in one interleaved run; only in the profile
+/// `peers`.
 @NullMarked
 package dev.crossover.bench.peers;
 

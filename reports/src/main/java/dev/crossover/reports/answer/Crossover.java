@@ -6,19 +6,20 @@ import java.util.List;
 /// The length from which one curve lies below a named baseline, with its interval.
 ///
 /// Between two neighbouring measured lengths the logarithm of the ratio is interpolated linearly in
-/// log(n); nothing is said outside the lengths both curves were measured at. With several crossings the
-/// last one counts. The interval is [CrossoverBootstrap]'s.
+/// log(n); nothing is said outside the lengths both curves were measured at. With several crossings
+/// the last one counts. The interval is [CrossoverBootstrap]'s.
 ///
 /// @param kind what happened over the measured lengths
 /// @param n the last crossing; NaN unless [Kind#REACHED]
-/// @param low lower end of the 95 % interval, zero when it is open below the smallest length; NaN without
-///     an interval
-/// @param high upper end, infinite when it is open above the largest length; NaN without an interval
+/// @param low lower end of the 95 % interval, zero when it is open below the smallest length; NaN
+///     without an interval
+/// @param high upper end, infinite when it is open above the largest length; NaN without an
+///     interval
 /// @param crossings every crossing, ascending, in either direction
 /// @param smallest smallest common length, zero without one
 /// @param largest largest common length, zero without one
-/// @param cheaperShare share of bootstrap replicates in which the curve is below the baseline at the
-///     largest length; NaN without an interval
+/// @param cheaperShare share of bootstrap replicates in which the curve is below the baseline at
+///     the largest length; NaN without an interval
 public record Crossover(
     Kind kind,
     double n,
@@ -60,8 +61,7 @@ public record Crossover(
   /// Compares counted quantities, which have no noise and so no interval.
   public static Crossover counted(Curve curve, Curve baseline) {
     Common common = Common.of(curve, baseline);
-    return common.crossover(
-        common.logRatios(), Double.NaN, Double.NaN, Double.NaN);
+    return common.crossover(common.logRatios(), Double.NaN, Double.NaN, Double.NaN);
   }
 
   /// Whether an interval was computed; there is none for counted quantities and for single forks.
@@ -130,7 +130,8 @@ public record Crossover(
           cheaperShare);
     }
 
-    /// The last crossing as a number: 0 when cheaper everywhere, infinite when not cheaper at the end.
+    /// The last crossing as a number: 0 when cheaper everywhere, infinite when not cheaper at the
+    /// end.
     double last(double[] logRatios) {
       int end = logRatios.length - 1;
       if (!(logRatios[end] < 0)) {

@@ -7,14 +7,16 @@ import java.util.random.RandomGeneratorFactory;
 
 /// Percentile bootstrap of a crossover over forks.
 ///
-/// A replicate redraws every point of both curves: as many forks as were run, each the point's median
-/// (in logarithms) plus a deviation drawn from the forks of that length and of its two neighbours on the
-/// same curve, then the median again. Deviations are taken from their length's mean and stretched by
-/// √(k/(k−1)) for k forks, which makes up for the degree of freedom the mean costs; borrowing from the
-/// neighbours makes up for the few forks a sweep can afford. A test holds the interval's coverage.
+/// A replicate redraws every point of both curves: as many forks as were run, each the point's
+/// median (in logarithms) plus a deviation drawn from the forks of that length and of its two
+/// neighbours on the same curve, then the median again. Deviations are taken from their length's
+/// mean and stretched by √(k/(k−1)) for k forks, which makes up for the degree of freedom the mean
+/// costs; borrowing from the neighbours makes up for the few forks a sweep can afford. A test holds
+/// the interval's coverage.
 ///
-/// Replicates without a crossing count as one below the smallest (0) or above the largest length (∞), so
-/// that an interval that reaches beyond the measured lengths is open rather than extrapolated.
+/// Replicates without a crossing count as one below the smallest (0) or above the largest length
+/// (∞), so that an interval that reaches beyond the measured lengths is open rather than
+/// extrapolated.
 final class CrossoverBootstrap {
   private static final int REPLICATES = 2000;
   private static final double TAIL = 0.025;
@@ -70,8 +72,7 @@ final class CrossoverBootstrap {
   private static double[][] pools(List<Sample> samples) {
     double[][] pools = new double[samples.size()][];
     for (int i = 0; i < pools.length; i++) {
-      List<Sample> near =
-          samples.subList(Math.max(0, i - 1), Math.min(samples.size(), i + 2));
+      List<Sample> near = samples.subList(Math.max(0, i - 1), Math.min(samples.size(), i + 2));
       pools[i] = near.stream().flatMapToDouble(s -> Arrays.stream(deviations(s))).toArray();
     }
     return pools;

@@ -3,7 +3,8 @@ package dev.crossover.reports.answer;
 import java.util.Comparator;
 import java.util.List;
 
-/// One quantity of one mechanism against sequence length, at least one length, ascending, no length twice.
+/// One quantity of one mechanism against sequence length, at least one length, ascending, no length
+/// twice.
 ///
 /// @param label what the curve is called
 /// @param samples one entry per length

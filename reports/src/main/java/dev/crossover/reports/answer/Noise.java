@@ -4,7 +4,8 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 
-/// How far forks of the same point lie apart, and whether the machine was quiet enough to be believed.
+/// How far forks of the same point lie apart, and whether the machine was quiet enough to be
+/// believed.
 ///
 /// The spread of a point is (slowest − fastest fork) / median.
 ///
@@ -55,8 +56,7 @@ public record Noise(
     if (spreads.isEmpty()) {
       return new Noise(Verdict.UNKNOWN, Double.NaN, Double.NaN, "", 0, 0);
     }
-    double median =
-        Statistics.median(spreads.stream().mapToDouble(Spread::value).toArray());
+    double median = Statistics.median(spreads.stream().mapToDouble(Spread::value).toArray());
     Spread worst = spreads.stream().max(Comparator.comparingDouble(Spread::value)).orElseThrow();
     long noisy = spreads.stream().filter(s -> s.value() > NOISY).count();
     Verdict verdict =

@@ -32,9 +32,10 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
   /// @param series its points
   /// @param timeFit growth of time
   /// @param memoryFit growth of counted bytes (state bytes when decoding)
-  /// @param theory theoretical exponent of time; NaN for a mechanism the catalogue does not know, and
-  ///     when decoding
-  /// @param time crossover in time by baseline; the baseline itself and absent baselines are left out
+  /// @param theory theoretical exponent of time; NaN for a mechanism the catalogue does not know,
+  ///     and when decoding
+  /// @param time crossover in time by baseline; the baseline itself and absent baselines are left
+  ///     out
   /// @param memory crossover in counted bytes by baseline
   public record SeriesAnswer(
       Series series,
@@ -44,7 +45,8 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
       Map<String, Crossover> time,
       Map<String, Crossover> memory) {
 
-    /// Smallest and largest error over the lengths from a given one on; empty when none was measured.
+    /// Smallest and largest error over the lengths from a given one on; empty when none was
+    /// measured.
     public Optional<double[]> errorFrom(double n) {
       double[] errors =
           series.points().stream()
@@ -94,9 +96,7 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
         bytes.flatMap(ScalingFit::of),
         panel.decoding()
             ? Double.NaN
-            : Labels.find(series.mechanism())
-                .map(t -> t.mechanism().exponent())
-                .orElse(Double.NaN),
+            : Labels.find(series.mechanism()).map(t -> t.mechanism().exponent()).orElse(Double.NaN),
         time,
         memory);
   }
@@ -105,7 +105,8 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
     return panel.decoding() ? series.stateBytes() : series.countedBytes();
   }
 
-  /// Series that no other beats in both error and cost at a length; those without an error never appear.
+  /// Series that no other beats in both error and cost at a length; those without an error never
+  /// appear.
   ///
   /// @param n the length
   /// @param cost seconds or bytes of a point

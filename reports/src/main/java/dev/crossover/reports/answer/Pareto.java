@@ -7,8 +7,9 @@ import java.util.function.ToDoubleFunction;
 public final class Pareto {
   private Pareto() {}
 
-  /// The items that are not dominated, by ascending cost. An item is dominated when another is no worse
-  /// in both quantities and better in one; equal items stay together. Items with NaN never appear.
+  /// The items that are not dominated, by ascending cost. An item is dominated when another is no
+  /// worse in both quantities and better in one; equal items stay together. Items with NaN never
+  /// appear.
   ///
   /// @param items the candidates
   /// @param cost time or bytes, smaller is better

@@ -151,8 +151,7 @@ public record Point(int n, List<ResultRecord> records) {
 
   /// Median of the distinct seeds' values that are present.
   private double middle(ToDoubleFunction<ResultRecord> value) {
-    double[] values =
-        records.stream().mapToDouble(value).filter(v -> !Double.isNaN(v)).toArray();
+    double[] values = records.stream().mapToDouble(value).filter(v -> !Double.isNaN(v)).toArray();
     return values.length == 0 ? Double.NaN : Statistics.median(values);
   }
 

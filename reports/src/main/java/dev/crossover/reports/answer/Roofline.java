@@ -5,7 +5,8 @@ package dev.crossover.reports.answer;
 /// @param intensity counted FLOPs per counted byte
 /// @param gflops achieved GFLOP/s: counted FLOPs over measured seconds
 /// @param shareOfPeak achieved over peak GFLOP/s; NaN when the peak was not measured
-/// @param roof the bound at this intensity in GFLOP/s, min(peak, intensity · bandwidth); NaN likewise
+/// @param roof the bound at this intensity in GFLOP/s, min(peak, intensity · bandwidth); NaN
+///     likewise
 /// @param memoryBound whether bandwidth rather than arithmetic is that bound
 public record Roofline(
     double intensity, double gflops, double shareOfPeak, double roof, boolean memoryBound) {

@@ -9,7 +9,8 @@ import java.util.List;
 public record Sample(int n, List<Double> forks) {
   /// Validates the values.
   ///
-  /// @throws IllegalArgumentException if `n` is below 1, no value is given, or one is not above zero
+  /// @throws IllegalArgumentException if `n` is below 1, no value is given, or one is not above
+  ///     zero
   public Sample {
     if (n < 1) {
       throw new IllegalArgumentException("n must be >= 1, but was " + n);

@@ -6,10 +6,10 @@ import org.apache.commons.math3.stat.regression.SimpleRegression;
 
 /// How a quantity grows: `quantity ≈ factor · n^exponent` over the asymptotic part of a curve.
 ///
-/// Least squares of ln(median) on ln(n). The asymptotic part is the longest run of largest lengths, at
-/// least three, in which every local slope (between neighbouring lengths) lies within [#TOLERANCE] of the
-/// median local slope of that run; where not even the three largest lengths agree, they are used and the
-/// fit is marked as not settled.
+/// Least squares of ln(median) on ln(n). The asymptotic part is the longest run of largest lengths,
+/// at least three, in which every local slope (between neighbouring lengths) lies within
+/// [#TOLERANCE] of the median local slope of that run; where not even the three largest lengths
+/// agree, they are used and the fit is marked as not settled.
 ///
 /// @param exponent the slope
 /// @param low lower end of its 95 % confidence interval (Student's t over the lengths used)
@@ -34,9 +34,9 @@ public record ScalingFit(
 
   /// The rule in words, for reports.
   public static final String RULE =
-      "least squares of log(median) on log(n) over the longest run of largest lengths, at least three,"
-          + " whose local slopes all lie within 0.2 of their median; 95 % interval by Student's t over"
-          + " those lengths";
+      "least squares of log(median) on log(n) over the longest run of largest lengths, at least"
+          + " three, whose local slopes all lie within 0.2 of their median; 95 % interval by"
+          + " Student's t over those lengths";
 
   private static final int LEAST_LENGTHS = 3;
   private static final double SIGNIFICANCE = 0.05;

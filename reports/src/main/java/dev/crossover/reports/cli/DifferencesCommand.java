@@ -13,8 +13,8 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
-/// `crossover differences`: where a paper and its authors' code differ, the options that select either,
-/// and the measured effect, as Markdown.
+/// `crossover differences`: where a paper and its authors' code differ, the options that select
+/// either, and the measured effect, as Markdown.
 @Command(
     name = "differences",
     description =
@@ -29,7 +29,8 @@ final class DifferencesCommand implements Callable<Integer> {
     out.println("# Paper versus code");
     out.println();
     out.println("Where a paper and its authors' code differ, both behaviours exist under a named");
-    out.println("option. The effect is ‖paper − code‖ / ‖code‖ of the outputs on one seeded input:");
+    out.println(
+        "option. The effect is ‖paper − code‖ / ‖code‖ of the outputs on one seeded input:");
     out.printf(
         "queries, keys and values from N(0, 1), %s, seed %d. Written by `crossover differences`.%n",
         sizes(), OptionEffect.SEED);
@@ -59,8 +60,7 @@ final class DifferencesCommand implements Callable<Integer> {
       out.println("- Paper: " + difference.paper() + " (" + option(type, difference.paperOption()));
       out.println("- Code: " + difference.code() + " (" + option(type, difference.codeOption()));
       out.println("- Default: " + difference.defaultIs() + ".");
-      out.println(
-          "- Effect: %.1e relative, mask %s.".formatted(effect.relative(), effect.mask()));
+      out.println("- Effect: %.1e relative, mask %s.".formatted(effect.relative(), effect.mask()));
       out.println("- Shown by `" + difference.test() + "`.");
     }
     out.println();

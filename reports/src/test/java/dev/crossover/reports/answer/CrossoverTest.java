@@ -14,7 +14,8 @@ class CrossoverTest {
   private static final int[] LENGTHS = {256, 512, 1024, 2048, 4096, 8192};
   private static final long SEED = 5;
 
-  /// A power-law pair crosses on a straight line in log–log, so interpolation is exact up to rounding.
+  /// A power-law pair crosses on a straight line in log–log, so interpolation is exact up to
+  /// rounding.
   @Test
   void powerLawsCrossWhereAlgebraSays() {
     Curve linear = Curves.exact("linear", n -> 1.9e-3 * n, LENGTHS);
@@ -124,10 +125,11 @@ class CrossoverTest {
     assertEquals(Crossover.of(linear, square, SEED), Crossover.of(linear, square, SEED));
   }
 
-  /// The nominal coverage is 95 %. Three forks per point know little about their own spread, so down to
-  /// 88 % is accepted; 300 trials put the standard error of a 95 % coverage at 1.3 %. An interval that
-  /// always holds would be useless, so it must also be narrow: its median width is held to what the noise
-  /// of four medians allows, ±1.96 · σ · √2 · 1.25 / slope difference (1 here), times two for few forks.
+  /// The nominal coverage is 95 %. Three forks per point know little about their own spread, so
+  /// down to 88 % is accepted; 300 trials put the standard error of a 95 % coverage at 1.3 %. An
+  /// interval that always holds would be useless, so it must also be narrow: its median width is
+  /// held to what the noise of four medians allows, ±1.96 · σ · √2 · 1.25 / slope difference (1
+  /// here), times two for few forks.
   @ParameterizedTest
   @CsvSource({"3, 0.03", "3, 0.10", "5, 0.05", "10, 0.05"})
   void intervalHoldsTheTrueCrossoverInMostSeededTrials(int forks, double noise) {
@@ -139,12 +141,7 @@ class CrossoverTest {
           Curves.noisy("l", n -> 1.9e-3 * n, forks, noise, Curves.random(2 * trial), LENGTHS);
       Curve square =
           Curves.noisy(
-              "q",
-              n -> 1e-6 * (double) n * n,
-              forks,
-              noise,
-              Curves.random(2 * trial + 1),
-              LENGTHS);
+              "q", n -> 1e-6 * (double) n * n, forks, noise, Curves.random(2 * trial + 1), LENGTHS);
       Crossover crossover = Crossover.of(linear, square, SEED);
       if (crossover.low() <= 1900 && 1900 <= crossover.high()) {
         held++;

@@ -20,8 +20,7 @@ class ParetoRooflineNoiseTest {
     Setting unknown = new Setting("unknown", 0.1, Double.NaN);
     assertEquals(
         List.of(fast, middle, good),
-        Pareto.front(
-            List.of(beaten, good, fast, unknown, middle), Setting::cost, Setting::error));
+        Pareto.front(List.of(beaten, good, fast, unknown, middle), Setting::cost, Setting::error));
   }
 
   @Test
@@ -64,7 +63,6 @@ class ParetoRooflineNoiseTest {
     assertThrows(IllegalArgumentException.class, () -> new Sample(1, List.of()));
     assertThrows(IllegalArgumentException.class, () -> new Sample(1, List.of(Double.NaN)));
     Sample sample = new Sample(1, List.of(1.0));
-    assertThrows(
-        IllegalArgumentException.class, () -> new Curve("twice", List.of(sample, sample)));
+    assertThrows(IllegalArgumentException.class, () -> new Curve("twice", List.of(sample, sample)));
   }
 }

@@ -58,9 +58,9 @@ class ScalingFitTest {
     assertEquals(Agreement.UNDECIDED, wide.against(2));
   }
 
-  /// With lognormal noise of 3 % on medians of three, a 95 % interval over six lengths misses about one
-  /// time in twenty; over 200 seeded curves at most 10 % is allowed (binomial, six standard errors is
-  /// above 0.10 only beyond 0.14 of miss rate).
+  /// With lognormal noise of 3 % on medians of three, a 95 % interval over six lengths misses about
+  /// one time in twenty; over 200 seeded curves at most 10 % is allowed (binomial, six standard
+  /// errors is above 0.10 only beyond 0.14 of miss rate).
   @Test
   void intervalHoldsTheTrueExponentInMostSeededTrials() {
     int held = 0;

@@ -24,8 +24,9 @@ import dev.crossover.attention.mechanism.Parameter;
 /// The linear attention of Based: exp(s) is replaced by its Taylor polynomial 1 + s + s²/2 with
 /// s = q·k/√d, which is a product of features.
 ///
-/// Arora, Eyuboglu, Zhang, Timalsina, Alberti, Zinsley, Zou, Rudra, Ré: "Simple linear attention language
-/// models balance the recall-throughput tradeoff", ICML 2024, arXiv:2402.18668, equation (3).
+/// Arora, Eyuboglu, Zhang, Timalsina, Alberti, Zinsley, Zou, Rudra, Ré: "Simple linear attention
+/// language models balance the recall-throughput tradeoff", ICML 2024, arXiv:2402.18668, equation
+/// (3).
 ///
 /// ```
 /// φ(x)  = [1, x d^(-1/4), x_a² (2d)^(-1/2) for all a, x_a x_b d^(-1/2) for a < b]
@@ -39,12 +40,12 @@ import dev.crossover.attention.mechanism.Parameter;
 /// | k     | `k`  | `[batch, numKeyValueHeads, nk, d]`  |
 /// | v     | `v`  | `[batch, numKeyValueHeads, nk, dv]` |
 ///
-/// Time `4·n·M·dv` per head with M = (d + 1)(d + 2)/2; memory M·(dv + 1). Honours every [Mask]; a row that
-/// may see no key is zero. The weights' error against exp is s³/6: scaling the queries by t, the error
-/// against softmax attention falls like t³. Not accurate for large scores.
+/// Time `4·n·M·dv` per head with M = (d + 1)(d + 2)/2; memory M·(dv + 1). Honours every [Mask]; a
+/// row that may see no key is zero. The weights' error against exp is s³/6: scaling the queries by
+/// t, the error against softmax attention falls like t³. Not accurate for large scores.
 ///
-/// The paper's features hold every x_a x_b twice, M = 1 + d + d²; the products are the same. The layer's
-/// sliding-window partner and convolutions are not part of this mechanism.
+/// The paper's features hold every x_a x_b twice, M = 1 + d + d²; the products are the same. The
+/// layer's sliding-window partner and convolutions are not part of this mechanism.
 ///
 /// @param featureMap φ
 /// @param taylorOrder order of the polynomial; only 2

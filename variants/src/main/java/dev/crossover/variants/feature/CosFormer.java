@@ -25,8 +25,8 @@ import java.util.OptionalInt;
 
 /// cosFormer: linear attention with ReLU features, re-weighted by the cosine of the distance.
 ///
-/// Qin, Sun, Deng, Li, Wei, Lv, Yan, Kong, Zhong: "cosFormer: Rethinking Softmax in Attention", ICLR 2022,
-/// arXiv:2202.08791, equations (9) to (12).
+/// Qin, Sun, Deng, Li, Wei, Lv, Yan, Kong, Zhong: "cosFormer: Rethinking Softmax in Attention",
+/// ICLR 2022, arXiv:2202.08791, equations (9) to (12).
 ///
 /// ```
 /// a_ij  = relu(q_i)·relu(k_j) · cos(π/2 · (i − j)/M)                 positions from 1
@@ -41,10 +41,11 @@ import java.util.OptionalInt;
 /// | V     | `v`  | `[batch, numKeyValueHeads, nk, dv]` |
 /// | M     | `max_length` | at least nq and nk; max(nq, nk) when absent |
 ///
-/// Time `8·n·d·dv` per head; memory 2d·(dv + 1) and a table of 2n sines. Honours every [Mask]; padding
-/// does not change M unless `max_length` is absent. A row without positive products, or without keys, is
-/// zero. Decoding needs `max_length`: with M = n every earlier weight would change with every token. For
-/// M → ∞ it is linear attention with ReLU features; it never equals softmax attention.
+/// Time `8·n·d·dv` per head; memory 2d·(dv + 1) and a table of 2n sines. Honours every [Mask];
+/// padding does not change M unless `max_length` is absent. A row without positive products, or
+/// without keys, is zero. Decoding needs `max_length`: with M = n every earlier weight would change
+/// with every token. For M → ∞ it is linear attention with ReLU features; it never equals softmax
+/// attention.
 ///
 /// The paper has no eps; the authors' code bounds the denominator, as here.
 ///

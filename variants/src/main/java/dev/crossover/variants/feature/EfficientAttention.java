@@ -17,8 +17,8 @@ import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
-/// Efficient attention: keys are normalised over positions, queries over features, and the product of keys
-/// and values is formed first.
+/// Efficient attention: keys are normalised over positions, queries over features, and the product
+/// of keys and values is formed first.
 ///
 /// Shen, Zhang, Zhao, Yi, Li: "Efficient Attention: Attention with Linear Complexities", WACV 2021,
 /// arXiv:1812.01243, equations (2) to (5).
@@ -36,13 +36,15 @@ import java.util.Arrays;
 /// | K     | `k`  | `[batch, numKeyValueHeads, nk, d]`  |
 /// | V     | `v`  | `[batch, numKeyValueHeads, nk, dv]` |
 ///
-/// Time `2·nk·d·dv + 2·nq·d·dv` per head; memory d·(dv + 2) per segment. No factor 1/√d. Honours key
-/// padding in any pattern; without any real key the output is zero. Causal order is refused: the column
-/// softmax runs over future positions. With `softmax` every output is a convex combination of values, but
-/// no setting makes it softmax attention; with `scaling` it is (q kᵀ/n) v exactly.
+/// Time `2·nk·d·dv + 2·nq·d·dv` per head; memory d·(dv + 2) per segment. No factor 1/√d. Honours
+/// key padding in any pattern; without any real key the output is zero. Causal order is refused:
+/// the column softmax runs over future positions. With `softmax` every output is a convex
+/// combination of values, but no setting makes it softmax attention; with `scaling` it is (q kᵀ/n)
+/// v exactly.
 ///
-/// The column softmax takes one pass: when a channel's maximum rises, its row of G and its sum are scaled
-/// down. The authors' module adds projections and a residual, which are outside the mechanism.
+/// The column softmax takes one pass: when a channel's maximum rises, its row of G and its sum are
+/// scaled down. The authors' module adds projections and a residual, which are outside the
+/// mechanism.
 ///
 /// @param normalisation ρ_q and ρ_k
 @Mechanism(
@@ -92,7 +94,9 @@ public record EfficientAttention(
     double flops =
         keyHeads * s.keySeqLen() * (product + (softmax ? 4.0 * s.headDim() : 0))
             + keyHeads * segments * product
-            + (double) s.problems() * s.querySeqLen() * (product + (softmax ? 4.0 : 0) * s.headDim());
+            + (double) s.problems()
+                * s.querySeqLen()
+                * (product + (softmax ? 4.0 : 0) * s.headDim());
     long floats =
         (long) keyHeads * segments * Context.floats(s)
             + Segments.CHUNK
@@ -105,7 +109,8 @@ public record EfficientAttention(
     return new Plan(request);
   }
 
-  /// Σ exp(k − max)ᵀ v and Σ exp(k − max) of some keys, each channel with its own maximum; or Σ kᵀ v.
+  /// Σ exp(k − max)ᵀ v and Σ exp(k − max) of some keys, each channel with its own maximum; or Σ kᵀ
+  /// v.
   private static final class Context {
     final float[] product;
     final float[] sums;
@@ -273,10 +278,18 @@ public record EfficientAttention(
           }
         }
         kernels.multiply(
-            count, dv, d,
-            q, qo, d,
-            contexts[keyHead][0].product, 0, dv,
-            out, shape.outputOffset(batch, h) + i * dv, dv,
+            count,
+            dv,
+            d,
+            q,
+            qo,
+            d,
+            contexts[keyHead][0].product,
+            0,
+            dv,
+            out,
+            shape.outputOffset(batch, h) + i * dv,
+            dv,
             false);
       }
     }

@@ -30,8 +30,8 @@ import java.util.OptionalInt;
 
 /// Hedgehog: linear attention whose feature maps are learned to mimic softmax weights.
 ///
-/// Zhang, Bhatia, Kumbong, Ré: "The Hedgehog & the Porcupine: Expressive Linear Attentions with Softmax
-/// Mimicry", ICLR 2024, arXiv:2402.04347, equation (6) and section 4.2.
+/// Zhang, Bhatia, Kumbong, Ré: "The Hedgehog & the Porcupine: Expressive Linear Attentions with
+/// Softmax Mimicry", ICLR 2024, arXiv:2402.04347, equation (6) and section 4.2.
 ///
 /// ```
 /// y = x W                                          [f]; W = w_q for queries, w_k for keys
@@ -49,10 +49,10 @@ import java.util.OptionalInt;
 /// | v     | `v`          | `[batch, numHeads, nk, dv]`        |
 /// | W     | `w_q`, `w_k` | `[numHeads, d, f]`, the identity if absent |
 ///
-/// Time `4·n·d·f + 8·n·f·dv` per head; memory 2f·(dv + 1). Honours every [Mask]; a row that may see no key
-/// is zero. The stabilised maps are mechanisms of their own: a factor per key row does not cancel.
-/// exp_plain overflows for |y| > 88. Training W is outside this mechanism, so that an error against softmax
-/// attention says nothing about it.
+/// Time `4·n·d·f + 8·n·f·dv` per head; memory 2f·(dv + 1). Honours every [Mask]; a row that may see
+/// no key is zero. The stabilised maps are mechanisms of their own: a factor per key row does not
+/// cancel. exp_plain overflows for |y| > 88. Training W is outside this mechanism, so that an error
+/// against softmax attention says nothing about it.
 ///
 /// @param featureMap activation after W
 /// @param numFeatures columns f of W, d when absent
@@ -228,8 +228,18 @@ public record Hedgehog(
     private void features(FeatureRows rows, float[] w, float[] phi, int at) {
       int m = 2 * f;
       kernels.multiply(
-          rows.count(), f, d,
-          rows.data(), rows.at(0), d, w, rows.head() * d * f, f, phi, at, m,
+          rows.count(),
+          f,
+          d,
+          rows.data(),
+          rows.at(0),
+          d,
+          w,
+          rows.head() * d * f,
+          f,
+          phi,
+          at,
+          m,
           false);
       for (int r = 0; r < rows.count(); r++) {
         activate(phi, at + r * m);

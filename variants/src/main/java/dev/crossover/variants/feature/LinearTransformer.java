@@ -26,11 +26,11 @@ import dev.crossover.attention.random.Draws;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Linear attention: the softmax is replaced by the kernel φ(q)·φ(k) with φ(x) = elu(x) + 1, so that
-/// sums over keys are formed once and every query reads them.
+/// Linear attention: the softmax is replaced by the kernel φ(q)·φ(k) with φ(x) = elu(x) + 1, so
+/// that sums over keys are formed once and every query reads them.
 ///
-/// Katharopoulos, Vyas, Pappas, Fleuret: "Transformers are RNNs: Fast Autoregressive Transformers with
-/// Linear Attention", ICML 2020, arXiv:2006.16236, equations (5) and (9) to (12).
+/// Katharopoulos, Vyas, Pappas, Fleuret: "Transformers are RNNs: Fast Autoregressive Transformers
+/// with Linear Attention", ICML 2020, arXiv:2006.16236, equations (5) and (9) to (12).
 ///
 /// ```
 /// φ(x)  = x + 1 for x > 0, exp(x) otherwise          elementwise, no 1/√d
@@ -46,12 +46,13 @@ import java.util.List;
 /// | S     | `initial_state`, `final_state` | `[batch, numKeyValueHeads, d, dv]` |
 /// | Z     | `initial_normaliser`, `final_normaliser` | `[batch, numKeyValueHeads, d]` |
 ///
-/// Time `4·n·d·dv` per head, causal `+ 2·n·C·(d + dv/2)` inside chunks of C = 64 rows; memory d·(dv + 1)
-/// per segment. Honours every [Mask]; a row that may see no key is zero, unless an initial state was given.
-/// Not an approximation of softmax attention: weights are convex, but no setting makes them softmax.
+/// Time `4·n·d·dv` per head, causal `+ 2·n·C·(d + dv/2)` inside chunks of C = 64 rows; memory d·(dv
+/// + 1) per segment. Honours every [Mask]; a row that may see no key is zero, unless an initial
+/// state was given. Not an approximation of softmax attention: weights are convex, but no setting
+/// makes them softmax.
 ///
-/// The paper's equation has no eps; the authors' code adds it to the denominator, as here; `eps=0` is
-/// the paper's form.
+/// The paper's equation has no eps; the authors' code adds it to the denominator, as here; `eps=0`
+/// is the paper's form.
 ///
 /// @param featureMap φ
 /// @param eps added to the denominator, at least 0
@@ -148,8 +149,7 @@ public record LinearTransformer(
   }
 
   private LinearForm form() {
-    return new LinearForm(
-        site -> new EluPlusOne(site.shape().headDim()), Denominator.plus(eps));
+    return new LinearForm(site -> new EluPlusOne(site.shape().headDim()), Denominator.plus(eps));
   }
 
   private static int[] stateShape(AttentionShape s) {

@@ -26,12 +26,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/// Performer: linear attention with random features whose products are unbiased estimates of the softmax
-/// kernel (FAVOR+), or with a generalised kernel.
+/// Performer: linear attention with random features whose products are unbiased estimates of the
+/// softmax kernel (FAVOR+), or with a generalised kernel.
 ///
-/// Choromanski, Likhosherstov, Dohan, Song, Gane, Sarlos, Hawkins, Davis, Mohiuddin, Kaiser, Belanger,
-/// Colwell, Weller: "Rethinking Attention with Performers", ICLR 2021, arXiv:2009.14794, equations (5) to
-/// (7), lemma 1 and algorithm 1.
+/// Choromanski, Likhosherstov, Dohan, Song, Gane, Sarlos, Hawkins, Davis, Mohiuddin, Kaiser,
+/// Belanger, Colwell, Weller: "Rethinking Attention with Performers", ICLR 2021, arXiv:2009.14794,
+/// equations (5) to (7), lemma 1 and algorithm 1.
 ///
 /// ```
 /// S     = Σ_j φ_k(k_j) v_jᵀ,     z = Σ_j φ_k(k_j)              causal: over j ≤ i
@@ -48,19 +48,20 @@ import java.util.OptionalDouble;
 /// | V     | `v`                 | `[batch, numKeyValueHeads, nk, dv]` |
 /// | ω     | `random_projection` | `[numFeatures, d]`, one for all heads; drawn from the seed if absent |
 ///
-/// Time `8·n·m·d` per head (hyperbolic and trigonometric `12·n·m·d`); memory M·(dv + 1). Honours every
-/// [Mask]; a row that may see no key is zero. Tends to exact softmax attention as m grows, with an error
-/// like 1/√m once m exceeds about exp(|q + k|²/√d).
+/// Time `8·n·m·d` per head (hyperbolic and trigonometric `12·n·m·d`); memory M·(dv + 1). Honours
+/// every [Mask]; a row that may see no key is zero. Tends to exact softmax attention as m grows,
+/// with an error like 1/√m once m exceeds about exp(|q + k|²/√d).
 ///
-/// *Causality.* The published key maximum c of `softmax_positive` runs over all positions, those of later
-/// tokens and padding included: it cancels but for eps, so that rows depend on keys they may not see in
-/// the order of eps. `stabiliser=global` is that form, which golden files mean and which cannot decode.
-/// `stabiliser=running`, the default, takes c over the keys that the query may see, which makes every
-/// causal row equal to the form without mask on its prefix. Without a mask the two are one.
+/// *Causality.* The published key maximum c of `softmax_positive` runs over all positions, those of
+/// later tokens and padding included: it cancels but for eps, so that rows depend on keys they may
+/// not see in the order of eps. `stabiliser=global` is that form, which golden files mean and which
+/// cannot decode. `stabiliser=running`, the default, takes c over the keys that the query may see,
+/// which makes every causal row equal to the form without mask on its prefix. Without a mask the
+/// two are one.
 ///
-/// *Differences from the code.* The trigonometric map scales each query by its own norm instead of the
-/// largest over all positions, which cancels except in comparison with s. Projections are drawn once, not
-/// on every call.
+/// *Differences from the code.* The trigonometric map scales each query by its own norm instead of
+/// the largest over all positions, which cancels except in comparison with s. Projections are drawn
+/// once, not on every call.
 ///
 /// @param kernel the feature map
 /// @param numFeatures rows m of the random projection
@@ -266,8 +267,7 @@ public record Performer(
           case RELU_UNPROJECTED -> 2.0 * s.headDim();
         };
     double keys = (double) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
-    double ahead =
-        PerformerFeatures.readsAhead(this, mask) ? keys * (project + numFeatures) : 0;
+    double ahead = PerformerFeatures.readsAhead(this, mask) ? keys * (project + numFeatures) : 0;
     boolean shifted = kernel == Kernel.SOFTMAX_POSITIVE && epsOrDefault() > 0;
     return new LinearCost(s, mask, threads, width(s), shifted)
         .total(row, row, ahead, PerformerFeatures.scratchBytes(this, s, mask, threads));
@@ -289,8 +289,7 @@ public record Performer(
 
   private LinearForm form() {
     double s = renormStabilizer.orElse(kernel.isSoftmax() ? 1e-6 : 0);
-    return new LinearForm(
-        site -> new PerformerFeatures(this, site), Denominator.awayFromZero(s));
+    return new LinearForm(site -> new PerformerFeatures(this, site), Denominator.awayFromZero(s));
   }
 
   /// Number of features M: 2 m for pairs, m otherwise, d without projection.

@@ -21,8 +21,9 @@ import dev.crossover.attention.linear.FeatureSite;
 /// relu_unprojected       relu(x) + eps
 /// ```
 ///
-/// For keys c is the largest max u (or g) of the keys that a query may see, kept as the running scale of
-/// the sums; eps of softmax_positive does not scale with it and is a shift of the key features.
+/// For keys c is the largest max u (or g) of the keys that a query may see, kept as the running
+/// scale of the sums; eps of softmax_positive does not scale with it and is a shift of the key
+/// features.
 final class PerformerFeatures implements FeatureMap {
   private static final int ROWS_READ_AHEAD = 4096;
   private static final int BLOCK = 64;
@@ -124,8 +125,7 @@ final class PerformerFeatures implements FeatureMap {
     if (projection.length == 0) {
       return;
     }
-    Projections.transpose(
-        m, d, inputScale, inputs.get("random_projection"), 0, projection, 0);
+    Projections.transpose(m, d, inputScale, inputs.get("random_projection"), 0, projection, 0);
   }
 
   @Override

@@ -1,7 +1,8 @@
 package dev.crossover.variants.feature;
 
-/// Random projections arranged for products: transposed, with rows of an odd number of cache lines, because
-/// rows a power of two apart fall into the same few sets of a cache and push each other out.
+/// Random projections arranged for products: transposed, with rows of an odd number of cache lines,
+/// because rows a power of two apart fall into the same few sets of a cache and push each other
+/// out.
 final class Projections {
   private static final int LINE = 16;
 

@@ -27,11 +27,12 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Random feature attention: linear attention over queries and keys of unit length, with random Fourier
-/// features of the Gaussian kernel or ReLU features of the arc-cosine kernel, and an optional forget gate.
+/// Random feature attention: linear attention over queries and keys of unit length, with random
+/// Fourier features of the Gaussian kernel or ReLU features of the arc-cosine kernel, and an
+/// optional forget gate.
 ///
-/// Peng, Pappas, Yogatama, Schwartz, Smith, Kong: "Random Feature Attention", ICLR 2021, arXiv:2103.02143,
-/// equations (4) to (7).
+/// Peng, Pappas, Yogatama, Schwartz, Smith, Kong: "Random Feature Attention", ICLR 2021,
+/// arXiv:2103.02143, equations (4) to (7).
 ///
 /// ```
 /// x̂      = x/|x|                                     code: x/(|x| + 1e-3)
@@ -41,7 +42,8 @@ import java.util.List;
 /// out_t  = φ(q_t) S_t / (φ(q_t)·z_t)
 /// ```
 ///
-/// with c = D^(-1/2). The released code (`variant=code`) has c = 0.1 and a denominator of at least 1.
+/// with c = D^(-1/2). The released code (`variant=code`) has c = 0.1 and a denominator of at least
+/// 1.
 ///
 /// | paper | here                | shape                           |
 /// |-------|---------------------|---------------------------------|
@@ -53,9 +55,9 @@ import java.util.List;
 /// | g     | `gate`              | `[batch, numHeads, n]` in (0, 1), gated only |
 /// | S, z  | `final_state`, `final_normaliser` | `[batch, numHeads, M, dv]`, `[batch, numHeads, M]` |
 ///
-/// Time `12·n·D·d` per head (arccos `8·n·D·d`); memory M·(dv + 1) with M = 2D (arccos D). Honours every
-/// [Mask]; padding neither writes nor forgets; a row that may see no key is zero. As D grows the gaussian
-/// form without gate tends to softmax attention over x̂ with scale 1/tau².
+/// Time `12·n·D·d` per head (arccos `8·n·D·d`); memory M·(dv + 1) with M = 2D (arccos D). Honours
+/// every [Mask]; padding neither writes nor forgets; a row that may see no key is zero. As D grows
+/// the gaussian form without gate tends to softmax attention over x̂ with scale 1/tau².
 ///
 /// @param variant paper or released code
 /// @param kernel features
@@ -90,8 +92,7 @@ public record Rfa(
     @Parameter(value = "rows D of the projection, >= 1", defaultValue = "64") int numFeatures,
     @Parameter(value = "divides the projection, > 0", defaultValue = "1") double tau,
     @Parameter(value = "forget gate (paper, causal)", defaultValue = "false") boolean gated,
-    @Parameter(value = "how the projection is drawn", defaultValue = "iid")
-        Projection projection,
+    @Parameter(value = "how the projection is drawn", defaultValue = "iid") Projection projection,
     @Parameter(value = "seed of the projection", defaultValue = "42") long seed)
     implements Attention {
 
@@ -242,8 +243,7 @@ public record Rfa(
       }
       for (int c = 0; c < d && norm > 0; c++) {
         double sigma = inputs.has("sigma") ? inputs.get("sigma").data()[head * d + c] : 1;
-        y.data()[row * d + c] =
-            (float) (x.data()[row * d + c] / Math.sqrt(norm) * sigma / tau);
+        y.data()[row * d + c] = (float) (x.data()[row * d + c] / Math.sqrt(norm) * sigma / tau);
       }
     }
     return y;
@@ -261,11 +261,9 @@ public record Rfa(
 
   /// The released code bounds the sum itself in the causal form, its absolute value in the other.
   private LinearForm form(boolean causal) {
-    Denominator bounded =
-        causal ? Denominator.atLeast(1) : sum -> Math.max(Math.abs(sum), 1);
+    Denominator bounded = causal ? Denominator.atLeast(1) : sum -> Math.max(Math.abs(sum), 1);
     return new LinearForm(
-        site -> new RfaFeatures(this, site),
-        variant == Variant.CODE ? bounded : Denominator.PLAIN);
+        site -> new RfaFeatures(this, site), variant == Variant.CODE ? bounded : Denominator.PLAIN);
   }
 
   /// Number of features M: 2 D, or D for arccos.

@@ -52,8 +52,7 @@ final class RfaFeatures implements FeatureMap {
     long m = rfa.numFeatures();
     long perWorker = rfa.kernel() == Rfa.Kernel.GAUSSIAN ? Segments.CHUNK * m : 0;
     return Float.BYTES
-        * (s.numHeads() * Projections.size(rfa.numFeatures(), s.headDim())
-            + threads * perWorker);
+        * (s.numHeads() * Projections.size(rfa.numFeatures(), s.headDim()) + threads * perWorker);
   }
 
   @Override
@@ -90,10 +89,18 @@ final class RfaFeatures implements FeatureMap {
     float[] u = gaussian ? projected[rows.worker()] : phi;
     int uo = gaussian ? 0 : at;
     kernels.multiply(
-        rows.count(), m, d,
-        rows.data(), rows.at(0), d,
-        projection, rows.head() * d * stride, stride,
-        u, uo, m,
+        rows.count(),
+        m,
+        d,
+        rows.data(),
+        rows.at(0),
+        d,
+        projection,
+        rows.head() * d * stride,
+        stride,
+        u,
+        uo,
+        m,
         false);
     for (int r = 0; r < rows.count(); r++) {
       float inverse = inverseNorm(rows.data(), rows.at(r));

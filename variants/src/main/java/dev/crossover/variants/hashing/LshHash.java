@@ -3,10 +3,11 @@ package dev.crossover.variants.hashing;
 import dev.crossover.attention.kernel.Kernels;
 
 /// The cross-polytope hash of Andoni et al., arXiv:1509.02897: the bucket of x is the argmax of
-/// `[x·R ; −x·R]`, the first maximum winning; with several factors a mixed-radix number of their argmaxes.
+/// `[x·R ; −x·R]`, the first maximum winning; with several factors a mixed-radix number of their
+/// argmaxes.
 ///
-/// Products are taken in float32; where the two best lie closer than their rounding errors, they are
-/// taken again in double.
+/// Products are taken in float32; where the two best lie closer than their rounding errors, they
+/// are taken again in double.
 final class LshHash {
   private static final double HALF_ULP = 0x1p-24;
 
@@ -52,8 +53,7 @@ final class LshHash {
   void rotate(
       Kernels kernels, int count, float[] x, int xo, float[] rotations, int ro, float[] rotated) {
     int width = rounds * directions;
-    kernels.multiply(
-        count, width, dim, x, xo, dim, rotations, ro, width, rotated, 0, width, false);
+    kernels.multiply(count, width, dim, x, xo, dim, rotations, ro, width, rotated, 0, width, false);
   }
 
   /// The bucket of one token in one round.
@@ -63,8 +63,17 @@ final class LshHash {
   /// @param norm length of x
   /// @param longest what [#longest] gave
   int bucket(
-      Kernels kernels, float[] rotated, float[] negated, int at, float[] x, int xo, float[] rotations, int ro, int round,
-      double norm, double longest) {
+      Kernels kernels,
+      float[] rotated,
+      float[] negated,
+      int at,
+      float[] x,
+      int xo,
+      float[] rotations,
+      int ro,
+      int round,
+      double norm,
+      double longest) {
     double error = 2 * (dim + 2) * HALF_ULP * norm * longest;
     int bucket = 0;
     int radix = 1;
@@ -72,8 +81,7 @@ final class LshHash {
     for (int factor : factors) {
       int half = factor / 2;
       float largest =
-          Math.max(
-              kernels.max(half, rotated, at + first), kernels.max(half, negated, at + first));
+          Math.max(kernels.max(half, rotated, at + first), kernels.max(half, negated, at + first));
       int winner = onlyOneFrom(rotated, at + first, half, (float) (largest - error));
       if (winner < 0) {
         winner = argmaxInDouble(x, xo, rotations, ro + round * directions + first, half);

@@ -20,8 +20,9 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/// LSH attention: tokens share one vector as query and key, are sorted by a random hash of it, and attend
-/// within their chunk of the sorted order and the chunk before it; several rounds of hashing are merged.
+/// LSH attention: tokens share one vector as query and key, are sorted by a random hash of it, and
+/// attend within their chunk of the sorted order and the chunk before it; several rounds of hashing
+/// are merged.
 ///
 /// Kitaev, Kaiser, Levskaya, "Reformer: The Efficient Transformer", ICLR 2020, arXiv:2001.04451,
 /// section 2; the hash is that of Andoni et al., arXiv:1509.02897.
@@ -41,29 +42,30 @@ import java.util.OptionalDouble;
 /// | n_buckets, n_rounds | `num_buckets`, factors of a product; `num_hashes` | |
 /// | k̂ | `x/√(mean x² + 1e−6)/√d` (`trax`) or `x/max(‖x‖, 1e−12)` (`lucidrains`) | |
 ///
-/// A token sees itself only if it sees nothing else: the codes subtract 1e5 (5e4) from its own score,
-/// which is the same in float32 as long as scores stay below 1e4. A token that occurs several times in
-/// the chunks looked at counts each time. Chunks wrap around the concatenated rounds. Sequences that are
-/// no multiple of m are padded with masked tokens in a bucket of their own.
+/// A token sees itself only if it sees nothing else: the codes subtract 1e5 (5e4) from its own
+/// score, which is the same in float32 as long as scores stay below 1e4. A token that occurs
+/// several times in the chunks looked at counts each time. Chunks wrap around the concatenated
+/// rounds. Sequences that are no multiple of m are padded with masked tokens in a bucket of their
+/// own.
 ///
-/// Time per round `2·n·d·Σ num_buckets + 4·n·(before+1+after)·m·d`; scratch three integers per token and
-/// round. Honours causal order and any key padding; padded query rows are zero. Under causal order no
-/// later key is seen, but later tokens do move earlier ones between chunks: the published mechanism leaks
-/// in this way, so that prefixes do not agree and it is not decoded here. Exact attention over shared
-/// queries and keys with the same rule for the token itself when `chunk_length >= n`, or when one round
-/// has exactly two chunks.
+/// Time per round `2·n·d·Σ num_buckets + 4·n·(before+1+after)·m·d`; scratch three integers per
+/// token and round. Honours causal order and any key padding; padded query rows are zero. Under
+/// causal order no later key is seen, but later tokens do move earlier ones between chunks: the
+/// published mechanism leaks in this way, so that prefixes do not agree and it is not decoded here.
+/// Exact attention over shared queries and keys with the same rule for the token itself when
+/// `chunk_length >= n`, or when one round has exactly two chunks.
 ///
 /// @param variant whose key normalisation and temperature
 /// @param chunkLength m, slots per chunk, at least 1
-/// @param numBuckets even factors of the number of buckets; when empty 2·max(1, n div m), in two factors
-///     above 128
+/// @param numBuckets even factors of the number of buckets; when empty 2·max(1, n div m), in two
+///     factors above 128
 /// @param numHashes rounds, at least 1
 /// @param chunksBefore chunks looked at before the own one
 /// @param chunksAfter chunks looked at after the own one
 /// @param scale factor on the score; when absent 1 (`trax`) or 1/√d (`lucidrains`)
 /// @param sameBucketOnly whether other buckets and rounds in the chunks looked at are hidden
-/// @param discountDuplicates whether a pair found in N rounds has ln(N + 1e−9) subtracted from its score;
-///     exact only with `sameBucketOnly`, otherwise pairs that no round counts gain 20.7
+/// @param discountDuplicates whether a pair found in N rounds has ln(N + 1e−9) subtracted from its
+///     score; exact only with `sameBucketOnly`, otherwise pairs that no round counts gain 20.7
 /// @param seed seed of the rotations
 @Mechanism(
     name = "reformer",
@@ -140,8 +142,7 @@ public record Reformer(
     require(numHashes >= 1, "num_hashes must be >= 1", numHashes);
     require(chunksBefore >= 0, "chunks_before must be >= 0", chunksBefore);
     require(chunksAfter >= 0, "chunks_after must be >= 0", chunksAfter);
-    require(
-        scale.isEmpty() || Double.isFinite(scale.getAsDouble()), "scale must be finite", scale);
+    require(scale.isEmpty() || Double.isFinite(scale.getAsDouble()), "scale must be finite", scale);
   }
 
   /// The authors' conventions and defaults, with these sizes.

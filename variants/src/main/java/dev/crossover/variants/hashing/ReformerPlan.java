@@ -4,18 +4,19 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.sparse.IntervalTile;
 import java.util.Arrays;
 
-/// The phases of [Reformer]: hash, sort, then round by round attention of chunks, merged as it comes.
+/// The phases of [Reformer]: hash, sort, then round by round attention of chunks, merged as it
+/// comes.
 ///
-/// Within a chunk the slots are kept by position, not by bucket: a chunk is a set, and by position its
-/// causal part is an interval, so that no pair needs a mask of its own.
+/// Within a chunk the slots are kept by position, not by bucket: a chunk is a set, and by position
+/// its causal part is an interval, so that no pair needs a mask of its own.
 final class ReformerPlan extends AttentionPlan {
   private static final int HASH_ROWS = 64;
   private static final int GROUP_SLOTS = 1024;
@@ -76,8 +77,7 @@ final class ReformerPlan extends AttentionPlan {
     rows = rows(attention);
     factor = (float) attention.scaleFor(shape);
     pairwise = attention.sameBucketOnly() || attention.discountDuplicates();
-    int[] factors =
-        attention.bucketFactors(n).stream().mapToInt(Integer::intValue).toArray();
+    int[] factors = attention.bucketFactors(n).stream().mapToInt(Integer::intValue).toArray();
     hash = new LshHash(d, rounds, factors);
     longest = scratch.doubles(shape.problems());
     keys = scratch.floats((long) shape.problems() * n * d);
@@ -147,14 +147,12 @@ final class ReformerPlan extends AttentionPlan {
     workers.run(shape.problems() * hashBlocks, hashBlock);
     workers.run(shape.problems() * rounds, sort);
     for (round = 0; round < rounds; round++) {
-      workers.run(
-          shape.problems() * Math.ceilDiv(chunksPerRound, groupChunks), group);
+      workers.run(shape.problems() * Math.ceilDiv(chunksPerRound, groupChunks), group);
     }
   }
 
   private void measure(int worker, int problem) {
-    longest[problem] =
-        hash.longest(input("rotations"), problem * d * rounds * directions);
+    longest[problem] = hash.longest(input("rotations"), problem * d * rounds * directions);
   }
 
   /// Buckets of all rounds and k̂, for some tokens of a head.
@@ -181,8 +179,17 @@ final class ReformerPlan extends AttentionPlan {
         bucketOf[(problem * rounds + r) * padded + token] =
             real
                 ? hash.bucket(
-                    kernels, y, minusY, at, x, xo,
-                    rotations, ro, r, Math.sqrt(squares), longest[problem])
+                    kernels,
+                    y,
+                    minusY,
+                    at,
+                    x,
+                    xo,
+                    rotations,
+                    ro,
+                    r,
+                    Math.sqrt(squares),
+                    longest[problem])
                 : buckets;
       }
       if (!real) {
@@ -191,8 +198,8 @@ final class ReformerPlan extends AttentionPlan {
     }
   }
 
-  /// Sorts one round by (bucket, position) and fills each chunk with its tokens, real ones first, by
-  /// position: two counting sorts.
+  /// Sorts one round by (bucket, position) and fills each chunk with its tokens, real ones first,
+  /// by position: two counting sorts.
   private void sort(int worker, int index) {
     int batch = index / rounds / shape.numHeads();
     int at = index * padded;
@@ -287,10 +294,15 @@ final class ReformerPlan extends AttentionPlan {
     }
   }
 
-  /// The keys of a chunk on one side of each query by position: all of them on the first side, unless
-  /// the query is among them.
+  /// The keys of a chunk on one side of each query by position: all of them on the first side,
+  /// unless the query is among them.
   private void aroundSelf(
-      IntervalTile tile, int queries, int count, int keyPositions, int real, int base,
+      IntervalTile tile,
+      int queries,
+      int count,
+      int keyPositions,
+      int real,
+      int base,
       boolean firstSide) {
     int before = 0;
     int visible = 0;
@@ -313,8 +325,7 @@ final class ReformerPlan extends AttentionPlan {
   }
 
   /// −∞ for hidden pairs, −ln(N + 1e−9) for discounted ones.
-  private void pairBias(
-      int worker, int problem, int queries, int count, int other, int real) {
+  private void pairBias(int worker, int problem, int queries, int count, int other, int real) {
     int slots = problem * rounds * padded;
     int keys = slots + other * chunk;
     int own = slots + round * padded;

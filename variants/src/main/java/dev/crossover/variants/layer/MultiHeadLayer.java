@@ -31,10 +31,10 @@ import java.util.List;
 /// | Wv, Wo | `value_weight`, `output_weight` | `[Hkv·dv, D]`, `[D, H·dv]` |
 /// | –      | output         | `[batch, nq, D]`                          |
 ///
-/// A mechanism that shares queries and keys (`qk`, Reformer) gets one projection for both. Per-token
-/// inputs beyond q, k, v (gates) pass through unchanged; the mechanism's parameters are drawn from its
-/// seed. Mechanisms whose own inputs are a layer's (`x`, Luna at module level) are refused: they are
-/// layers already; [#around] returns them as they are.
+/// A mechanism that shares queries and keys (`qk`, Reformer) gets one projection for both.
+/// Per-token inputs beyond q, k, v (gates) pass through unchanged; the mechanism's parameters are
+/// drawn from its seed. Mechanisms whose own inputs are a layer's (`x`, Luna at module level) are
+/// refused: they are layers already; [#around] returns them as they are.
 ///
 /// @param core the mechanism inside
 public record MultiHeadLayer(Attention core) implements Attention {
@@ -112,7 +112,8 @@ public record MultiHeadLayer(Attention core) implements Attention {
     double keys = (double) s.batchSize() * s.keySeqLen();
     double keyMaps = sharesQueriesAndKeys(s) ? 0 : s.numKeyValueHeads() * (double) s.keyDim();
     double flops =
-        2 * width
+        2
+            * width
             * (queries * s.numHeads() * (s.headDim() + s.valueDim())
                 + keys * (keyMaps + s.numKeyValueHeads() * (double) s.valueDim()));
     double floats = Cost.tensorBytes(s) / Float.BYTES;
@@ -200,14 +201,9 @@ public record MultiHeadLayer(Attention core) implements Attention {
 
     Plan(PlanRequest request) {
       super(request);
-      key =
-          shared
-              ? query
-              : tensor(shape.numKeyValueHeads(), shape.keySeqLen(), shape.keyDim());
+      key = shared ? query : tensor(shape.numKeyValueHeads(), shape.keySeqLen(), shape.keyDim());
       Tensors named =
-          shared
-              ? Tensors.NONE.with("qk", query).with("v", value)
-              : Tensors.qkv(query, key, value);
+          shared ? Tensors.NONE.with("qk", query).with("v", value) : Tensors.qkv(query, key, value);
       for (int i = 0; i < copies.length; i++) {
         int[] sizes = perToken.get(i).shape().toArray();
         copies[i] = Tensor.of(scratch.floats(Tensor.sizeOf(sizes)), sizes);
@@ -234,8 +230,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
         System.arraycopy(given, 0, copies[i].data(), 0, given.length);
       }
       int keyMaps = shape.numKeyValueHeads() * keyBlocks * (shared ? 1 : 2);
-      workers.run(
-          shape.batchSize() * (shape.numHeads() * queryBlocks + keyMaps), project);
+      workers.run(shape.batchSize() * (shape.numHeads() * queryBlocks + keyMaps), project);
       inner.forward(innerInputs, heads);
       workers.run(shape.batchSize() * queryBlocks, merge);
     }
@@ -246,17 +241,38 @@ public record MultiHeadLayer(Attention core) implements Attention {
       int keys = shape.batchSize() * shape.numKeyValueHeads() * keyBlocks;
       if (index < queries) {
         rows(
-            worker, index, queryBlocks, shape.numHeads(), shape.querySeqLen(), shape.headDim(),
-            "x", "query_weight", query);
+            worker,
+            index,
+            queryBlocks,
+            shape.numHeads(),
+            shape.querySeqLen(),
+            shape.headDim(),
+            "x",
+            "query_weight",
+            query);
       } else if (!shared && index < queries + keys) {
         rows(
-            worker, index - queries, keyBlocks, shape.numKeyValueHeads(), shape.keySeqLen(),
-            shape.keyDim(), context(), "key_weight", key);
+            worker,
+            index - queries,
+            keyBlocks,
+            shape.numKeyValueHeads(),
+            shape.keySeqLen(),
+            shape.keyDim(),
+            context(),
+            "key_weight",
+            key);
       } else {
         int first = shared ? queries : queries + keys;
         rows(
-            worker, index - first, keyBlocks, shape.numKeyValueHeads(), shape.keySeqLen(),
-            shape.valueDim(), context(), "value_weight", value);
+            worker,
+            index - first,
+            keyBlocks,
+            shape.numKeyValueHeads(),
+            shape.keySeqLen(),
+            shape.valueDim(),
+            context(),
+            "value_weight",
+            value);
       }
     }
 
@@ -265,20 +281,36 @@ public record MultiHeadLayer(Attention core) implements Attention {
     }
 
     private void rows(
-        int worker, int index, int blocks, int numHeads, int seqLen, int dim,
-        String source, String weight, Tensor target) {
+        int worker,
+        int index,
+        int blocks,
+        int numHeads,
+        int seqLen,
+        int dim,
+        String source,
+        String weight,
+        Tensor target) {
       int problem = index / blocks;
       int first = index % blocks * ROWS_PER_TASK;
       int count = Math.min(ROWS_PER_TASK, seqLen - first);
       int batch = problem / numHeads;
       int head = problem % numHeads;
       kernels.multiplyTransposedB(
-          count, dim, width,
-          input(source), (batch * seqLen + first) * width, width,
-          input(weight), head * dim * width, width,
-          target.data(), (problem * seqLen + first) * dim, dim,
+          count,
+          dim,
+          width,
+          input(source),
+          (batch * seqLen + first) * width,
+          width,
+          input(weight),
+          head * dim * width,
+          width,
+          target.data(),
+          (problem * seqLen + first) * dim,
+          dim,
           false,
-          packs[worker], 0);
+          packs[worker],
+          0);
     }
 
     /// One block of rows of output = concat_h(heads) Woᵀ, head by head.
@@ -289,12 +321,21 @@ public record MultiHeadLayer(Attention core) implements Attention {
       int dv = shape.valueDim();
       for (int h = 0; h < shape.numHeads(); h++) {
         kernels.multiplyTransposedB(
-            count, width, dv,
-            heads.data(), shape.outputOffset(batch, h) + first * dv, dv,
-            input("output_weight"), h * dv, shape.numHeads() * dv,
-            out, (batch * shape.querySeqLen() + first) * width, width,
+            count,
+            width,
+            dv,
+            heads.data(),
+            shape.outputOffset(batch, h) + first * dv,
+            dv,
+            input("output_weight"),
+            h * dv,
+            shape.numHeads() * dv,
+            out,
+            (batch * shape.querySeqLen() + first) * width,
+            width,
             h > 0,
-            packs[worker], 0);
+            packs[worker],
+            0);
       }
     }
   }

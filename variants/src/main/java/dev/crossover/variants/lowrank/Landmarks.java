@@ -3,7 +3,8 @@ package dev.crossover.variants.lowrank;
 import dev.crossover.attention.Scratch;
 import java.util.Arrays;
 
-/// Segment means of the rows of a sequence, in double precision: the landmarks of one (batch entry, head).
+/// Segment means of the rows of a sequence, in double precision: the landmarks of one (batch entry,
+/// head).
 ///
 /// A row that is not real enters as zero and is never read.
 final class Landmarks {
@@ -56,8 +57,8 @@ final class Landmarks {
     return segment * shorter + Math.max(0, segment - shorterSegments);
   }
 
-  /// Sums the real rows of every segment and divides by the segment's length, or by the number of real
-  /// rows plus eps.
+  /// Sums the real rows of every segment and divides by the segment's length, or by the number of
+  /// real rows plus eps.
   ///
   /// @param x rows, from `xo`
   /// @param batch the batch entry the rows belong to

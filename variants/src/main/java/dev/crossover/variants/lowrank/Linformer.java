@@ -41,12 +41,13 @@ import java.util.OptionalInt;
 /// floor(nk / r); a window must hold a row, or the lengths are refused. The convolution gives
 /// floor((nk − kernel_size) / stride) + 1 slots and drops a shorter tail.
 ///
-/// Time `4·n·r·d` for the projections and as much for the attention; scratch `r·(d + dv)` per key head.
-/// The reductions over n run in blocks of 256 positions. Causal order is refused: a slot mixes all
-/// positions. Padded rows of keys and values count as zero before they are projected; the softmax runs
-/// over all r slots, so that a wholly padded sequence gives zeros where the projection has no bias.
-/// Equals exact attention for r = n with E = F = I, and for pools with r = n. The fairseq code projects the
-/// layer's input before the key and value maps, which is the same where these have no bias.
+/// Time `4·n·r·d` for the projections and as much for the attention; scratch `r·(d + dv)` per key
+/// head. The reductions over n run in blocks of 256 positions. Causal order is refused: a slot
+/// mixes all positions. Padded rows of keys and values count as zero before they are projected; the
+/// softmax runs over all r slots, so that a wholly padded sequence gives zeros where the projection
+/// has no bias. Equals exact attention for r = n with E = F = I, and for pools with r = n. The
+/// fairseq code projects the layer's input before the key and value maps, which is the same where
+/// these have no bias.
 ///
 /// @param projection how n rows become r
 /// @param projectedLength r, at least 1
@@ -59,8 +60,7 @@ import java.util.OptionalInt;
 @Mechanism(
     name = "linformer",
     title = "Linformer",
-    paper =
-        "Wang et al., Linformer: Self-Attention with Linear Complexity, 2020",
+    paper = "Wang et al., Linformer: Self-Attention with Linear Complexity, 2020",
     arxiv = "2006.04768",
     family = Mechanism.Family.LOW_RANK,
     approximates = Mechanism.Approximates.SOFTMAX,
@@ -194,8 +194,7 @@ public record Linformer(
             width,
             taps));
     specs.add(
-        TensorSpec.parameter(
-            of + "_conv_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
+        TensorSpec.parameter(of + "_conv_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
   }
 
   @Override
@@ -245,8 +244,11 @@ public record Linformer(
     } else if (projection == Projection.CONVOLUTION) {
       require(
           taps(s) >= 1 && taps(s) <= s.keySeqLen(),
-          "keySeqLen must be at least kernel_size (" + taps(s) + ") and projected_length ("
-              + projectedLength + ")",
+          "keySeqLen must be at least kernel_size ("
+              + taps(s)
+              + ") and projected_length ("
+              + projectedLength
+              + ")",
           s.keySeqLen());
     } else {
       int window = window(s);

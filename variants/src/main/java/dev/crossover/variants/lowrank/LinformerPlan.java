@@ -4,8 +4,8 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Linformer.Projection;
@@ -90,29 +90,45 @@ final class LinformerPlan extends AttentionPlan {
           learned(worker, keys, head % owners, first, count, batch, source, block, target, to);
       case MEAN_POOL -> meanPool(first, count, batch, source, block, width, target, to);
       case MAX_POOL -> maxPool(first, count, batch, source, block, width, target, to);
-      case CONVOLUTION ->
-          convolution(worker, keys, first, count, batch, source, block, target, to);
+      case CONVOLUTION -> convolution(worker, keys, first, count, batch, source, block, target, to);
     }
   }
 
   /// E[rows, :nk] K over the real positions, in blocks that keep partial sums short.
   private void learned(
-      int worker, boolean keys, int owner, int first, int count, int batch,
-      float[] source, int block, float[] target, int to) {
+      int worker,
+      boolean keys,
+      int owner,
+      int first,
+      int count,
+      int batch,
+      float[] source,
+      int block,
+      float[] target,
+      int to) {
     int nk = shape.keySeqLen();
     int columns = linformer.maxSeqLen().orElse(nk);
     int width = keys ? shape.headDim() : shape.valueDim();
     float[] matrix =
         input(keys || !linformer.ownValueProjection() ? "key_projection" : "value_projection");
-    int rowStart = ((linformer.perHead() ? owner : 0) * linformer.projectedLength() + first) * columns;
+    int rowStart =
+        ((linformer.perHead() ? owner : 0) * linformer.projectedLength() + first) * columns;
     Arrays.fill(target, to, to + count * width, 0);
     for (int from = mask.nextReal(batch, 0, nk); from < nk; ) {
       int end = mask.nextPadding(batch, from, Math.min(nk, from + POSITIONS));
       kernels.multiply(
-          count, width, end - from,
-          matrix, rowStart + from, columns,
-          source, block + from * width, width,
-          part[worker], 0, width,
+          count,
+          width,
+          end - from,
+          matrix,
+          rowStart + from,
+          columns,
+          source,
+          block + from * width,
+          width,
+          part[worker],
+          0,
+          width,
           false);
       kernels.add(count * width, part[worker], 0, target, to, target, to);
       from = mask.nextReal(batch, end, nk);
@@ -120,8 +136,14 @@ final class LinformerPlan extends AttentionPlan {
   }
 
   private void meanPool(
-      int first, int count, int batch,
-      float[] source, int block, int width, float[] target, int to) {
+      int first,
+      int count,
+      int batch,
+      float[] source,
+      int block,
+      int width,
+      float[] target,
+      int to) {
     int window = linformer.window(shape);
     Arrays.fill(target, to, to + count * width, 0);
     for (int a = 0; a < count; a++) {
@@ -137,8 +159,14 @@ final class LinformerPlan extends AttentionPlan {
   }
 
   private void maxPool(
-      int first, int count, int batch,
-      float[] source, int block, int width, float[] target, int to) {
+      int first,
+      int count,
+      int batch,
+      float[] source,
+      int block,
+      int width,
+      float[] target,
+      int to) {
     int window = linformer.window(shape);
     Arrays.fill(target, to, to + count * width, Float.NEGATIVE_INFINITY);
     for (int a = 0; a < count; a++) {
@@ -155,8 +183,15 @@ final class LinformerPlan extends AttentionPlan {
 
   /// b + Σ_s W_s · rows at s, s + stride, …; padded rows enter as zeros.
   private void convolution(
-      int worker, boolean keys, int first, int count, int batch,
-      float[] source, int block, float[] target, int to) {
+      int worker,
+      boolean keys,
+      int first,
+      int count,
+      int batch,
+      float[] source,
+      int block,
+      float[] target,
+      int to) {
     int width = keys ? shape.headDim() : shape.valueDim();
     float[] bias = input(keys ? "key_conv_bias" : "value_conv_bias");
     for (int a = 0; a < count; a++) {
@@ -172,10 +207,18 @@ final class LinformerPlan extends AttentionPlan {
         }
       }
       kernels.multiply(
-          count, width, width,
-          part[worker], 0, width,
-          keys ? keyFilter : valueFilter, s * width * width, width,
-          target, to, width,
+          count,
+          width,
+          width,
+          part[worker],
+          0,
+          width,
+          keys ? keyFilter : valueFilter,
+          s * width * width,
+          width,
+          target,
+          to,
+          width,
           true);
     }
   }

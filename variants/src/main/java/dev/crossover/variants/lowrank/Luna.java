@@ -21,11 +21,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
 
-/// Attention in two linear steps: a short extra sequence reads the context (pack), then every query reads
-/// the packed sequence (unpack).
+/// Attention in two linear steps: a short extra sequence reads the context (pack), then every query
+/// reads the packed sequence (unpack).
 ///
-/// Ma, Kong, Wang, Zhou, May, Ma and Zettlemoyer, "Luna: Linear Unified Nested Attention", NeurIPS 2021,
-/// arXiv:2106.01540, equations (4) to (7), causal form equations (8) to (11).
+/// Ma, Kong, Wang, Zhou, May, Ma and Zettlemoyer, "Luna: Linear Unified Nested Attention", NeurIPS
+/// 2021, arXiv:2106.01540, equations (4) to (7), causal form equations (8) to (11).
 ///
 /// ```
 /// pack:    Y_P = softmax(p W_pq (c W_pk)ᵀ / √d_p) c W_pv                  out_pack
@@ -44,15 +44,16 @@ import java.util.OptionalInt;
 /// | Y_P   | `out_pack` | `[batch, pack_length, D]`, before any output map; causal: `pack` as it was |
 /// | W     | `NAME_weight`, `NAME_bias` | `[D out, D in]`, `[D]`; y = x wᵀ + b       |
 ///
-/// Maps: `pack_query`, `query`, `output`; tied `pack_context` (keys = values of pack) and `context` (of
-/// unpack); untied `pack_key`, `pack_value`, `key`, `value`, and `pack_context` for the causal form. Head
-/// level is the causal core alone: `q`, `k`, `v`, `pack_keys` `[batch, heads, nk, d]` and `pack`, unscaled.
+/// Maps: `pack_query`, `query`, `output`; tied `pack_context` (keys = values of pack) and `context`
+/// (of unpack); untied `pack_key`, `pack_value`, `key`, `value`, and `pack_context` for the causal
+/// form. Head level is the causal core alone: `q`, `k`, `v`, `pack_keys` `[batch, heads, nk, d]`
+/// and `pack`, unscaled.
 ///
-/// Time without the maps `8·n·l·d` per head (causal 10, and `4·n·C·d` inside chunks of C = 64); scratch the
-/// packed sequence or the states, `2·l·d` per thread, and the maps' weights transposed. Key padding hides
-/// context rows from the pack stage; in the causal form they add nothing and do not count in the means
-/// (the authors' code ignores its mask there). A causal row attends to the tokens its offset allows. Does
-/// not reduce to softmax attention for any pack_length.
+/// Time without the maps `8·n·l·d` per head (causal 10, and `4·n·C·d` inside chunks of C = 64);
+/// scratch the packed sequence or the states, `2·l·d` per thread, and the maps' weights transposed.
+/// Key padding hides context rows from the pack stage; in the causal form they add nothing and do
+/// not count in the means (the authors' code ignores its mask there). A causal row attends to the
+/// tokens its offset allows. Does not reduce to softmax attention for any pack_length.
 ///
 /// @param level a layer with its maps, or the causal core
 /// @param heads heads of the unpack stage (causal: of everything); absent: the shape's
@@ -88,8 +89,7 @@ public record Luna(
         OptionalInt heads,
     @Parameter(value = "heads of the pack stage, those of unpack when absent", defaultValue = "")
         OptionalInt packHeads,
-    @Parameter(value = "length of the extra sequence, >= 1", defaultValue = "16")
-        int packLength,
+    @Parameter(value = "length of the extra sequence, >= 1", defaultValue = "16") int packLength,
     @Parameter(value = "keys are the values", defaultValue = "true") boolean tieKeyValue,
     @Parameter(value = "pack weights of the causal form", defaultValue = "softplus2")
         Activation activation,
@@ -147,8 +147,7 @@ public record Luna(
     List<TensorSpec> specs = new ArrayList<>();
     if (level == Level.HEAD) {
       specs.addAll(AttentionInputs.qkv(s));
-      specs.add(
-          sequence("pack_keys", s.batchSize(), s.numHeads(), s.keySeqLen(), s.headDim()));
+      specs.add(sequence("pack_keys", s.batchSize(), s.numHeads(), s.keySeqLen(), s.headDim()));
       specs.add(sequence("pack", s.batchSize(), s.numHeads(), packLength, s.headDim()));
       return List.copyOf(specs);
     }
@@ -158,9 +157,7 @@ public record Luna(
         new TensorSpec(
             "context",
             TensorSpec.Shape.of(s.batchSize(), s.keySeqLen(), width),
-            s.querySeqLen() == s.keySeqLen()
-                ? TensorSpec.Role.OPTIONAL
-                : TensorSpec.Role.INPUT,
+            s.querySeqLen() == s.keySeqLen() ? TensorSpec.Role.OPTIONAL : TensorSpec.Role.INPUT,
             "what is packed, x when absent, N(0,1)",
             Draws::gaussian));
     specs.add(sequence("pack", s.batchSize(), packLength, width));
@@ -176,8 +173,7 @@ public record Luna(
               width,
               width));
       specs.add(
-          TensorSpec.parameter(
-              map + "_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
+          TensorSpec.parameter(map + "_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
     }
     return List.copyOf(specs);
   }
@@ -191,7 +187,13 @@ public record Luna(
     return tieKeyValue
         ? List.of("pack_query", "pack_context", "context", "query", "output")
         : List.of(
-            "pack_query", "pack_key", "pack_value", "pack_context", "key", "value", "query",
+            "pack_query",
+            "pack_key",
+            "pack_value",
+            "pack_context",
+            "key",
+            "value",
+            "query",
             "output");
   }
 
@@ -279,8 +281,7 @@ public record Luna(
       core = 4 * l * width * (nq + nk) + 5 * l * (nq * heads(s) + nk * packHeads(s));
     }
     double flops = b * (core + (level == Level.MODULE ? maps : 0));
-    return new Cost(
-        flops, Cost.tensorBytes(s), LunaPlan.scratchBytes(this, s, mask, threads));
+    return new Cost(flops, Cost.tensorBytes(s), LunaPlan.scratchBytes(this, s, mask, threads));
   }
 
   @Override

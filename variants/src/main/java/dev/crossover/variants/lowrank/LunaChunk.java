@@ -5,8 +5,8 @@ import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.variants.lowrank.Luna.Activation;
 import java.util.Arrays;
 
-/// The causal core of [Luna] for one head, one chunk of tokens at a time: running sums of kᵀA and Aᵀv
-/// answer the tokens of earlier chunks, triangular products those of the chunk itself.
+/// The causal core of [Luna] for one head, one chunk of tokens at a time: running sums of kᵀA and
+/// Aᵀv answer the tokens of earlier chunks, triangular products those of the chunk itself.
 ///
 /// ```
 /// weigh     A = ω(K_p p_qᵀ / √d)
@@ -83,8 +83,7 @@ final class LunaChunk {
 
   private static int transposeScratch(int l, int d) {
     Kernels kernels = Kernels.get();
-    return Math.max(
-        kernels.transposedBScratch(ROWS, d), kernels.transposedBScratch(ROWS, l));
+    return Math.max(kernels.transposedBScratch(ROWS, d), kernels.transposedBScratch(ROWS, l));
   }
 
   /// Starts a head: takes its pack queries and forgets all tokens.
@@ -105,8 +104,7 @@ final class LunaChunk {
 
   /// Pack weights of the first rows of [#packKey]; all tokens count as real until [#hide].
   void weigh(int rows) {
-    kernels.multiply(
-        rows, l, d, packKey, 0, d, packQueries, 0, l, weights, 0, l, false);
+    kernels.multiply(rows, l, d, packKey, 0, d, packQueries, 0, l, weights, 0, l, false);
     if (activation == Activation.ELU_PLUS_ONE) {
       kernels.eluPlusOne(rows * l, weights, 0, weights, 0);
     } else {
@@ -134,8 +132,8 @@ final class LunaChunk {
     }
   }
 
-  /// Outputs of the first `queries` rows of [#query]; row r sees the first `visible + r` tokens of the
-  /// chunk, all `rows` at most, and all tokens before it.
+  /// Outputs of the first `queries` rows of [#query]; row r sees the first `visible + r` tokens of
+  /// the chunk, all `rows` at most, and all tokens before it.
   ///
   /// @param out row r is written at `oo + r * ldo`
   void answer(int queries, int visible, int rows, float[] out, int oo, int ldo) {
@@ -169,8 +167,7 @@ final class LunaChunk {
   /// Adds the chunk's tokens to the running sums.
   void absorb(int rows) {
     kernels.multiplyTransposedA(d, l, rows, key, 0, d, weights, 0, l, keyState, 0, l, true);
-    kernels.multiplyTransposedA(
-        l, dv, rows, weights, 0, l, value, 0, dv, valueState, 0, dv, true);
+    kernels.multiplyTransposedA(l, dv, rows, weights, 0, l, value, 0, dv, valueState, 0, dv, true);
     seen += realBefore[rows];
   }
 

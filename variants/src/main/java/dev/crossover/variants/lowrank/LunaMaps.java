@@ -3,8 +3,8 @@ package dev.crossover.variants.lowrank;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 
-/// The linear maps of [Luna]'s module level, y = x wᵀ + b, with the weights transposed once per pass so
-/// that a head's columns are one contiguous part of every row.
+/// The linear maps of [Luna]'s module level, y = x wᵀ + b, with the weights transposed once per
+/// pass so that a head's columns are one contiguous part of every row.
 final class LunaMaps {
   private static final int TILE = 16;
 
@@ -87,10 +87,6 @@ final class LunaMaps {
       System.arraycopy(bias[index], from, y, yo + r * ldy, columns);
     }
     kernels.multiply(
-        rows, columns, width,
-        x, xo, width,
-        transposed[index], from, width,
-        y, yo, ldy,
-        true);
+        rows, columns, width, x, xo, width, transposed[index], from, width, y, yo, ldy, true);
   }
 }

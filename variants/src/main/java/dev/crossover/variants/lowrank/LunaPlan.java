@@ -69,8 +69,7 @@ final class LunaPlan extends AttentionPlan {
     int unpackRows = causal ? 0 : packRows;
     packed = scratch.floats((long) unpackRows * width);
     packedKeys = scratch.floats((long) unpackRows * width);
-    packedValues =
-        luna.tieKeyValue() ? packedKeys : scratch.floats((long) unpackRows * width);
+    packedValues = luna.tieKeyValue() ? packedKeys : scratch.floats((long) unpackRows * width);
     packedPanels = new KeyPanels[causal ? 0 : shape.batchSize() * heads];
     for (int p = 0; p < packedPanels.length; p++) {
       packedPanels[p] = new KeyPanels(scratch, l, d);
@@ -85,8 +84,7 @@ final class LunaPlan extends AttentionPlan {
       unpackTiles[t] = new SoftmaxTile(scratch, rows, d, d);
       contextPanels[t] = new KeyPanels(scratch, KEYS, dp);
       contextKeys[t] = scratch.floats((long) KEYS * dp);
-      contextValues[t] =
-          luna.tieKeyValue() ? contextKeys[t] : scratch.floats((long) KEYS * dp);
+      contextValues[t] = luna.tieKeyValue() ? contextKeys[t] : scratch.floats((long) KEYS * dp);
     }
     for (int t = 0; t < threads(); t++) {
       block[t] = scratch.floats(module ? (long) rows * width : 0);
@@ -162,11 +160,9 @@ final class LunaPlan extends AttentionPlan {
       int to = mask.nextPadding(batch, from, Math.min(nk, from + KEYS));
       int row = (batch * nk + from) * width;
       String keyMap = luna.tieKeyValue() ? "pack_context" : "pack_key";
-      maps.apply(
-          keyMap, to - from, context, row, column, dp, contextKeys[worker], 0, dp);
+      maps.apply(keyMap, to - from, context, row, column, dp, contextKeys[worker], 0, dp);
       if (!luna.tieKeyValue()) {
-        maps.apply(
-            "pack_value", to - from, context, row, column, dp, contextValues[worker], 0, dp);
+        maps.apply("pack_value", to - from, context, row, column, dp, contextValues[worker], 0, dp);
       }
       contextPanels[worker].pack(contextKeys[worker], 0, dp, to - from, 0);
       tile.attend(contextPanels[worker], contextValues[worker], 0, dp, 0, to - from);
@@ -202,9 +198,7 @@ final class LunaPlan extends AttentionPlan {
     for (int h = 0; h < heads; h++) {
       unpackTiles[worker].begin(query, h * d, width, count, (float) (1 / Math.sqrt(d)));
       unpackTiles[worker].attend(
-          packedPanels[batch * heads + h],
-          packedValues, batch * l * width + h * d, width,
-          0, l);
+          packedPanels[batch * heads + h], packedValues, batch * l * width + h * d, width, 0, l);
       unpackTiles[worker].finish(query, h * d, width);
     }
     maps.apply("output", count, query, 0, 0, width, out, row, width);
@@ -260,10 +254,8 @@ final class LunaPlan extends AttentionPlan {
     if (module) {
       int row = (batch * nk + from) * width;
       boolean tied = luna.tieKeyValue();
-      maps.apply(
-          "pack_context", tokens, context, row, h * d, d, chunk.packKey, 0, d);
-      maps.apply(
-          tied ? "context" : "key", tokens, context, row, h * d, d, chunk.key, 0, d);
+      maps.apply("pack_context", tokens, context, row, h * d, d, chunk.packKey, 0, d);
+      maps.apply(tied ? "context" : "key", tokens, context, row, h * d, d, chunk.key, 0, d);
       if (tied) {
         System.arraycopy(chunk.key, 0, chunk.value, 0, tokens * d);
       } else {

@@ -126,8 +126,7 @@ final class LunaSession extends TokenSession {
   }
 
   private float mapped(String name, float[] x, int xo, int o) {
-    return kernels.dot(width, input(name + "_weight"), o * width, x, xo)
-        + input(name + "_bias")[o];
+    return kernels.dot(width, input(name + "_weight"), o * width, x, xo) + input(name + "_bias")[o];
   }
 
   @Override

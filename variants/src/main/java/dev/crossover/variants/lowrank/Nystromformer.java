@@ -35,19 +35,19 @@ import java.util.OptionalInt;
 /// | Z*    | `pseudo_inverse`  | `[batch, heads, m, m]`, result                   |
 /// | D     | `conv_weight`     | `[heads, conv_kernel_size]`, skip convolution of v |
 ///
-/// Time `8·n·m·d + 8·T·m³`, rows of K1 and K3 streamed, the m × m chain in double precision; scratch about
-/// `4·m² + 4·m·d` per head. Causal order is refused: landmarks average over the future.
-/// Equals exact attention where landmarks = nq = nk (no iteration is made then).
+/// Time `8·n·m·d + 8·T·m³`, rows of K1 and K3 streamed, the m × m chain in double precision;
+/// scratch about `4·m² + 4·m·d` per head. Causal order is refused: landmarks average over the
+/// future. Equals exact attention where landmarks = nq = nk (no iteration is made then).
 ///
-/// Padding, `authors`: rows of q and k count as zero in the segment means, which are still divided by the
-/// segment's length; K3 hides padded keys. `masked_landmarks`: a landmark is divided by its real rows plus
-/// eps and hidden if it has none; rows of hidden landmarks are uniform. Queries count as padded where
-/// nq = nk; such rows weigh all landmarks alike under both rules. A sequence without real keys gives zeros.
-/// Lengths below `landmarks` are refused under `unequal`, because a segment would be empty; under
-/// `front_padding` zero rows fill them up.
+/// Padding, `authors`: rows of q and k count as zero in the segment means, which are still divided
+/// by the segment's length; K3 hides padded keys. `masked_landmarks`: a landmark is divided by its
+/// real rows plus eps and hidden if it has none; rows of hidden landmarks are uniform. Queries
+/// count as padded where nq = nk; such rows weigh all landmarks alike under both rules. A sequence
+/// without real keys gives zeros. Lengths below `landmarks` are refused under `unequal`, because a
+/// segment would be empty; under `front_padding` zero rows fill them up.
 ///
-/// The `original` initial scale is one number for the whole batch, so that an output depends on the other
-/// batch entries and heads; `exact` follows the paper and does not.
+/// The `original` initial scale is one number for the whole batch, so that an output depends on the
+/// other batch entries and heads; `exact` follows the paper and does not.
 ///
 /// @param landmarks m, at least 1
 /// @param iterations T, at least 1
@@ -201,8 +201,7 @@ public record Nystromformer(
     double skip = 2.0 * s.querySeqLen() * dv * convKernelSize.orElse(0);
     return new Cost(
         s.problems() * (pairs * perPair + chain + skip),
-        Cost.tensorBytes(s)
-            + Float.BYTES * (double) s.problems() * s.keySeqLen() * d,
+        Cost.tensorBytes(s) + Float.BYTES * (double) s.problems() * s.keySeqLen() * d,
         NystromformerPlan.scratchBytes(this, s, threads));
   }
 

@@ -5,8 +5,8 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
@@ -217,8 +217,7 @@ final class NystromformerPlan extends AttentionPlan {
     for (int from = mask.nextReal(batch, begin, end); from < end; ) {
       int to = mask.nextPadding(batch, from, Math.min(end, from + KEYS_PER_PACK));
       keys[worker].pack(input("k"), source + from * d, d, to - from, 0);
-      tiles[worker].attend(
-          keys[worker], input("v"), values + from * dv, dv, 0, to - from);
+      tiles[worker].attend(keys[worker], input("v"), values + from * dv, dv, 0, to - from);
       from = mask.nextReal(batch, to, end);
     }
   }
@@ -257,7 +256,8 @@ final class NystromformerPlan extends AttentionPlan {
     }
   }
 
-  /// Merges the segments of K3 v into the first; rows of hidden landmarks are uniform over all positions.
+  /// Merges the segments of K3 v into the first; rows of hidden landmarks are uniform over all
+  /// positions.
   private void mergeSegments(int problem) {
     int first = problem * segments * m;
     for (int a = 0; a < m; a++) {
@@ -265,8 +265,13 @@ final class NystromformerPlan extends AttentionPlan {
         int part = first + g * m + a;
         logSums[first + a] =
             SoftmaxMerge.merge(
-                dv, context, (first + a) * dv, logSums[first + a],
-                context, part * dv, logSums[part]);
+                dv,
+                context,
+                (first + a) * dv,
+                logSums[first + a],
+                context,
+                part * dv,
+                logSums[part]);
       }
       if (!isVisible(queryLandmarks[problem], a)) {
         uniformRow(problem, (first + a) * dv);
@@ -332,8 +337,7 @@ final class NystromformerPlan extends AttentionPlan {
         to++;
       }
       if (to > from) {
-        tiles[worker].attend(
-            landmarkKeys[problem], mixed, problem * m * dv, dv, from, to);
+        tiles[worker].attend(landmarkKeys[problem], mixed, problem * m * dv, dv, from, to);
         from = to;
       }
     }
@@ -348,9 +352,12 @@ final class NystromformerPlan extends AttentionPlan {
       int position = t + j - taps / 2;
       if (position >= 0 && position < shape.keySeqLen() && mask.isRealKey(batch, position)) {
         kernels.axpy(
-            dv, input("conv_weight")[h * taps + j],
-            input("v"), shape.valueOffset(batch, h) + position * dv,
-            out, o);
+            dv,
+            input("conv_weight")[h * taps + j],
+            input("v"),
+            shape.valueOffset(batch, h) + position * dv,
+            out,
+            o);
       }
     }
   }

@@ -3,15 +3,16 @@ package dev.crossover.variants.lowrank;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.DoubleProducts;
 
-/// The iterative pseudo-inverse of a softmax matrix K (Razavi et al., 2014, as used by Nyströmformer,
-/// equation (11)), in double precision:
+/// The iterative pseudo-inverse of a softmax matrix K (Razavi et al., 2014, as used by
+/// Nyströmformer, equation (11)), in double precision:
 ///
 /// ```
 /// Z_0     = Kᵀ / s
 /// Z_{j+1} = ¼ Z_j (13 I − K Z_j (15 I − K Z_j (7 I − K Z_j)))
 /// ```
 ///
-/// Converges to the inverse of a regular K where ‖I − K Z_0‖ < 1. One instance belongs to one worker.
+/// Converges to the inverse of a regular K where ‖I − K Z_0‖ < 1. One instance belongs to one
+/// worker.
 final class PseudoInverse {
   private final int m;
   private final double[] product;

@@ -1,4 +1,5 @@
-/// Mechanisms that replace the keys by few representatives: projections, landmarks, a packed sequence.
+/// Mechanisms that replace the keys by few representatives: projections, landmarks, a packed
+/// sequence.
 @NullMarked
 package dev.crossover.variants.lowrank;
 

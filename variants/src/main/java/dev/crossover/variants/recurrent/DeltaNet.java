@@ -23,9 +23,9 @@ import java.util.OptionalInt;
 
 /// DeltaNet: linear attention that corrects what the state holds at a key instead of adding to it.
 ///
-/// Yang, Wang, Zhang, Shen, Kim: "Parallelizing Linear Transformers with the Delta Rule over Sequence
-/// Length", NeurIPS 2024, arXiv:2406.06484; the rule is that of Schlag, Irie, Schmidhuber 2021,
-/// arXiv:2102.11174.
+/// Yang, Wang, Zhang, Shen, Kim: "Parallelizing Linear Transformers with the Delta Rule over
+/// Sequence Length", NeurIPS 2024, arXiv:2406.06484; the rule is that of Schlag, Irie, Schmidhuber
+/// 2021, arXiv:2102.11174.
 ///
 /// ```
 /// e_t   = v_t − S_{t−1}ᵀ k_t                 what the state gets wrong at k_t
@@ -40,14 +40,15 @@ import java.util.OptionalInt;
 /// | β     | `beta`   | `[batch, heads, n]`, drawn as σ(N(0,1))       |
 /// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
-/// Chunks of C rows: `U = (I + A)⁻¹ β (V − K S)` with `A = lower(β K Kᵀ)` by forward substitution in blocks
-/// of 16 rows, then `out = scale (Q S + lower(Q Kᵀ) U)` and `S ← S + Kᵀ U`.
+/// Chunks of C rows: `U = (I + A)⁻¹ β (V − K S)` with `A = lower(β K Kᵀ)` by forward substitution
+/// in blocks of 16 rows, then `out = scale (Q S + lower(Q Kᵀ) U)` and `S ← S + Kᵀ U`.
 ///
-/// Keys are taken as they are: the recurrence is stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors are adapted
-/// ([#adapt]), each row of q and k is divided by its length, as the paper's layer does.
+/// Keys are taken as they are: the recurrence is stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors
+/// are adapted ([#adapt]), each row of q and k is divided by its length, as the paper's layer does.
 ///
-/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by construction; any
-/// key padding: nothing is written at padded positions. No setting makes it softmax.
+/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by
+/// construction; any key padding: nothing is written at padded positions. No setting makes it
+/// softmax.
 ///
 /// @param scale factor on q; absent: 1/√d
 /// @param chunkLength rows of a chunk; without effect on the result; absent: 64

@@ -43,11 +43,12 @@ import java.util.OptionalDouble;
 /// `U = (I + A)⁻¹ β (V − eᶜ K S)` with `A = lower(β (K Kᵀ) ∘ D)` by forward substitution,
 /// `out = scale (eᶜ Q S + ((Q Kᵀ) ∘ D) U)`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ U`.
 ///
-/// Keys are taken as they are: stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors are adapted ([#adapt]), each
-/// row of q and k is divided by its length, as the authors' layer does.
+/// Keys are taken as they are: stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors are adapted
+/// ([#adapt]), each row of q and k is divided by its length, as the authors' layer does.
 ///
-/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by construction; any
-/// key padding: the state passes padded positions unchanged. No setting makes it softmax; g = 0 is DeltaNet.
+/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by
+/// construction; any key padding: the state passes padded positions unchanged. No setting makes it
+/// softmax; g = 0 is DeltaNet.
 ///
 /// @param scale factor on q; absent: 1/√d
 @Mechanism(

@@ -21,8 +21,8 @@ import java.util.OptionalDouble;
 
 /// Gated linear attention: every token decays every row of the state by a gate of its own.
 ///
-/// Yang, Wang, Shen, Panda, Kim: "Gated Linear Attention Transformers with Hardware-Efficient Training",
-/// ICML 2024, arXiv:2312.06635, equations (3) and (4), section 4.
+/// Yang, Wang, Shen, Panda, Kim: "Gated Linear Attention Transformers with Hardware-Efficient
+/// Training", ICML 2024, arXiv:2312.06635, equations (3) and (4), section 4.
 ///
 /// ```
 /// S_t   = diag(exp g_t) S_{t−1} + k_t v_tᵀ
@@ -36,13 +36,13 @@ import java.util.OptionalDouble;
 /// | log α | `log_decay` | `[batch, heads, n, d]`, drawn as log σ(N(0,1))/16 |
 /// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]`  |
 ///
-/// Chunks of C = 64 rows; inside one, gates enter the products relative to anchors close enough that nothing
-/// overflows: mild gates need one anchor per chunk, strong ones fall back to sub-chunks of 16 rows and
-/// smaller.
+/// Chunks of C = 64 rows; inside one, gates enter the products relative to anchors close enough
+/// that nothing overflows: mild gates need one anchor per chunk, strong ones fall back to
+/// sub-chunks of 16 rows and smaller.
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` and 3·n·d exponentials per head; memory d·dv per head at work. Causal
-/// by construction; any key padding: the state passes padded positions unchanged. No setting makes it
-/// softmax; gates 0 are linear attention without feature map.
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` and 3·n·d exponentials per head; memory d·dv per head at
+/// work. Causal by construction; any key padding: the state passes padded positions unchanged. No
+/// setting makes it softmax; gates 0 are linear attention without feature map.
 ///
 /// @param scale factor on q; absent: 1/√d
 @Mechanism(

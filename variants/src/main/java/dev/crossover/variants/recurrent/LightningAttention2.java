@@ -19,11 +19,11 @@ import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 
-/// Lightning Attention-2: linear attention with a fixed exponential decay, computed in tiles: the quadratic
-/// rule inside a block of rows, a matrix state between blocks.
+/// Lightning Attention-2: linear attention with a fixed exponential decay, computed in tiles: the
+/// quadratic rule inside a block of rows, a matrix state between blocks.
 ///
-/// Qin, Sun, Li, Shen, Sun, Zhong: "Lightning Attention-2: A Free Lunch for Handling Unlimited Sequence
-/// Lengths in Large Language Models", 2024, arXiv:2401.04658, algorithm 1.
+/// Qin, Sun, Li, Shen, Sun, Zhong: "Lightning Attention-2: A Free Lunch for Handling Unlimited
+/// Sequence Lengths in Large Language Models", 2024, arXiv:2401.04658, algorithm 1.
 ///
 /// ```
 /// λ     = exp(−slope)
@@ -38,9 +38,9 @@ import java.util.List;
 /// | λ       | `slopes` | `[heads]`, drawn as [#slopes] says  |
 /// | KV      | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in blocks of C = 64 rows; memory d·dv per head at work.
-/// Causal by construction; any key padding: padded keys write nothing, the decay goes on. No setting makes
-/// it softmax; slope 0 is linear attention without feature map.
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in blocks of C = 64 rows; memory d·dv per head at
+/// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
+/// setting makes it softmax; slope 0 is linear attention without feature map.
 ///
 /// @param slopeSchedule how slopes are drawn where they are not given
 @Mechanism(
@@ -92,8 +92,8 @@ public record LightningAttention2(
     return slopes;
   }
 
-  /// The released slopes: for H a power of two `2^(−8(h+1)/H)`; otherwise those of the largest power of
-  /// two P below H, followed by entries 0, 2, 4, … of the list for 2P.
+  /// The released slopes: for H a power of two `2^(−8(h+1)/H)`; otherwise those of the largest
+  /// power of two P below H, followed by entries 0, 2, 4, … of the list for 2P.
   static Tensor slopes(int heads) {
     Tensor slopes = Tensor.zeros(heads);
     int power = Integer.highestOneBit(heads);

@@ -5,7 +5,8 @@ import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.recurrent.BoundInputs;
 import dev.crossover.attention.recurrent.UpdateRule;
 
-/// Mamba-2's layer core: time steps scale decay rates and inputs, a skip and a gate complete the output.
+/// Mamba-2's layer core: time steps scale decay rates and inputs, a skip and a gate complete the
+/// output.
 ///
 /// ```
 /// S_t   = exp(dt_t A) S_{t−1} + dt_t k_t x_tᵀ

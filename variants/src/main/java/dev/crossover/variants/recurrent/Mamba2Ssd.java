@@ -23,11 +23,11 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 import java.util.OptionalInt;
 
-/// Mamba-2's state-space duality as attention: a matrix state that decays by one number per token, read by
-/// C (queries), written by B (keys).
+/// Mamba-2's state-space duality as attention: a matrix state that decays by one number per token,
+/// read by C (queries), written by B (keys).
 ///
-/// Dao, Gu: "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured State
-/// Space Duality", ICML 2024, arXiv:2405.21060, sections 5 and 6, listing 1.
+/// Dao, Gu: "Transformers are SSMs: Generalized Models and Efficient Algorithms Through Structured
+/// State Space Duality", ICML 2024, arXiv:2405.21060, sections 5 and 6, listing 1.
 ///
 /// ```
 /// level=head      S_t = exp(a_t) S_{t−1} + k_t v_tᵀ,   out_t = S_tᵀ q_t          no factor, no normaliser
@@ -46,12 +46,13 @@ import java.util.OptionalInt;
 /// | z     | `output_gate`        | `[batch, heads, n, dv]`, module level, optional      |
 /// | h     | `initial_state`, `final_state` | `[batch, heads, d, dv]`                    |
 ///
-/// Chunks of C rows: `out = eᶜ (Q S) + ((Q Kᵀ) ∘ L) V`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ V` with
-/// `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
+/// Chunks of C rows: `out = eᶜ (Q S) + ((Q Kᵀ) ∘ L) V`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ V`
+/// with `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head; memory d·dv per head at work. Causal by construction; any key
-/// padding: the time step is 0 at padded positions, and their x is not read (no skip). No setting makes it
-/// softmax. Convolution before and norm after belong to the layer, not here.
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head; memory d·dv per head at work. Causal by
+/// construction; any key padding: the time step is 0 at padded positions, and their x is not read
+/// (no skip). No setting makes it softmax. Convolution before and norm after belong to the layer,
+/// not here.
 ///
 /// @param level what the tensors are
 /// @param groups module level: heads of q and k, a divisor of the number of heads
@@ -105,9 +106,7 @@ public record Mamba2Ssd(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    return level == Level.HEAD
-        ? States.inputs(s, States.logDecayPerToken(s, 1))
-        : moduleInputs(s);
+    return level == Level.HEAD ? States.inputs(s, States.logDecayPerToken(s, 1)) : moduleInputs(s);
   }
 
   private List<TensorSpec> moduleInputs(AttentionShape s) {

@@ -22,10 +22,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/// Retention: linear attention whose memory fades by a fixed factor γ per step, each head at its own rate.
+/// Retention: linear attention whose memory fades by a fixed factor γ per step, each head at its
+/// own rate.
 ///
-/// Sun, Dong, Huang, Ma, Xia, Xue, Wang, Wei: "Retentive Network: A Successor to Transformer for Large
-/// Language Models", 2023, arXiv:2307.08621, equations (5) to (7).
+/// Sun, Dong, Huang, Ma, Xia, Xue, Wang, Wei: "Retentive Network: A Successor to Transformer for
+/// Large Language Models", 2023, arXiv:2307.08621, equations (5) to (7).
 ///
 /// ```
 /// parallel    out_i = Σ_{j ≤ i} γ^(i−j) (scale q_i·k_j) v_j
@@ -39,18 +40,18 @@ import java.util.OptionalDouble;
 /// | γ     | `decay` | `[heads]`, drawn as 1 − 2^(−5−h)  |
 /// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
-/// `rotary=interleaved` first rotates the pairs (2a, 2a + 1) of q and k at position t by
-/// `t · 10000^(−a/(d/2 − 1))`. States are then relative to the next position: `final_state` may be the
+/// `rotary=interleaved` first rotates the pairs (2a, 2a + 1) of q and k at position t by `t ·
+/// 10000^(−a/(d/2 − 1))`. States are then relative to the next position: `final_state` may be the
 /// `initial_state` of a sequence that counts from 0 again.
 ///
-/// `normalisation=scores_and_rms` divides row i of D by √ΣD_i, row i of the weights by their absolute sum
-/// held within [1, 5e4], and the output row by its root mean square. The absolute sum runs over all earlier
-/// keys and no state holds it, so this setting takes a second pass of `n²·(d + 1)` operations per head,
-/// without storing weights, and offers neither decoding nor states.
+/// `normalisation=scores_and_rms` divides row i of D by √ΣD_i, row i of the weights by their
+/// absolute sum held within [1, 5e4], and the output row by its root mean square. The absolute sum
+/// runs over all earlier keys and no state holds it, so this setting takes a second pass of `n²·(d
+/// + 1)` operations per head, without storing weights, and offers neither decoding nor states.
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in chunks of C = 64 rows; memory d·dv per head at work.
-/// Causal by construction; any key padding: padded keys write nothing, the decay goes on. No setting makes
-/// it softmax.
+/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in chunks of C = 64 rows; memory d·dv per head at
+/// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
+/// setting makes it softmax.
 ///
 /// @param scale factor on q; absent: 1/√d
 /// @param rotary rotation of q and k by position
@@ -145,8 +146,7 @@ public record RetNet(
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
-    Cost core =
-        RecurrentCost.of(s, mask, threads, new Rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
+    Cost core = RecurrentCost.of(s, mask, threads, new Rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
     double n = s.querySeqLen();
     double rotation = rotary == Rotary.NONE ? 0 : 6.0 * s.problems() * n * s.headDim();
     if (!normalised()) {
@@ -270,7 +270,8 @@ public record RetNet(
     }
   }
 
-  /// The recurrence and, on its output, what the two score normalisations and the root mean square do.
+  /// The recurrence and, on its output, what the two score normalisations and the root mean square
+  /// do.
   private final class Normalised extends RecurrentPlan {
     private final RowNormalisation rows;
 

@@ -7,8 +7,8 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import java.util.Arrays;
 
-/// Row normalisation of retention as in the authors' code, applied to finished rows `o_i = Σ_j A_ij D_ij v_j`
-/// with A = scale q kᵀ and D_ij = γ^(i−j):
+/// Row normalisation of retention as in the authors' code, applied to finished rows `o_i = Σ_j A_ij
+/// D_ij v_j` with A = scale q kᵀ and D_ij = γ^(i−j):
 ///
 /// ```
 /// s_i = √Σ_j D_ij
@@ -16,8 +16,8 @@ import java.util.Arrays;
 /// o_i ← o_i / √(mean(o_i²) + eps)
 /// ```
 ///
-/// The absolute sums take every pair of a query and an earlier key; they are formed block by block, so that
-/// no row of weights is stored. Parallel over blocks of queries.
+/// The absolute sums take every pair of a query and an earlier key; they are formed block by block,
+/// so that no row of weights is stored. Parallel over blocks of queries.
 final class RowNormalisation {
   private static final int BLOCK = 64;
   private static final double LEAST = 1;
@@ -73,8 +73,8 @@ final class RowNormalisation {
     return floats * Float.BYTES + BLOCK * Double.BYTES;
   }
 
-  /// Operations: products and weighted absolute sums of all blocks up to the diagonal, and three per
-  /// output element.
+  /// Operations: products and weighted absolute sums of all blocks up to the diagonal, and three
+  /// per output element.
   static double flops(AttentionShape s) {
     double blocks = Math.ceilDiv(s.querySeqLen(), BLOCK);
     double pairs = blocks * (blocks + 1) / 2 * BLOCK * BLOCK;
@@ -136,10 +136,21 @@ final class RowNormalisation {
     }
     float[] a = products[worker];
     kernels.multiplyTransposedB(
-        count, keyCount, dim,
-        queries[worker], 0, dim, key, 0, dim, a, 0, BLOCK,
+        count,
+        keyCount,
+        dim,
+        queries[worker],
+        0,
+        dim,
+        key,
+        0,
+        dim,
+        a,
+        0,
+        BLOCK,
         false,
-        transposed[worker], 0);
+        transposed[worker],
+        0);
     for (int i = 0; i < count; i++) {
       int visible = Math.min(keyCount, from + i - t + 1);
       double weighted = 0;

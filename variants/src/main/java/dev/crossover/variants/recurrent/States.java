@@ -81,8 +81,8 @@ final class States {
     return tensor;
   }
 
-  /// Elementwise −A·dt with A uniform from `least` to 16 and dt as [#timeSteps]: logarithms of decay of
-  /// trained state-space models.
+  /// Elementwise −A·dt with A uniform from `least` to 16 and dt as [#timeSteps]: logarithms of
+  /// decay of trained state-space models.
   static Tensor negativeRates(long seed, double least, int... shape) {
     Tensor tensor = timeSteps(Draws.seedFor(seed, "time_step"), shape);
     Tensor rates = Draws.uniform(Draws.seedFor(seed, "decay_rate"), least, 16, shape);
@@ -97,7 +97,8 @@ final class States {
   static TensorSpec logDecayPerToken(AttentionShape s, double leastRate) {
     return TensorSpec.input(
         "log_decay",
-        "log decay, <= 0, -A dt: A uniform in (" + (int) leastRate
+        "log decay, <= 0, -A dt: A uniform in ("
+            + (int) leastRate
             + ", 16), dt log-uniform in [1e-3, 0.1]",
         (seed, shape) -> negativeRates(seed, leastRate, shape),
         s.batchSize(),
@@ -119,8 +120,7 @@ final class States {
   /// Completes q, k, v for a delta rule, with rows of q and k divided by their lengths.
   static Tensors adaptNormalised(
       Attention attention, AttentionShape shape, Tensors qkv, long seed) {
-    Tensors normalised =
-        qkv.with("q", unitRows(qkv.get("q"))).with("k", unitRows(qkv.get("k")));
+    Tensors normalised = qkv.with("q", unitRows(qkv.get("q"))).with("k", unitRows(qkv.get("k")));
     return AttentionInputs.complete(attention, shape, normalised, seed);
   }
 

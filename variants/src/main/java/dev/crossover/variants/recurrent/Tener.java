@@ -15,9 +15,9 @@ import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.KeyValueCache;
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -26,8 +26,8 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Attention with signed relative positions, which tell direction as well as distance, and sharp because
-/// it is not divided by √d.
+/// Attention with signed relative positions, which tell direction as well as distance, and sharp
+/// because it is not divided by √d.
 ///
 /// Yan, Deng, Li and Qiu, "TENER: Adapting Transformer Encoder for Named Entity Recognition", 2019,
 /// arXiv:1911.04474, equations (15) to (19); the code's form is that of the authors' code.
@@ -45,17 +45,18 @@ import java.util.List;
 /// | v     | `position_bias` | `[numHeads, d]`, w above |
 /// | R     | –               | P, shared by all heads, not learned |
 ///
-/// P(j − i) is a rotation of P(j), so that all terms are one dot product of length about 3d (paper: 2d),
-/// `[q + u, q', P(i)] · [k, P(j), k']` with q' and k' rotated by their own positions; any exact softmax
-/// kernel does the rest. Angles are taken in double precision.
+/// P(j − i) is a rotation of P(j), so that all terms are one dot product of length about 3d (paper:
+/// 2d), `[q + u, q', P(i)] · [k, P(j), k']` with q' and k' rotated by their own positions; any
+/// exact softmax kernel does the rest. Angles are taken in double precision.
 ///
-/// Time `8·n²·d` (paper: 6); scratch the packed keys of that width and the table of P. Honours every
-/// [Mask]; causal order is an extension. Rows that may see no key are zero. Needs d ≥ 4, because the
-/// frequency rule divides by p − 1. Equals softmax attention with scale 1 where q + w meets P at right
-/// angles and u is zero, paper's form. Shifting the whole sequence changes nothing.
+/// Time `8·n²·d` (paper: 6); scratch the packed keys of that width and the table of P. Honours
+/// every [Mask]; causal order is an extension. Rows that may see no key are zero. Needs d ≥ 4,
+/// because the frequency rule divides by p − 1. Equals softmax attention with scale 1 where q + w
+/// meets P at right angles and u is zero, paper's form. Shifting the whole sequence changes
+/// nothing.
 ///
-/// The paper interleaves sines and cosines with exponent 2t/d; both forms here take the code's order and
-/// frequencies, so that they differ by sign and key term only.
+/// The paper interleaves sines and cosines with exponent 2t/d; both forms here take the code's
+/// order and frequencies, so that they differ by sign and key term only.
 ///
 /// @param variant which position terms
 /// @param scaled whether scores are divided by √d
@@ -63,8 +64,7 @@ import java.util.List;
 @Mechanism(
     name = "tener",
     title = "TENER",
-    paper =
-        "Yan et al., TENER: Adapting Transformer Encoder for Named Entity Recognition, 2019",
+    paper = "Yan et al., TENER: Adapting Transformer Encoder for Named Entity Recognition, 2019",
     arxiv = "1911.04474",
     family = Mechanism.Family.RECURRENT,
     approximates = Mechanism.Approximates.NONE,
@@ -135,8 +135,7 @@ public record Tener(
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int width = width(s.headDim());
     double keyRows = (double) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
-    double rotations =
-        8.0 * s.headDim() * ((double) s.problems() * s.querySeqLen() + keyRows);
+    double rotations = 8.0 * s.headDim() * ((double) s.problems() * s.querySeqLen() + keyRows);
     double flops =
         rotations + s.problems() * Cost.pairs(s, mask) * (2.0 * width + 2.0 * s.valueDim() + 5);
     int rows = SoftmaxTile.preferredRows();
@@ -148,9 +147,7 @@ public record Tener(
             + Integer.BYTES * 2L * rows
             + Float.BYTES * ((long) rowBlock() * width + s.headDim());
     return new Cost(
-        flops,
-        Cost.tensorBytes(s) + 2.0 * panels + table,
-        table + panels + threads * perThread);
+        flops, Cost.tensorBytes(s) + 2.0 * panels + table, table + panels + threads * perThread);
   }
 
   @Override
@@ -218,8 +215,17 @@ public record Tener(
   ///
   /// @param row scratch for q + w
   private void expandQuery(
-      float[] q, int qo, float[] content, float[] position, int bias, int d,
-      float[] table, int i, float[] row, float[] to, int at) {
+      float[] q,
+      int qo,
+      float[] content,
+      float[] position,
+      int bias,
+      int d,
+      float[] table,
+      int i,
+      float[] row,
+      float[] to,
+      int at) {
     int p = d / 2;
     Kernels.get().add(d, q, qo, content, bias, to, at);
     Kernels.get().add(d, q, qo, position, bias, row, 0);
@@ -231,8 +237,8 @@ public record Tener(
     }
   }
 
-  /// The halves (a, b) of x that meet sine and cosine, turned by a position's angles:
-  /// `a cos + b sin, b cos − a sin`; with sign −1 for the opposite direction: `b sin − a cos, b cos + a sin`.
+  /// The halves (a, b) of x that meet sine and cosine, turned by a position's angles: `a cos + b
+  /// sin, b cos − a sin`; with sign −1 for the opposite direction: `b sin − a cos, b cos + a sin`.
   private static void rotate(
       float[] x, int xo, int p, float[] table, int at, int sign, float[] to, int o) {
     for (int t = 0; t < p; t++) {
@@ -252,8 +258,7 @@ public record Tener(
     private final int queryBlocks = Math.ceilDiv(shape.querySeqLen(), rows);
     private final int keyBlocks = Math.ceilDiv(shape.keySeqLen(), rowBlock());
     private final float[] table = scratch.floats((long) shape.keySeqLen() * waves(d));
-    private final KeyPanels[] panels =
-        new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
+    private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
     private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
     private final float[][] expanded = new float[threads()][];
     private final float[][] rotated = new float[threads()][];
@@ -291,8 +296,7 @@ public record Tener(
       int count = Math.min(rowBlock(), shape.keySeqLen() - first);
       int source = (panel * shape.keySeqLen() + first) * d;
       for (int r = 0; r < count; r++) {
-        expandKey(
-            input("k"), source + r * d, d, table, first + r, expanded[worker], r * width);
+        expandKey(input("k"), source + r * d, d, table, first + r, expanded[worker], r * width);
       }
       panels[panel].pack(expanded[worker], 0, width, count, first);
     }
@@ -307,8 +311,17 @@ public record Tener(
       for (int r = 0; r < count; r++) {
         int q = (problem * shape.querySeqLen() + first + r) * d;
         expandQuery(
-            input("q"), q, input("content_bias"), input("position_bias"), h * d, d,
-            table, first + r, rotated[worker], expanded[worker], r * width);
+            input("q"),
+            q,
+            input("content_bias"),
+            input("position_bias"),
+            h * d,
+            d,
+            table,
+            first + r,
+            rotated[worker],
+            expanded[worker],
+            r * width);
         high[worker][r] = mask.causalLimit(first + r, shape.querySeqLen(), shape.keySeqLen());
       }
       SoftmaxTile tile = tiles[worker];
@@ -318,9 +331,15 @@ public record Tener(
         int to = mask.nextPadding(batch, from, end);
         tile.attend(
             panels[batch * shape.numKeyValueHeads() + h / shape.groupSize()],
-            input("v"), shape.valueOffset(batch, h), dv,
-            from, to,
-            low[worker], 0, high[worker], 0);
+            input("v"),
+            shape.valueOffset(batch, h),
+            dv,
+            from,
+            to,
+            low[worker],
+            0,
+            high[worker],
+            0);
         from = mask.nextReal(batch, to, end);
       }
       tile.finish(out, (problem * shape.querySeqLen() + first) * dv, dv);
@@ -343,8 +362,7 @@ public record Tener(
       int heads = shape.batchSize() * shape.numKeyValueHeads();
       table = scratch.floats((long) shape.keySeqLen() * waves(d));
       fillTable(shape.keySeqLen(), d, table);
-      cache =
-          new KeyValueCache(scratch, heads, shape.keySeqLen(), width, shape.valueDim());
+      cache = new KeyValueCache(scratch, heads, shape.keySeqLen(), width, shape.valueDim());
       tile = new SoftmaxTile(scratch, shape.groupSize(), width, shape.valueDim());
       expanded = scratch.floats((long) shape.groupSize() * width);
       rotated = scratch.floats(d);
@@ -368,8 +386,17 @@ public record Tener(
           int row = p * group + r;
           int bias = row % shape.numHeads() * d;
           expandQuery(
-              input("q"), row * d, input("content_bias"), input("position_bias"), bias, d,
-              table, position(), rotated, expanded, r * width);
+              input("q"),
+              row * d,
+              input("content_bias"),
+              input("position_bias"),
+              bias,
+              d,
+              table,
+              position(),
+              rotated,
+              expanded,
+              r * width);
         }
         tile.begin(expanded, 0, width, group, scale(d));
         cache.attend(tile, p, 0, position() + 1);

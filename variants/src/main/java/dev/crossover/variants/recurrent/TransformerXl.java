@@ -20,11 +20,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
 
-/// Attention of a segment over a cached memory and itself, with positions that enter by distance only.
+/// Attention of a segment over a cached memory and itself, with positions that enter by distance
+/// only.
 ///
-/// Dai, Yang, Yang, Carbonell, Le and Salakhutdinov, "Transformer-XL: Attentive Language Models Beyond a
-/// Fixed-Length Context", ACL 2019, arXiv:1901.02860, section 3.3; order of the sinusoid and evaluation
-/// mode from the authors' code.
+/// Dai, Yang, Yang, Carbonell, Le and Salakhutdinov, "Transformer-XL: Attentive Language Models
+/// Beyond a Fixed-Length Context", ACL 2019, arXiv:1901.02860, section 3.3; order of the sinusoid
+/// and evaluation mode from the authors' code.
 ///
 /// ```
 /// r_D   = sinusoid(min(D, clamp_length)) W_r
@@ -40,19 +41,19 @@ import java.util.OptionalInt;
 /// | R W_{k,R} | `projected_positions` | `[numHeads, nk, d]`, row t for distance nk − 1 − t, `given` |
 /// | τ, m      | –                     | keys are memory then segment: nk = m + nq   |
 ///
-/// The mask is always causal, offset m. Without `same_length` the lengths must satisfy nk = memory_length +
-/// nq. With it, memory_length is nominal: every query sees the same number of keys, memory_length once the
-/// memory is full. Padded keys are removed, which the source does not have. Rows that may see no key are
-/// zero.
+/// The mask is always causal, offset m. Without `same_length` the lengths must satisfy nk =
+/// memory_length + nq. With it, memory_length is nominal: every query sees the same number of keys,
+/// memory_length once the memory is full. Padded keys are removed, which the source does not have.
+/// Rows that may see no key are zero.
 ///
-/// Time `6·pairs·d` and `2·nk·model_dim·d` for the positions; the position scores of a block of queries are
-/// one product with r, read with a row stride one short so that each row is shifted by one (the paper's
-/// appendix B). Scratch the packed keys, the sinusoids and r. Equals causal softmax attention where r, u
-/// and v are zero. A sequence cut into segments that remember everything before gives the rows of the
-/// uncut one.
+/// Time `6·pairs·d` and `2·nk·model_dim·d` for the positions; the position scores of a block of
+/// queries are one product with r, read with a row stride one short so that each row is shifted by
+/// one (the paper's appendix B). Scratch the packed keys, the sinusoids and r. Equals causal
+/// softmax attention where r, u and v are zero. A sequence cut into segments that remember
+/// everything before gives the rows of the uncut one.
 ///
-/// Decoding keeps the last memory_length keys and values and gives what a segment of one token with that
-/// memory gives; with memory_length 0 it continues one segment and keeps all.
+/// Decoding keeps the last memory_length keys and values and gives what a segment of one token with
+/// that memory gives; with memory_length 0 it continues one segment and keeps all.
 ///
 /// @param memoryLength keys before the first query, at least 0; at least 1 with `same_length`
 /// @param sameLength evaluation mode: every query sees the same number of keys
@@ -74,8 +75,7 @@ import java.util.OptionalInt;
     memory = "3 n d",
     exponent = 2)
 public record TransformerXl(
-    @Parameter(value = "keys before the first query, >= 0", defaultValue = "0")
-        int memoryLength,
+    @Parameter(value = "keys before the first query, >= 0", defaultValue = "0") int memoryLength,
     @Parameter(value = "every query sees the same number of keys", defaultValue = "false")
         boolean sameLength,
     @Parameter(value = "where the position keys come from", defaultValue = "sinusoid")
@@ -149,8 +149,7 @@ public record TransformerXl(
   public List<TensorSpec> inputs(AttentionShape s) {
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(learned("content_bias", "added to q against keys", s.numHeads(), s.headDim()));
-    specs.add(
-        learned("position_bias", "added to q against positions", s.numHeads(), s.headDim()));
+    specs.add(learned("position_bias", "added to q against positions", s.numHeads(), s.headDim()));
     if (positions == Positions.SINUSOID) {
       specs.add(
           learned(
@@ -189,8 +188,7 @@ public record TransformerXl(
         positions == Positions.SINUSOID
             ? 2.0 * s.keySeqLen() * modelWidth(s) * s.numHeads() * s.headDim()
             : 0;
-    double flops =
-        projection + s.problems() * pairs * (4.0 * s.headDim() + 2.0 * s.valueDim() + 6);
+    double flops = projection + s.problems() * pairs * (4.0 * s.headDim() + 2.0 * s.valueDim() + 6);
     double positionKeys = (double) Float.BYTES * s.keySeqLen() * s.numHeads() * s.headDim();
     return new Cost(
         flops,
@@ -254,7 +252,8 @@ public record TransformerXl(
     return memoryLength == 0 ? capacity : Math.min(window, capacity);
   }
 
-  /// sinusoid(min(distance, clamp_length)), all sines before all cosines; angles in double precision.
+  /// sinusoid(min(distance, clamp_length)), all sines before all cosines; angles in double
+  /// precision.
   ///
   /// @param step distance in `table` between two elements
   void sinusoid(int distance, int width, float[] table, int at, int step) {

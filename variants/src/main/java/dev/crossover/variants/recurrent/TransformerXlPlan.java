@@ -5,8 +5,8 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.recurrent.TransformerXl.Positions;
@@ -14,9 +14,10 @@ import java.util.Arrays;
 
 /// The steps of [TransformerXl] for one segment and its memory.
 ///
-/// Column t of the position scores belongs to distance nk − 1 − t, so that query i meets key j in column
-/// `t = j + nq − 1 − i`: one column further left for the next row. Columns from nk on are keys after the
-/// query, columns below `nk − memory_length` are beyond `same_length`; both are −∞ for every row.
+/// Column t of the position scores belongs to distance nk − 1 − t, so that query i meets key j in
+/// column `t = j + nq − 1 − i`: one column further left for the next row. Columns from nk on are
+/// keys after the query, columns below `nk − memory_length` are beyond `same_length`; both are −∞
+/// for every row.
 final class TransformerXlPlan extends AttentionPlan {
   private static final int KEYS = 256;
   private static final int POSITION_ROWS = 64;
@@ -73,9 +74,7 @@ final class TransformerXlPlan extends AttentionPlan {
     long width = xl.positions() == Positions.SINUSOID ? xl.modelWidth(s) : 0;
     long positions = (width + (long) s.numHeads() * s.headDim()) * s.keySeqLen();
     long panels =
-        (long) s.batchSize()
-            * s.numKeyValueHeads()
-            * KeyPanels.bytes(s.keySeqLen(), s.headDim());
+        (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(s.keySeqLen(), s.headDim());
     long perThread =
         SoftmaxTile.bytes((int) rows, s.headDim(), s.valueDim())
             + Float.BYTES * rows * (2L * s.headDim() + KEYS + rows);
@@ -103,10 +102,18 @@ final class TransformerXlPlan extends AttentionPlan {
     int width = shape.numHeads() * d;
     int first = index * POSITION_ROWS;
     kernels.multiplyTransposedA(
-        Math.min(POSITION_ROWS, width - first), nk, modelWidth,
-        input("position_projection"), first, width,
-        sinusoids, 0, nk,
-        positionKeys, first * nk, nk,
+        Math.min(POSITION_ROWS, width - first),
+        nk,
+        modelWidth,
+        input("position_projection"),
+        first,
+        width,
+        sinusoids,
+        0,
+        nk,
+        positionKeys,
+        first * nk,
+        nk,
         false);
   }
 
@@ -136,9 +143,14 @@ final class TransformerXlPlan extends AttentionPlan {
       positionScores(worker, h, first, count, from, to);
       tiles[worker].attendBiased(
           panels[batch * shape.numKeyValueHeads() + h / shape.groupSize()],
-          input("v"), shape.valueOffset(batch, h), dv,
-          from, to,
-          positionScores[worker], count - 1, columns - 1);
+          input("v"),
+          shape.valueOffset(batch, h),
+          dv,
+          from,
+          to,
+          positionScores[worker],
+          count - 1,
+          columns - 1);
       from = mask.nextReal(batch, to, end);
     }
     tiles[worker].finish(out, (problem * nq + first) * dv, dv);
@@ -149,11 +161,9 @@ final class TransformerXlPlan extends AttentionPlan {
     for (int r = 0; r < count; r++) {
       int q = (problem * nq + first + r) * d;
       kernels.add(d, input("q"), q, input("content_bias"), h * d, contentQueries[worker], r * d);
-      kernels.add(
-          d, input("q"), q, input("position_bias"), h * d, positionQueries[worker], r * d);
+      kernels.add(d, input("q"), q, input("position_bias"), h * d, positionQueries[worker], r * d);
     }
-    kernels.scale(
-        count * d, scale, positionQueries[worker], 0, positionQueries[worker], 0);
+    kernels.scale(count * d, scale, positionQueries[worker], 0, positionQueries[worker], 0);
   }
 
   /// (q + v)·r / √d of the columns that a block of queries and a run of keys span.
@@ -169,10 +179,18 @@ final class TransformerXlPlan extends AttentionPlan {
       Arrays.fill(scores, row + high, row + width, Float.NEGATIVE_INFINITY);
     }
     kernels.multiply(
-        count, high - low, d,
-        positionQueries[worker], 0, d,
-        positionKeys, h * d * nk + start + low, nk,
-        scores, low, columns,
+        count,
+        high - low,
+        d,
+        positionQueries[worker],
+        0,
+        d,
+        positionKeys,
+        h * d * nk + start + low,
+        nk,
+        scores,
+        low,
+        columns,
         false);
   }
 }

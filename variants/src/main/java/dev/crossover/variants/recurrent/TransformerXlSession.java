@@ -4,8 +4,8 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TokenSession;
-import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.SoftmaxTile;
 
 /// Decoding with [TransformerXl]: a ring of the last keys and values, and the position keys of the
@@ -95,10 +95,18 @@ final class TransformerXlSession extends TokenSession {
     for (; knownDistances < count; knownDistances++) {
       xl.sinusoid(knownDistances, modelWidth, sinusoid, 0, 1);
       kernels.multiply(
-          1, width, modelWidth,
-          sinusoid, 0, modelWidth,
-          given, 0, width,
-          positionKeys, knownDistances * width, width,
+          1,
+          width,
+          modelWidth,
+          sinusoid,
+          0,
+          modelWidth,
+          given,
+          0,
+          width,
+          positionKeys,
+          knownDistances * width,
+          width,
           false);
     }
   }

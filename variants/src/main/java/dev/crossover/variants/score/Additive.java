@@ -27,9 +27,9 @@ import java.util.OptionalInt;
 
 /// Attention whose score of a pair is a small perceptron of query and key.
 ///
-/// Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate", ICLR
-/// 2015, arXiv:1409.0473, section 3.1 and appendix A.1.2; the normalised form after Salimans and Kingma,
-/// "Weight Normalization", NeurIPS 2016, arXiv:1602.07868.
+/// Bahdanau, Cho and Bengio, "Neural Machine Translation by Jointly Learning to Align and
+/// Translate", ICLR 2015, arXiv:1409.0473, section 3.1 and appendix A.1.2; the normalised form
+/// after Salimans and Kingma, "Weight Normalization", NeurIPS 2016, arXiv:1602.07868.
 ///
 /// ```
 /// s_ij  = g · v_aᵀ/|v_a| tanh(q_i W_q + k_j W_k + b)       plain: v_aᵀ tanh(q_i W_q + k_j W_k)
@@ -45,14 +45,16 @@ import java.util.OptionalInt;
 /// | v_a   | `score_vector` | `[numHeads, a]`                                 |
 /// | g, b  | `gain`, `tanh_bias` | `[numHeads]`, `[numHeads, a]`, weight normalisation only |
 ///
-/// Time `4·nq·nk·a + 2·nq·nk·dv`, dominated by nq·nk·a hyperbolic tangents; there is no sub-quadratic form.
-/// Scratch the projected keys, `nk·a` per head, and one row of scores per thread: neither the pairs nor
-/// their a-vectors are stored. Honours every [Mask]. Rows that may see no key are zero.
-/// Approximates nothing. A zero score vector gives the mean of the visible values.
+/// Time `4·nq·nk·a + 2·nq·nk·dv`, dominated by nq·nk·a hyperbolic tangents; there is no
+/// sub-quadratic form. Scratch the projected keys, `nk·a` per head, and one row of scores per
+/// thread: neither the pairs nor their a-vectors are stored. Honours every [Mask]. Rows that may
+/// see no key are zero. Approximates nothing. A zero score vector gives the mean of the visible
+/// values.
 ///
-/// The paper's code has no maximum subtraction, so that scores beyond 88 overflow; here the row maximum is
-/// subtracted, which changes nothing else. The paper starts v_a at zero (all weights alike); parameters
-/// not given are drawn with unit variance of the summands instead, so that something can be seen.
+/// The paper's code has no maximum subtraction, so that scores beyond 88 overflow; here the row
+/// maximum is subtracted, which changes nothing else. The paper starts v_a at zero (all weights
+/// alike); parameters not given are drawn with unit variance of the summands instead, so that
+/// something can be seen.
 ///
 /// @param attentionDim a; absent: the width of q (1000 in the paper)
 /// @param weightNormalisation whether `gain` and `tanh_bias` are used
@@ -228,10 +230,18 @@ public record Additive(
       int count = Math.min(ROWS, nk - first);
       float[] rows = projected[worker];
       kernels.multiply(
-          count, a, dk,
-          input("k"), shape.keyOffset(batch, h) + first * dk, dk,
-          input("w_k"), h * dk * a, a,
-          rows, 0, a,
+          count,
+          a,
+          dk,
+          input("k"),
+          shape.keyOffset(batch, h) + first * dk,
+          dk,
+          input("w_k"),
+          h * dk * a,
+          a,
+          rows,
+          0,
+          a,
           false);
       for (int c = 0; c < a; c++) {
         int column = (problem * a + c) * nk + first;
@@ -250,10 +260,18 @@ public record Additive(
       int count = Math.min(ROWS, shape.querySeqLen() - first);
       float[] rows = projected[worker];
       kernels.multiply(
-          count, a, dq,
-          input("q"), (problem * shape.querySeqLen() + first) * dq, dq,
-          input("w_q"), h * dq * a, a,
-          rows, 0, a,
+          count,
+          a,
+          dq,
+          input("q"),
+          (problem * shape.querySeqLen() + first) * dq,
+          dq,
+          input("w_q"),
+          h * dq * a,
+          a,
+          rows,
+          0,
+          a,
           false);
       for (int r = 0; r < count; r++) {
         if (weightNormalisation) {
@@ -275,11 +293,17 @@ public record Additive(
       for (int from = mask.nextReal(batch, 0, limit); from < limit; ) {
         int to = mask.nextPadding(batch, from, limit);
         kernels.additiveScores(
-            to - from, a,
-            projected[worker], query,
-            keysTransposed, problem * a * nk + from, nk,
-            scoreVectors, h * a,
-            s, seen);
+            to - from,
+            a,
+            projected[worker],
+            query,
+            keysTransposed,
+            problem * a * nk + from,
+            nk,
+            scoreVectors,
+            h * a,
+            s,
+            seen);
         seen += to - from;
         from = mask.nextReal(batch, to, limit);
       }
@@ -290,10 +314,18 @@ public record Additive(
       for (int from = mask.nextReal(batch, 0, limit); from < limit; ) {
         int to = mask.nextPadding(batch, from, limit);
         kernels.multiply(
-            1, dv, to - from,
-            s, weight, to - from,
-            input("v"), shape.valueOffset(batch, h) + from * dv, dv,
-            out, o, dv,
+            1,
+            dv,
+            to - from,
+            s,
+            weight,
+            to - from,
+            input("v"),
+            shape.valueOffset(batch, h) + from * dv,
+            dv,
+            out,
+            o,
+            dv,
             true);
         weight += to - from;
         from = mask.nextReal(batch, to, limit);
@@ -318,10 +350,7 @@ public record Additive(
       keysTransposed = scratch.floats((long) shape.problems() * a * capacity);
       values =
           scratch.floats(
-              (long) shape.batchSize()
-                  * shape.numKeyValueHeads()
-                  * capacity
-                  * shape.valueDim());
+              (long) shape.batchSize() * shape.numKeyValueHeads() * capacity * shape.valueDim());
       scoreVectors = scratch.floats((long) shape.numHeads() * a);
       projected = scratch.floats(a);
       scores = scratch.floats(capacity);
@@ -364,17 +393,31 @@ public record Additive(
           kernels.add(a, projected, 0, input("tanh_bias"), h * a, projected, 0);
         }
         kernels.additiveScores(
-            seen, a,
-            projected, 0,
-            keysTransposed, p * a * capacity, capacity,
-            scoreVectors, h * a,
-            scores, 0);
+            seen,
+            a,
+            projected,
+            0,
+            keysTransposed,
+            p * a * capacity,
+            capacity,
+            scoreVectors,
+            h * a,
+            scores,
+            0);
         kernels.softmax(seen, scores, 0);
         kernels.multiply(
-            1, dv, seen,
-            scores, 0, seen,
-            values, p / shape.groupSize() * capacity * dv, dv,
-            out, p * dv, dv,
+            1,
+            dv,
+            seen,
+            scores,
+            0,
+            seen,
+            values,
+            p / shape.groupSize() * capacity * dv,
+            dv,
+            out,
+            p * dv,
+            dv,
             false);
       }
     }

@@ -29,8 +29,8 @@ import java.util.OptionalDouble;
 
 /// Softmax attention whose scores are cosines times a temperature.
 ///
-/// Graves, Wayne and Danihelka, "Neural Turing Machines", arXiv:1410.5401, equations (5) and (6): content
-/// addressing with a key strength per query. Liu et al., "Swin Transformer V2", CVPR 2022,
+/// Graves, Wayne and Danihelka, "Neural Turing Machines", arXiv:1410.5401, equations (5) and (6):
+/// content addressing with a key strength per query. Liu et al., "Swin Transformer V2", CVPR 2022,
 /// arXiv:2111.09883, equation (2): scaled cosine attention with a learned scale per head.
 ///
 /// ```
@@ -46,21 +46,23 @@ import java.util.OptionalDouble;
 /// | β      | `key_strength` | `[batch, numHeads, nq]`, mode `key_strength`           |
 /// | B      | `bias`         | `[1, numHeads, nq, nk]`, added to the scores, optional |
 ///
-/// Time that of exact attention plus `3·(nq+nk)·d`; scratch one packed copy of the normalised keys and one
-/// tile per thread. Honours every [Mask]. Rows that may see no key are zero. A zero query weighs all
-/// visible keys alike, a zero key scores 0. Equals softmax attention with scale s where all queries and
-/// keys have norm 1 and the scale is s.
+/// Time that of exact attention plus `3·(nq+nk)·d`; scratch one packed copy of the normalised keys
+/// and one tile per thread. Honours every [Mask]. Rows that may see no key are zero. A zero query
+/// weighs all visible keys alike, a zero key scores 0. Equals softmax attention with scale s where
+/// all queries and keys have norm 1 and the scale is s.
 ///
-/// The norm is bounded from below by eps, as the Swin code does; the Turing machine paper has no bound,
-/// which is `eps=0` here (a zero vector then still gives scores of 0).
+/// The norm is bounded from below by eps, as the Swin code does; the Turing machine paper has no
+/// bound, which is `eps=0` here (a zero vector then still gives scores of 0).
 ///
 /// @param scaleMode where the scale comes from
-/// @param maxScale upper bound of the scale; absent: 100 with `logit_scale`, none with `key_strength`
+/// @param maxScale upper bound of the scale; absent: 100 with `logit_scale`, none with
+///     `key_strength`
 /// @param eps lower bound of each norm, at least 0
 @Mechanism(
     name = "cosine",
     title = "Cosine attention",
-    paper = "Liu et al., Swin Transformer V2, CVPR 2022; Graves et al., Neural Turing Machines, 2014",
+    paper =
+        "Liu et al., Swin Transformer V2, CVPR 2022; Graves et al., Neural Turing Machines, 2014",
     arxiv = "2111.09883",
     family = Mechanism.Family.SCORE,
     approximates = Mechanism.Approximates.NONE,
@@ -82,7 +84,8 @@ public record Cosine(
     @Parameter(value = "which tensor scales the cosine", defaultValue = "logit_scale")
         ScaleMode scaleMode,
     @Parameter(
-            value = "upper bound of the scale; absent: 100 with logit_scale, none with key_strength",
+            value =
+                "upper bound of the scale; absent: 100 with logit_scale, none with key_strength",
             defaultValue = "")
         OptionalDouble maxScale,
     @Parameter(value = "lower bound of each norm, >= 0", defaultValue = "1e-12") double eps)
@@ -167,9 +170,7 @@ public record Cosine(
     double flops =
         3 * rows * d + s.problems() * Cost.pairs(s, mask) * (2 * d + 2.0 * s.valueDim() + 5);
     long panels =
-        (long) s.batchSize()
-            * s.numKeyValueHeads()
-            * KeyPanels.bytes(s.keySeqLen(), s.headDim());
+        (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(s.keySeqLen(), s.headDim());
     int rowsPerTile = SoftmaxTile.preferredRows();
     long perThread =
         SoftmaxTile.bytes(rowsPerTile, s.headDim(), s.valueDim())
@@ -208,7 +209,8 @@ public record Cosine(
             scaleMode == ScaleMode.LOGIT_SCALE ? DEFAULT_MAX_SCALE : Double.POSITIVE_INFINITY));
   }
 
-  /// Rows normalised at a time: a block of queries, or keys up to a position where packing may start.
+  /// Rows normalised at a time: a block of queries, or keys up to a position where packing may
+  /// start.
   private static int rowBlock() {
     int alignment = KeyPanels.alignment();
     return Math.ceilDiv(SoftmaxTile.preferredRows(), alignment) * alignment;
@@ -218,8 +220,7 @@ public record Cosine(
     private final int rows = SoftmaxTile.preferredRows();
     private final int queryBlocks = Math.ceilDiv(shape.querySeqLen(), rows);
     private final int keyBlocks = Math.ceilDiv(shape.keySeqLen(), rowBlock());
-    private final KeyPanels[] panels =
-        new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
+    private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
     private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
     private final float[][] unit = new float[threads()][];
     private final float[][] shifts = new float[threads()][];
@@ -317,13 +318,9 @@ public record Cosine(
     /// bias_ij of one row, −∞ beyond the causal limit.
     private void shift(int worker, int biasRow, int r, int j, int width) {
       int visible = Math.clamp((long) high[worker][r] - j, 0, width);
-      System.arraycopy(
-          input("bias"), biasRow + j, shifts[worker], r * BIAS_KEYS, visible);
+      System.arraycopy(input("bias"), biasRow + j, shifts[worker], r * BIAS_KEYS, visible);
       Arrays.fill(
-          shifts[worker],
-          r * BIAS_KEYS + visible,
-          r * BIAS_KEYS + width,
-          Float.NEGATIVE_INFINITY);
+          shifts[worker], r * BIAS_KEYS + visible, r * BIAS_KEYS + width, Float.NEGATIVE_INFINITY);
     }
   }
 

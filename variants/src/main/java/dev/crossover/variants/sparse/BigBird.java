@@ -20,8 +20,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/// Block-sparse attention: every block of queries sees the first and last block, its neighbours and a few
-/// random blocks; the first and last block see everything.
+/// Block-sparse attention: every block of queries sees the first and last block, its neighbours and
+/// a few random blocks; the first and last block see everything.
 ///
 /// Zaheer et al., "Big Bird: Transformers for Longer Sequences", NeurIPS 2020, arXiv:2007.14062,
 /// section 2 and appendix D (internal transformer construction).
@@ -37,11 +37,11 @@ import java.util.List;
 /// | b, r | `block_size`, `num_random_blocks` | |
 /// | random blocks | `random_blocks`, block numbers for query blocks 1..K−2; −1 is no block | `[H,K−2,r]` |
 ///
-/// Time about `4·n·(5+r)·b·d + 8·b·n·d`; scratch one packed copy of the keys. K = ⌈n/b⌉, the last block
-/// may be short. Never causal. Honours any key padding; padded query rows are zero; the blocks are those
-/// of the padded length, so that padding takes useful keys from the last, global block. For n < 4·b every
-/// token sees every token, as for K = 4 without duplicates; exact also when the random blocks complete
-/// every list.
+/// Time about `4·n·(5+r)·b·d + 8·b·n·d`; scratch one packed copy of the keys. K = ⌈n/b⌉, the last
+/// block may be short. Never causal. Honours any key padding; padded query rows are zero; the
+/// blocks are those of the padded length, so that padding takes useful keys from the last, global
+/// block. For n < 4·b every token sees every token, as for K = 4 without duplicates; exact also
+/// when the random blocks complete every list.
 ///
 /// @param blockSize b, at least 1
 /// @param numRandomBlocks r, at least 0
@@ -153,9 +153,7 @@ public record BigBird(
     }
     double flops = s.problems() * pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
     long panels =
-        (long) s.batchSize()
-            * s.numKeyValueHeads()
-            * StridedPanels.bytes(n, 1, s.headDim());
+        (long) s.batchSize() * s.numKeyValueHeads() * StridedPanels.bytes(n, 1, s.headDim());
     long real = mask.hasKeyPadding() ? (long) s.batchSize() * n * Integer.BYTES : 0;
     long tiles = threads * IntervalTile.bytes(rows(), s.headDim(), s.valueDim());
     return new Cost(flops, Cost.tensorBytes(s) + 2.0 * panels, panels + real + tiles);

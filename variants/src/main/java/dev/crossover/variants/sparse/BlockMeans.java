@@ -6,8 +6,8 @@ final class BlockMeans {
 
   private BlockMeans() {}
 
-  /// Rows to set aside for the means of `blocks` blocks: a multiple of a vector, so that products with
-  /// all of them have no tail.
+  /// Rows to set aside for the means of `blocks` blocks: a multiple of a vector, so that products
+  /// with all of them have no tail.
   static int pitch(int blocks) {
     return Math.ceilDiv(blocks, ROUND) * ROUND;
   }
@@ -17,8 +17,7 @@ final class BlockMeans {
   /// @param count number of rows; the last block may be short, its mean is over the rows it has
   /// @param x row r starts at `xo + r * width`
   /// @param means row I, the mean of block I, is written at `mo + I * width`
-  static void of(
-      int blockSize, int count, int width, float[] x, int xo, float[] means, int mo) {
+  static void of(int blockSize, int count, int width, float[] x, int xo, float[] means, int mo) {
     for (int block = 0; block * (long) blockSize < count; block++) {
       int first = block * blockSize;
       int rows = Math.min(blockSize, count - first);

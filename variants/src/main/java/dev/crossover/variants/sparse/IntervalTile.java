@@ -13,8 +13,8 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 /// finish(output)
 /// ```
 ///
-/// Values that do not lie row after row are gathered first, once for all rows of the block: strides that
-/// are powers of two would otherwise meet in few cache sets.
+/// Values that do not lie row after row are gathered first, once for all rows of the block: strides
+/// that are powers of two would otherwise meet in few cache sets.
 public final class IntervalTile {
   private static final int GATHERED = 256;
 
@@ -91,8 +91,14 @@ public final class IntervalTile {
   /// @param kind the kind of the key at panel position j is `kind[kindOffset + j * kindStride]`
   /// @param wanted the kinds that are seen, as bits
   public void attend(
-      KeyPanels keys, float[] v, int vo, int ldv,
-      int[] kind, int kindOffset, int kindStride, int wanted) {
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int[] kind,
+      int kindOffset,
+      int kindStride,
+      int wanted) {
     int end = last();
     int from = first();
     while (from < end) {
@@ -109,8 +115,8 @@ public final class IntervalTile {
     }
   }
 
-  /// Like [#attend], but later: intervals that continue those of the call before are joined to them, so
-  /// that neighbouring runs cost one pass. [#flush] ends it.
+  /// Like [#attend], but later: intervals that continue those of the call before are joined to
+  /// them, so that neighbouring runs cost one pass. [#flush] ends it.
   public void defer(KeyPanels keys, float[] v, int vo, int ldv) {
     if (first() >= last()) {
       return;
@@ -159,8 +165,7 @@ public final class IntervalTile {
   /// Lets every row see the keys at panel positions `from … to - 1` with an addition to each scaled
   /// score; see [SoftmaxTile#attendBiased].
   public void attendBiased(
-      KeyPanels keys, float[] v, int vo, int ldv, int from, int to,
-      float[] bias, int bo, int ldb) {
+      KeyPanels keys, float[] v, int vo, int ldv, int from, int to, float[] bias, int bo, int ldb) {
     if (from < to) {
       tile.attendBiased(keys, v, vo, ldv, from, to, bias, bo, ldb);
     }
@@ -186,8 +191,7 @@ public final class IntervalTile {
       for (int j = start; j < stop; j++) {
         System.arraycopy(v, vo + j * ldv, values, (j - start) * valueDim, valueDim);
       }
-      tile.attend(
-          keys, values, -start * valueDim, valueDim, start, stop, low, 0, high, 0);
+      tile.attend(keys, values, -start * valueDim, valueDim, start, stop, low, 0, high, 0);
       start = stop;
     }
   }

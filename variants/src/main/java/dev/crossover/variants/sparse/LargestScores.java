@@ -5,9 +5,9 @@ import dev.crossover.attention.kernel.Kernels;
 
 /// Keeps the largest scores of a row, ties at the threshold included.
 ///
-/// The k-th largest of the maxima of disjoint groups is a lower bound of the k-th largest score, because
-/// k groups hold a score at least as large. One pass of vector maxima therefore leaves few candidates to
-/// a quickselect, and few groups to read again.
+/// The k-th largest of the maxima of disjoint groups is a lower bound of the k-th largest score,
+/// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
+/// candidates to a quickselect, and few groups to read again.
 final class LargestScores {
   private static final int SMALLEST_GROUP = 8;
   private static final int LARGEST_GROUP = 64;
@@ -88,8 +88,8 @@ final class LargestScores {
     return left < k ? Float.NEGATIVE_INFINITY : kthLargest(candidates, left, k);
   }
 
-  /// The k-th largest of `a[0 … n)`, which is reordered: quickselect in three parts, so that many equal
-  /// values end at once. NaN counts as smallest.
+  /// The k-th largest of `a[0 … n)`, which is reordered: quickselect in three parts, so that many
+  /// equal values end at once. NaN counts as smallest.
   ///
   /// @param k from 1 to n
   static float kthLargest(float[] a, int n, int k) {

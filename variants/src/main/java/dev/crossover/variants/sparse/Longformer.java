@@ -26,7 +26,8 @@ import java.util.List;
 /// Sliding-window attention with optional dilation and global tokens: every token sees `window`
 /// neighbours on each side and all global tokens; a global token sees everything.
 ///
-/// Beltagy, Peters, Cohan, "Longformer: The Long-Document Transformer", 2020, arXiv:2004.05150, section 3.
+/// Beltagy, Peters, Cohan, "Longformer: The Long-Document Transformer", 2020, arXiv:2004.05150,
+/// section 3.
 ///
 /// ```
 /// W(i) = { i + D·t : |t| <= w }                                          causal: −w <= t <= 0
@@ -44,14 +45,15 @@ import java.util.List;
 /// | G | `global_mask`, 1 = global; no global tokens where absent | `[B,n]` |
 /// | V | real keys of the mask | |
 ///
-/// A dilated window is a plain window in its residue class modulo D, so that all windows are contiguous
-/// runs of packed keys. Global keys are left out of the windows and gathered into tiles of their own.
+/// A dilated window is a plain window in its residue class modulo D, so that all windows are
+/// contiguous runs of packed keys. Global keys are left out of the windows and gathered into tiles
+/// of their own.
 ///
 /// Time `4·n·(2w+1)·d` and `8·g·n·d` more for g global tokens; scratch one packed copy of the keys.
-/// Honours causal order and any key padding; padded query rows are zero. Exact when
-/// `window >= n − 1` with `dilation` 1 and no global tokens, and, with the global projections, when every
-/// token is global. Decodes with a ring of `window · D + 1` keys and values, without global tokens: a session that is given
-/// `global_mask` refuses it.
+/// Honours causal order and any key padding; padded query rows are zero. Exact when `window >= n −
+/// 1` with `dilation` 1 and no global tokens, and, with the global projections, when every token is
+/// global. Decodes with a ring of `window · D + 1` keys and values, without global tokens: a
+/// session that is given `global_mask` refuses it.
 ///
 /// @param window neighbours on each side, at least 1; causal: on the left only
 /// @param dilation step between neighbours, at least 1: one for all heads or one per head
@@ -70,15 +72,14 @@ import java.util.List;
         @Mechanism.Difference(
             what = "Width of the window",
             paper = "w counts both sides together: 512 means 256 on each",
-            code = "attention_window is one radius: 256 means 256 on each side and the query itself",
+            code =
+                "attention_window is one radius: 256 means 256 on each side and the query itself",
             paperOption = "window=128",
             codeOption = "window=256",
             defaultIs = "the code's meaning, with the released model's value",
             test = "LongformerTest.windowIsARadiusAndCountsTheQueryItself"))
 public record Longformer(
-    @Parameter(
-            value = "neighbours on each side (causal: on the left), >= 1",
-            defaultValue = "256")
+    @Parameter(value = "neighbours on each side (causal: on the left), >= 1", defaultValue = "256")
         int window,
     @Parameter(
             value = "step between neighbours, >= 1: one for all heads or one per head",
@@ -188,7 +189,8 @@ public record Longformer(
     return dilation.size() == 1 ? dilation.getFirst() : dilation.get(head);
   }
 
-  /// Heads of one dilation share packed keys like they share keys; with several, each head has its own.
+  /// Heads of one dilation share packed keys like they share keys; with several, each head has its
+  /// own.
   private int panelCount(AttentionShape s) {
     return s.batchSize() * (dilation.size() == 1 ? s.numKeyValueHeads() : s.numHeads());
   }
@@ -317,8 +319,14 @@ public record Longformer(
       }
       int start = keys.start(c);
       tile.attend(
-          keys.panels(), input("v"), keys.valueOffset(c, shape.valueOffset(batch, h), dv),
-          step * dv, kind, batch * n + c - start * step, step, LOCAL);
+          keys.panels(),
+          input("v"),
+          keys.valueOffset(c, shape.valueOffset(batch, h), dv),
+          step * dv,
+          kind,
+          batch * n + c - start * step,
+          step,
+          LOCAL);
       globalKeys(worker, batch, h, row, step);
       int o = shape.outputOffset(batch, h) + row * dv;
       tile.finish(out, o, step * dv);
@@ -349,8 +357,7 @@ public record Longformer(
         gatheredKeys[worker].gather(
             input("k"), shape.keyOffset(batch, h), d, globals, at, count, 0);
         for (int g = 0; g < count; g++) {
-          System.arraycopy(
-              input("v"), valueOffset + globals[at + g] * dv, values, g * dv, dv);
+          System.arraycopy(input("v"), valueOffset + globals[at + g] * dv, values, g * dv, dv);
         }
         for (int r = 0; r < tile.rows(); r++) {
           int limit = mask.causalLimit(row + r * step, n, n);
@@ -382,15 +389,13 @@ public record Longformer(
       tile.begin(query, shape.queryOffset(batch, h), d, globals, at, count, factor);
       for (int from = 0; from < n; from += GATHERED) {
         int length = Math.min(GATHERED, n - from);
-        gatheredKeys[worker].pack(
-            key, shape.keyOffset(batch, h) + from * d, d, length, 0);
+        gatheredKeys[worker].pack(key, shape.keyOffset(batch, h) + from * d, d, length, 0);
         for (int r = 0; r < count; r++) {
           tile.see(r, 0, Math.min(length, mask.causalLimit(globals[at + r], n, n) - from));
         }
         int values = shape.valueOffset(batch, h) + from * dv;
         tile.attend(
-            gatheredKeys[worker], value, values, dv,
-            kind, batch * n + from, 1, LOCAL | GLOBAL);
+            gatheredKeys[worker], value, values, dv, kind, batch * n + from, 1, LOCAL | GLOBAL);
       }
       tile.finish(part[worker], 0, dv);
       for (int r = 0; r < count; r++) {

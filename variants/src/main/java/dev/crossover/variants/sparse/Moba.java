@@ -17,8 +17,8 @@ import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
-/// Mixture of block attention: every query sees its own block up to itself and, of the blocks before, the
-/// few whose mean key has the largest product with it.
+/// Mixture of block attention: every query sees its own block up to itself and, of the blocks
+/// before, the few whose mean key has the largest product with it.
 ///
 /// Lu et al., "MoBA: Mixture of Block Attention for Long-Context LLMs", 2025, arXiv:2502.13189,
 /// equations (5) to (8) and algorithm 1.
@@ -35,12 +35,12 @@ import java.util.Arrays;
 /// | Q, K, V | `q`, `k`, `v` | `[B,H,n,d]`, `[B,Hkv,n,d]`, `[B,Hkv,n,dv]` |
 /// | B, k | `block_size`; `top_k`, the own block included | |
 ///
-/// Every query head chooses for itself. Queries that chose a block are gathered into dense tiles and
-/// merged with the own block by log-sum-exp. Of equal gates the earlier block wins.
+/// Every query head chooses for itself. Queries that chose a block are gathered into dense tiles
+/// and merged with the own block by log-sum-exp. Of equal gates the earlier block wins.
 ///
-/// Time `n²·d/b + 4·n·top_k·b·d`; scratch a packed copy of the keys and the means. Always causal. Honours
-/// padding at the end; padded query rows are zero. Exact when `top_k >= n / block_size`. Decodes with a
-/// full cache and the sums of the blocks.
+/// Time `n²·d/b + 4·n·top_k·b·d`; scratch a packed copy of the keys and the means. Always causal.
+/// Honours padding at the end; padded query rows are zero. Exact when `top_k >= n / block_size`.
+/// Decodes with a full cache and the sums of the blocks.
 ///
 /// @param blockSize b, at least 1
 /// @param topK blocks per query, the own one included, at least 1
@@ -182,8 +182,7 @@ public record Moba(
     private void pack(int worker, int group) {
       panels[group].pack(input("k"), group * n * d);
       int real = mask.realKeys(group / shape.numKeyValueHeads(), n);
-      BlockMeans.of(
-          blockSize, real, d, input("k"), group * n * d, means, group * pitch * d);
+      BlockMeans.of(blockSize, real, d, input("k"), group * n * d, means, group * pitch * d);
     }
 
     /// Some consecutive queries of one head: choose blocks, attend, zero the padded rows.
@@ -204,10 +203,19 @@ public record Moba(
       }
       int o = shape.outputOffset(batch, h) + first * dv;
       selected[worker].attend(
-          input("q"), q, count, factor,
-          panels[group].panels(), input("v"), shape.valueOffset(batch, h),
-          limit[worker], 0, chosen[worker], 0,
-          out, o);
+          input("q"),
+          q,
+          count,
+          factor,
+          panels[group].panels(),
+          input("v"),
+          shape.valueOffset(batch, h),
+          limit[worker],
+          0,
+          chosen[worker],
+          0,
+          out,
+          o);
       int padded = Math.clamp((long) first + count - real, 0, count);
       Arrays.fill(out, o + (count - padded) * dv, o + count * dv, 0);
     }
@@ -216,17 +224,25 @@ public record Moba(
     private void choose(int worker, int group, int q, int from, int count) {
       int last = Math.max(0, limit[worker][from + count - 1] - 1) / blockSize;
       kernels.multiplyTransposedB(
-          count, BlockMeans.pitch(last), d,
-          input("q"), q, d,
-          means, group * pitch * d, d,
-          gates[worker], 0, pitch,
+          count,
+          BlockMeans.pitch(last),
+          d,
+          input("q"),
+          q,
+          d,
+          means,
+          group * pitch * d,
+          d,
+          gates[worker],
+          0,
+          pitch,
           false,
-          transposed[worker], 0);
+          transposed[worker],
+          0);
       for (int r = 0; r < count; r++) {
         int own = Math.max(0, limit[worker][from + r] - 1) / blockSize;
         SelectedBlocks.choose(
-            gates[worker], r * pitch, own, chosenBefore,
-            chosen[worker], (from + r) * chosenBefore);
+            gates[worker], r * pitch, own, chosenBefore, chosen[worker], (from + r) * chosenBefore);
       }
     }
   }
@@ -290,8 +306,7 @@ public record Moba(
     @Override
     public long stateBytes() {
       long groups = (long) shape.batchSize() * shape.numKeyValueHeads();
-      return super.stateBytes()
-          + groups * blocks(position()) * shape.headDim() * Double.BYTES;
+      return super.stateBytes() + groups * blocks(position()) * shape.headDim() * Double.BYTES;
     }
   }
 }

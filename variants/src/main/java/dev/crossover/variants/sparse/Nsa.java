@@ -18,12 +18,12 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 
-/// Native sparse attention: three softmaxes per query, over block means, over the blocks those means
-/// select, and over a window, added with gates.
+/// Native sparse attention: three softmaxes per query, over block means, over the blocks those
+/// means select, and over a window, added with gates.
 ///
-/// Yuan et al., "Native Sparse Attention: Hardware-Aligned and Natively Trainable Sparse Attention", 2025,
-/// arXiv:2502.11089, equations (5) to (11), with the published reference's simplifications (fla-org,
-/// native-sparse-attention): the authors have released no code.
+/// Yuan et al., "Native Sparse Attention: Hardware-Aligned and Natively Trainable Sparse
+/// Attention", 2025, arXiv:2502.11089, equations (5) to (11), with the published reference's
+/// simplifications (fla-org, native-sparse-attention): the authors have released no code.
 ///
 /// ```
 /// k̄_I, v̄_I = mean of k, v over block I                 m_i = (i + 1) div b whole blocks at query i
@@ -39,14 +39,14 @@ import java.util.List;
 /// | g^cmp, g^slc, g^win | `gate_compression`, `gate_selection`, `gate_window`, in (0, 1) | `[B,H,n]` |
 /// | l = l', n, w | `block_size`, `num_selected_blocks` (the own one included), `window_size` | |
 ///
-/// The query heads of one key head choose together; selection reuses the gathered tiles of [Moba]. Of
-/// equal importances the earlier block wins, after the own one.
+/// The query heads of one key head choose together; selection reuses the gathered tiles of [Moba].
+/// Of equal importances the earlier block wins, after the own one.
 ///
-/// Time `4·n·d·(n/(2b) + S·b + W)`: still quadratic, with a small constant. Scratch a packed copy of the
-/// keys, the means, and S block numbers per position. Always causal, without padding. Approximates nothing
-/// by itself, because its gates do not sum to 1; with gates (0, 1, 0) and
-/// `num_selected_blocks >= n / block_size` it is exact causal attention. Decodes with a full cache and the
-/// sums of the blocks.
+/// Time `4·n·d·(n/(2b) + S·b + W)`: still quadratic, with a small constant. Scratch a packed copy
+/// of the keys, the means, and S block numbers per position. Always causal, without padding.
+/// Approximates nothing by itself, because its gates do not sum to 1; with gates (0, 1, 0) and
+/// `num_selected_blocks >= n / block_size` it is exact causal attention. Decodes with a full cache
+/// and the sums of the blocks.
 ///
 /// @param blockSize b, of compression and selection, at least 1
 /// @param numSelectedBlocks S, the own block included, at least 1
@@ -130,9 +130,7 @@ public record Nsa(
     long panels =
         (long) s.batchSize() * s.numKeyValueHeads() * StridedPanels.bytes(n, 1, s.headDim());
     return new Cost(
-        flops,
-        Cost.tensorBytes(s) + 2.0 * panels,
-        NsaPlan.scratchBytes(this, s, threads));
+        flops, Cost.tensorBytes(s) + 2.0 * panels, NsaPlan.scratchBytes(this, s, threads));
   }
 
   @Override

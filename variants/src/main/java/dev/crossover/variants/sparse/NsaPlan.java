@@ -87,21 +87,17 @@ final class NsaPlan extends AttentionPlan {
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
     long shared = groups * (pitch * (long) (d + dv) + (long) n * before) + n;
     long words =
-        2L * CHOICE_ROWS * pitch
-            + transposeScratch(attention, s)
-            + (long) (queries + rows) * dv;
+        2L * CHOICE_ROWS * pitch + transposeScratch(attention, s) + (long) (queries + rows) * dv;
     long perThread =
         words * Float.BYTES
             + SelectedBlocks.bytes(attention.blockSize(), n, before, d, dv)
             + IntervalTile.bytes(rows, d, dv);
-    return shared * Float.BYTES
-        + groups * StridedPanels.bytes(n, 1, d)
-        + threads * perThread;
+    return shared * Float.BYTES + groups * StridedPanels.bytes(n, 1, d) + threads * perThread;
   }
 
   private static int transposeScratch(Nsa attention, AttentionShape s) {
-    return Kernels.get().transposedBScratch(
-            BlockMeans.pitch(attention.blocks(s.keySeqLen())), s.headDim());
+    return Kernels.get()
+        .transposedBScratch(BlockMeans.pitch(attention.blocks(s.keySeqLen())), s.headDim());
   }
 
   @Override
@@ -138,8 +134,7 @@ final class NsaPlan extends AttentionPlan {
     for (int r = 0; r < count; r++) {
       int own = Math.max(0, limit[first + r] - 1) / b;
       SelectedBlocks.choose(
-          importance, r * pitch, own, chosenBefore,
-          chosen, (group * n + first + r) * chosenBefore);
+          importance, r * pitch, own, chosenBefore, chosen, (group * n + first + r) * chosenBefore);
     }
   }
 
@@ -147,12 +142,21 @@ final class NsaPlan extends AttentionPlan {
   private void compress(int worker, int group, int head, int first, int count) {
     float[] p = scores[worker];
     kernels.multiplyTransposedB(
-        count, BlockMeans.pitch(limit[first + count - 1] / b), d,
-        input("q"), (head * n + first) * d, d,
-        keyMeans, group * pitch * d, d,
-        p, 0, pitch,
+        count,
+        BlockMeans.pitch(limit[first + count - 1] / b),
+        d,
+        input("q"),
+        (head * n + first) * d,
+        d,
+        keyMeans,
+        group * pitch * d,
+        d,
+        p,
+        0,
+        pitch,
         false,
-        transposed[worker], 0);
+        transposed[worker],
+        0);
     for (int from = 0; from < count; ) {
       int visible = limit[first + from] / b;
       int to = from;
@@ -162,10 +166,18 @@ final class NsaPlan extends AttentionPlan {
         to++;
       }
       kernels.multiply(
-          to - from, dv, visible,
-          p, from * pitch, pitch,
-          valueMeans, group * pitch * dv, dv,
-          out, (head * n + first + from) * dv, dv,
+          to - from,
+          dv,
+          visible,
+          p,
+          from * pitch,
+          pitch,
+          valueMeans,
+          group * pitch * dv,
+          dv,
+          out,
+          (head * n + first + from) * dv,
+          dv,
           false);
       from = to;
     }
@@ -184,10 +196,19 @@ final class NsaPlan extends AttentionPlan {
     int count = Math.min(queries, n - first);
     int q = (head * n + first) * d;
     selected[worker].attend(
-        input("q"), q, count, factor,
-        panels[group].panels(), input("v"), group * n * dv,
-        limit, first, chosen, (group * n + first) * chosenBefore,
-        selection[worker], 0);
+        input("q"),
+        q,
+        count,
+        factor,
+        panels[group].panels(),
+        input("v"),
+        group * n * dv,
+        limit,
+        first,
+        chosen,
+        (group * n + first) * chosenBefore,
+        selection[worker],
+        0);
     add(input("gate_selection"), head, first, count, selection[worker]);
     for (int from = 0; from < count; from += rows) {
       window(worker, head, group, first + from, Math.min(rows, count - from));

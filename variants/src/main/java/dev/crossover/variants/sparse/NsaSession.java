@@ -68,8 +68,7 @@ final class NsaSession extends TokenSession {
   }
 
   /// Adds a row to the sum of its block; the block's mean once it is whole.
-  private void accumulate(
-      float[] rows, int row, int width, double[] sums, int g, float[] means) {
+  private void accumulate(float[] rows, int row, int width, double[] sums, int g, float[] means) {
     int size = attention.blockSize();
     int inBlock = position() % size;
     int mean = (g * blocks + position() / size) * width;
@@ -155,8 +154,19 @@ final class NsaSession extends TokenSession {
   /// Adds the gated mean of the values at positions `first … to - 1`, weighted from `from`.
   private void mix(int worker, int h, float gate, int g, int from, int first, int to) {
     kernels.multiply(
-        1, dv, to - first, weights[worker], from, to - first,
-        values, (g * capacity + first) * dv, dv, mixed[worker], 0, dv, false);
+        1,
+        dv,
+        to - first,
+        weights[worker],
+        from,
+        to - first,
+        values,
+        (g * capacity + first) * dv,
+        dv,
+        mixed[worker],
+        0,
+        dv,
+        false);
     kernels.axpy(dv, gate, mixed[worker], 0, out, h * dv);
   }
 

@@ -15,8 +15,8 @@ public final class RandomBlocks {
     /// The ranges of the authors' code: the first `2r + 5` blocks if there are more.
     AUTHORS;
 
-    /// Draws `[numHeads, K − 2, r]` block numbers, so that no row lists a block twice; −1 where a row has
-    /// no block left.
+    /// Draws `[numHeads, K − 2, r]` block numbers, so that no row lists a block twice; −1 where a
+    /// row has no block left.
     ///
     /// @param seed the stream's seed
     /// @param shape heads, query blocks 1 to K − 2, blocks per row

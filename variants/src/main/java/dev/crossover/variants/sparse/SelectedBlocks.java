@@ -1,22 +1,24 @@
 package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import java.util.Arrays;
 
-/// One worker's causal attention over blocks of keys that each query has chosen: its own block up to
-/// itself, and whole blocks before it.
+/// One worker's causal attention over blocks of keys that each query has chosen: its own block up
+/// to itself, and whole blocks before it.
 ///
-/// The queries that chose a block are gathered and meet it as one dense tile; what a query gets from
-/// different blocks is merged by log-sum-exp (Lu et al., arXiv:2502.13189, algorithm 1): its rows are
-/// summed with weights relative to its own block and divided at the end, one exponential per merge.
+/// The queries that chose a block are gathered and meet it as one dense tile; what a query gets
+/// from different blocks is merged by log-sum-exp (Lu et al., arXiv:2502.13189, algorithm 1): its
+/// rows are summed with weights relative to its own block and divided at the end, one exponential
+/// per merge.
 final class SelectedBlocks {
   private static final int QUERIES_PER_BLOCK = 96;
   private static final int FEWEST_QUERIES = 768;
 
-  /// A weight above e⁶⁰ makes its block the new reference: sums of such weights stay finite in float32.
+  /// A weight above e⁶⁰ makes its block the new reference: sums of such weights stay finite in
+  /// float32.
   private static final float LARGEST_EXPONENT = 60;
 
   private final int blockSize;
@@ -39,8 +41,7 @@ final class SelectedBlocks {
   /// @param perQuery most blocks a query chooses besides its own
   /// @param dim width of query and key rows
   /// @param valueDim width of value rows
-  SelectedBlocks(
-      Scratch scratch, int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
+  SelectedBlocks(Scratch scratch, int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
     this.blockSize = blockSize;
     this.perQuery = perQuery;
     this.dim = dim;
@@ -78,14 +79,23 @@ final class SelectedBlocks {
   ///
   /// @param q queries from `qo`
   /// @param limit number of leading keys query r sees, from `limitOffset`; 0 makes its row zero
-  /// @param chosen `perQuery` block numbers per query from `chosenOffset`, all before the block of the
-  ///     query's last key; −1 is none
+  /// @param chosen `perQuery` block numbers per query from `chosenOffset`, all before the block of
+  ///     the query's last key; −1 is none
   /// @param out receives the rows from `oo`
   void attend(
-      float[] q, int qo, int count, float factor,
-      KeyPanels keys, float[] v, int vo,
-      int[] limit, int limitOffset, int[] chosen, int chosenOffset,
-      float[] out, int oo) {
+      float[] q,
+      int qo,
+      int count,
+      float factor,
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int[] limit,
+      int limitOffset,
+      int[] chosen,
+      int chosenOffset,
+      float[] out,
+      int oo) {
     for (int first = 0; first < count; first += rows) {
       int length = Math.min(rows, count - first);
       tile.begin(q, qo + first * dim, dim, length, factor);
@@ -116,8 +126,7 @@ final class SelectedBlocks {
     }
     for (int r = 0; r < count; r++) {
       float inverse = 1 / weightSum[r];
-      kernels.scale(
-          valueDim, inverse, out, oo + r * valueDim, out, oo + r * valueDim);
+      kernels.scale(valueDim, inverse, out, oo + r * valueDim, out, oo + r * valueDim);
     }
   }
 
@@ -160,8 +169,8 @@ final class SelectedBlocks {
     }
   }
 
-  /// Chooses the `wanted` largest of some scores, the earlier of equal ones first, fewer if there are
-  /// fewer.
+  /// Chooses the `wanted` largest of some scores, the earlier of equal ones first, fewer if there
+  /// are fewer.
   ///
   /// @param scores from `at`
   /// @param into receives `wanted` indices from `to` by falling score, −1 where there is none

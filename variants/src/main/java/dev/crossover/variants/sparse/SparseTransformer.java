@@ -16,8 +16,8 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import java.util.List;
 
-/// Factorised softmax attention: every query sees a local set and a far-reaching set of about √n keys
-/// each.
+/// Factorised softmax attention: every query sees a local set and a far-reaching set of about √n
+/// keys each.
 ///
 /// Child, Gray, Radford, Sutskever, "Generating Long Sequences with Sparse Transformers", 2019,
 /// arXiv:1904.10509, sections 4.2 and 4.3.
@@ -35,22 +35,24 @@ import java.util.List;
 /// | A⁽¹⁾, A⁽²⁾ | `local`, `strided` or `fixed_block`, `fixed_summary`: one part per head or layer | |
 /// | merged head | `strided_union`, `fixed_union`: both parts in one softmax, each key once | |
 ///
-/// A column of the strided pattern is a residue class modulo l and thus plain causal attention on packed
-/// keys; the summary cells are gathered once per head; unions merge their parts by log-sum-exp.
+/// A column of the strided pattern is a residue class modulo l and thus plain causal attention on
+/// packed keys; the summary cells are gathered once per head; unions merge their parts by
+/// log-sum-exp.
 ///
-/// Time about `4·n·(l + n/l)·d` for the strided and `4·n·(l/2 + c·n/(2l))·d` for the fixed union when
-/// causal: `n^1.5` with l near √n. Scratch one or two packed copies of the keys. Causal in the paper;
-/// without causal order `|i − j| < l`, the whole column, the whole window and all summary cells are seen,
-/// an extension. Honours any key padding, which removes keys; a row left with none is zero, as are the
-/// first rows of `fixed_summary` alone. Exact when `pattern` is `all`, when `stride >= n` for `local` and
-/// `fixed_block`, when `stride` is 1 for `strided`, and when `summary_size = stride` for `fixed_union`.
-/// Decodes: `local` with a ring of keys, the fixed patterns with one window and the summary cells, all
-/// others with a full cache.
+/// Time about `4·n·(l + n/l)·d` for the strided and `4·n·(l/2 + c·n/(2l))·d` for the fixed union
+/// when causal: `n^1.5` with l near √n. Scratch one or two packed copies of the keys. Causal in the
+/// paper; without causal order `|i − j| < l`, the whole column, the whole window and all summary
+/// cells are seen, an extension. Honours any key padding, which removes keys; a row left with none
+/// is zero, as are the first rows of `fixed_summary` alone. Exact when `pattern` is `all`, when
+/// `stride >= n` for `local` and `fixed_block`, when `stride` is 1 for `strided`, and when
+/// `summary_size = stride` for `fixed_union`. Decodes: `local` with a ring of keys, the fixed
+/// patterns with one window and the summary cells, all others with a full cache.
 ///
 /// @param pattern one for all heads or one per head
 /// @param stride l: local width, distance in a column, window length; at least 1
 /// @param summarySize c: summary cells per window, at least 1
-/// @param summarySlots V: head h summarises the sub-block h mod V, counted from the end of the window
+/// @param summarySlots V: head h summarises the sub-block h mod V, counted from the end of the
+///     window
 /// @param localIncludesStride whether the local set also holds i − l, so l + 1 keys
 @Mechanism(
     name = "sparse_transformer",
@@ -60,7 +62,8 @@ import java.util.List;
     arxiv = "1904.10509",
     family = Mechanism.Family.SPARSE,
     approximates = Mechanism.Approximates.SOFTMAX,
-    exactness = "pattern all; stride >= n for local and fixed_block; summary_size = stride for unions",
+    exactness =
+        "pattern all; stride >= n for local and fixed_block; summary_size = stride for unions",
     time = "4 n (l + n / l) d",
     memory = "2 n d",
     exponent = 2,
@@ -94,9 +97,7 @@ public record SparseTransformer(
             value = "head h takes the sub-block h mod summary_slots, from the end of the window",
             defaultValue = "1")
         int summarySlots,
-    @Parameter(
-            value = "whether the local set also holds i - stride",
-            defaultValue = "false")
+    @Parameter(value = "whether the local set also holds i - stride", defaultValue = "false")
         boolean localIncludesStride)
     implements Attention {
 
@@ -199,8 +200,7 @@ public record SparseTransformer(
         int cells = summaryLength(s, h);
         bytes +=
             s.batchSize()
-                * (KeyPanels.bytes(cells, s.headDim())
-                    + (long) Float.BYTES * cells * s.valueDim());
+                * (KeyPanels.bytes(cells, s.headDim()) + (long) Float.BYTES * cells * s.valueDim());
       }
     }
     return bytes;
@@ -223,8 +223,7 @@ public record SparseTransformer(
           switch (kind) {
             case LOCAL -> before + 1 + after;
             case STRIDED -> column;
-            case STRIDED_UNION ->
-                column + before + after - before / stride - after / stride;
+            case STRIDED_UNION -> column + before + after - before / stride - after / stride;
             case FIXED_BLOCK -> block;
             case FIXED_SUMMARY -> cells.within(limit);
             case FIXED_UNION -> block + cells.within(limit) - ownCells;

@@ -44,8 +44,7 @@ final class SparseTransformerPlan extends AttentionPlan {
     super(request);
     this.attention = attention;
     natural = panels(attention.pattern().stream().anyMatch(Pattern::hasInterval), 1);
-    columns =
-        panels(attention.pattern().stream().anyMatch(Pattern::hasColumn), attention.stride());
+    columns = panels(attention.pattern().stream().anyMatch(Pattern::hasColumn), attention.stride());
     classes = StridedPanels.classes(n, attention.stride());
     classBlocks = Math.ceilDiv(Math.ceilDiv(n, classes), rows);
     real = scratch.ints(mask.hasKeyPadding() ? (long) shape.batchSize() * n : 0);
@@ -59,8 +58,7 @@ final class SparseTransformerPlan extends AttentionPlan {
       newSummary(p);
     }
     columnLse =
-        scratch.floats(
-            attention.any(Pattern.STRIDED_UNION) ? (long) shape.problems() * n : 0);
+        scratch.floats(attention.any(Pattern.STRIDED_UNION) ? (long) shape.problems() * n : 0);
     for (int t = 0; t < tiles.length; t++) {
       tiles[t] = new IntervalTile(scratch, rows, d, dv);
       part[t] = scratch.floats((long) rows * dv);
@@ -122,8 +120,7 @@ final class SparseTransformerPlan extends AttentionPlan {
     for (int from = first, t = 0; from < n; from += attention.stride()) {
       int count = Math.min(cells[h].size(), n - from);
       summaryKeys[problem].pack(input("k"), keys + from * d, d, count, t);
-      System.arraycopy(
-          input("v"), values + from * dv, summaryValues[problem], t * dv, count * dv);
+      System.arraycopy(input("v"), values + from * dv, summaryValues[problem], t * dv, count * dv);
       t += count;
     }
   }
@@ -143,8 +140,7 @@ final class SparseTransformerPlan extends AttentionPlan {
     boolean union = attention.patternOf(h) == Pattern.STRIDED_UNION;
     int row = c + first * classes;
     IntervalTile tile = tiles[worker];
-    tile.begin(
-        input("q"), shape.queryOffset(batch, h) + row * d, classes * d, count, factor);
+    tile.begin(input("q"), shape.queryOffset(batch, h) + row * d, classes * d, count, factor);
     int values = keys.valueOffset(c, shape.valueOffset(batch, h), dv);
     int start = keys.start(c);
     int shared = attention.reach() / attention.stride();
@@ -201,8 +197,13 @@ final class SparseTransformerPlan extends AttentionPlan {
     tile.finish(part[worker], 0, dv, partLse[worker], 0);
     for (int r = 0; r < count; r++) {
       SoftmaxMerge.merge(
-          dv, out, o + r * dv, columnLse[problem * n + first + r],
-          part[worker], r * dv, partLse[worker][r]);
+          dv,
+          out,
+          o + r * dv,
+          columnLse[problem * n + first + r],
+          part[worker],
+          r * dv,
+          partLse[worker][r]);
     }
   }
 
@@ -255,8 +256,7 @@ final class SparseTransformerPlan extends AttentionPlan {
   private void attend(
       IntervalTile tile, KeyPanels keys, int values, int step, int batch, int offset) {
     if (mask.hasKeyPadding()) {
-      tile.attend(
-          keys, input("v"), values, step * dv, real, batch * n + offset, step, 1);
+      tile.attend(keys, input("v"), values, step * dv, real, batch * n + offset, step, 1);
     } else {
       tile.attend(keys, input("v"), values, step * dv);
     }

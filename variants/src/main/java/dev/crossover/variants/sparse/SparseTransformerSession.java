@@ -5,9 +5,9 @@ import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 
 /// Decoding of [SparseTransformer].
 ///
-/// `local` heads need the last keys only. Fixed heads need the window they are in and the summary cells
-/// of finished windows: the window is a ring of l slots, and cell u of window w has slot l + w·V·c + u.
-/// Anything else, and sessions too short to gain by it, need every key.
+/// `local` heads need the last keys only. Fixed heads need the window they are in and the summary
+/// cells of finished windows: the window is a ring of l slots, and cell u of window w has slot l +
+/// w·V·c + u. Anything else, and sessions too short to gain by it, need every key.
 final class SparseTransformerSession extends KeyValueSession {
   private final SparseTransformer attention;
   private final boolean fixed;

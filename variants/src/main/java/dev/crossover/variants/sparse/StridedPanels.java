@@ -7,7 +7,8 @@ import dev.crossover.attention.kernel.KeyPanels;
 /// c + 2s, …, so that a dilated window, or a column of a strided pattern, becomes a contiguous run.
 ///
 /// A stride of 1 is the natural order. The key at position `c + p·s` is found at panel position
-/// `start(c) + p`; its value, left where it is, at `valueOffset(c, …) + (start(c) + p) · valueStride`.
+/// `start(c) + p`; its value, left where it is, at `valueOffset(c, …) + (start(c) + p) ·
+/// valueStride`.
 final class StridedPanels {
   private final KeyPanels panels;
   private final int seqLen;
@@ -37,7 +38,8 @@ final class StridedPanels {
     return Math.max(1, Math.min(stride, seqLen));
   }
 
-  /// Panel positions from one class to the next: whole panels, unless a class is shorter than a panel.
+  /// Panel positions from one class to the next: whole panels, unless a class is shorter than a
+  /// panel.
   static int pitch(int seqLen, int stride) {
     int longest = Math.ceilDiv(seqLen, classes(seqLen, stride));
     int panel = KeyPanels.alignment();

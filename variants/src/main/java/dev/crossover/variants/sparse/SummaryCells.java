@@ -1,7 +1,7 @@
 package dev.crossover.variants.sparse;
 
-/// The summary cells of fixed factorised attention (Child et al., arXiv:1904.10509, section 4.2): the
-/// same `size` consecutive positions of every window of `stride`.
+/// The summary cells of fixed factorised attention (Child et al., arXiv:1904.10509, section 4.2):
+/// the same `size` consecutive positions of every window of `stride`.
 ///
 /// @param stride length l of a window
 /// @param size number c of summary cells per window

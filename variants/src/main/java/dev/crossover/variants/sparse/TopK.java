@@ -21,8 +21,8 @@ import java.util.OptionalInt;
 
 /// Softmax over the k largest scores of each row: explicit selection.
 ///
-/// Zhao et al., "Explicit Sparse Transformer: Concentrated Attention Through Explicit Selection", 2019,
-/// arXiv:1912.11637, equations (3) to (5).
+/// Zhao et al., "Explicit Sparse Transformer: Concentrated Attention Through Explicit Selection",
+/// 2019, arXiv:1912.11637, equations (3) to (5).
 ///
 /// ```
 /// P_ij = q_i·k_j/√d                 hidden pairs −∞ before the selection
@@ -37,13 +37,15 @@ import java.util.OptionalInt;
 /// | k | `top_k`, or `max(⌈nk / top_k_divisor⌉, min(top_k_minimum, nk))` | |
 ///
 /// Time `2·n²·d` for the scores, all of which are needed, one pass over them for the selection, and
-/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a few rows of scores.
-/// Honours every mask; a row with fewer than k visible keys keeps them all, one without any is zero.
-/// Exact when `top_k >= nk`. Decodes with a full cache, because any old key may be selected later.
+/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a few rows of
+/// scores. Honours every mask; a row with fewer than k visible keys keeps them all, one without any
+/// is zero. Exact when `top_k >= nk`. Decodes with a full cache, because any old key may be
+/// selected later.
 ///
 /// Equal keys get equal scores, whatever their position, so that ties are ties.
 ///
-/// @param topK keys kept per row, at least 1; 8, the paper's, when neither this nor a divisor is given
+/// @param topK keys kept per row, at least 1; 8, the paper's, when neither this nor a divisor is
+///     given
 /// @param topKDivisor keeps ⌈nk / divisor⌉ keys instead, at least 1
 /// @param topKMinimum smallest number of keys kept with a divisor, at least 0
 @Mechanism(
@@ -71,8 +73,7 @@ public record TopK(
         OptionalInt topK,
     @Parameter(value = "keeps ceil(nk / divisor) keys instead, >= 1", defaultValue = "")
         OptionalInt topKDivisor,
-    @Parameter(value = "fewest keys kept with a divisor, >= 0", defaultValue = "0")
-        int topKMinimum)
+    @Parameter(value = "fewest keys kept with a divisor, >= 0", defaultValue = "0") int topKMinimum)
     implements Attention {
   private static final int PAPERS_TOP_K = 8;
   private static final int MOST_ROWS = 48;
@@ -135,8 +136,7 @@ public record TopK(
   /// The number of keys kept out of nk.
   int keysKept(int nk) {
     if (topKDivisor.isPresent()) {
-      return Math.max(
-          Math.ceilDiv(nk, topKDivisor.getAsInt()), Math.min(topKMinimum, nk));
+      return Math.max(Math.ceilDiv(nk, topKDivisor.getAsInt()), Math.min(topKMinimum, nk));
     }
     return Math.min(topK.orElse(PAPERS_TOP_K), nk);
   }
@@ -207,12 +207,21 @@ public record TopK(
       int limit = mask.causalLimit(first + count - 1, nq, nk);
       for (int from = 0; from < limit; from += KEY_CHUNK) {
         kernels.multiplyTransposedB(
-            count, Math.min(KEY_CHUNK, limit - from), d,
-            input("q"), shape.queryOffset(batch, h) + first * d, d,
-            input("k"), shape.keyOffset(batch, h) + from * d, d,
-            scores[worker], from, nk,
+            count,
+            Math.min(KEY_CHUNK, limit - from),
+            d,
+            input("q"),
+            shape.queryOffset(batch, h) + first * d,
+            d,
+            input("k"),
+            shape.keyOffset(batch, h) + from * d,
+            d,
+            scores[worker],
+            from,
+            nk,
             false,
-            transposed[worker], 0);
+            transposed[worker],
+            0);
       }
     }
 
@@ -225,8 +234,7 @@ public record TopK(
         }
       }
       float[] weight = weights[worker];
-      int count =
-          largest[worker].keep(scores[worker], at, limit, k, kept[worker], weight);
+      int count = largest[worker].keep(scores[worker], at, limit, k, kept[worker], weight);
       kernels.scale(count, factor, weight, 0, weight, 0);
       kernels.softmax(count, weight, 0);
       int o = shape.outputOffset(batch, h) + i * dv;

@@ -60,8 +60,7 @@ class BasedTest extends AttentionContract {
     Tensor k = Draws.gaussian(2, 1, 1, 40, 8);
     Tensor v = Draws.gaussian(3, 1, 1, 40, 8);
     double[] exact = Oracle.softmax(shape, Mask.none(), q, k, v, 1 / Math.sqrt(8), null);
-    return Forward.maxDifference(
-        exact, Forward.of(new Based(), Mask.none(), Tensors.qkv(q, k, v)));
+    return Forward.maxDifference(exact, Forward.of(new Based(), Mask.none(), Tensors.qkv(q, k, v)));
   }
 
   @Test
@@ -80,8 +79,7 @@ class BasedTest extends AttentionContract {
   @Test
   void anotherOrderIsRefusedByName() {
     var error =
-        assertThrows(
-            IllegalArgumentException.class, () -> new Based(Based.Map.TAYLOR, 3, 1e-12));
+        assertThrows(IllegalArgumentException.class, () -> new Based(Based.Map.TAYLOR, 3, 1e-12));
     assertTrue(error.getMessage().contains("taylor_order"), error.getMessage());
   }
 }

@@ -20,7 +20,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 class CosFormerTest extends AttentionContract {
-  /// Longer than every sequence of the contract, so that padding and prefixes do not change the weights.
+  /// Longer than every sequence of the contract, so that padding and prefixes do not change the
+  /// weights.
   private static final int M = 400;
 
   @Override

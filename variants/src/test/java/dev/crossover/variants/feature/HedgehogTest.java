@@ -60,8 +60,7 @@ class HedgehogTest extends AttentionContract {
             1e-6);
   }
 
-  private static double[] features(
-      Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {
+  private static double[] features(Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {
     int f = w.extent(2);
     double[] phi = new double[2 * f];
     double factor = hedgehog.featureMap() == Map.SOFTMAX_JOINT2 ? 2 : 1;
@@ -115,8 +114,8 @@ class HedgehogTest extends AttentionContract {
     assertTrue(Forward.maxDifference(expected, out) < 2e-5);
   }
 
-  /// One feature: both halves of exp_halves and of softmax_halves are 1, so that all keys weigh alike,
-  /// while the paper's exponentials keep the keys apart.
+  /// One feature: both halves of exp_halves and of softmax_halves are 1, so that all keys weigh
+  /// alike, while the paper's exponentials keep the keys apart.
   @Test
   void rowFactorsCancelForQueriesButNotForKeys() {
     Tensor q = Draws.constant(1, 1, 1, 3, 1);
@@ -134,8 +133,7 @@ class HedgehogTest extends AttentionContract {
 
   @Test
   void zeroMapsGiveTheRunningMean() {
-    Tensors inputs =
-        qkv(70).with("w_q", Tensor.zeros(2, 6, 6)).with("w_k", Tensor.zeros(2, 6, 6));
+    Tensors inputs = qkv(70).with("w_q", Tensor.zeros(2, 6, 6)).with("w_k", Tensor.zeros(2, 6, 6));
     for (Map map : Map.values()) {
       Tensor out = Forward.of(hedgehog(map), Mask.causal(), inputs);
       double sum = 0;
@@ -149,8 +147,7 @@ class HedgehogTest extends AttentionContract {
   @Test
   void badParametersAreRefusedByName() {
     assertThrows(
-        IllegalArgumentException.class,
-        () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.of(0), 0, 0));
+        IllegalArgumentException.class, () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.of(0), 0, 0));
     assertThrows(
         IllegalArgumentException.class,
         () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.empty(), Double.NaN, 0));
@@ -158,6 +155,8 @@ class HedgehogTest extends AttentionContract {
 
   private static Tensors qkv(int n) {
     return Tensors.qkv(
-        Draws.gaussian(1, 1, 2, n, 6), Draws.gaussian(2, 1, 2, n, 6), Draws.gaussian(3, 1, 2, n, 6));
+        Draws.gaussian(1, 1, 2, n, 6),
+        Draws.gaussian(2, 1, 2, n, 6),
+        Draws.gaussian(3, 1, 2, n, 6));
   }
 }

@@ -87,8 +87,7 @@ class LinearTransformerTest extends AttentionContract {
       assertTrue(Forward.maxDifference(rows(whole, cut, 150), out) < 2e-6);
       double scale = 150 * 4;
       assertTrue(
-          Forward.maxDifference(states.get("final_state"), last.get("final_state"))
-              < 1e-6 * scale);
+          Forward.maxDifference(states.get("final_state"), last.get("final_state")) < 1e-6 * scale);
       assertTrue(
           Forward.maxDifference(states.get("final_normaliser"), last.get("final_normaliser"))
               < 1e-6 * scale);
@@ -132,16 +131,15 @@ class LinearTransformerTest extends AttentionContract {
     double x = 4 * Math.exp(-15);
     Tensors underflowing = Tensors.qkv(tiny, tiny, v);
     assertEquals(1, Forward.of(paper, Mask.none(), underflowing).data()[0], 1e-5);
-    assertEquals(
-        x / (x + 1e-6), Forward.of(code, Mask.none(), underflowing).data()[0], 1e-5);
+    assertEquals(x / (x + 1e-6), Forward.of(code, Mask.none(), underflowing).data()[0], 1e-5);
     Tensor usual = Draws.gaussian(1, 1, 1, 1, 4);
     Tensors ordinary = Tensors.qkv(usual, usual, v);
     assertEquals(1, Forward.of(code, Mask.none(), ordinary).data()[0], 2e-6);
   }
 
-  /// Equal tokens make rounding errors equal too, so that they add up instead of cancelling: plain float32
-  /// sums of 2²⁰ outer products would be off by 2 %. What remains is one rounding, at most 2⁻²⁴, for each
-  /// of the 64 keys of a chunk and each of the 64 segments.
+  /// Equal tokens make rounding errors equal too, so that they add up instead of cancelling: plain
+  /// float32 sums of 2²⁰ outer products would be off by 2 %. What remains is one rounding, at most
+  /// 2⁻²⁴, for each of the 64 keys of a chunk and each of the 64 segments.
   @Test
   void millionPositionsKeepTheirPrecision() {
     int n = 1 << 20;

@@ -20,8 +20,9 @@ import java.util.OptionalDouble;
 import java.util.function.LongFunction;
 import org.junit.jupiter.api.Test;
 
-/// The accuracy laws of Performer's random features, by seeded Monte Carlo: laws of the kernel estimate are
-/// checked on the draws themselves, the fall of the output's error through the mechanism.
+/// The accuracy laws of Performer's random features, by seeded Monte Carlo: laws of the kernel
+/// estimate are checked on the draws themselves, the fall of the output's error through the
+/// mechanism.
 class PerformerLawsTest {
   private static final int D = 4;
   private static final double[] X = {0.5, 0.1, -0.2, 0.3};
@@ -84,8 +85,8 @@ class PerformerLawsTest {
     return Draws.gaussian(seed, D, D);
   }
 
-  /// Where the published draw's first direction never points, the estimate misses the kernel by many
-  /// standard errors; with the sign fix it stays within four.
+  /// Where the published draw's first direction never points, the estimate misses the kernel by
+  /// many standard errors; with the sign fix it stays within four.
   @Test
   void kernelEstimateIsUnbiasedOnlyWithTheSignFix() {
     double[] x = {0.7, 0, 0, 0};
@@ -108,18 +109,16 @@ class PerformerLawsTest {
     assertEquals(100, positive, 4 * Math.sqrt(50), "four standard deviations of 200 coins");
   }
 
-  /// MSE = exp(|x + y|²) sm² (1 − exp(−|x + y|²)) / m; the law of the estimate's own fourth moments makes
-  /// 10 % generous for 20 000 draws.
+  /// MSE = exp(|x + y|²) sm² (1 − exp(−|x + y|²)) / m; the law of the estimate's own fourth moments
+  /// makes 10 % generous for 20 000 draws.
   @Test
   void meanSquareErrorsFollowTheirLaws() {
     double z = dot(X, X) + 2 * dot(X, Y) + dot(Y, Y);
     double apart = dot(X, X) - 2 * dot(X, Y) + dot(Y, Y);
     double sm = Math.exp(dot(X, Y));
     double positive = Math.exp(z) * sm * sm * (1 - Math.exp(-z)) / D;
-    double trigonometric =
-        Math.exp(z) / (sm * sm) * Math.pow(1 - Math.exp(-apart), 2) / (2 * D);
-    double measured =
-        estimate(20_000, true, X, Y, PerformerLawsTest::iid).meanSquareError();
+    double trigonometric = Math.exp(z) / (sm * sm) * Math.pow(1 - Math.exp(-apart), 2) / (2 * D);
+    double measured = estimate(20_000, true, X, Y, PerformerLawsTest::iid).meanSquareError();
     assertEquals(positive, measured, 0.1 * positive);
     measured = estimate(20_000, false, X, Y, PerformerLawsTest::iid).meanSquareError();
     assertEquals(trigonometric, measured, 0.1 * trigonometric);
@@ -132,8 +131,7 @@ class PerformerLawsTest {
   @Test
   void positiveFeaturesBeatTrigonometricOnesWhereTheKernelIsSmall() {
     double[] opposite = {-0.8, -0.4, 0.3, -0.5};
-    double positive =
-        estimate(5_000, true, X, opposite, PerformerLawsTest::iid).meanSquareError();
+    double positive = estimate(5_000, true, X, opposite, PerformerLawsTest::iid).meanSquareError();
     double trigonometric =
         estimate(5_000, false, X, opposite, PerformerLawsTest::iid).meanSquareError();
     assertTrue(positive < trigonometric / 4, positive + " against " + trigonometric);
@@ -142,8 +140,8 @@ class PerformerLawsTest {
     assertTrue(exact < close / 4, "equal vectors: " + exact + " against " + close);
   }
 
-  /// Four times the features halve the error: from 64 to 1024 features by 4, measured within 2.8 to 5.7
-  /// (a factor √2 either way) as the mean of five seeds.
+  /// Four times the features halve the error: from 64 to 1024 features by 4, measured within 2.8 to
+  /// 5.7 (a factor √2 either way) as the mean of five seeds.
   @Test
   void errorOfTheOutputFallsWithTheRootOfTheNumberOfFeatures() {
     for (Kernel kernel :

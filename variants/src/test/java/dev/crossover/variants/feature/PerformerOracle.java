@@ -6,8 +6,8 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.Oracle;
 
-/// The weights of Performer from its definition, in double precision: the key maximum of every row is
-/// taken over the keys that row may see.
+/// The weights of Performer from its definition, in double precision: the key maximum of every row
+/// is taken over the keys that row may see.
 final class PerformerOracle {
   private final Performer performer;
   private final AttentionShape shape;

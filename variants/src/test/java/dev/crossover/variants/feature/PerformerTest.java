@@ -57,8 +57,7 @@ class PerformerTest extends AttentionContract {
   @Override
   public Reference reference() {
     return (attention, shape, mask, inputs) -> {
-      PerformerOracle oracle =
-          new PerformerOracle((Performer) attention, shape, mask, inputs);
+      PerformerOracle oracle = new PerformerOracle((Performer) attention, shape, mask, inputs);
       return Oracle.normalised(shape, mask, inputs.get("v"), oracle::weight, 0);
     };
   }
@@ -81,7 +80,9 @@ class PerformerTest extends AttentionContract {
     for (int n : new int[] {1, 17, 64, 65, 90}) {
       Tensors prefix =
           Tensors.qkv(
-              leading(inputs.get("q"), n), leading(inputs.get("k"), n), leading(inputs.get("v"), n));
+              leading(inputs.get("q"), n),
+              leading(inputs.get("k"), n),
+              leading(inputs.get("v"), n));
       Tensor whole = Forward.of(performer, Mask.none(), prefix);
       for (int c = 0; c < 8; c++) {
         int at = (n - 1) * 8 + c;
@@ -163,7 +164,8 @@ class PerformerTest extends AttentionContract {
     double without =
         Forward.maxDifference(
             Forward.of(performer(Kernel.RELU, 0, Stabiliser.RUNNING), Mask.none(), inputs),
-            Forward.of(performer(Kernel.RELU_TENSORFLOW, 0, Stabiliser.RUNNING), Mask.none(), inputs));
+            Forward.of(
+                performer(Kernel.RELU_TENSORFLOW, 0, Stabiliser.RUNNING), Mask.none(), inputs));
     double with =
         Forward.maxDifference(
             Forward.of(performer(Kernel.RELU, 1e-2, Stabiliser.RUNNING), Mask.none(), inputs),
@@ -218,8 +220,7 @@ class PerformerTest extends AttentionContract {
   @Test
   void badParametersAreRefusedByName() {
     var features =
-        assertThrows(
-            IllegalArgumentException.class, () -> new Performer(Kernel.RELU, 0, 1));
+        assertThrows(IllegalArgumentException.class, () -> new Performer(Kernel.RELU, 0, 1));
     assertTrue(features.getMessage().contains("num_features"), features.getMessage());
     var eps =
         assertThrows(

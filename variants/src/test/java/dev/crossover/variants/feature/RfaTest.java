@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
@@ -14,7 +15,6 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.variants.feature.Rfa.Kernel;
 import dev.crossover.variants.feature.Rfa.Projection;
 import dev.crossover.variants.feature.Rfa.Variant;
@@ -41,7 +41,8 @@ class RfaTest extends AttentionContract {
         new Rfa(Variant.CODE, Kernel.GAUSSIAN, 24, 1, false, Projection.IID, 5));
   }
 
-  /// Signed features: sums of weights are smaller than the weights, which magnifies rounding errors.
+  /// Signed features: sums of weights are smaller than the weights, which magnifies rounding
+  /// errors.
   @Override
   public double tolerance() {
     return 1e-3;
@@ -79,8 +80,7 @@ class RfaTest extends AttentionContract {
               return weight * kernel(inputs, w, i, j);
             },
             0);
-    assertTrue(
-        Forward.maxDifference(expected, Forward.of(GATED, Mask.causal(), inputs)) < 1e-4);
+    assertTrue(Forward.maxDifference(expected, Forward.of(GATED, Mask.causal(), inputs)) < 1e-4);
   }
 
   /// Mean of cos(w·(x̂ − ŷ)) over the rows of w: sin·sin + cos·cos.
@@ -111,7 +111,8 @@ class RfaTest extends AttentionContract {
     return unit;
   }
 
-  /// Gates of a head that many segments cut: a causal plan of 10 000 positions against a decoding session.
+  /// Gates of a head that many segments cut: a causal plan of 10 000 positions against a decoding
+  /// session.
   @Test
   void gatedSegmentsEqualDecoding() {
     int n = 2500;
@@ -162,7 +163,8 @@ class RfaTest extends AttentionContract {
     assertEquals(expected, normaliser.data()[0], 1e-6);
   }
 
-  /// From 64 to 1024 features the error falls by 4, measured within 2.5 to 6.4 as the mean of five seeds.
+  /// From 64 to 1024 features the error falls by 4, measured within 2.5 to 6.4 as the mean of five
+  /// seeds.
   @Test
   void errorAgainstSoftmaxOnUnitVectorsFallsWithTheRootOfTheNumberOfFeatures() {
     double few = error(64);
@@ -187,7 +189,8 @@ class RfaTest extends AttentionContract {
     return total / 5;
   }
 
-  /// One key contributes at most 0.01 D: with D = 24 the first row is at most a quarter of its value.
+  /// One key contributes at most 0.01 D: with D = 24 the first row is at most a quarter of its
+  /// value.
   @Test
   void codeVariantDampsEarlyRows() {
     Rfa code = new Rfa(Variant.CODE, Kernel.GAUSSIAN, 24, 1, false, Projection.IID, 5);

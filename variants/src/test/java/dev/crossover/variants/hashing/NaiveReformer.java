@@ -80,7 +80,12 @@ final class NaiveReformer {
       bucket[r][t] =
           t < n && mask.isRealKey(batch, t)
               ? bucket(
-                  x, (problem * n + t) * d, d, rotations, problem * d * width + r * half, width,
+                  x,
+                  (problem * n + t) * d,
+                  d,
+                  rotations,
+                  problem * d * width + r * half,
+                  width,
                   factors)
               : reformer.buckets(n);
     }
@@ -166,8 +171,7 @@ final class NaiveReformer {
     for (int s = 0; s < keys.size(); s++) {
       double weight = Math.exp(scores.get(s) - max) / sum;
       for (int c = 0; c < out.length && weight > 0; c++) {
-        out[c] +=
-            weight * inputs.get("v").data()[(problem * n + keys.get(s)) * out.length + c];
+        out[c] += weight * inputs.get("v").data()[(problem * n + keys.get(s)) * out.length + c];
       }
     }
     return max + Math.log(sum);
@@ -177,8 +181,7 @@ final class NaiveReformer {
     boolean hidden = u >= n || !mask.isRealKey(batch, u);
     hidden |= u >= mask.causalLimit(t, n, n);
     hidden |=
-        reformer.sameBucketOnly()
-            && (slotRound != round || bucket[round][t] != bucket[round][u]);
+        reformer.sameBucketOnly() && (slotRound != round || bucket[round][t] != bucket[round][u]);
     if (hidden) {
       return Double.NEGATIVE_INFINITY;
     }

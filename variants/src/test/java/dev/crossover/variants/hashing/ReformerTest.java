@@ -128,8 +128,16 @@ class ReformerTest extends AttentionContract {
     Attention trax = with(Variant.TRAX, 24, List.of(2), 1, 1, 0, false, false);
     Attention cooled =
         new Reformer(
-            Variant.TRAX, 24, List.of(2), 1, 1, 0,
-            OptionalDouble.of(1 / Math.sqrt(d)), false, false, Draws.DEFAULT_SEED);
+            Variant.TRAX,
+            24,
+            List.of(2),
+            1,
+            1,
+            0,
+            OptionalDouble.of(1 / Math.sqrt(d)),
+            false,
+            false,
+            Draws.DEFAULT_SEED);
     Tensors inputs = trax.adapt(shape, Tensors.NONE, 9);
     Tensor out = SparseRuns.run(lucidrains, shape, Mask.none(), inputs);
     SparseRuns.requireClose(
@@ -149,10 +157,7 @@ class ReformerTest extends AttentionContract {
     boolean[][] found = NaiveReformer.pairsFound((Reformer) discounted, shape, inputs);
     double[] once =
         Oracle.softmax(
-            shape,
-            Mask.none(),
-            inputs.get("v"),
-            score(discounted, shape, inputs, found));
+            shape, Mask.none(), inputs.get("v"), score(discounted, shape, inputs, found));
     SparseRuns.requireClose(
         once,
         SparseRuns.run(discounted, shape, Mask.none(), inputs),
@@ -186,8 +191,7 @@ class ReformerTest extends AttentionContract {
       actual[t] =
           hash.bucket(
               Kernels.get(), y, minusY, t * half, x.data(), t * d, r.data(), 0, 0, 6, longest);
-      expected[t] =
-          NaiveReformer.bucket(x.data(), t * d, d, r.data(), 0, half, List.of(16, 32));
+      expected[t] = NaiveReformer.bucket(x.data(), t * d, d, r.data(), 0, half, List.of(16, 32));
     }
     assertArrayEquals(expected, actual);
   }
@@ -199,8 +203,7 @@ class ReformerTest extends AttentionContract {
     float[] rotations = {1, 1, 1, 2};
     float[] rounded = {1, 1};
     float[] minus = {-1, -1};
-    assertEquals(
-        1, hash.bucket(Kernels.get(), rounded, minus, 0, x, 0, rotations, 0, 0, 1, 3));
+    assertEquals(1, hash.bucket(Kernels.get(), rounded, minus, 0, x, 0, rotations, 0, 0, 1, 3));
   }
 
   @Test

@@ -63,8 +63,7 @@ class MultiHeadLayerTest extends AttentionContract {
     Tensor q = mapped(x, inputs.get("query_weight"), s.numHeads());
     Tensor k = mapped(y, inputs.get("key_weight"), s.numKeyValueHeads());
     Tensor v = mapped(y, inputs.get("value_weight"), s.numKeyValueHeads());
-    double[] heads =
-        Oracle.softmax(new Tiled().exactTarget(s, mask, Tensors.qkv(q, k, v)));
+    double[] heads = Oracle.softmax(new Tiled().exactTarget(s, mask, Tensors.qkv(q, k, v)));
     int dv = s.valueDim();
     int nq = s.querySeqLen();
     int width = x.extent(2);

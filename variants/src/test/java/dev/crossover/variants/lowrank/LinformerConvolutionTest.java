@@ -46,8 +46,7 @@ class LinformerConvolutionTest extends AttentionContract {
   @Test
   void convolutionDropsATailShorterThanTheKernel() {
     Tensors inputs = LinformerTest.qkv(AttentionShape.of(1, 1, 14, 4), 3);
-    Tensors poisoned =
-        Tensors.qkv(inputs.get("q"), inputs.get("k").copy(), inputs.get("v").copy());
+    Tensors poisoned = Tensors.qkv(inputs.get("q"), inputs.get("k").copy(), inputs.get("v").copy());
     for (int e = 12 * 4; e < 14 * 4; e++) {
       poisoned.get("k").data()[e] = Float.NaN;
       poisoned.get("v").data()[e] = Float.NaN;

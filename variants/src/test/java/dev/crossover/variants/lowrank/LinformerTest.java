@@ -108,8 +108,7 @@ class LinformerTest extends AttentionContract {
     int head = matrix.extent(1) == 1 ? 0 : h;
     int columns = matrix.extent(3);
     int width = rows.extent(3);
-    int block =
-        (b * s.numKeyValueHeads() + h / s.groupSize()) * s.keySeqLen() * width;
+    int block = (b * s.numKeyValueHeads() + h / s.groupSize()) * s.keySeqLen() * width;
     double sum = 0;
     for (int j = 0; j < s.keySeqLen(); j++) {
       if (mask.isRealKey(b, j)) {
@@ -130,9 +129,7 @@ class LinformerTest extends AttentionContract {
   void identityProjectionsAreExactAttention() {
     AttentionShape shape = AttentionShape.of(2, 2, 21, 8);
     Tensors inputs = qkv(shape, 1).with("key_projection", identity(21));
-    double[] exact =
-        Oracle.softmax(
-            new Linformer(21).exactTarget(shape, Mask.none(), inputs));
+    double[] exact = Oracle.softmax(new Linformer(21).exactTarget(shape, Mask.none(), inputs));
     Tensor out = Forward.of(new Linformer(21), Mask.none(), inputs);
     assertTrue(Forward.maxDifference(exact, out) < 2e-6);
   }
@@ -180,10 +177,8 @@ class LinformerTest extends AttentionContract {
             OptionalInt.empty(),
             42);
     Tensor expected =
-        Forward.of(
-            new Linformer(4), Mask.none(), qkv(shape, 5).with("key_projection", leading));
-    Tensor out =
-        Forward.of(longer, Mask.none(), qkv(shape, 5).with("key_projection", poisoned));
+        Forward.of(new Linformer(4), Mask.none(), qkv(shape, 5).with("key_projection", leading));
+    Tensor out = Forward.of(longer, Mask.none(), qkv(shape, 5).with("key_projection", poisoned));
     assertEquals(0, Forward.maxDifference(expected, out));
     var error =
         assertThrows(
@@ -223,13 +218,11 @@ class LinformerTest extends AttentionContract {
   void errorAgainstExactAttentionFallsWithTheProjectedLength() {
     AttentionShape shape = AttentionShape.of(1, 2, 64, 8);
     Tensors inputs = qkv(shape, 8);
-    double[] exact =
-        Oracle.softmax(new Linformer(1).exactTarget(shape, Mask.none(), inputs));
+    double[] exact = Oracle.softmax(new Linformer(1).exactTarget(shape, Mask.none(), inputs));
     double[] mean = new double[2];
     int[] windows = {16, 1};
     for (int w = 0; w < 2; w++) {
-      Linformer pooled =
-          new Linformer(Projection.MEAN_POOL, 64 / windows[w], Sharing.KEY_VALUE);
+      Linformer pooled = new Linformer(Projection.MEAN_POOL, 64 / windows[w], Sharing.KEY_VALUE);
       mean[w] = Forward.maxDifference(exact, Forward.of(pooled, Mask.none(), inputs));
     }
     assertTrue(mean[1] < 2e-6 && mean[0] > 0.05, Arrays.toString(mean));

@@ -31,9 +31,7 @@ class LinformerWindowsTest extends AttentionContract {
 
   @Override
   public List<Attention> instances() {
-    return List.of(
-        attention(),
-        new Linformer(Projection.MAX_POOL, SLOTS, Sharing.KEY_VALUE));
+    return List.of(attention(), new Linformer(Projection.MAX_POOL, SLOTS, Sharing.KEY_VALUE));
   }
 
   @Override
@@ -43,8 +41,7 @@ class LinformerWindowsTest extends AttentionContract {
 
   @Override
   public Map<Claim, String> exemptions() {
-    return Map.of(
-        Claim.PADDING_EQUALS_SHORTER, "the windows follow from the padded length");
+    return Map.of(Claim.PADDING_EQUALS_SHORTER, "the windows follow from the padded length");
   }
 
   @Override
@@ -53,8 +50,7 @@ class LinformerWindowsTest extends AttentionContract {
   }
 
   /// Attention over windows of floor(nk / r) positions, in double precision.
-  static double[] windowed(
-      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+  static double[] windowed(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     Linformer linformer = (Linformer) attention;
     int window = shape.keySeqLen() / SLOTS;
     int slots =
@@ -70,16 +66,24 @@ class LinformerWindowsTest extends AttentionContract {
   }
 
   private static double slot(
-      Linformer linformer, AttentionShape s, Mask mask, Tensors inputs,
-      String of, String name, int window, int b, int h, int a, int c) {
+      Linformer linformer,
+      AttentionShape s,
+      Mask mask,
+      Tensors inputs,
+      String of,
+      String name,
+      int window,
+      int b,
+      int h,
+      int a,
+      int c) {
     Tensor rows = inputs.get(name);
     int width = rows.extent(3);
     double sum = 0;
     double max = Double.NEGATIVE_INFINITY;
     for (int t = 0; t < window; t++) {
       int j = a * window + t;
-      int row =
-          ((b * s.numKeyValueHeads() + h / s.groupSize()) * s.keySeqLen() + j) * width;
+      int row = ((b * s.numKeyValueHeads() + h / s.groupSize()) * s.keySeqLen() + j) * width;
       boolean real = mask.isRealKey(b, j);
       if (linformer.projection() == Projection.CONVOLUTION) {
         for (int e = 0; real && e < width; e++) {
@@ -108,8 +112,7 @@ class LinformerWindowsTest extends AttentionContract {
     Tensors inputs = LinformerTest.qkv(shape, 1);
     Tensor learned =
         Forward.of(new Linformer(4), Mask.none(), inputs.with("key_projection", averaging));
-    assertTrue(
-        Forward.maxDifference(learned, Forward.of(attention(), Mask.none(), inputs)) < 1e-6);
+    assertTrue(Forward.maxDifference(learned, Forward.of(attention(), Mask.none(), inputs)) < 1e-6);
   }
 
   @Test
@@ -132,13 +135,18 @@ class LinformerWindowsTest extends AttentionContract {
             () -> attention().plan(AttentionShape.of(1, 1, 3, 4), Mask.none(), 1));
     assertTrue(error.getMessage().contains("projected_length (4) windows"), error.getMessage());
     assertThrows(
-        IllegalArgumentException.class,
-        () -> new Linformer(0), "projected_length must be >= 1");
+        IllegalArgumentException.class, () -> new Linformer(0), "projected_length must be >= 1");
     assertThrows(
         IllegalArgumentException.class,
         () ->
             new Linformer(
-                Projection.MEAN_POOL, 2, Sharing.NONE, OptionalInt.empty(), OptionalInt.of(0),
-                OptionalInt.empty(), OptionalInt.empty(), Draws.DEFAULT_SEED));
+                Projection.MEAN_POOL,
+                2,
+                Sharing.NONE,
+                OptionalInt.empty(),
+                OptionalInt.of(0),
+                OptionalInt.empty(),
+                OptionalInt.empty(),
+                Draws.DEFAULT_SEED));
   }
 }

@@ -40,8 +40,7 @@ class LunaHeadTest extends AttentionContract {
   @Test
   void firstTokenGivesItsValueTimesItsPackWeight() {
     AttentionShape shape = AttentionShape.of(1, 1, 1, 4);
-    Tensors inputs =
-        Inputs.of(attention(), shape, 1).with("pack", Tensor.zeros(1, 1, 4, 4));
+    Tensors inputs = Inputs.of(attention(), shape, 1).with("pack", Tensor.zeros(1, 1, 4, 4));
     Tensor out = Forward.of(attention(), Mask.causal(), inputs);
     assertEquals(0, Forward.maxDifference(inputs.get("v"), out), 1e-6, "ω(0) = 1");
   }
@@ -51,8 +50,7 @@ class LunaHeadTest extends AttentionContract {
     AttentionShape shape = AttentionShape.of(1, 1, 20, 4);
     Tensors inputs = Inputs.of(attention(), shape, 2);
     Tensor code = Forward.of(attention(), Mask.causal(), inputs);
-    Tensor paper =
-        Forward.of(withActivation(Activation.ELU_PLUS_ONE), Mask.causal(), inputs);
+    Tensor paper = Forward.of(withActivation(Activation.ELU_PLUS_ONE), Mask.causal(), inputs);
     assertTrue(Forward.maxDifference(code, paper) > 1e-2);
   }
 
@@ -79,13 +77,11 @@ class LunaHeadTest extends AttentionContract {
   void aMaskWithoutCausalOrderIsRefusedByName() {
     AttentionShape shape = AttentionShape.of(1, 1, 5, 4);
     var error =
-        assertThrows(
-            IllegalArgumentException.class, () -> attention().plan(shape, Mask.none(), 1));
+        assertThrows(IllegalArgumentException.class, () -> attention().plan(shape, Mask.none(), 1));
     assertTrue(error.getMessage().startsWith("luna: mask must be causal"), error.getMessage());
   }
 
   private static Luna withActivation(Activation activation) {
-    return new Luna(
-        Level.HEAD, OptionalInt.empty(), OptionalInt.empty(), 4, true, activation, 1);
+    return new Luna(Level.HEAD, OptionalInt.empty(), OptionalInt.empty(), 4, true, activation, 1);
   }
 }

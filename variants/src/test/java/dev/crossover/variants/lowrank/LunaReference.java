@@ -79,10 +79,7 @@ final class LunaReference {
         for (int h = 0; h < heads; h++) {
           place(
               attend(
-                  columns(query, h, heads),
-                  columns(key, h, heads),
-                  columns(value, h, heads),
-                  -1),
+                  columns(query, h, heads), columns(key, h, heads), columns(value, h, heads), -1),
               y,
               h);
         }
@@ -100,11 +97,7 @@ final class LunaReference {
     double[][] packed = new double[luna.packLength()][packQuery[0].length];
     for (int h = 0; h < heads; h++) {
       place(
-          attend(
-              columns(packQuery, h, heads),
-              columns(key, h, heads),
-              columns(value, h, heads),
-              b),
+          attend(columns(packQuery, h, heads), columns(key, h, heads), columns(value, h, heads), b),
           packed,
           h);
     }

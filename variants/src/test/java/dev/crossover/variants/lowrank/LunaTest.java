@@ -84,8 +84,7 @@ class LunaTest extends AttentionContract {
     Tensor packed = Tensor.zeros(1, 3, 8);
     Tensor out = run(new Luna(Level.MODULE, 3), Mask.none(), inputs, packed);
     Tensor first = Tensor.of(java.util.Arrays.copyOf(inputs.get("pack").data(), 8), 1, 1, 8);
-    Tensor single =
-        Forward.of(withHeads(2, 1), Mask.none(), inputs.with("pack", first));
+    Tensor single = Forward.of(withHeads(2, 1), Mask.none(), inputs.with("pack", first));
     for (int e = 0; e < out.size(); e++) {
       assertEquals(packed.data()[e % 8], out.data()[e], 1e-6);
       assertEquals(out.data()[e], single.data()[e], 1e-6);
@@ -98,8 +97,7 @@ class LunaTest extends AttentionContract {
     Tensors inputs = Inputs.of(attention(), shape, 3);
     for (Mask mask : List.of(Mask.none(), Mask.causal())) {
       Tensor self = run(attention(), shape, mask, inputs);
-      Tensor same =
-          run(attention(), shape, mask, inputs.with("context", inputs.get("x").copy()));
+      Tensor same = run(attention(), shape, mask, inputs.with("context", inputs.get("x").copy()));
       assertArrayEquals(self.data(), same.data(), mask.label());
     }
   }
@@ -120,8 +118,7 @@ class LunaTest extends AttentionContract {
   void queriesBecomeTheLayersInputHeadsSideBySide() {
     Tensor q = Draws.gaussian(1, 1, 2, 3, 2);
     Tensors qkv = Tensors.qkv(q, q, q);
-    Tensor x =
-        attention().adapt(AttentionShape.of(1, 2, 3, 2), qkv, 1).get("x");
+    Tensor x = attention().adapt(AttentionShape.of(1, 2, 3, 2), qkv, 1).get("x");
     assertEquals(q.data()[0], x.data()[0]);
     assertEquals(q.data()[6], x.data()[2], "head 1 of position 0 follows head 0");
     assertEquals(q.data()[2], x.data()[4], "then position 1");
@@ -132,8 +129,7 @@ class LunaTest extends AttentionContract {
     AttentionShape shape = AttentionShape.of(1, 2, 5, 4);
     var error =
         assertThrows(
-            IllegalArgumentException.class,
-            () -> withHeads(3, 4).plan(shape, Mask.none(), 1));
+            IllegalArgumentException.class, () -> withHeads(3, 4).plan(shape, Mask.none(), 1));
     assertTrue(error.getMessage().contains("divide the width (8)"), error.getMessage());
     assertThrows(IllegalArgumentException.class, () -> new Luna(Level.MODULE, 0));
   }
@@ -149,8 +145,7 @@ class LunaTest extends AttentionContract {
         1);
   }
 
-  private static Tensor run(
-      Attention luna, AttentionShape shape, Mask mask, Tensors inputs) {
+  private static Tensor run(Attention luna, AttentionShape shape, Mask mask, Tensors inputs) {
     Tensor out = Tensor.zeros(luna.outputShape(shape));
     luna.plan(shape, mask, 1).forward(inputs, out);
     return out;
@@ -158,8 +153,7 @@ class LunaTest extends AttentionContract {
 
   private static Tensor run(Luna luna, Mask mask, Tensors inputs, Tensor packed) {
     Tensor x = inputs.get("x");
-    AttentionShape shape =
-        AttentionShape.of(x.extent(0), 2, x.extent(1), x.extent(2) / 2);
+    AttentionShape shape = AttentionShape.of(x.extent(0), 2, x.extent(1), x.extent(2) / 2);
     Tensor out = Tensor.zeros(luna.outputShape(shape));
     luna.plan(shape, mask, 1).forward(inputs, out, Tensors.NONE.with("out_pack", packed));
     return out;

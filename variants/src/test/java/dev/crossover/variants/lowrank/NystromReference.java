@@ -7,8 +7,8 @@ import dev.crossover.variants.lowrank.Nystromformer.Init;
 import dev.crossover.variants.lowrank.Nystromformer.MaskRule;
 import dev.crossover.variants.lowrank.Nystromformer.SegmentRule;
 
-/// Nyström attention by full matrices in double precision: padded rows are zeros, hidden entries carry a
-/// huge negative score, as in the two published codes.
+/// Nyström attention by full matrices in double precision: padded rows are zeros, hidden entries
+/// carry a huge negative score, as in the two published codes.
 final class NystromReference {
   private static final double HIDDEN = -1e300;
 
@@ -19,8 +19,7 @@ final class NystromReference {
   private final int m;
   private final boolean masked;
 
-  private NystromReference(
-      Nystromformer setting, AttentionShape s, Mask mask, Tensors inputs) {
+  private NystromReference(Nystromformer setting, AttentionShape s, Mask mask, Tensors inputs) {
     this.setting = setting;
     this.s = s;
     this.mask = mask;
@@ -116,15 +115,12 @@ final class NystromReference {
         continue;
       }
       Rows q = queries(p, self);
-      Rows v =
-          rows(
-              "v", s.valueOffset(b, p % s.numHeads()), s.keySeqLen(), s.valueDim(), b, true);
+      Rows v = rows("v", s.valueOffset(b, p % s.numHeads()), s.keySeqLen(), s.valueDim(), b, true);
       double[][] mixed;
       if (m == s.querySeqLen() && m == s.keySeqLen()) {
         mixed = multiply(softmax(q, keys(p), true), v.x);
       } else {
-        double scale =
-            setting.init() == Init.EXACT ? largestColumn(kernels[p]) : largestColumn;
+        double scale = setting.init() == Init.EXACT ? largestColumn(kernels[p]) : largestColumn;
         double[][] k3 = softmax(landmarks(q), keys(p), true);
         mixed =
             multiply(
@@ -144,8 +140,7 @@ final class NystromReference {
 
   private Rows queries(int p, boolean self) {
     int b = p / s.numHeads();
-    return rows(
-        "q", s.queryOffset(b, p % s.numHeads()), s.querySeqLen(), s.headDim(), b, self);
+    return rows("q", s.queryOffset(b, p % s.numHeads()), s.querySeqLen(), s.headDim(), b, self);
   }
 
   private Rows keys(int p) {

@@ -46,8 +46,7 @@ class NystromformerFrontPaddingTest extends AttentionContract {
 
   @Override
   public Map<Claim, String> exemptions() {
-    return Map.of(
-        Claim.PADDING_EQUALS_SHORTER, "the segments follow from the padded length");
+    return Map.of(Claim.PADDING_EQUALS_SHORTER, "the segments follow from the padded length");
   }
 
   @Override

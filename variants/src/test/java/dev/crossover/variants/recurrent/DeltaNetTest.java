@@ -58,16 +58,13 @@ class DeltaNetTest extends RecurrentContract {
       keys.data()[t * 70 + (t * 3) % 70] = 1;
     }
     Tensors inputs =
-        Inputs.of(attention(), shape, 5)
-            .with("k", keys)
-            .with("beta", Draws.constant(1, 1, 1, 70));
+        Inputs.of(attention(), shape, 5).with("k", keys).with("beta", Draws.constant(1, 1, 1, 70));
     double[] expected =
         Oracle.summed(
             shape,
             Mask.causal(),
             inputs.get("v"),
-            (b, h, i, j) ->
-                Oracle.dot(shape, inputs.get("q"), keys, b, h, i, j) / Math.sqrt(70));
+            (b, h, i, j) -> Oracle.dot(shape, inputs.get("q"), keys, b, h, i, j) / Math.sqrt(70));
     requireClose(expected, Forward.of(attention(), Mask.causal(), inputs), "out");
   }
 
@@ -78,8 +75,7 @@ class DeltaNetTest extends RecurrentContract {
         Inputs.of(attention(), shape, 6, List.of("initial_state"))
             .with("beta", Draws.constant(0, 1, 1, 70));
     Tensors results = run(attention(), shape, inputs);
-    assertEquals(
-        0, Forward.maxDifference(inputs.get("initial_state"), results.get("final_state")));
+    assertEquals(0, Forward.maxDifference(inputs.get("initial_state"), results.get("final_state")));
     for (int c = 0; c < 4; c++) {
       double expected = 0;
       for (int a = 0; a < 4; a++) {

@@ -70,8 +70,7 @@ class GatedDeltaNetTest extends RecurrentContract {
       values.data()[e] *= inputs.get("beta").data()[e / 70];
       queries.data()[e] /= (float) Math.sqrt(70);
     }
-    Tensors sum =
-        Tensors.qkv(queries, keys, values).with("log_decay", inputs.get("log_decay"));
+    Tensors sum = Tensors.qkv(queries, keys, values).with("log_decay", inputs.get("log_decay"));
     requireClose(
         Forward.of(new Mamba2Ssd(), Mask.causal(), sum),
         Forward.of(attention(), Mask.causal(), inputs),
@@ -89,7 +88,8 @@ class GatedDeltaNetTest extends RecurrentContract {
     requireClose(Forward.of(attention(), Mask.causal(), rest), rows(whole, 70, 90), "rest");
   }
 
-  /// Differences of the cumulative gates would overflow above the diagonal, were they exponentiated.
+  /// Differences of the cumulative gates would overflow above the diagonal, were they
+  /// exponentiated.
   @Test
   void strongGatesStayFinite() {
     AttentionShape shape = AttentionShape.of(1, 1, 130, 8);

@@ -93,12 +93,10 @@ class GlaTest extends RecurrentContract {
     AttentionShape shape = AttentionShape.of(1, 2, 130, 8);
     Tensors inputs = Inputs.of(new Mamba2Ssd(), shape, 8);
     Tensor perToken = inputs.get("log_decay");
-    Tensor gates =
-        Inputs.repeated(perToken.reshape(new int[] {1, 2, 130, 1}), 3, 8);
+    Tensor gates = Inputs.repeated(perToken.reshape(new int[] {1, 2, 130, 1}), 3, 8);
     requireClose(
         Forward.of(new Mamba2Ssd(), Mask.causal(), inputs),
-        Forward.of(
-            new Gla(OptionalDouble.of(1)), Mask.causal(), inputs.with("log_decay", gates)),
+        Forward.of(new Gla(OptionalDouble.of(1)), Mask.causal(), inputs.with("log_decay", gates)),
         "out");
   }
 

@@ -49,8 +49,7 @@ class Mamba2LayerTest extends AttentionContract {
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) ->
-        expected((Mamba2Ssd) attention, shape, mask, inputs);
+    return (attention, shape, mask, inputs) -> expected((Mamba2Ssd) attention, shape, mask, inputs);
   }
 
   /// The recurrence on dt, dt·A and repeated groups, then skip and gate, in double.
@@ -73,8 +72,7 @@ class Mamba2LayerTest extends AttentionContract {
     Recurrence core =
         new Recurrence(
             1,
-            (row, a) ->
-                step.at(row, a) * inputs.get("decay_rate").data()[row / n % s.numHeads()],
+            (row, a) -> step.at(row, a) * inputs.get("decay_rate").data()[row / n % s.numHeads()],
             false,
             step,
             false);

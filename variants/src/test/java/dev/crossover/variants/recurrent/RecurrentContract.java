@@ -40,13 +40,11 @@ abstract class RecurrentContract extends AttentionContract {
   void cutAnywhereThePassedStateContinuesTheSequence() {
     Attention attention = attention();
     AttentionShape shape = shape(150);
-    Tensors inputs =
-        Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 1));
+    Tensors inputs = Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 1));
     Tensors whole = run(attention, shape, inputs);
     for (int cut : new int[] {1, 63, 64, 100, 149}) {
       Tensors before = run(attention, shape.withSeqLens(cut, cut), part(shape, inputs, 0, cut));
-      Tensors rest =
-          part(shape, inputs, cut, 150).with("initial_state", before.get("final_state"));
+      Tensors rest = part(shape, inputs, cut, 150).with("initial_state", before.get("final_state"));
       Tensors after = run(attention, shape.withSeqLens(150 - cut, 150 - cut), rest);
       requireClose(rows(whole.get("out"), cut, 150), after.get("out"), "out from " + cut);
       requireClose(whole.get("final_state"), after.get("final_state"), "state, cut " + cut);
@@ -92,8 +90,7 @@ abstract class RecurrentContract extends AttentionContract {
   void lastOfManyPositionsAgreesWithTheRecurrence() {
     Attention attention = attention();
     AttentionShape shape = AttentionShape.of(1, 1, 20_000, 4);
-    Tensors inputs =
-        Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 4));
+    Tensors inputs = Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 4));
     double[] expected =
         recurrence(attention, shape, inputs).run(shape, Mask.causal(), inputs).out();
     requireClose(expected, run(attention, shape, inputs).get("out"), "out");
@@ -138,8 +135,8 @@ abstract class RecurrentContract extends AttentionContract {
     requireClose(values, actual, what);
   }
 
-  /// Sums round at 2⁻²⁴ per term, relative to the largest of them; few of these sums have more than a few
-  /// hundred terms that have not faded.
+  /// Sums round at 2⁻²⁴ per term, relative to the largest of them; few of these sums have more than
+  /// a few hundred terms that have not faded.
   static void requireClose(double[] expected, Tensor actual, String what) {
     double largest = 1;
     for (double value : expected) {

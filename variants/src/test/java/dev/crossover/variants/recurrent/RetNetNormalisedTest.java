@@ -32,8 +32,7 @@ class RetNetNormalisedTest extends AttentionContract {
   }
 
   private static RetNet normalised(RetNet.Rotary rotary) {
-    return new RetNet(
-        OptionalDouble.empty(), rotary, RetNet.Normalisation.SCORES_AND_RMS, EPS);
+    return new RetNet(OptionalDouble.empty(), rotary, RetNet.Normalisation.SCORES_AND_RMS, EPS);
   }
 
   @Override

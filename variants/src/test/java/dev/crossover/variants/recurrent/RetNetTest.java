@@ -50,10 +50,8 @@ class RetNetTest extends RecurrentContract {
   @Test
   void parallelFormEqualsTheChunkwiseOne() {
     AttentionShape shape = AttentionShape.of(1, 3, 200, 8).withValueDim(5);
-    Tensors inputs =
-        Inputs.withParameters(attention(), shape, Inputs.of(attention(), shape, 5));
-    for (Mask mask :
-        new Mask[] {Mask.causal(), Mask.both(Mask.causal(), Inputs.holes(shape, 2))}) {
+    Tensors inputs = Inputs.withParameters(attention(), shape, Inputs.of(attention(), shape, 5));
+    for (Mask mask : new Mask[] {Mask.causal(), Mask.both(Mask.causal(), Inputs.holes(shape, 2))}) {
       double[] expected =
           Oracle.summed(
               shape,
@@ -86,8 +84,8 @@ class RetNetTest extends RecurrentContract {
     }
   }
 
-  /// Rotating by the position makes scores depend on distances alone: a sequence that starts later, after
-  /// padding, has the same outputs.
+  /// Rotating by the position makes scores depend on distances alone: a sequence that starts later,
+  /// after padding, has the same outputs.
   @Test
   void rotationDependsOnDistancesAlone() {
     AttentionShape shape = AttentionShape.of(1, 2, 70, 8);
@@ -100,8 +98,7 @@ class RetNetTest extends RecurrentContract {
     for (String name : new String[] {"q", "k", "v"}) {
       Tensor tensor = shifted.get(name).copy();
       for (int h = 0; h < 2; h++) {
-        System.arraycopy(
-            inputs.get(name).data(), h * 560, tensor.data(), (h * 75 + 5) * 8, 560);
+        System.arraycopy(inputs.get(name).data(), h * 560, tensor.data(), (h * 75 + 5) * 8, 560);
       }
       shifted = shifted.with(name, tensor);
     }

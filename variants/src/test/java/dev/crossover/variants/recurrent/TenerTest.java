@@ -39,8 +39,8 @@ class TenerTest extends AttentionContract {
     return new int[] {4, 5, 7, 20, 33};
   }
 
-  /// Scores are not divided by √d: at d = 33 they reach 40, where a relative error of 2^-23 of 100 summed
-  /// products moves a weight by up to 4e-5.
+  /// Scores are not divided by √d: at d = 33 they reach 40, where a relative error of 2^-23 of 100
+  /// summed products moves a weight by up to 4e-5.
   @Override
   public double tolerance() {
     return 5e-5;
@@ -100,8 +100,7 @@ class TenerTest extends AttentionContract {
             .with("content_bias", Tensor.zeros(2, 8))
             .with("position_bias", w);
     double[] softmax =
-        Oracle.softmax(
-            shape, Mask.none(), q, inputs.get("k"), inputs.get("v"), 1, null);
+        Oracle.softmax(shape, Mask.none(), q, inputs.get("k"), inputs.get("v"), 1, null);
     Tensor out = Forward.of(new Tener(Variant.PAPER, false, 1), Mask.none(), inputs);
     assertTrue(Forward.maxDifference(softmax, out) < 1e-5, "q + w = 0");
   }
@@ -122,8 +121,7 @@ class TenerTest extends AttentionContract {
     for (Attention tener : instances()) {
       Tensor expected = Forward.of(tener, Mask.none(), inputs);
       Tensor out = Forward.of(tener, Mask.keys(300, real), shifted);
-      Tensor tail =
-          Inputs.block(out, new int[] {0, 0, 280, 0}, tener.outputShape(shape));
+      Tensor tail = Inputs.block(out, new int[] {0, 0, 280, 0}, tener.outputShape(shape));
       assertTrue(Forward.maxDifference(expected, tail) < tolerance(), longer.toString());
     }
   }
@@ -156,8 +154,7 @@ class TenerTest extends AttentionContract {
     assertTrue(Forward.maxDifference(code, paper) > 0.1);
     Tensors symmetric = inputs.with("k", Tensor.zeros(1, 1, 12, 8));
     Tensor reversed =
-        Forward.of(
-            new Tener(Variant.PAPER, false, 42), Mask.none(), reversedRows(symmetric));
+        Forward.of(new Tener(Variant.PAPER, false, 42), Mask.none(), reversedRows(symmetric));
     Tensor expected = reversedRows(Forward.of(new Tener(), Mask.none(), symmetric));
     assertTrue(Forward.maxDifference(expected, reversed) < 1e-5, "without keys: mirrored");
   }

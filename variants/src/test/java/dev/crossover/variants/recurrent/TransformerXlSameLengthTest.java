@@ -29,8 +29,7 @@ class TransformerXlSameLengthTest extends AttentionContract {
 
   @Override
   public Map<Claim, String> exemptions() {
-    return Map.of(
-        Claim.DECODING_EQUALS_WHOLE, "a session starts without the keys of a memory");
+    return Map.of(Claim.DECODING_EQUALS_WHOLE, "a session starts without the keys of a memory");
   }
 
   @Override

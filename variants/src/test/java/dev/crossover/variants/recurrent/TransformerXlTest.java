@@ -54,8 +54,7 @@ class TransformerXlTest extends AttentionContract {
   }
 
   /// The definition, position keys by a double-precision sinusoid.
-  static double[] expected(
-      Attention attention, AttentionShape s, Mask mask, Tensors inputs) {
+  static double[] expected(Attention attention, AttentionShape s, Mask mask, Tensors inputs) {
     TransformerXl xl = (TransformerXl) attention;
     int d = s.headDim();
     int memory = s.keySeqLen() - s.querySeqLen();
@@ -113,10 +112,8 @@ class TransformerXlTest extends AttentionContract {
             .with("content_bias", Tensor.zeros(2, 8))
             .with("position_bias", Tensor.zeros(2, 8))
             .with("position_projection", Tensor.zeros(16, 16));
-    double[] exact =
-        Oracle.softmax(attention().exactTarget(shape, Mask.causal(), inputs));
-    assertTrue(
-        Forward.maxDifference(exact, Forward.of(attention(), Mask.causal(), inputs)) < 2e-6);
+    double[] exact = Oracle.softmax(attention().exactTarget(shape, Mask.causal(), inputs));
+    assertTrue(Forward.maxDifference(exact, Forward.of(attention(), Mask.causal(), inputs)) < 2e-6);
   }
 
   @Test
@@ -141,8 +138,7 @@ class TransformerXlTest extends AttentionContract {
   void givenPositionsEqualProjectedSinusoids() {
     AttentionShape shape = AttentionShape.of(1, 2, 20, 4);
     Tensors inputs = Inputs.withParameters(attention(), shape, strong(inputs(shape, 3)));
-    double[] r =
-        positionKeys(new TransformerXl(0), shape, inputs.get("position_projection"));
+    double[] r = positionKeys(new TransformerXl(0), shape, inputs.get("position_projection"));
     Tensor positions = Tensor.zeros(2, 20, 4);
     for (int e = 0; e < positions.size(); e++) {
       int t = e / 4 % 20;
@@ -156,8 +152,7 @@ class TransformerXlTest extends AttentionContract {
     TransformerXl xl =
         new TransformerXl(0, false, Positions.GIVEN, OptionalInt.empty(), OptionalInt.empty(), 1);
     Tensor expected = Forward.of(attention(), Mask.causal(), inputs);
-    assertTrue(
-        Forward.maxDifference(expected, Forward.of(xl, Mask.causal(), given)) < 1e-6);
+    assertTrue(Forward.maxDifference(expected, Forward.of(xl, Mask.causal(), given)) < 1e-6);
     assertFalse(xl.capabilities().decoding());
     assertThrows(UnsupportedOperationException.class, () -> xl.decode(shape));
   }
@@ -167,8 +162,7 @@ class TransformerXlTest extends AttentionContract {
     AttentionShape shape = AttentionShape.of(1, 1, 24, 6);
     Tensors inputs = Inputs.withParameters(clamped(30), shape, strong(inputs(shape, 4)));
     TransformerXl free =
-        new TransformerXl(
-            0, false, Positions.SINUSOID, OptionalInt.empty(), OptionalInt.of(6), 7);
+        new TransformerXl(0, false, Positions.SINUSOID, OptionalInt.empty(), OptionalInt.of(6), 7);
     Tensor expected = Forward.of(free, Mask.causal(), inputs);
     Tensor far = Forward.of(clamped(24), Mask.causal(), inputs);
     assertEquals(0, Forward.maxDifference(expected, far));
@@ -189,8 +183,7 @@ class TransformerXlTest extends AttentionContract {
       for (int t = 0; t < 20; t++) {
         session.step(inputs(inputs, t, t, t + 1), out);
         int remembered = Math.min(t, 6);
-        TransformerXl segment =
-            xl.sameLength() ? xl : new TransformerXl(remembered);
+        TransformerXl segment = xl.sameLength() ? xl : new TransformerXl(remembered);
         Tensor expected =
             Forward.of(segment, Mask.causal(), inputs(inputs, t, t - remembered, t + 1));
         assertTrue(Forward.maxDifference(expected, out) < 2e-6, xl + " token " + t);
@@ -207,8 +200,7 @@ class TransformerXlTest extends AttentionContract {
         assertThrows(
             IllegalArgumentException.class,
             () -> new TransformerXl(4).plan(shape, Mask.causal(), 1));
-    assertTrue(
-        error.getMessage().contains("memory_length + querySeqLen (13)"), error.getMessage());
+    assertTrue(error.getMessage().contains("memory_length + querySeqLen (13)"), error.getMessage());
     error =
         assertThrows(
             IllegalArgumentException.class,
@@ -230,9 +222,7 @@ class TransformerXlTest extends AttentionContract {
     return inputs
         .with("content_bias", Draws.gaussian(91, heads, width / heads))
         .with("position_bias", Draws.gaussian(92, heads, width / heads))
-        .with(
-            "position_projection",
-            Draws.gaussian(93, 0.5, width == 6 ? 6 : width, width));
+        .with("position_projection", Draws.gaussian(93, 0.5, width == 6 ? 6 : width, width));
   }
 
   /// The query at one position, keys and values of a range, and the parameters.

@@ -130,8 +130,7 @@ class AdditiveTest extends AttentionContract {
       assertEquals(out.data()[e % 3], out.data()[e], 1e-4);
     }
     Tensor uniform =
-        Forward.of(
-            new Additive(), Mask.none(), inputs.with("score_vector", Tensor.zeros(1, 4)));
+        Forward.of(new Additive(), Mask.none(), inputs.with("score_vector", Tensor.zeros(1, 4)));
     assertTrue(Forward.maxDifference(uniform, out) > 1e-2);
   }
 
@@ -164,8 +163,7 @@ class AdditiveTest extends AttentionContract {
 
   @Test
   void badWidthIsRefusedByName() {
-    assertThrows(
-        IllegalArgumentException.class, () -> new Additive(OptionalInt.of(0), false, 1));
+    assertThrows(IllegalArgumentException.class, () -> new Additive(OptionalInt.of(0), false, 1));
   }
 
   private static Tensors withProjections(Tensors inputs) {

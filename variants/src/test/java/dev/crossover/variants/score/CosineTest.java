@@ -23,7 +23,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 class CosineTest extends AttentionContract {
-  /// Scores of at most 100 with a relative error of 2^-22 shift weights by 2.4e-5, outputs of size 3.
+  /// Scores of at most 100 with a relative error of 2^-22 shift weights by 2.4e-5, outputs of size
+  /// 3.
   private static final double TOLERANCE = 1e-4;
 
   @Override
@@ -83,8 +84,7 @@ class CosineTest extends AttentionContract {
     Tensor q = unit(Draws.gaussian(1, 2, 2, 19, 8));
     Tensor k = unit(Draws.gaussian(2, 2, 2, 19, 8));
     Tensor v = Draws.gaussian(3, 2, 2, 19, 8);
-    Tensors inputs =
-        Tensors.qkv(q, k, v).with("logit_scale", Draws.constant(Math.log(4), 2));
+    Tensors inputs = Tensors.qkv(q, k, v).with("logit_scale", Draws.constant(Math.log(4), 2));
     double[] softmax = Oracle.softmax(shape, Mask.causal(), q, k, v, 4, null);
     Tensor out = Forward.of(new Cosine(), Mask.causal(), inputs);
     assertTrue(Forward.maxDifference(softmax, out) < 2e-5);
@@ -99,8 +99,7 @@ class CosineTest extends AttentionContract {
     System.arraycopy(k.data(), 4, q.data(), 4, 4);
     for (double eps : new double[] {0, 1e-12}) {
       Cosine cosine = new Cosine(Cosine.ScaleMode.LOGIT_SCALE, OptionalDouble.empty(), eps);
-      Tensors inputs =
-          Tensors.qkv(q, k, v).with("logit_scale", Draws.constant(Math.log(2), 1));
+      Tensors inputs = Tensors.qkv(q, k, v).with("logit_scale", Draws.constant(Math.log(2), 1));
       Tensor out = Forward.of(cosine, Mask.none(), inputs);
       assertEquals(2, out.data()[0], 1e-6);
       double e = Math.exp(2);
@@ -146,8 +145,7 @@ class CosineTest extends AttentionContract {
         Forward.of(
             strengths, Mask.none(), plain.with("key_strength", Draws.constant(400, 1, 1, 5)));
     Tensors learned = plain.with("logit_scale", Draws.constant(Math.log(400), 1));
-    Cosine wider =
-        new Cosine(Cosine.ScaleMode.LOGIT_SCALE, OptionalDouble.of(400), 1e-12);
+    Cosine wider = new Cosine(Cosine.ScaleMode.LOGIT_SCALE, OptionalDouble.of(400), 1e-12);
     assertEquals(
         0, Forward.maxDifference(at100, Forward.of(new Cosine(), Mask.none(), learned)), TOLERANCE);
     assertEquals(

@@ -126,8 +126,8 @@ class BigBirdTest extends AttentionContract {
             }
           }
           if (plan == RandomBlocks.Plan.SEQUENCE) {
-            int listed = new HashSet<>(
-                List.of(0, block - 1, block, block + 1, numBlocks - 1)).size();
+            int listed =
+                new HashSet<>(List.of(0, block - 1, block, block + 1, numBlocks - 1)).size();
             assertEquals(Math.min(r, numBlocks - listed), seen.size(), "as many as there are");
           }
         }
@@ -154,8 +154,7 @@ class BigBirdTest extends AttentionContract {
     Attention attention = new BigBird(4, 1);
     Tensor blocks = Tensor.zeros(1, 4, 1);
     Arrays.fill(blocks.data(), 6);
-    Tensors inputs =
-        attention.adapt(shape, Tensors.NONE, 9).with("random_blocks", blocks);
+    Tensors inputs = attention.adapt(shape, Tensors.NONE, 9).with("random_blocks", blocks);
     var error =
         assertThrows(
             IllegalArgumentException.class,

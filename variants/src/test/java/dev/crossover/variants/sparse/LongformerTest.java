@@ -161,8 +161,7 @@ class LongformerTest extends AttentionContract {
     Attention attention = new Longformer(2, List.of(1, 2, 3));
     AttentionShape shape = AttentionShape.of(1, 2, 8, 4);
     var error =
-        assertThrows(
-            IllegalArgumentException.class, () -> attention.plan(shape, Mask.none(), 1));
+        assertThrows(IllegalArgumentException.class, () -> attention.plan(shape, Mask.none(), 1));
     assertTrue(error.getMessage().contains("dilation must be"), error.getMessage());
     assertThrows(IllegalArgumentException.class, () -> new Longformer(0));
     assertThrows(IllegalArgumentException.class, () -> new Longformer(1, List.of(0)));
@@ -175,9 +174,7 @@ class LongformerTest extends AttentionContract {
     Longformer longformer = (Longformer) attention;
     int n = shape.keySeqLen();
     Tensor global =
-        inputs.has("global_mask")
-            ? inputs.get("global_mask")
-            : Tensor.zeros(shape.batchSize(), n);
+        inputs.has("global_mask") ? inputs.get("global_mask") : Tensor.zeros(shape.batchSize(), n);
     double[] local =
         Oracle.softmax(
             shape,

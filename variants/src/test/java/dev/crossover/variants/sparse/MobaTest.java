@@ -126,14 +126,12 @@ class MobaTest extends AttentionContract {
       boolean[] chosen) {
     int n = shape.keySeqLen();
     int b = moba.blockSize();
-    int limit =
-        Math.min(mask.realKeys(batch, n), mask.causalLimit(i, n, n));
+    int limit = Math.min(mask.realKeys(batch, n), mask.causalLimit(i, n, n));
     int own = Math.max(0, limit - 1) / b;
     double[] gate = new double[own];
     for (int block = 0; block < own; block++) {
       for (int j = block * b; j < (block + 1) * b; j++) {
-        gate[block] +=
-            Oracle.dot(shape, inputs.get("q"), inputs.get("k"), batch, h, i, j) / b;
+        gate[block] += Oracle.dot(shape, inputs.get("q"), inputs.get("k"), batch, h, i, j) / b;
       }
     }
     for (int block = 0; block < chosen.length; block++) {

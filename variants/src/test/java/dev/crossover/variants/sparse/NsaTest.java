@@ -166,8 +166,7 @@ class NsaTest extends AttentionContract {
                   Oracle.dot(shape, inputs.get("q"), inputs.get("k"), batch, h, i, j)
                       / Math.sqrt(shape.headDim());
               selected[j] = chosen[j / b] ? score : Double.NEGATIVE_INFINITY;
-              window[j] =
-                  j >= limit - nsa.windowSize() ? score : Double.NEGATIVE_INFINITY;
+              window[j] = j >= limit - nsa.windowSize() ? score : Double.NEGATIVE_INFINITY;
             }
             softmax(selected);
             softmax(window);

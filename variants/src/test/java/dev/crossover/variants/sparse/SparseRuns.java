@@ -9,8 +9,8 @@ import java.util.Arrays;
 
 /// Runs and comparisons that the claims of this package share.
 public final class SparseRuns {
-  /// Two orders of summing float32 softmax attention over a few hundred standard normal rows differ by a
-  /// few hundred roundings of 6e-8 at values of order 1.
+  /// Two orders of summing float32 softmax attention over a few hundred standard normal rows differ
+  /// by a few hundred roundings of 6e-8 at values of order 1.
   private static final double TOLERANCE = 2e-5;
 
   private SparseRuns() {}

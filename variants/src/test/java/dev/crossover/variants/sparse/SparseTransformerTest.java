@@ -129,14 +129,12 @@ class SparseTransformerTest extends AttentionContract {
         new SparseTransformer(List.of(Pattern.LOCAL, Pattern.STRIDED), 3, 1, 1, false);
     AttentionShape shape = AttentionShape.of(1, 3, 8, 4);
     var error =
-        assertThrows(
-            IllegalArgumentException.class, () -> attention.plan(shape, Mask.none(), 1));
+        assertThrows(IllegalArgumentException.class, () -> attention.plan(shape, Mask.none(), 1));
     assertTrue(error.getMessage().contains("pattern must be"), error.getMessage());
     assertThrows(
         IllegalArgumentException.class,
         () -> new SparseTransformer(List.of(Pattern.FIXED_UNION), 8, 3, 3, false));
-    assertThrows(
-        IllegalArgumentException.class, () -> new SparseTransformer(Pattern.LOCAL, 0));
+    assertThrows(IllegalArgumentException.class, () -> new SparseTransformer(Pattern.LOCAL, 0));
   }
 
   /// How many keys the last of n rows sees: the inverse of its equal weights.
@@ -145,8 +143,7 @@ class SparseTransformerTest extends AttentionContract {
     Tensor zero = Tensor.zeros(1, 1, n, 1);
     Tensor value = Tensor.zeros(1, 1, n, 1);
     value.data()[n - 1] = 1;
-    Tensor out =
-        SparseRuns.run(attention, shape, Mask.causal(), Tensors.qkv(zero, zero, value));
+    Tensor out = SparseRuns.run(attention, shape, Mask.causal(), Tensors.qkv(zero, zero, value));
     return Math.round(1.0 / out.data()[n - 1]);
   }
 

@@ -137,14 +137,12 @@ class TopKTest extends AttentionContract {
   @Test
   void twoRulesAtOnceAreRefused() {
     assertThrows(
-        IllegalArgumentException.class,
-        () -> new TopK(OptionalInt.of(3), OptionalInt.of(4), 0));
+        IllegalArgumentException.class, () -> new TopK(OptionalInt.of(3), OptionalInt.of(4), 0));
     assertThrows(IllegalArgumentException.class, () -> new TopK(0));
   }
 
   /// The definition, with scores in double precision; the seeded inputs have no near ties.
-  static double[] expected(
-      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+  static double[] expected(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     int k = ((TopK) attention).keysKept(shape.keySeqLen());
     double[] row = new double[shape.keySeqLen()];
     int[] of = {-1, -1, -1};
