@@ -23,7 +23,7 @@ import dev.crossover.attention.tensor.Tensor;
 /// threads); 3. a bias is indexed by position, so with holes its keys are attended run by run.
 final class TiledPlan extends AttentionPlan {
   private static final int KEYS_PER_PACKING = 512;
-  private static final int ENOUGH_TASKS = 64;
+  private static final int ENOUGH_TASKS = 32;
   private static final int LEAST_ROWS = 48;
 
   private final float scale;
@@ -151,6 +151,7 @@ final class TiledPlan extends AttentionPlan {
       most = Math.max(most, high[worker][r]);
     }
     if (bias == null) {
+      // One call with intervals from 0 costs 2-5 % of a causal pass at n = 512 and 4096.
       int shared = least / KeyPanels.alignment() * KeyPanels.alignment();
       tile.attend(keys, v, vo, dv, 0, shared);
       tile.attend(keys, v, vo, dv, shared, most, low[worker], 0, high[worker], 0);

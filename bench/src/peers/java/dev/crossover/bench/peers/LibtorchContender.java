@@ -33,7 +33,7 @@ final class LibtorchContender implements Contender {
 
   @Override
   public void run() {
-    try (NoGradGuard guard = new NoGradGuard();
+    try (NoGradGuard _ = new NoGradGuard();
         TensorOptional mask = new TensorOptional();
         DoubleOptional scale = new DoubleOptional()) {
       Tensor next =

@@ -12,18 +12,23 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.concurrent.locks.LockSupport;
 
 /// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel and
 /// each contender once, so that all meet the same machine; every contender's output is checked
 /// first.
 ///
-/// Arguments: file to write, list of lengths, seconds per setting.
+/// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and all
+/// where absent). Lists have slashes between their items.
 public final class PeerComparison {
   private static final int HEADS = 8;
   private static final int DIM = 64;
-  private static final int WARM_UP_ROUNDS = 4;
+  private static final double WARM_UP_SECONDS = 1.5;
   private static final int MAX_ROUNDS = 2000;
   private static final int LONGEST_MATERIALISED = 4096;
+  /// Pause before a run on several threads, so that no contender meets the spinning threads of another.
+  private static final long PAUSE_NANOS = 20_000_000;
+
   private static final double TOLERANCE = 2e-5;
 
   private PeerComparison() {}
@@ -38,7 +43,8 @@ public final class PeerComparison {
     table.append("# Exact attention beside native libraries\n\n");
     table.append(
         """
-        One batch entry, %d heads, width %d, float32, Gaussian inputs. `mvn -Ppeers -Dpeers.args="…"`.
+        One batch entry, %d heads, width %d, float32, Gaussian inputs.
+        Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
         Each round runs the peak kernel and every contender once; medians, and in brackets the middle
         half. FLOPs are 4·d per visible pair; %% is the share of the peak kernel of the same rounds. Every
         output was compared with double precision before timing.
@@ -47,17 +53,13 @@ public final class PeerComparison {
 
         """
             .formatted(
-                HEADS,
-                DIM,
-                machine.cpu(),
-                machine.cores(),
-                machine.os(),
-                machine.jdk(),
+                HEADS, DIM, String.join(" ", List.of(arguments).subList(1, arguments.length)),
+                machine.cpu(), machine.cores(), machine.os(), machine.jdk(),
                 Kernels.get().description()));
     table.append("| threads | n | mask | contender | ms | GFLOP/s | % of peak | time / tiled |\n");
     table.append("|---|---|---|---|---|---|---|---|\n");
     double seconds = Double.parseDouble(arguments[2]);
-    for (int threads : threads()) {
+    for (int threads : threads(arguments)) {
       for (String n : arguments[1].split("/")) {
         for (boolean causal : new boolean[] {false, true}) {
           String rows =
@@ -74,7 +76,10 @@ public final class PeerComparison {
     System.exit(0);
   }
 
-  private static int[] threads() {
+  private static int[] threads(String[] arguments) {
+    if (arguments.length > 3) {
+      return Arrays.stream(arguments[3].split("/")).mapToInt(Integer::parseInt).toArray();
+    }
     int all = Runtime.getRuntime().availableProcessors();
     return all == 1 ? new int[] {1} : new int[] {1, all};
   }
@@ -97,21 +102,27 @@ public final class PeerComparison {
       }
     }
     double[][] times = new double[contenders.size() + 1][MAX_ROUNDS];
-    int rounds = -WARM_UP_ROUNDS;
+    int rounds = 0;
+    boolean warm = false;
     long start = System.nanoTime();
     while (rounds < 3 || rounds < MAX_ROUNDS && System.nanoTime() - start < seconds * 1e9) {
+      if (!warm && System.nanoTime() - start > WARM_UP_SECONDS * 1e9) {
+        warm = true;
+        start = System.nanoTime();
+      }
       for (int c = 0; c < times.length; c++) {
+        LockSupport.parkNanos(threads == 1 ? 0 : PAUSE_NANOS);
         long begin = System.nanoTime();
         if (c < contenders.size()) {
           contenders.get(c).run();
         } else {
           peak.run();
         }
-        if (rounds >= 0) {
+        if (warm) {
           times[c][rounds] = (System.nanoTime() - begin) * 1e-6;
         }
       }
-      rounds++;
+      rounds += warm ? 1 : 0;
     }
     double peakRate = peak.flops() / quantile(times[contenders.size()], rounds, 0.5) * 1e-6;
     double tiled = quantile(times[0], rounds, 0.5);
