@@ -8,12 +8,15 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /// A golden file, format version 2: an attention problem in a `.safetensors` file, its parameters
 /// in the metadata, and the answer in double precision.
@@ -62,7 +65,8 @@ public final class GoldenFile {
   private final Map<String, String> parameters = new LinkedHashMap<>();
   private final Tensors inputs;
   private final Map<String, Expected> expected = new LinkedHashMap<>();
-  private final List<String> gradients = new ArrayList<>();
+  private final Map<String, Expected> gradients = new LinkedHashMap<>();
+  private final @Nullable Tensor outputGradient;
   private final List<String> information = new ArrayList<>();
   private final Mask mask;
   private final OptionalInt causalOffset;
@@ -99,6 +103,10 @@ public final class GoldenFile {
     inputs = sortTensors();
     if (!expected.containsKey("out")) {
       throw fault("must hold a tensor 'out'");
+    }
+    outputGradient = file.contains("grad_out") ? input("grad_out") : null;
+    if (outputGradient == null && !gradients.isEmpty()) {
+      throw fault("must hold 'grad_out', the gradient that " + gradients.keySet() + " start from");
     }
     mask = readMask();
   }
@@ -148,7 +156,24 @@ public final class GoldenFile {
 
   /// Names of the expected gradients, without `grad_out`, which is their input.
   public List<String> gradients() {
-    return List.copyOf(gradients);
+    return List.copyOf(gradients.keySet());
+  }
+
+  /// The answer of a name: one of [#expected()] or of [#gradients()].
+  ///
+  /// @throws IllegalArgumentException if the file holds no such answer
+  public Expected answer(String name) {
+    Expected answer = expected.getOrDefault(name, gradients.get(name));
+    if (answer == null) {
+      throw new IllegalArgumentException(
+          "name must be an expected tensor of " + path() + ", but was " + name);
+    }
+    return answer;
+  }
+
+  /// The upstream gradient of `out`, `grad_out`; empty in files without gradients.
+  public Optional<Tensor> outputGradient() {
+    return Optional.ofNullable(outputGradient);
   }
 
   /// Names of the tensors that nothing has to produce.
@@ -204,17 +229,21 @@ public final class GoldenFile {
       if (INFORMATION.contains(name)) {
         information.add(name);
       } else if (EXPECTED.contains(name)) {
-        List<Long> shape = java.util.Arrays.stream(file.shape(name)).boxed().toList();
-        expected.put(name, new Expected(shape, file.doubles(name)));
+        expected.put(name, expected(name));
       } else if (name.startsWith("grad_")) {
         if (!name.equals("grad_out")) {
-          gradients.add(name);
+          gradients.put(name, expected(name));
         }
       } else if (!name.equals("key_mask")) {
         given = given.with(name, input(name));
       }
     }
     return given;
+  }
+
+  private Expected expected(String name) throws TensorFileException {
+    List<Long> shape = Arrays.stream(file.shape(name)).boxed().toList();
+    return new Expected(shape, file.doubles(name));
   }
 
   private Tensor input(String name) throws TensorFileException {

@@ -18,9 +18,9 @@ import java.util.Map;
 /// Replays a golden file through a mechanism: parameters from the metadata, inputs by name, outputs
 /// compared in double precision.
 ///
-/// `out` and every extra result the mechanism declares are computed with one thread and with two,
-/// which must agree bit for bit. Where the mechanism decodes and the case is causal self-attention
-/// without padding, the sequence is also fed token by token.
+/// `out` and every extra result the mechanism declares are computed with one thread and with two, which
+/// must agree bit for bit; so are gradients where the mechanism has a backward pass. Where the mechanism decodes and the case is causal self-attention without
+/// padding, the sequence is also fed token by token.
 public final class Replay {
   private final GoldenFile file;
   private final MechanismType type;
@@ -76,7 +76,6 @@ public final class Replay {
     requireKeyValueHeads(shape);
     requirePaddedRows(attention);
     requireExpectedShape("out", attention.outputShape(shape));
-    skipGradients(attention);
 
     Tensors one = computed(attention, shape, 1);
     for (int t = 0; t < one.size(); t++) {
@@ -89,7 +88,50 @@ public final class Replay {
       }
     }
     decode(attention, shape);
+    return gradients(attention, shape);
+  }
+
+  /// Compares the gradients where the mechanism has a backward pass; returns a fault like [#replay].
+  private String gradients(Attention attention, AttentionShape shape) {
+    if (!attention.capabilities().gradients()) {
+      for (String name : file.gradients()) {
+        skipped.add(name + ": " + attention.name() + " has no backward pass");
+      }
+      return "";
+    }
+    if (file.gradients().isEmpty()) {
+      return "";
+    }
+    Tensors one = backward(attention, shape, 1);
+    Tensors two = backward(attention, shape, 2);
+    for (int t = 0; t < one.size(); t++) {
+      compare(one.name(t), one.name(t), one.tensor(t));
+    }
+    for (int t = 0; t < one.size(); t++) {
+      if (!sameBits(one.tensor(t), two.tensor(t))) {
+        return one.name(t) + " must have the same bits with two threads";
+      }
+    }
     return "";
+  }
+
+  private Tensors backward(Attention attention, AttentionShape shape, int threads) {
+    Tensors results = Tensors.NONE;
+    for (TensorSpec spec : attention.results(shape)) {
+      results = results.with(spec.name(), unwritten(spec.shape().toArray()));
+    }
+    Tensor out = unwritten(attention.outputShape(shape));
+    attention.plan(shape, file.mask(), threads).forward(file.inputs(), out, results);
+    Tensors gradients = Tensors.NONE;
+    for (String name : file.gradients()) {
+      Tensor input = file.inputs().get(name.substring("grad_".length()));
+      gradients = gradients.with(name, unwritten(input.shape()));
+    }
+    Tensor upstream = file.outputGradient().orElseThrow();
+    attention
+        .backward(shape, file.mask(), threads)
+        .backward(file.inputs(), out, results, upstream, gradients);
+    return gradients;
   }
 
   private void requireKeyValueHeads(AttentionShape shape) {
@@ -128,13 +170,6 @@ public final class Replay {
               + shape
               + ", but has "
               + (expected == null ? "none" : expected.shape()));
-    }
-  }
-
-  /// Gradients are compared here once mechanisms have a backward pass.
-  private void skipGradients(Attention attention) {
-    for (String name : file.gradients()) {
-      skipped.add(name + ": " + attention.name() + " has no backward pass");
     }
   }
 
@@ -187,8 +222,7 @@ public final class Replay {
   }
 
   private void compare(String label, String name, Tensor computed) {
-    GoldenFile.Expected expected = file.expected().get(name);
-    double[] values = expected == null ? new double[0] : expected.values();
+    double[] values = file.answer(name).values();
     if (values.length != computed.size()) {
       comparisons.add(new Comparison(label, Double.POSITIVE_INFINITY, 0, Double.POSITIVE_INFINITY));
       return;

@@ -94,6 +94,7 @@ class GoldenFileTest {
     requireRefused("key_mask", new GoldenWriter().f32("key_mask", new int[] {2}, 0, 1));
     requireRefused("key_mask", new GoldenWriter().f32("key_mask", new int[] {1, 2}, 0, 2));
     requireRefused("out", new GoldenWriter().without("out"));
+    requireRefused("grad_out", new GoldenWriter().f64("grad_q", new int[] {1, 1, 1, 1}, 1));
     requireRefused("gate", new GoldenWriter().f64("gate", new int[] {1}, 1));
   }
 }

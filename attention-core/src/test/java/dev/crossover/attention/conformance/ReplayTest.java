@@ -13,12 +13,14 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.conformance.ReplayResult.Status;
 import dev.crossover.attention.exact.Materialised;
+import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -85,14 +87,31 @@ class ReplayTest {
     assertTrue(replay(shared.meta("kv_heads", "1"), EXACT).passed());
   }
 
+  /// The mean of two values has the gradient 1/2 with respect to each.
+  private static GoldenWriter withGradients(double first) {
+    return new GoldenWriter()
+        .f32("grad_out", new int[] {1, 1, 1, 1}, 1)
+        .f64("grad_q", new int[] {1, 1, 1, 1}, 0)
+        .f64("grad_k", new int[] {1, 1, 2, 1}, -0.5, 0.5)
+        .f64("grad_v", new int[] {1, 1, 2, 1}, first, 0.5);
+  }
+
   @Test
-  void gradientsAreNamedAsSkipped() throws IOException {
-    ReplayResult result =
-        replay(new GoldenWriter().f64("grad_v", new int[] {1, 1, 2, 1}, 1, 1), EXACT);
-    if (!EXACT.defaults().capabilities().gradients()) {
-      assertTrue(result.passed());
-      assertTrue(result.line().contains("grad_v"), result.line());
-    }
+  void gradientsAreNamedAsSkippedWithoutABackwardPass() throws IOException {
+    ReplayResult result = replay(withGradients(0.5), EXACT);
+    assertTrue(result.passed());
+    assertTrue(result.line().contains("grad_v"), result.line());
+  }
+
+  @Test
+  void gradientsAreComparedWhereThereIsABackwardPass() throws IOException {
+    MechanismType tiled = MechanismType.of(Tiled.class);
+    ReplayResult result = replay(withGradients(0.5), tiled);
+    assertTrue(result.passed(), result.line());
+    assertEquals(
+        List.of("out", "grad_q", "grad_k", "grad_v"),
+        result.comparisons().stream().map(Comparison::name).toList());
+    assertEquals(Status.DEVIATED, replay(withGradients(0.6), tiled).status());
   }
 
   @Test
