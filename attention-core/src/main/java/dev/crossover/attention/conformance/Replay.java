@@ -18,9 +18,10 @@ import java.util.Map;
 /// Replays a golden file through a mechanism: parameters from the metadata, inputs by name, outputs
 /// compared in double precision.
 ///
-/// `out` and every extra result the mechanism declares are computed with one thread and with two, which
-/// must agree bit for bit; so are gradients where the mechanism has a backward pass. Where the mechanism decodes and the case is causal self-attention without
-/// padding, the sequence is also fed token by token.
+/// `out` and every extra result the mechanism declares are computed with one thread and with two,
+/// which must agree bit for bit; so are gradients where the mechanism has a backward pass. Where
+/// the mechanism decodes and the case is causal self-attention without padding, the sequence is
+/// also fed token by token.
 public final class Replay {
   private final GoldenFile file;
   private final MechanismType type;
@@ -91,7 +92,8 @@ public final class Replay {
     return gradients(attention, shape);
   }
 
-  /// Compares the gradients where the mechanism has a backward pass; returns a fault like [#replay].
+  /// Compares the gradients where the mechanism has a backward pass; returns a fault like
+  /// [#replay].
   private String gradients(Attention attention, AttentionShape shape) {
     if (!attention.capabilities().gradients()) {
       for (String name : file.gradients()) {

@@ -18,15 +18,16 @@ import java.util.concurrent.locks.LockSupport;
 /// each contender once, so that all meet the same machine; every contender's output is checked
 /// first.
 ///
-/// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and all
-/// where absent). Lists have slashes between their items.
+/// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and
+/// all where absent). Lists have slashes between their items.
 public final class PeerComparison {
   private static final int HEADS = 8;
   private static final int DIM = 64;
   private static final double WARM_UP_SECONDS = 1.5;
   private static final int MAX_ROUNDS = 2000;
   private static final int LONGEST_MATERIALISED = 4096;
-  /// Pause before a run on several threads, so that no contender meets the spinning threads of another.
+  /// Pause before a run on several threads, so that no contender meets the spinning threads of
+  /// another.
   private static final long PAUSE_NANOS = 20_000_000;
 
   private static final double TOLERANCE = 2e-5;
@@ -53,8 +54,13 @@ public final class PeerComparison {
 
         """
             .formatted(
-                HEADS, DIM, String.join(" ", List.of(arguments).subList(1, arguments.length)),
-                machine.cpu(), machine.cores(), machine.os(), machine.jdk(),
+                HEADS,
+                DIM,
+                String.join(" ", List.of(arguments).subList(1, arguments.length)),
+                machine.cpu(),
+                machine.cores(),
+                machine.os(),
+                machine.jdk(),
                 Kernels.get().description()));
     table.append("| threads | n | mask | contender | ms | GFLOP/s | % of peak | time / tiled |\n");
     table.append("|---|---|---|---|---|---|---|---|\n");

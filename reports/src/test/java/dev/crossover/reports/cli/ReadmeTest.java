@@ -26,8 +26,7 @@ class ReadmeTest {
   void tableIsWhatListPrints() throws IOException {
     StringWriter out = new StringWriter();
     int code =
-        Main.run(
-            new PrintWriter(out), new PrintWriter(new StringWriter()), "list", "--markdown");
+        Main.run(new PrintWriter(out), new PrintWriter(new StringWriter()), "list", "--markdown");
     assertEquals(0, code);
     String readme = readme();
     int begin = readme.indexOf(BEGIN) + BEGIN.length();
@@ -52,8 +51,7 @@ class ReadmeTest {
     }
     String readme = readme();
     String here =
-        Files.readString(
-            Path.of("src/test/java/dev/crossover/reports/cli/ReadmeTest.java"));
+        Files.readString(Path.of("src/test/java/dev/crossover/reports/cli/ReadmeTest.java"));
     for (String line : here.lines().map(String::strip).toList()) {
       if (line.startsWith("AttentionShape shape") || line.startsWith("plan.forward")) {
         assertTrue(readme.contains(line), line);
