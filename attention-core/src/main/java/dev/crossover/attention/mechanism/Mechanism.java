@@ -46,6 +46,10 @@ public @interface Mechanism {
   /// Exponent of n in time for large n, without a causal mask where both exist.
   double exponent();
 
+  /// What limits its speed on a processor, found by measuring, in one sentence; empty when nobody
+  /// has looked yet.
+  String bound() default "";
+
   /// Where the paper and its authors' code differ.
   Difference[] differences() default {};
 

@@ -7,9 +7,16 @@ package dev.crossover.reports.answer;
 /// @param shareOfPeak achieved over peak GFLOP/s; NaN when the peak was not measured
 /// @param roof the bound at this intensity in GFLOP/s, min(peak, intensity · bandwidth); NaN
 ///     likewise
+/// @param shareOfBandwidth counted bytes over time as a share of the measured bandwidth; NaN
+///     likewise. Above 1 where the data stays in cache
 /// @param memoryBound whether bandwidth rather than arithmetic is that bound
 public record Roofline(
-    double intensity, double gflops, double shareOfPeak, double roof, boolean memoryBound) {
+    double intensity,
+    double gflops,
+    double shareOfPeak,
+    double roof,
+    double shareOfBandwidth,
+    boolean memoryBound) {
 
   /// Places one measurement under the roof.
   ///
@@ -26,6 +33,8 @@ public record Roofline(
     boolean known = peakGflops > 0 && gigabytesPerSecond > 0;
     double slope = intensity * gigabytesPerSecond;
     double roof = known ? Math.min(peakGflops, slope) : Double.NaN;
-    return new Roofline(intensity, gflops, share, roof, known && slope < peakGflops);
+    double stream =
+        gigabytesPerSecond > 0 ? bytes / seconds / 1e9 / gigabytesPerSecond : Double.NaN;
+    return new Roofline(intensity, gflops, share, roof, stream, known && slope < peakGflops);
   }
 }

@@ -56,6 +56,9 @@ final class ListCommand implements Callable<Integer> {
     out.println("  family     " + words(m.family()) + "; approximates " + target(m));
     out.println("  cost       time " + m.time() + ", memory " + m.memory());
     out.println("  exactness  " + m.exactness());
+    if (!m.bound().isEmpty()) {
+      out.println("  limited by " + m.bound());
+    }
     out.println("  can        " + String.join(", ", abilities(type)));
     for (MechanismType.ParameterInfo parameter : type.parameters()) {
       String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();

@@ -137,6 +137,11 @@ public final class Report {
       Table summary = Tables.summary(answer);
       csv(csvFolder, prefix, summary);
       tables(view, "summary", summary);
+      if (!panel.decoding()) {
+        Table work = WorkTable.of(answer);
+        csv(csvFolder, prefix, work);
+        tables(view, "work", work);
+      }
       tables(view, "points", shown(points));
       Table inputs = Tables.inputs(answer);
       csv(csvFolder, prefix, inputs);

@@ -37,11 +37,13 @@ class ParetoRooflineNoiseTest {
     assertEquals(10, low.gflops(), 1e-12);
     assertEquals(0.1, low.shareOfPeak(), 1e-12);
     assertEquals(20, low.roof(), 1e-12);
+    assertEquals(0.5, low.shareOfBandwidth(), 1e-12);
     assertTrue(low.memoryBound());
     Roofline high = Roofline.of(1e11, 1e9, 2, 100, 20);
     assertEquals(100, high.roof());
     assertFalse(high.memoryBound());
     assertTrue(Double.isNaN(Roofline.of(1, 1, 1, 0, 0).shareOfPeak()));
+    assertTrue(Double.isNaN(Roofline.of(1, 1, 1, 0, 0).shareOfBandwidth()));
   }
 
   @Test

@@ -109,6 +109,25 @@ class ReportTest {
     }
   }
 
+  /// Speed and work are told against tiled attention, so its own row reads 1 in both.
+  @Test
+  void workIsToldAgainstTiledAttention() throws Exception {
+    try (Stream<Path> files = Files.list(target.resolve("csv"))) {
+      Path work =
+          files
+              .filter(f -> f.toString().endsWith("causal-captured-work.csv"))
+              .findFirst()
+              .orElseThrow();
+      List<String> lines = Files.readAllLines(work);
+      assertTrue(lines.getFirst().contains("work_over_tiled,speed_over_tiled"), lines.getFirst());
+      List<String> tiled =
+          lines.stream()
+              .filter(line -> line.contains(",1,1,") && line.startsWith("tiled"))
+              .toList();
+      assertEquals(1, tiled.size(), lines.toString());
+    }
+  }
+
   /// Whatever a file claims to be called, it stays text: in the page, its data, Markdown and CSV.
   @Test
   void hostileNamesStayText() throws Exception {
