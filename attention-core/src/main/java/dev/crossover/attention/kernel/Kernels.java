@@ -129,6 +129,29 @@ public interface Kernels {
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);
 
+  /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6; x and y may not overlap.
+  ///
+  /// As max(x, 0) + log2(1 + e) with e = 2^−|x|, where log2(1 + e) = e · Q(e) and Q is a Chebyshev fit of
+  /// degree 8 on [0, 1], relative error 3.5e-8.
+  default void softplus2(int n, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = -Math.abs(x[xo + i]);
+    }
+    exp(n, 0.6931472f, 0, y, yo, y, yo);
+    for (int i = 0; i < n; i++) {
+      float e = y[yo + i];
+      float q = 0.0073954021f * e - 0.0419450104f;
+      q = q * e + 0.1118320748f;
+      q = q * e - 0.1962389499f;
+      q = q * e + 0.2752211988f;
+      q = q * e - 0.3582990766f;
+      q = q * e + 0.4806788862f;
+      q = q * e - 0.7213395238f;
+      q = q * e + 1.4426950216f;
+      y[yo + i] = 0.5f * (x[xo + i] + Math.abs(x[xo + i])) + e * q;
+    }
+  }
+
   /// `y[i] = max(x[i], 0) + shift`; x and y may be the same range.
   void relu(int n, float shift, float[] x, int xo, float[] y, int yo);
 

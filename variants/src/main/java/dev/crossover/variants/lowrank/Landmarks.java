@@ -72,9 +72,7 @@ final class Landmarks {
       for (int i = Math.max(0, start(a)); i < end; i++) {
         if (real.test(batch, i)) {
           rows++;
-          for (int c = 0; c < d; c++) {
-            mean[a * d + c] += x[xo + i * d + c];
-          }
+          add(x, xo + i * d, a * d);
         }
       }
       realRows[a] = rows;
@@ -82,6 +80,12 @@ final class Landmarks {
       for (int c = 0; c < d && rows > 0; c++) {
         mean[a * d + c] /= divisor;
       }
+    }
+  }
+
+  private void add(float[] x, int xo, int to) {
+    for (int c = 0; c < d; c++) {
+      mean[to + c] += x[xo + c];
     }
   }
 }

@@ -20,9 +20,6 @@ final class LunaChunk {
   /// Largest number of tokens or queries in a chunk.
   static final int ROWS = 64;
 
-  private static final double LOG_2 = Math.log(2);
-  private static final double LINEAR_FROM = 30;
-
   private final Kernels kernels = Kernels.get();
   private final Activation activation;
   private final int l;
@@ -104,22 +101,16 @@ final class LunaChunk {
 
   /// Pack weights of the first rows of [#packKey]; all tokens count as real until [#hide].
   void weigh(int rows) {
-    kernels.multiply(rows, l, d, packKey, 0, d, packQueries, 0, l, weights, 0, l, false);
+    kernels.multiply(
+        rows, l, d, packKey, 0, d, packQueries, 0, l, scores, 0, l, false);
     if (activation == Activation.ELU_PLUS_ONE) {
-      kernels.eluPlusOne(rows * l, weights, 0, weights, 0);
+      kernels.eluPlusOne(rows * l, scores, 0, weights, 0);
     } else {
-      for (int e = 0; e < rows * l; e++) {
-        weights[e] = softplus2(weights[e]);
-      }
+      kernels.softplus2(rows * l, scores, 0, weights, 0);
     }
     for (int r = 0; r < rows; r++) {
       realBefore[r + 1] = realBefore[r] + 1;
     }
-  }
-
-  /// log2(1 + 2^a).
-  private static float softplus2(float a) {
-    return a > LINEAR_FROM ? a : (float) (Math.log1p(Math.exp(a * LOG_2)) / LOG_2);
   }
 
   /// Removes a token of a chunk of `rows` from all sums and counts.

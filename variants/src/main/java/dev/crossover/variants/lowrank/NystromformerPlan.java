@@ -49,6 +49,7 @@ final class NystromformerPlan extends AttentionPlan {
   private final KeyPanels[] keys = new KeyPanels[threads()];
   private final float[][] queries = new float[threads()][];
   private final PseudoInverse[] inverses;
+  private final double[][] sums;
   private final Landmarks.RealRows realQuery = this::isRealQuery;
   private final Landmarks.RealRows realKey = mask::isRealKey;
   private final Workers.Task takeLandmarks = this::takeLandmarks;
@@ -85,6 +86,7 @@ final class NystromformerPlan extends AttentionPlan {
     mixed = scratch.floats((long) problems * m * dv);
     meanMixed = scratch.floats((long) problems * dv);
     inverses = new PseudoInverse[exact ? 0 : threads()];
+    sums = new double[inverses.length][];
     for (int t = 0; t < threads(); t++) {
       tiles[t] = new SoftmaxTile(scratch, rows, d, dv);
       keys[t] = new KeyPanels(scratch, KEYS_PER_PACK, d);
@@ -92,6 +94,7 @@ final class NystromformerPlan extends AttentionPlan {
     }
     for (int t = 0; t < inverses.length; t++) {
       inverses[t] = new PseudoInverse(scratch, m);
+      sums[t] = scratch.doubles(2L * dv);
     }
   }
 
@@ -110,7 +113,9 @@ final class NystromformerPlan extends AttentionPlan {
         SoftmaxTile.bytes(rows, s.headDim(), s.valueDim())
             + KeyPanels.bytes(KEYS_PER_PACK, s.headDim())
             + Float.BYTES * Math.max(rows, m) * s.headDim()
-            + (nystrom.isExact(s) ? 0 : PseudoInverse.bytes(nystrom.landmarks()));
+            + (nystrom.isExact(s)
+                ? 0
+                : PseudoInverse.bytes(nystrom.landmarks()) + 2L * Double.BYTES * s.valueDim());
     return problems * perProblem + threads * perThread;
   }
 
@@ -241,18 +246,28 @@ final class NystromformerPlan extends AttentionPlan {
     if (wantsResult("pseudo_inverse")) {
       write(z, 0, result("pseudo_inverse"), kernel);
     }
+    mix(problem, z, sums[worker]);
+  }
+
+  /// Z times K3 v, and the mean of its rows.
+  private void mix(int problem, double[] z, double[] row) {
     int k3v = problem * segments * m * dv;
-    for (int c = 0; c < dv; c++) {
-      double total = 0;
-      for (int a = 0; a < m; a++) {
-        double sum = 0;
-        for (int l = 0; l < m; l++) {
-          sum += z[a * m + l] * context[k3v + l * dv + c];
+    Arrays.fill(row, dv, 2 * dv, 0);
+    for (int a = 0; a < m; a++) {
+      Arrays.fill(row, 0, dv, 0);
+      for (int l = 0; l < m; l++) {
+        double factor = z[a * m + l];
+        for (int c = 0; c < dv; c++) {
+          row[c] += factor * context[k3v + l * dv + c];
         }
-        mixed[(problem * m + a) * dv + c] = (float) sum;
-        total += sum;
       }
-      meanMixed[problem * dv + c] = (float) (total / m);
+      for (int c = 0; c < dv; c++) {
+        mixed[(problem * m + a) * dv + c] = (float) row[c];
+        row[dv + c] += row[c] / m;
+      }
+    }
+    for (int c = 0; c < dv; c++) {
+      meanMixed[problem * dv + c] = (float) row[dv + c];
     }
   }
 

@@ -19,7 +19,7 @@ import java.util.Arrays;
 /// keys after the query, columns below `nk − memory_length` are beyond `same_length`; both are −∞
 /// for every row.
 final class TransformerXlPlan extends AttentionPlan {
-  private static final int KEYS = 256;
+  private static final int KEYS = 512;
   private static final int POSITION_ROWS = 64;
 
   private final TransformerXl xl;
