@@ -2,6 +2,7 @@ package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.ScoreTile;
 
 /// Keeps the largest scores of a row, ties at the threshold included.
 ///
@@ -9,6 +10,7 @@ import dev.crossover.attention.kernel.Kernels;
 /// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
 /// candidates to a quickselect, and few groups to read again.
 final class LargestScores {
+  private static final int SEGMENT = ScoreTile.SEGMENT;
   private static final int SMALLEST_GROUP = 8;
   private static final int LARGEST_GROUP = 64;
   private static final int GROUPS_PER_KEPT = 4;
@@ -17,6 +19,7 @@ final class LargestScores {
   private final float[] maxima;
   private final float[] candidates;
   private int group;
+  private boolean grouped;
 
   /// @param scratch allocator
   /// @param maxScores longest row
@@ -32,22 +35,25 @@ final class LargestScores {
 
   /// Lists the scores that are at least as large as the k-th largest, in order, −∞ and NaN never.
   ///
-  /// @param scores the row, from `at`; unchanged, unless it is `keptScores` itself
-  /// @param kept receives their indices, from 0
+  /// @param scores score j is at `at + j / SEGMENT * stride + j % SEGMENT`, see [ScoreTile]; a stride of
+  ///     SEGMENT is a row without gaps. Unchanged, unless it is `keptScores` itself
+  /// @param kept receives their indices j
   /// @param keptScores receives the scores in the same order
   /// @return how many there are: at least k if so many are finite
-  int keep(float[] scores, int at, int count, int k, int[] kept, float[] keptScores) {
-    float threshold = threshold(scores, at, count, k);
+  int keep(
+      float[] scores, int at, int stride, int count, int k, int[] kept, float[] keptScores) {
+    float threshold = threshold(scores, at, stride, count, k);
     int size = 0;
     for (int from = 0, g = 0; from < count; from += group, g++) {
-      if (group < count && !(maxima[g] >= threshold)) {
+      if (grouped && !(maxima[g] >= threshold)) {
         continue;
       }
-      int to = Math.min(count, from + group);
-      for (int j = from; j < to; j++) {
-        float score = scores[at + j];
+      int start = at + from / SEGMENT * stride + from % SEGMENT;
+      int length = Math.min(count - from, group);
+      for (int j = 0; j < length; j++) {
+        float score = scores[start + j];
         if (score >= threshold && score > Float.NEGATIVE_INFINITY) {
-          kept[size] = j;
+          kept[size] = from + j;
           keptScores[size++] = score;
         }
       }
@@ -56,32 +62,36 @@ final class LargestScores {
   }
 
   /// The k-th largest score; −∞ if there are not more than k.
-  private float threshold(float[] scores, int at, int count, int k) {
-    group = Math.max(1, count);
+  private float threshold(float[] scores, int at, int stride, int count, int k) {
+    group = SEGMENT;
+    grouped = false;
     if (k >= count) {
       return Float.NEGATIVE_INFINITY;
     }
     float bound = Float.NEGATIVE_INFINITY;
-    int size = (int) Math.min(LARGEST_GROUP, count / ((long) GROUPS_PER_KEPT * k));
-    if (size >= SMALLEST_GROUP) {
-      group = size;
-      int groups = Math.ceilDiv(count, size);
-      for (int g = 0; g < groups; g++) {
-        int from = g * size;
-        maxima[g] = kernels.max(Math.min(size, count - from), scores, at + from);
-        candidates[g] = maxima[g];
+    long affordable = count / ((long) GROUPS_PER_KEPT * k);
+    if (affordable >= SMALLEST_GROUP) {
+      grouped = true;
+      group = (int) Long.highestOneBit(Math.min(LARGEST_GROUP, affordable));
+      int groups = 0;
+      for (int from = 0; from < count; from += group) {
+        int start = at + from / SEGMENT * stride + from % SEGMENT;
+        maxima[groups] = kernels.max(Math.min(group, count - from), scores, start);
+        candidates[groups] = maxima[groups];
+        groups++;
       }
       bound = kthLargest(candidates, groups, k);
     }
     int left = 0;
     for (int from = 0, g = 0; from < count; from += group, g++) {
-      if (group < count && !(maxima[g] >= bound)) {
+      if (grouped && !(maxima[g] >= bound)) {
         continue;
       }
-      int to = Math.min(count, from + group);
-      for (int j = from; j < to; j++) {
-        if (scores[at + j] >= bound) {
-          candidates[left++] = scores[at + j];
+      int start = at + from / SEGMENT * stride + from % SEGMENT;
+      int length = Math.min(count - from, group);
+      for (int j = 0; j < length; j++) {
+        if (scores[start + j] >= bound) {
+          candidates[left++] = scores[start + j];
         }
       }
     }

@@ -12,7 +12,9 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.ScoreTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
@@ -37,10 +39,10 @@ import java.util.OptionalInt;
 /// | k | `top_k`, or `max(⌈nk / top_k_divisor⌉, min(top_k_minimum, nk))` | |
 ///
 /// Time `2·n²·d` for the scores, all of which are needed, one pass over them for the selection, and
-/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a few rows of
-/// scores. Honours every mask; a row with fewer than k visible keys keeps them all, one without any
-/// is zero. Exact when `top_k >= nk`. Decodes with a full cache, because any old key may be
-/// selected later.
+/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy of the
+/// keys and a few rows of scores.
+/// Honours every mask; a row with fewer than k visible keys keeps them all, one without any is zero.
+/// Exact when `top_k >= nk`. Decodes with a full cache, because any old key may be selected later.
 ///
 /// Equal keys get equal scores, whatever their position, so that ties are ties.
 ///
@@ -57,7 +59,7 @@ import java.util.OptionalInt;
     approximates = Mechanism.Approximates.SOFTMAX,
     exactness = "top_k >= n",
     time = "2 n² d + n² + 2 n k d",
-    memory = "64 n",
+    memory = "n d + 24 n",
     exponent = 2,
     differences =
         @Mechanism.Difference(
@@ -76,11 +78,6 @@ public record TopK(
     @Parameter(value = "fewest keys kept with a divisor, >= 0", defaultValue = "0") int topKMinimum)
     implements Attention {
   private static final int PAPERS_TOP_K = 8;
-  private static final int MOST_ROWS = 48;
-  private static final int FEWEST_ROWS = 12;
-  private static final int SCORES_PER_WORKER = 1 << 19;
-  private static final int KEY_CHUNK = 1024;
-  private static final int COLUMNS = 16;
 
   /// Validates that one rule is given.
   public TopK {
@@ -116,11 +113,14 @@ public record TopK(
         Math.min(pairs, (double) s.problems() * s.querySeqLen() * keysKept(s.keySeqLen()));
     double flops = pairs * (2.0 * s.headDim() + 1) + kept * (2.0 * s.valueDim() + 5);
     int nk = s.keySeqLen();
+    long panels =
+        (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(nk, s.headDim());
     long perThread =
         LargestScores.bytes(nk)
-            + (long) nk * (Integer.BYTES + Float.BYTES)
-            + Float.BYTES * ((long) rows(s) * nk + transposeScratch(s));
-    return new Cost(flops, Cost.tensorBytes(s), threads * perThread);
+            + ScoreTile.bytes(nk, s.headDim())
+            + (long) nk * (Integer.BYTES + Float.BYTES);
+    return new Cost(
+        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
   }
 
   @Override
@@ -141,14 +141,6 @@ public record TopK(
     return Math.min(topK.orElse(PAPERS_TOP_K), nk);
   }
 
-  private static int rows(AttentionShape s) {
-    return Math.clamp(SCORES_PER_WORKER / Math.max(1, s.keySeqLen()), FEWEST_ROWS, MOST_ROWS);
-  }
-
-  private static int transposeScratch(AttentionShape s) {
-    return Kernels.get().transposedBScratch(Math.min(KEY_CHUNK, s.keySeqLen()), s.headDim());
-  }
-
   private static void require(boolean holds, String rule, Object value) {
     if (!holds) {
       throw new IllegalArgumentException(rule + ", but was " + value);
@@ -161,23 +153,27 @@ public record TopK(
     private final int nk = shape.keySeqLen();
     private final int d = shape.headDim();
     private final int dv = shape.valueDim();
-    private final int rows = rows(shape);
+    private final int rows = ScoreTile.rows(nk);
     private final int blocks = Math.ceilDiv(nq, rows);
     private final int k = keysKept(nk);
     private final float factor = (float) Attention.defaultScale(shape);
-    private final float[][] scores = new float[threads()][];
-    private final float[][] transposed = new float[threads()][];
+    private final KeyPanels[] panels =
+        new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
+    private final ScoreTile[] tiles = new ScoreTile[threads()];
     private final LargestScores[] largest = new LargestScores[threads()];
     private final int[][] kept = new int[threads()][];
     private final float[][] weights = new float[threads()][];
+    private final Workers.Task pack = this::pack;
     private final Workers.Task block = this::block;
     private float[] out = new float[0];
 
     Plan(PlanRequest request) {
       super(request);
+      for (int p = 0; p < panels.length; p++) {
+        panels[p] = new KeyPanels(scratch, nk, d);
+      }
       for (int t = 0; t < threads(); t++) {
-        scores[t] = scratch.floats((long) rows * nk);
-        transposed[t] = scratch.floats(transposeScratch(shape));
+        tiles[t] = new ScoreTile(scratch, nk, d);
         largest[t] = new LargestScores(scratch, nk);
         kept[t] = scratch.ints(nk);
         weights[t] = scratch.floats(nk);
@@ -187,54 +183,45 @@ public record TopK(
     @Override
     protected void compute(Tensor output) {
       out = output.data();
+      workers.run(panels.length, pack);
       workers.run(shape.problems() * blocks, block);
     }
 
+    private void pack(int worker, int group) {
+      panels[group].pack(input("k"), group * nk * d, d, nk, 0);
+    }
+
+    /// P for some rows, with the keys that the last of them may see; then row by row.
     private void block(int worker, int index) {
       int problem = index / blocks;
       int batch = problem / shape.numHeads();
       int h = problem % shape.numHeads();
       int first = index % blocks * rows;
       int count = Math.min(rows, nq - first);
-      scores(worker, batch, h, first, count);
+      int group = batch * shape.numKeyValueHeads() + h / shape.groupSize();
+      tiles[worker].compute(
+          input("q"), shape.queryOffset(batch, h) + first * d, d, count,
+          panels[group], mask.causalLimit(first + count - 1, nq, nk));
       for (int r = 0; r < count; r++) {
-        row(worker, batch, h, first + r, r * nk);
-      }
-    }
-
-    /// P for some rows, chunk by chunk of the keys that the last of them may see.
-    private void scores(int worker, int batch, int h, int first, int count) {
-      int limit = mask.causalLimit(first + count - 1, nq, nk);
-      for (int from = 0; from < limit; from += KEY_CHUNK) {
-        kernels.multiplyTransposedB(
-            count,
-            Math.min(KEY_CHUNK, limit - from),
-            d,
-            input("q"),
-            shape.queryOffset(batch, h) + first * d,
-            d,
-            input("k"),
-            shape.keyOffset(batch, h) + from * d,
-            d,
-            scores[worker],
-            from,
-            nk,
-            false,
-            transposed[worker],
-            0);
+        row(worker, batch, h, first + r, r);
       }
     }
 
     /// Hides, selects, normalises and mixes the values of one row.
-    private void row(int worker, int batch, int h, int i, int at) {
+    private void row(int worker, int batch, int h, int i, int inBlock) {
+      ScoreTile tile = tiles[worker];
+      float[] scores = tile.scores();
+      int at = tile.start(inBlock);
       int limit = mask.causalLimit(i, nq, nk);
       for (int j = 0; mask.hasKeyPadding() && j < limit; j++) {
         if (!mask.isRealKey(batch, j)) {
-          scores[worker][at + j] = Float.NEGATIVE_INFINITY;
+          int segment = j / ScoreTile.SEGMENT * tile.stride();
+          scores[at + segment + j % ScoreTile.SEGMENT] = Float.NEGATIVE_INFINITY;
         }
       }
       float[] weight = weights[worker];
-      int count = largest[worker].keep(scores[worker], at, limit, k, kept[worker], weight);
+      int count =
+          largest[worker].keep(scores, at, tile.stride(), limit, k, kept[worker], weight);
       kernels.scale(count, factor, weight, 0, weight, 0);
       kernels.softmax(count, weight, 0);
       int o = shape.outputOffset(batch, h) + i * dv;
@@ -270,7 +257,8 @@ public record TopK(
 
     @Override
     protected int select(int worker, int count, int[] positions, float[] scores) {
-      return largest[worker].keep(scores, 0, count, k, positions, scores);
+      return largest[worker].keep(
+          scores, 0, ScoreTile.SEGMENT, count, k, positions, scores);
     }
   }
 }
