@@ -51,8 +51,8 @@ class ConformanceTest {
     }
   }
 
-  /// Sequences are fed token by token in some file of every mechanism that decodes, unless each of its
-  /// files begins with a state.
+  /// Sequences are fed token by token in some file of every mechanism that decodes, unless each of
+  /// its files begins with a state.
   @Test
   void decodingIsReplayedWhereverItIsDeclared() throws IOException {
     for (MechanismType type : Catalogue.all()) {

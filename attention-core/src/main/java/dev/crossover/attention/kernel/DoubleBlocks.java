@@ -3,7 +3,8 @@ package dev.crossover.attention.kernel;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
-/// Blocks of 4 rows and 2 vectors of a product in double precision, kept in registers over the whole of k.
+/// Blocks of 4 rows and 2 vectors of a product in double precision, kept in registers over the
+/// whole of k.
 final class DoubleBlocks {
   private static final VectorSpecies<Double> DOUBLES =
       VectorSpecies.of(double.class, Lanes.FLOATS.vectorShape());
@@ -29,8 +30,7 @@ final class DoubleBlocks {
     return columns;
   }
 
-  private static void block4(
-      int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
+  private static void block4(int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
     DoubleVector c00 = DoubleVector.zero(DOUBLES);
     DoubleVector c01 = c00;
     DoubleVector c10 = c00;
@@ -65,8 +65,7 @@ final class DoubleBlocks {
     c31.intoArray(c, co + 3 * n + L);
   }
 
-  private static void block1(
-      int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
+  private static void block1(int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
     DoubleVector c0 = DoubleVector.zero(DOUBLES);
     DoubleVector c1 = c0;
     for (int k = 0; k < n; k++) {

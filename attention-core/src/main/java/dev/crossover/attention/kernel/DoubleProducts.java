@@ -5,8 +5,7 @@ public final class DoubleProducts {
   private DoubleProducts() {}
 
   /// `C = A · B`, all `[n,n]` row-major from their offsets; C overlaps neither.
-  public static void multiply(
-      int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
+  public static void multiply(int n, double[] a, int ao, double[] b, int bo, double[] c, int co) {
     int columns = 0;
     if (KernelSelection.VECTOR) {
       columns = DoubleBlocks.multiply(n, a, ao, b, bo, c, co);

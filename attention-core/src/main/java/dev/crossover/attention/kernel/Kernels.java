@@ -131,8 +131,8 @@ public interface Kernels {
 
   /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6; x and y may not overlap.
   ///
-  /// As max(x, 0) + log2(1 + e) with e = 2^−|x|, where log2(1 + e) = e · Q(e) and Q is a Chebyshev fit of
-  /// degree 8 on [0, 1], relative error 3.5e-8.
+  /// As max(x, 0) + log2(1 + e) with e = 2^−|x|, where log2(1 + e) = e · Q(e) and Q is a Chebyshev
+  /// fit of degree 8 on [0, 1], relative error 3.5e-8.
   default void softplus2(int n, float[] x, int xo, float[] y, int yo) {
     for (int i = 0; i < n; i++) {
       y[yo + i] = -Math.abs(x[xo + i]);

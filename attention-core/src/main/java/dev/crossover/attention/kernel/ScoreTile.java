@@ -2,16 +2,16 @@ package dev.crossover.attention.kernel;
 
 import dev.crossover.attention.Scratch;
 
-/// Raw scores `q_i · k_j` of a block of query rows against packed keys, for mechanisms that must look at
-/// the scores of a row before they know which keys it keeps.
+/// Raw scores `q_i · k_j` of a block of query rows against packed keys, for mechanisms that must
+/// look at the scores of a row before they know which keys it keeps.
 ///
 /// ```
 /// tile.compute(query rows, keys, number of keys)
 /// score of row r and key j = tile.scores()[tile.start(r) + j / SEGMENT * tile.stride() + j % SEGMENT]
 /// ```
 ///
-/// Equal key rows have bitwise equal scores at any position. A score that involves NaN is NaN and touches
-/// no other. One instance belongs to one worker.
+/// Equal key rows have bitwise equal scores at any position. A score that involves NaN is NaN and
+/// touches no other. One instance belongs to one worker.
 public final class ScoreTile {
   /// Keys whose scores lie next to each other.
   public static final int SEGMENT = 256;
@@ -40,8 +40,7 @@ public final class ScoreTile {
   /// Bytes the constructor allocates.
   public static long bytes(int maxKeys, int dim) {
     long groups = groups(maxKeys);
-    long floats =
-        groups * ROWS * dim + 16 + segments(maxKeys) * groups * ROWS * SEGMENT + ROWS;
+    long floats = groups * ROWS * dim + 16 + segments(maxKeys) * groups * ROWS * SEGMENT + ROWS;
     return floats * Float.BYTES;
   }
 
@@ -62,15 +61,33 @@ public final class ScoreTile {
     int used = (rows + ROWS - 1) / ROWS;
     for (int g = 0; g < used; g++) {
       Packing.transpose(
-          q, qo + g * ROWS * ldq, ldq, null, 0, Math.min(ROWS, rows - g * ROWS), dim, 1,
-          query, g * ROWS * dim, ROWS, ROWS);
+          q,
+          qo + g * ROWS * ldq,
+          ldq,
+          null,
+          0,
+          Math.min(ROWS, rows - g * ROWS),
+          dim,
+          1,
+          query,
+          g * ROWS * dim,
+          ROWS,
+          ROWS);
     }
     for (int from = 0; from < count; from += SEGMENT) {
       int panels = (Math.min(SEGMENT, count - from) + Lanes.PANEL - 1) / Lanes.PANEL;
       for (int g = 0; g < used; g++) {
         FusedProducts.scores(
-            dim, query, g * ROWS * dim, keys.data, from * dim, panels,
-            scores, (from / SEGMENT * groups + g) * ROWS * SEGMENT, zeros, 0);
+            dim,
+            query,
+            g * ROWS * dim,
+            keys.data,
+            from * dim,
+            panels,
+            scores,
+            (from / SEGMENT * groups + g) * ROWS * SEGMENT,
+            zeros,
+            0);
       }
     }
   }

@@ -7,7 +7,8 @@ import org.junit.jupiter.api.Test;
 
 class DoubleProductsTest {
 
-  /// Sizes below, at and beyond blocks of 4 rows and 2 vectors; a sum of n products is off by n ulps.
+  /// Sizes below, at and beyond blocks of 4 rows and 2 vectors; a sum of n products is off by n
+  /// ulps.
   @Test
   void squareProductsAgreeWithTheDefinition() {
     for (int n : new int[] {0, 1, 3, 4, 5, 16, 17, 31, 32, 50, 64, 67}) {

@@ -101,8 +101,7 @@ final class LunaChunk {
 
   /// Pack weights of the first rows of [#packKey]; all tokens count as real until [#hide].
   void weigh(int rows) {
-    kernels.multiply(
-        rows, l, d, packKey, 0, d, packQueries, 0, l, scores, 0, l, false);
+    kernels.multiply(rows, l, d, packKey, 0, d, packQueries, 0, l, scores, 0, l, false);
     if (activation == Activation.ELU_PLUS_ONE) {
       kernels.eluPlusOne(rows * l, scores, 0, weights, 0);
     } else {

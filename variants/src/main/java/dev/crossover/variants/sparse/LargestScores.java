@@ -35,13 +35,12 @@ final class LargestScores {
 
   /// Lists the scores that are at least as large as the k-th largest, in order, −∞ and NaN never.
   ///
-  /// @param scores score j is at `at + j / SEGMENT * stride + j % SEGMENT`, see [ScoreTile]; a stride of
-  ///     SEGMENT is a row without gaps. Unchanged, unless it is `keptScores` itself
+  /// @param scores score j is at `at + j / SEGMENT * stride + j % SEGMENT`, see [ScoreTile]; a
+  ///     stride of SEGMENT is a row without gaps. Unchanged, unless it is `keptScores` itself
   /// @param kept receives their indices j
   /// @param keptScores receives the scores in the same order
   /// @return how many there are: at least k if so many are finite
-  int keep(
-      float[] scores, int at, int stride, int count, int k, int[] kept, float[] keptScores) {
+  int keep(float[] scores, int at, int stride, int count, int k, int[] kept, float[] keptScores) {
     float threshold = threshold(scores, at, stride, count, k);
     int size = 0;
     for (int from = 0, g = 0; from < count; from += group, g++) {

@@ -12,8 +12,8 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.ScoreTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -39,10 +39,10 @@ import java.util.OptionalInt;
 /// | k | `top_k`, or `max(⌈nk / top_k_divisor⌉, min(top_k_minimum, nk))` | |
 ///
 /// Time `2·n²·d` for the scores, all of which are needed, one pass over them for the selection, and
-/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy of the
-/// keys and a few rows of scores.
-/// Honours every mask; a row with fewer than k visible keys keeps them all, one without any is zero.
-/// Exact when `top_k >= nk`. Decodes with a full cache, because any old key may be selected later.
+/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy of
+/// the keys and a few rows of scores. Honours every mask; a row with fewer than k visible keys
+/// keeps them all, one without any is zero. Exact when `top_k >= nk`. Decodes with a full cache,
+/// because any old key may be selected later.
 ///
 /// Equal keys get equal scores, whatever their position, so that ties are ties.
 ///
@@ -113,14 +113,12 @@ public record TopK(
         Math.min(pairs, (double) s.problems() * s.querySeqLen() * keysKept(s.keySeqLen()));
     double flops = pairs * (2.0 * s.headDim() + 1) + kept * (2.0 * s.valueDim() + 5);
     int nk = s.keySeqLen();
-    long panels =
-        (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(nk, s.headDim());
+    long panels = (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(nk, s.headDim());
     long perThread =
         LargestScores.bytes(nk)
             + ScoreTile.bytes(nk, s.headDim())
             + (long) nk * (Integer.BYTES + Float.BYTES);
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
+    return new Cost(flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
   }
 
   @Override
@@ -157,8 +155,7 @@ public record TopK(
     private final int blocks = Math.ceilDiv(nq, rows);
     private final int k = keysKept(nk);
     private final float factor = (float) Attention.defaultScale(shape);
-    private final KeyPanels[] panels =
-        new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
+    private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
     private final ScoreTile[] tiles = new ScoreTile[threads()];
     private final LargestScores[] largest = new LargestScores[threads()];
     private final int[][] kept = new int[threads()][];
@@ -200,8 +197,12 @@ public record TopK(
       int count = Math.min(rows, nq - first);
       int group = batch * shape.numKeyValueHeads() + h / shape.groupSize();
       tiles[worker].compute(
-          input("q"), shape.queryOffset(batch, h) + first * d, d, count,
-          panels[group], mask.causalLimit(first + count - 1, nq, nk));
+          input("q"),
+          shape.queryOffset(batch, h) + first * d,
+          d,
+          count,
+          panels[group],
+          mask.causalLimit(first + count - 1, nq, nk));
       for (int r = 0; r < count; r++) {
         row(worker, batch, h, first + r, r);
       }
@@ -220,8 +221,7 @@ public record TopK(
         }
       }
       float[] weight = weights[worker];
-      int count =
-          largest[worker].keep(scores, at, tile.stride(), limit, k, kept[worker], weight);
+      int count = largest[worker].keep(scores, at, tile.stride(), limit, k, kept[worker], weight);
       kernels.scale(count, factor, weight, 0, weight, 0);
       kernels.softmax(count, weight, 0);
       int o = shape.outputOffset(batch, h) + i * dv;
@@ -257,8 +257,7 @@ public record TopK(
 
     @Override
     protected int select(int worker, int count, int[] positions, float[] scores) {
-      return largest[worker].keep(
-          scores, 0, ScoreTile.SEGMENT, count, k, positions, scores);
+      return largest[worker].keep(scores, 0, ScoreTile.SEGMENT, count, k, positions, scores);
     }
   }
 }
