@@ -129,7 +129,8 @@ public interface Kernels {
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);
 
-  /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6; x and y may not overlap.
+  /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6, 0 below x = −125; x and y may not
+  /// overlap.
   ///
   /// As max(x, 0) + log2(1 + e) with e = 2^−|x|, where log2(1 + e) = e · Q(e) and Q is a Chebyshev
   /// fit of degree 8 on [0, 1], relative error 3.5e-8.
@@ -148,7 +149,7 @@ public interface Kernels {
       q = q * e + 0.4806788862f;
       q = q * e - 0.7213395238f;
       q = q * e + 1.4426950216f;
-      y[yo + i] = 0.5f * (x[xo + i] + Math.abs(x[xo + i])) + e * q;
+      y[yo + i] = Math.max(x[xo + i], 0) + e * q;
     }
   }
 
