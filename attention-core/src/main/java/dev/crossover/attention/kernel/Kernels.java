@@ -129,8 +129,8 @@ public interface Kernels {
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);
 
-  /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6, 0 below x = −125; x and y may not
-  /// overlap.
+  /// `y[i] = log2(1 + 2^x[i])`, relative error below 1e-6 for x >= −10 and 1e-7·|x| below, where
+  /// the exponent is rounded; 0 below x = −125. x and y may not overlap.
   ///
   /// As max(x, 0) + log2(1 + e) with e = 2^−|x|, where log2(1 + e) = e · Q(e) and Q is a Chebyshev
   /// fit of degree 8 on [0, 1], relative error 3.5e-8.

@@ -39,9 +39,15 @@ class DoubleProductsTest {
     Kernels.get().softplus2(x.length, x, 0, y, 1);
     for (int i = 0; i < x.length; i++) {
       double expected = Math.log1p(Math.pow(2, x[i])) / Math.log(2);
-      assertEquals(1, y[i + 1] / expected, 1e-6, "x = " + x[i]);
+      assertEquals(1, y[i + 1] / expected, 1e-7 * Math.max(10, -x[i]), "x = " + x[i]);
     }
     assertEquals(0, y[0]);
+    float[] extremes = {Float.NEGATIVE_INFINITY, Float.POSITIVE_INFINITY, Float.NaN, 1e30f};
+    Kernels.get().softplus2(extremes.length, extremes, 0, y, 0);
+    assertEquals(0, y[0]);
+    assertEquals(Float.POSITIVE_INFINITY, y[1]);
+    assertEquals(Float.NaN, y[2]);
+    assertEquals(1e30f, y[3]);
   }
 
   private static double[] doubles(int n, long seed) {
