@@ -18,8 +18,8 @@ import java.util.random.RandomGeneratorFactory;
 /// (∞), so that an interval that reaches beyond the measured lengths is open rather than
 /// extrapolated.
 final class CrossoverBootstrap {
-  private static final int REPLICATES = 2000;
-  private static final double TAIL = 0.025;
+  static final int REPLICATES = 2000;
+  static final double TAIL = 0.025;
 
   private CrossoverBootstrap() {}
 
@@ -52,7 +52,8 @@ final class CrossoverBootstrap {
         (double) cheaper / REPLICATES);
   }
 
-  private static double redraw(Sample sample, double[] pool, RandomGenerator random) {
+  /// Logarithm of a point's median, redrawn once.
+  static double redraw(Sample sample, double[] pool, RandomGenerator random) {
     double[] drawn = new double[sample.forks().size()];
     for (int i = 0; i < drawn.length; i++) {
       drawn[i] = pool[random.nextInt(pool.length)];
@@ -60,7 +61,8 @@ final class CrossoverBootstrap {
     return Math.log(sample.median()) + Statistics.median(drawn);
   }
 
-  private static boolean empty(double[][] pools) {
+  /// Whether some length has no deviation to draw from.
+  static boolean empty(double[][] pools) {
     for (double[] pool : pools) {
       if (pool.length == 0) {
         return true;
@@ -69,7 +71,8 @@ final class CrossoverBootstrap {
     return false;
   }
 
-  private static double[][] pools(List<Sample> samples) {
+  /// Deviations each length may draw from: its own and its neighbours'.
+  static double[][] pools(List<Sample> samples) {
     double[][] pools = new double[samples.size()][];
     for (int i = 0; i < pools.length; i++) {
       List<Sample> near = samples.subList(Math.max(0, i - 1), Math.min(samples.size(), i + 2));

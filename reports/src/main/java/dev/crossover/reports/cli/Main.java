@@ -22,6 +22,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       DifferencesCommand.class,
       SweepCommand.class,
       ReportCommand.class,
+      AdviseCommand.class,
       ConformanceCommand.class,
       CommandLine.HelpCommand.class
     },

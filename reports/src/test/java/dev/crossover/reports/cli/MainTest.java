@@ -54,6 +54,14 @@ class MainTest {
         "swep;did you mean sweep?",
         "list nope;mechanism must be one of",
         "report absent.jsonl;absent.jsonl: there is no such result file",
+        "advise;--n",
+        "advise --n 0;n must be >= 1",
+        "advise --n 8 --dim 0;dim must be >= 1",
+        "advise --n 8 --max-error -1;max-error must be >= 0",
+        "advise --n 8 --results absent.jsonl;absent.jsonl: there is no such result file",
+        "advise --n 8 --qkv absent.safetensors;absent.safetensors",
+        "advise --n 8 --qkv a.npy --qkv-names q,k;three names",
+        "advise --n 8 --max-eror 1;did you mean --max-error?",
         "conformance;FILE"
       })
   void askingForWhatDoesNotExistIsOneLineAndExitCodeTwo(String command, String expected) {
@@ -91,7 +99,8 @@ class MainTest {
   void helpListsEveryCommand() {
     for (Answer answer : new Answer[] {run(), run("help"), run("--help")}) {
       assertEquals(0, answer.code);
-      for (String command : new String[] {"list", "sweep", "report", "conformance", "help"}) {
+      for (String command :
+          new String[] {"list", "sweep", "report", "advise", "conformance", "help"}) {
         assertTrue(answer.out.contains(command), command);
       }
     }

@@ -1,0 +1,150 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
+import dev.crossover.bench.sweep.Problem;
+import dev.crossover.reports.answer.Advice;
+import dev.crossover.reports.answer.AdviceText;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/// `crossover advise`: the mechanism to use, from the records at hand.
+@Command(
+    name = "advise",
+    description = {
+      "Say which mechanism to use, from measured records: the fastest within an error, its"
+          + " runner-up, or exact attention.",
+      "Nothing is extrapolated, and nothing is advised whose speed-up may be noise."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class AdviseCommand implements Callable<Integer> {
+  @Option(names = "--n", required = true, paramLabel = "N", description = "Sequence length.")
+  private int n;
+
+  @Option(names = "--dim", paramLabel = "D", description = "Head width; the records' own.")
+  private @Nullable Integer dim;
+
+  @Option(names = "--heads", paramLabel = "H", description = "Heads; the records' own.")
+  private @Nullable Integer heads;
+
+  @Option(names = "--threads", paramLabel = "T", description = "Threads; the records' most.")
+  private @Nullable Integer threads;
+
+  @Option(names = "--causal", description = "Queries see earlier keys only.")
+  private boolean causal;
+
+  @Option(
+      names = "--max-error",
+      paramLabel = "E",
+      description = "Largest relative error of the output; 0.05 when absent.")
+  private double maxError = 0.05;
+
+  @Option(
+      names = "--results",
+      arity = "1..*",
+      paramLabel = "FILE",
+      description = "Result files (.jsonl); crossover-results/results.jsonl when absent.")
+  private List<Path> results = new ArrayList<>();
+
+  @Mixin private QkvOptions qkv = new QkvOptions();
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException, UsageException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    Optional<String> label = qkv.label();
+    Advice.Question question =
+        new Advice.Question(n, wish(dim), wish(heads), wish(threads), causal, maxError);
+    InputSource input = label.isPresent() ? InputSource.parse(label.get()) : null;
+    int errorLength = input == null ? n : Math.min(n, longest(input));
+    List<ResultRecord> records = RecordFiles.read(results, err);
+    Optional<Advice.Errors> errors =
+        input == null
+            ? Optional.empty()
+            : Optional.of(candidate -> error(candidate, input, errorLength, question));
+    Advice advice = Advice.of(records, question, Machine.current().cpu(), errors);
+    String source =
+        label.orElseGet(() -> advice.panel().map(p -> p.key().input()).orElse("the records"));
+    AdviceText.of(advice, source).forEach(out::println);
+    if (errorLength < n) {
+      out.println(
+          "Note: errors are those of the file's " + errorLength + " positions, all it has.");
+    }
+    if (input != null) {
+      out.println("Note: errors were computed on the file's own heads and widths.");
+    }
+    out.flush();
+    return 0;
+  }
+
+  /// Relative error of a mechanism on a file's tensors.
+  private static double error(
+      String candidate, InputSource input, int length, Advice.Question question) {
+    int threads = question.threads().orElse(Runtime.getRuntime().availableProcessors());
+    Point point =
+        new Point(
+            Study.FORWARD,
+            candidate,
+            length,
+            0,
+            0,
+            0,
+            question.causal() ? "causal" : "none",
+            threads,
+            input.label(),
+            Draws.DEFAULT_SEED);
+    try {
+      Problem problem = Problem.of(point, input);
+      Tensors inputs = problem.load();
+      Tensor output = problem.newOutput();
+      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
+      plan.forward(inputs, output);
+      Tensor exact =
+          ErrorStudy.exact(
+              problem.attention().exactTarget(problem.shape(), problem.mask(), inputs), threads);
+      return ErrorStudy.compare(output, exact).relativeFrobenius();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    } catch (UnsupportedOperationException e) {
+      throw new IllegalArgumentException(e.getMessage(), e);
+    }
+  }
+
+  private static int longest(InputSource input) throws UsageException {
+    try {
+      return input.maxSeqLen();
+    } catch (IOException e) {
+      throw new UsageException(e);
+    }
+  }
+
+  private static OptionalInt wish(@Nullable Integer value) {
+    return value == null ? OptionalInt.empty() : OptionalInt.of(value);
+  }
+}

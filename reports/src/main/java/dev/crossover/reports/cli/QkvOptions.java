@@ -1,0 +1,47 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.bench.input.FileInput;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/// The options that name queries, keys and values of the user's own.
+final class QkvOptions {
+  @Option(
+      names = "--qkv",
+      paramLabel = "FILE",
+      description = "Queries, keys and values of your own: .safetensors, .npy or .npz.")
+  private @Nullable Path file;
+
+  @Option(
+      names = "--qkv-names",
+      paramLabel = "Q,K,V",
+      description = "Their names in the file, q,k,v when absent; {layer} stands for the layer.")
+  private String names = "q,k,v";
+
+  @Option(names = "--qkv-layer", paramLabel = "L", description = "Layer, from 0.")
+  private int layer;
+
+  @Option(
+      names = "--qkv-heads",
+      paramLabel = "H,…",
+      split = ",",
+      description = "Query heads, from 0; all when absent.")
+  private List<Integer> heads = List.of();
+
+  /// Label of the input they name; nothing when no file was given.
+  ///
+  /// @throws IllegalArgumentException if there are not three names
+  Optional<String> label() {
+    if (file == null) {
+      return Optional.empty();
+    }
+    List<String> three = Lists.pieces(names, name -> name);
+    if (three.size() != 3) {
+      throw new IllegalArgumentException("qkv-names must be three names, but was '" + names + "'");
+    }
+    return Optional.of(FileInput.label(file.toAbsolutePath().normalize(), three, layer, heads));
+  }
+}
