@@ -8,6 +8,7 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -38,7 +39,9 @@ import java.util.OptionalDouble;
 ///
 /// Time `4·nq·nk·d`, all pairs computed even under a causal mask; scratch nq · nk floats for
 /// *every* head, because that is the cost whose crossover the papers report. Honours every [Mask].
-/// Rows that may see no key are zero.
+/// Rows that may see no key are zero. Decoding keeps no key/value cache: every token recomputes the
+/// attention of the whole prefix, `4·t²·d`, as the uncached softmax of Katharopoulos et al.,
+/// arXiv:2006.16236, tables 2 and 5, does; `tiled` is the one with a cache.
 ///
 /// @param scale factor on the dot products, 1/√d when absent
 @Mechanism(
@@ -76,7 +79,8 @@ public record Materialised(
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .groupedQueries(true)
-        .valueDim(true);
+        .valueDim(true)
+        .decoding(true);
   }
 
   @Override
@@ -112,6 +116,12 @@ public record Materialised(
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
     return new Plan(request);
+  }
+
+  /// A session that caches nothing: each token computes the whole prefix anew.
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecomputedPrefix(this, shape, scaleFor(shape), threads);
   }
 
   private double scaleFor(AttentionShape shape) {

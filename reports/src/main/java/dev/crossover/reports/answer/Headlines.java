@@ -378,7 +378,11 @@ public record Headlines(String lead, List<Finding> findings) {
 
   private static String words(PanelAnswer answer, String baseline) {
     String words = BASELINE_WORDS.get(baseline);
-    return answer.panel().decoding() ? words + " with a key/value cache" : words;
+    if (!answer.panel().decoding()) {
+      return words;
+    }
+    return words
+        + (baseline.equals("materialised") ? " with nothing cached" : " with a key/value cache");
   }
 
   private static String capital(String text) {
