@@ -23,6 +23,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       SweepCommand.class,
       ReportCommand.class,
       AdviseCommand.class,
+      CompareCommand.class,
       ConformanceCommand.class,
       CommandLine.HelpCommand.class
     },

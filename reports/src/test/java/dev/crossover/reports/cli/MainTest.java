@@ -62,6 +62,9 @@ class MainTest {
         "advise --n 8 --qkv absent.safetensors;absent.safetensors",
         "advise --n 8 --qkv a.npy --qkv-names q,k;three names",
         "advise --n 8 --max-eror 1;did you mean --max-error?",
+        "compare;OLD",
+        "compare a.jsonl absent.jsonl;a.jsonl: there is no such result file",
+        "compare a b --alph 0.1;did you mean --alpha?",
         "conformance;FILE"
       })
   void askingForWhatDoesNotExistIsOneLineAndExitCodeTwo(String command, String expected) {
@@ -100,7 +103,7 @@ class MainTest {
     for (Answer answer : new Answer[] {run(), run("help"), run("--help")}) {
       assertEquals(0, answer.code);
       for (String command :
-          new String[] {"list", "sweep", "report", "advise", "conformance", "help"}) {
+          new String[] {"list", "sweep", "report", "advise", "compare", "conformance", "help"}) {
         assertTrue(answer.out.contains(command), command);
       }
     }
