@@ -94,6 +94,27 @@ public final class Catalogue {
         "mechanism must be one of " + names + ", but was " + name + Nearest.hint(name, names));
   }
 
+  /// The description of what [#parse] made; of a layer, that of the mechanism inside.
+  public static MechanismType typeOf(Attention attention) {
+    return attention instanceof MultiHeadLayer(Attention core)
+        ? typeOf(core)
+        : find(attention.name());
+  }
+
+  /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
+  public static Map<String, String> parametersOf(Attention attention) {
+    return attention instanceof MultiHeadLayer(Attention core)
+        ? parametersOf(core)
+        : find(attention.name()).parametersOf(attention);
+  }
+
+  /// The shortest text that [#parse] turns into an equal mechanism or layer.
+  public static String describe(Attention attention) {
+    return attention instanceof MultiHeadLayer(Attention core)
+        ? LAYER + describe(core)
+        : find(attention.name()).describe(attention);
+  }
+
   /// The mechanisms that replay golden files of a name: one, or both exact baselines for `softmax`.
   public static List<MechanismType> findGolden(String goldenName) {
     return ALL.stream().filter(type -> type.goldenName().equals(goldenName)).toList();

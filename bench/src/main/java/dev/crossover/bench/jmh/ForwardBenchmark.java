@@ -1,13 +1,10 @@
 package dev.crossover.bench.jmh;
 
 import dev.crossover.attention.AttentionPlan;
-import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
-import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
@@ -150,7 +147,7 @@ public class ForwardBenchmark {
         null,
         run.allocation.bytesPerCall(),
         ForkReport.wantsError(position) ? error(run) : null,
-        ForkReport.wantsRows(position) ? rows(run.problem) : null);
+        ForkReport.wantsRows(position) ? run.problem.attentionRows() : null);
   }
 
   private static @Nullable ErrorNorms error(Run run) {
@@ -158,15 +155,16 @@ public class ForwardBenchmark {
     if (problem.type().mechanism().approximates() == Approximates.NONE) {
       return null;
     }
-    ExactTarget target =
-        problem.attention().exactTarget(problem.shape(), problem.mask(), run.inputs);
-    int threads = problem.point().threads();
-    Tensor exact = ErrorStudy.exact(target, threads);
-    return run.output.hasShape(exact.shape()) ? ErrorStudy.compare(run.output, exact) : null;
+    Tensor exact = problem.exactOutput(run.inputs);
+    return run.output.hasShape(exact.shape())
+        ? ErrorStudy.compare(perHead(run.output), perHead(exact))
+        : null;
   }
 
-  private static AttentionRows rows(Problem problem) throws IOException {
-    Tensors qkv = problem.input().load(problem.shape(), problem.point().seed());
-    return AttentionRows.of(new Tiled().exactTarget(problem.shape(), problem.mask(), qkv));
+  /// A layer's output `[batch, n, width]` as that of one wide head.
+  private static Tensor perHead(Tensor output) {
+    return output.rank() == 4
+        ? output
+        : Tensor.of(output.data(), output.extent(0), 1, output.extent(1), output.extent(2));
   }
 }

@@ -10,15 +10,18 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.variants.Catalogue;
+import dev.crossover.variants.layer.MultiHeadLayer;
 import java.io.IOException;
 
 /// A point made concrete: the mechanism, the sizes its input gives, and the mask it can honour.
 ///
 /// @param point what was asked for
-/// @param type the mechanism's description
+/// @param type the mechanism's description; of a layer, that of the mechanism inside
 /// @param attention the mechanism
 /// @param shape sizes
 /// @param mask the mask in force
@@ -57,7 +60,7 @@ public record Problem(
             point.dim() == 0 ? DEFAULT_DIM : point.dim());
     return new Problem(
         point,
-        Catalogue.find(attention.name()),
+        Catalogue.typeOf(attention),
         attention,
         input.shapeFor(wish),
         maskFor(attention, point.mask()),
@@ -97,7 +100,11 @@ public record Problem(
       }
       parameters += size * Float.BYTES;
     }
-    double exact = new Tiled().cost(shape, mask, point.threads()).scratchBytes();
+    Attention exactly = isLayer() ? new MultiHeadLayer(new Tiled()) : new Tiled();
+    double exact = exactly.cost(shape, mask, point.threads()).scratchBytes();
+    if (isLayer()) {
+      exact += 3 * Cost.tensorBytes(shape); // x, the copies of the target, the exact heads
+    }
     double file = 0;
     try {
       file = input.maxSeqLen() == Integer.MAX_VALUE ? 0 : 2 * fileBytes();
@@ -106,6 +113,28 @@ public record Problem(
     }
     double all = tensors + parameters + exact + cost().scratchBytes() + file;
     return JVM_BYTES + (long) (1.15 * all);
+  }
+
+  /// Whether this is a multi-head layer around a mechanism.
+  public boolean isLayer() {
+    return attention instanceof MultiHeadLayer;
+  }
+
+  /// What exact attention gives on the mechanism's own inputs; of a layer, the output of the same
+  /// projections around exact attention.
+  ///
+  /// @param inputs as [#load] gives them
+  public Tensor exactOutput(Tensors inputs) {
+    return attention instanceof MultiHeadLayer(Attention core)
+        ? ExactLayer.output(core, this, inputs)
+        : ErrorStudy.exact(attention.exactTarget(shape, mask, inputs), point.threads());
+  }
+
+  /// How peaked exact attention is on this problem's input; of a layer, behind its projections.
+  public AttentionRows attentionRows() throws IOException {
+    Tensors qkv = input.load(shape, point.seed());
+    return AttentionRows.of(
+        isLayer() ? ExactLayer.target(this, qkv) : new Tiled().exactTarget(shape, mask, qkv));
   }
 
   private double outputSize() {

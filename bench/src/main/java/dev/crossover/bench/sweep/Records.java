@@ -4,7 +4,6 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
-import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
@@ -164,14 +163,13 @@ final class Records {
       @Nullable Peak peak,
       String jvmFlags) {
     Attention attention = Catalogue.parse(point.spec());
-    MechanismType type = Catalogue.find(attention.name());
-    Approximates approximates = type.mechanism().approximates();
+    Approximates approximates = Catalogue.typeOf(attention).mechanism().approximates();
     return new ResultRecord(
         ResultRecord.SCHEMA,
         point.study(),
-        type.name(),
+        attention.name(),
         point.spec(),
-        type.parametersOf(attention),
+        Catalogue.parametersOf(attention),
         approximates,
         problem == null ? wished(point) : shape(problem.shape()),
         problem == null ? point.mask() : problem.mask().label(),
@@ -258,6 +256,7 @@ final class Records {
   private static String inputKey(Problem problem) {
     return String.join(
         "|",
+        problem.isLayer() ? "layer" : "core",
         problem.point().input(),
         shape(problem.shape()).toString(),
         problem.mask().label(),
@@ -267,6 +266,7 @@ final class Records {
   private static String inputKey(ResultRecord record) {
     return String.join(
         "|",
+        record.mechanism().startsWith("layer/") ? "layer" : "core",
         record.input().source(),
         record.shape().toString(),
         record.mask(),

@@ -1,7 +1,5 @@
 package dev.crossover.bench.sweep;
 
-import dev.crossover.attention.Attention;
-import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -149,8 +147,6 @@ public record Sweep(
   }
 
   private static String canonical(String spec) {
-    Attention attention = Catalogue.parse(spec);
-    MechanismType type = Catalogue.find(attention.name());
-    return type.describe(attention);
+    return Catalogue.describe(Catalogue.parse(spec));
   }
 }

@@ -9,6 +9,7 @@ import java.util.Optional;
 /// What mechanisms are called in reports, and their order.
 public final class Labels {
   private static final List<MechanismType> CATALOGUE = Catalogue.all();
+  private static final String LAYER = "layer/";
   private static final int LONGEST = 60;
 
   private Labels() {}
@@ -31,10 +32,20 @@ public final class Labels {
   /// The mechanism's title and the parameters that differ from the defaults, for example
   /// `Longformer, window=256`; control characters of foreign records become spaces.
   public static String of(ResultRecord record) {
-    String title = title(record.mechanism());
+    String title = title(core(record)) + (isLayer(record) ? ", layer" : "");
     int colon = record.spec().indexOf(':');
     String settings = colon < 0 ? "" : record.spec().substring(colon + 1).replace(",", ", ");
     return clean(settings.isEmpty() ? title : title + ", " + settings);
+  }
+
+  /// Whether a record is of a multi-head layer rather than of the mechanism alone.
+  public static boolean isLayer(ResultRecord record) {
+    return record.mechanism().startsWith(LAYER);
+  }
+
+  /// The mechanism's name; of a layer, that of the mechanism inside.
+  public static String core(ResultRecord record) {
+    return isLayer(record) ? record.mechanism().substring(LAYER.length()) : record.mechanism();
   }
 
   /// The catalogue's title, or the name itself when the catalogue does not know it.

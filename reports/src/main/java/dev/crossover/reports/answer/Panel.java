@@ -19,6 +19,7 @@ import java.util.TreeMap;
 /// @param series mechanisms in the catalogue's order, settings of one mechanism by their text
 /// @param missing records of points that were skipped or failed
 public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
+  private static final String THROUGH_A_LAYER = " through multi-head layers";
 
   /// Copies the lists.
   public Panel {
@@ -30,7 +31,8 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
   ///
   /// @param study what was timed
   /// @param mask the mask's label
-  /// @param input where the tensors came from
+  /// @param input where the tensors came from; layers have panels of their own, so that a layer's
+  ///     baseline is the layer around exact attention
   /// @param batch sequences
   /// @param heads query heads
   /// @param kvHeads key/value heads
@@ -58,7 +60,7 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
       return new Key(
           r.study(),
           r.mask(),
-          r.input().source(),
+          Labels.isLayer(r) ? r.input().source() + THROUGH_A_LAYER : r.input().source(),
           shape.batch(),
           shape.heads(),
           shape.kvHeads(),
@@ -105,7 +107,8 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
           List<Point> points = new ArrayList<>();
           byLength.forEach((n, same) -> points.add(new Point(n, same)));
           ResultRecord any = points.getFirst().first();
-          series.add(new Series(Labels.of(any), any.mechanism(), spec, any.approximates(), points));
+          series.add(
+              new Series(Labels.of(any), Labels.core(any), spec, any.approximates(), points));
         });
     series.sort(Comparator.comparingInt(s -> Labels.order(s.mechanism())));
     return new Panel(key, series, missing);

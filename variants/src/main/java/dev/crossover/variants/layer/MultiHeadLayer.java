@@ -39,6 +39,7 @@ import java.util.List;
 /// @param core the mechanism inside
 public record MultiHeadLayer(Attention core) implements Attention {
   private static final int ROWS_PER_TASK = 192;
+  private static final List<String> PROJECTED = List.of("q", "k", "v", "qk");
 
   /// A layer around a mechanism, or the mechanism itself when it is a layer already.
   public static Attention around(Attention core) {
@@ -99,9 +100,37 @@ public record MultiHeadLayer(Attention core) implements Attention {
     return new int[] {s.batchSize(), s.querySeqLen(), modelDim(s)};
   }
 
+  /// The layer's input from plain queries, keys and values: the queries' heads side by side, so
+  /// that the projections work on vectors of the given origin; with keys of another length, the
+  /// keys' heads are the context.
   @Override
   public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
-    return AttentionInputs.complete(this, shape, qkv, seed);
+    Tensors given = qkv;
+    if (qkv.has("q") && !qkv.has("x")) {
+      given = Tensors.NONE.with("x", headsSideBySide(qkv.get("q")));
+      if (shape.querySeqLen() != shape.keySeqLen()) {
+        given = given.with("context", headsSideBySide(qkv.get("k")));
+      }
+      for (int i = 0; i < qkv.size(); i++) {
+        if (!PROJECTED.contains(qkv.name(i))) {
+          given = given.with(qkv.name(i), qkv.tensor(i));
+        }
+      }
+    }
+    return AttentionInputs.complete(this, shape, given, seed);
+  }
+
+  /// The heads' rows beside each other, `[batch, n, heads · d]`.
+  private static Tensor headsSideBySide(Tensor perHead) {
+    int heads = perHead.extent(1);
+    int n = perHead.extent(2);
+    int d = perHead.extent(3);
+    Tensor rows = Tensor.zeros(perHead.extent(0), n, heads * d);
+    for (int row = 0; row < perHead.extent(0) * heads * n; row++) {
+      int to = ((row / n / heads * n + row % n) * heads + row / n % heads) * d;
+      System.arraycopy(perHead.data(), row * d, rows.data(), to, d);
+    }
+    return rows;
   }
 
   @Override
@@ -154,10 +183,9 @@ public record MultiHeadLayer(Attention core) implements Attention {
   }
 
   private List<TensorSpec> perTokenInputs(AttentionShape s) {
-    List<String> projected = List.of("q", "k", "v", "qk");
     return core.inputs(s).stream()
         .filter(spec -> spec.role() == Role.INPUT)
-        .filter(spec -> !projected.contains(spec.name()))
+        .filter(spec -> !PROJECTED.contains(spec.name()))
         .toList();
   }
 
