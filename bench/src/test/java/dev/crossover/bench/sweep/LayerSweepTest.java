@@ -41,9 +41,9 @@ class LayerSweepTest {
     assertEquals(shortest, spec);
   }
 
-  /// Around a window that covers the sequence, around all keys and around exact attention itself the
-  /// layer is the exact layer: what is left is rounding, well below 1e-4 of the output for sums of 48
-  /// float32 products of order one.
+  /// Around a window that covers the sequence, around all keys and around exact attention itself
+  /// the layer is the exact layer: what is left is rounding, well below 1e-4 of the output for sums
+  /// of 48 float32 products of order one.
   @ParameterizedTest
   @CsvSource({
     "layer/longformer:window=48",
