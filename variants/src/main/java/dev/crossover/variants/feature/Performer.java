@@ -50,7 +50,16 @@ import java.util.OptionalDouble;
 ///
 /// Time `8·n·m·d` per head (hyperbolic and trigonometric `12·n·m·d`); memory M·(dv + 1). Honours
 /// every [Mask]; a row that may see no key is zero. Tends to exact softmax attention as m grows,
-/// with an error like 1/√m once m exceeds about exp(|q + k|²/√d).
+/// with an error like 1/√m once m exceeds about exp(|q + k|²/√d), the relative variance of one
+/// positive feature. On peaked input that is out of reach: on the built-in captured tensors
+/// |q + k|²/√d has the median 72 (head 0) and 90 (head 1) for the key of largest weight, so that
+/// e⁷² features would be needed.
+///
+/// *Large norms.* c holds no norm, so every feature is at most exp(−|x|²/(2√d)). Where that lies
+/// below eps, features are all but the constant eps, sums of products fall below s, and the added
+/// 2 s outweighs them: rows sum to nearly 0 instead of 1. The published code does the same in
+/// double precision. `eps=0,renorm_stabilizer=0` is the estimator of the paper without either,
+/// whose rows sum to 1 and whose error on such input is then that of its variance.
 ///
 /// *Causality.* The published key maximum c of `softmax_positive` runs over all positions, those of
 /// later tokens and padding included: it cancels but for eps, so that rows depend on keys they may
@@ -78,7 +87,8 @@ import java.util.OptionalDouble;
     arxiv = "2009.14794",
     family = Mechanism.Family.FEATURE_MAP,
     approximates = Mechanism.Approximates.SOFTMAX,
-    exactness = "error falls like 1/√num_features (softmax kernels)",
+    exactness =
+        "error falls like 1/√num_features (softmax kernels), from about exp(‖q + k‖²/√d) on",
     time = "8 n m d",
     memory = "m d",
     exponent = 1,
@@ -99,6 +109,14 @@ import java.util.OptionalDouble;
           codeOption = "stabiliser=global",
           defaultIs = "over visible keys: later tokens cannot change earlier rows",
           test = "PerformerTest.globalStabiliserLeaksTheFutureInTheOrderOfEps"),
+      @Mechanism.Difference(
+          what = "constants that keep features and denominators from zero",
+          paper = "eps in the kernel only, denominators as they are",
+          code = "1e-6 added to every feature, twice 1e-6 to denominators up to 1e-6",
+          paperOption = "eps=0,renorm_stabilizer=0",
+          codeOption = "",
+          defaultIs = "the code's: on inputs of large norm its rows sum to nearly 0",
+          test = "PerformerPeakedInputTest.rowsOfLargeNormSumToNearlyNothing"),
       @Mechanism.Difference(
           what = "ratio of the ReLU features",
           paper = "1/√m on every feature, which cancels (as in the JAX code, which has none)",
