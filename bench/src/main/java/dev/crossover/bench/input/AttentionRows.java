@@ -4,6 +4,7 @@ import dev.crossover.attention.ExactTarget;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// How peaked exact attention is on given tensors: means over sampled rows of all heads.
 ///
@@ -13,8 +14,14 @@ import java.util.Map;
 ///
 /// @param entropy mean of −Σ p ln p over rows, in nats
 /// @param uniformEntropy mean of ln(visible keys), what the entropy would be without preference
+/// @param effectiveRank of the scores q·k without mask, see the class [ScoreRank]; absent where it
+///     is undefined or would take long
 /// @param topMass mean share of the weight on the k largest keys, by k
-public record AttentionRows(double entropy, double uniformEntropy, Map<Integer, Double> topMass) {
+public record AttentionRows(
+    double entropy,
+    double uniformEntropy,
+    @Nullable Double effectiveRank,
+    Map<Integer, Double> topMass) {
   private static final int ROWS_PER_HEAD = 64;
   private static final double MOST_PRODUCTS = 1L << 29;
   private static final int[] TOP = {8, 32, 128};
@@ -52,7 +59,12 @@ public record AttentionRows(double entropy, double uniformEntropy, Map<Integer, 
     for (int t = 0; t < TOP.length; t++) {
       mass.put(TOP[t], rows == 0 ? 0 : top[t] / rows);
     }
-    return new AttentionRows(rows == 0 ? 0 : entropy / rows, rows == 0 ? 0 : uniform / rows, mass);
+    double rank = ScoreRank.of(target);
+    return new AttentionRows(
+        rows == 0 ? 0 : entropy / rows,
+        rows == 0 ? 0 : uniform / rows,
+        Double.isNaN(rank) ? null : rank,
+        mass);
   }
 
   /// Writes the weights of the visible keys, side by side, and returns their number.

@@ -12,7 +12,20 @@ import java.util.Map;
 ///
 /// Labels read `name` or `name:param=value,param=value`; in values `%` is written `%25`, a comma
 /// `%2C` and `=` `%3D`.
-public sealed interface InputSource permits GaussianInput, FileInput {
+///
+/// | label | queries and keys | parameters |
+/// |---|---|---|
+/// | `captured` | two heads of a trained model | `heads` |
+/// | `gaussian` | independent normal elements | `scale=1` |
+/// | `low_rank` | in a random subspace | `rank=8,scale=1` |
+/// | `clustered` | positions in clusters that prefer their own | `clusters=16,spread=0.3,scale=1` |
+/// | `heavy_tailed` | Student's t elements | `dof=3,scale=1` |
+/// | `needle` | one key far away takes most of every row | `depth=0.1,mass=0.9,scale=1` |
+/// | `sinks` | the first keys take much of every row | `count=4,mass=0.5,value=0.1,scale=1` |
+/// | `file` | a user's tensors | `path`, `q`, `k`, `v`, `layer`, `heads` |
+///
+/// `scale` is the standard deviation of the scores q·k/√d that are not planted or clustered.
+public sealed interface InputSource permits GeneratedInput, FileInput {
   /// Label of the built-in tensors of a trained model.
   String CAPTURED = "captured";
 
@@ -52,14 +65,51 @@ public sealed interface InputSource permits GaussianInput, FileInput {
       }
       case "gaussian" -> {
         requireKnown(name, values, List.of("scale"));
-        yield new GaussianInput(number("scale", values.getOrDefault("scale", "1")));
+        yield new GaussianInput(number("scale", values, 1));
+      }
+      case "low_rank" -> {
+        requireKnown(name, values, List.of("rank", "scale"));
+        yield new LowRankInput(whole("rank", values, 8), number("scale", values, 1));
+      }
+      case "clustered" -> {
+        requireKnown(name, values, List.of("clusters", "spread", "scale"));
+        yield new ClusteredInput(
+            whole("clusters", values, 16),
+            number("spread", values, 0.3),
+            number("scale", values, 1));
+      }
+      case "heavy_tailed" -> {
+        requireKnown(name, values, List.of("dof", "scale"));
+        yield new HeavyTailedInput(number("dof", values, 3), number("scale", values, 1));
+      }
+      case "needle" -> {
+        requireKnown(name, values, List.of("depth", "mass", "scale"));
+        yield PlantedInput.needle(
+            number("depth", values, 0.1), number("mass", values, 0.9), number("scale", values, 1));
+      }
+      case "sinks" -> {
+        requireKnown(name, values, List.of("count", "mass", "value", "scale"));
+        yield PlantedInput.sinks(
+            whole("count", values, 4),
+            number("mass", values, 0.5),
+            number("value", values, 0.1),
+            number("scale", values, 1));
       }
       case "file" -> {
         requireKnown(name, values, List.of("path", "q", "k", "v", "layer", "heads"));
         yield FileInput.of(values);
       }
       default -> {
-        List<String> names = List.of(CAPTURED, "gaussian", "file");
+        List<String> names =
+            List.of(
+                CAPTURED,
+                "gaussian",
+                "low_rank",
+                "clustered",
+                "heavy_tailed",
+                "needle",
+                "sinks",
+                "file");
         throw new IllegalArgumentException(
             "input must be one of " + names + ", but was " + name + Nearest.hint(name, names));
       }
@@ -101,12 +151,25 @@ public sealed interface InputSource permits GaussianInput, FileInput {
     }
   }
 
-  private static double number(String name, String text) {
+  private static double number(String name, Map<String, String> values, double standard) {
+    String text = values.get(name);
+    if (text == null) {
+      return standard;
+    }
     try {
       return Double.parseDouble(text);
     } catch (NumberFormatException e) {
       throw new IllegalArgumentException(
           "input " + name + " must be a number, but was '" + text + "'", e);
     }
+  }
+
+  private static int whole(String name, Map<String, String> values, int standard) {
+    double number = number(name, values, standard);
+    if (number != Math.rint(number) || Math.abs(number) > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "input " + name + " must be a whole number, but was '" + values.get(name) + "'");
+    }
+    return (int) number;
   }
 }

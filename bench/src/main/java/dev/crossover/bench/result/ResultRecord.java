@@ -92,7 +92,8 @@ public record ResultRecord(
   /// @param entropy mean entropy of the exact attention rows under the mask, in nats, over sampled
   /// rows
   /// @param uniformEntropy what the entropy would be if every visible key had equal weight, in nats
-  /// @param effectiveRank exponential of the entropy of the score matrix's normalised spectrum
+  /// @param effectiveRank exponential of the entropy of the score matrix's normalised singular
+  ///     values, without mask, over at most 4096 positions; mean over up to four heads
   /// @param topMass mean share of a row's weight on its largest keys, by number of keys
   public record Input(
       String source,

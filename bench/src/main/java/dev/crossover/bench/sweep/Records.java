@@ -90,7 +90,7 @@ final class Records {
               problem.point().input(),
               rows.entropy(),
               rows.uniformEntropy(),
-              null,
+              rows.effectiveRank(),
               rows.topMass()));
     }
     ErrorNorms error = facts.error() != null || earlier == null ? facts.error() : earlier.error();

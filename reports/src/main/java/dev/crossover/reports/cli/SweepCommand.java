@@ -69,7 +69,10 @@ final class SweepCommand implements Callable<Integer> {
   @Option(
       names = "--input",
       paramLabel = "INPUT,…",
-      description = "captured (the default), captured:heads=0, gaussian:scale=1.")
+      description =
+          "captured (the default), captured:heads=0, gaussian:scale=1, low_rank:rank=8,"
+              + " clustered:clusters=16, heavy_tailed:dof=3, needle:depth=0.1,mass=0.9,"
+              + " sinks:count=4,mass=0.5.")
   private @Nullable String inputs;
 
   @Option(
