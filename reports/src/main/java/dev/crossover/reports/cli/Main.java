@@ -24,6 +24,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ReportCommand.class,
       AdviseCommand.class,
       CompareCommand.class,
+      ErrorsCommand.class,
       ConformanceCommand.class,
       CommandLine.HelpCommand.class
     },

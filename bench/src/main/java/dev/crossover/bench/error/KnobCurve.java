@@ -1,0 +1,102 @@
+package dev.crossover.bench.error;
+
+import dev.crossover.attention.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.apache.commons.math3.stat.regression.SimpleRegression;
+
+/// Error of a mechanism against the parameter that trades it for work.
+///
+/// @param label what readers call it
+/// @param spec the mechanism without the parameter
+/// @param parameter the parameter's name, for example `num_features`
+/// @param points one per value, in order
+public record KnobCurve(String label, String spec, String parameter, List<Point> points) {
+
+  /// The error at one value.
+  ///
+  /// @param value the parameter
+  /// @param error relative Frobenius error of the output over seeds, geometric mean
+  /// @param seeds the error of each seed
+  public record Point(int value, Spread error, List<Double> seeds) {}
+
+  /// Slope of ln error over ln value, by regression over the upper half of the values.
+  ///
+  /// @param exponent the slope
+  /// @param low lower end of its 95 % interval
+  /// @param high upper end
+  public record Slope(double exponent, double low, double high) {}
+
+  /// Computes a curve.
+  ///
+  /// Values the mechanism refuses on these sizes are left out; so are all when it cannot honour the
+  /// mask.
+  ///
+  /// @param seeds seeds of random mechanisms
+  /// @throws IllegalArgumentException if the spec or parameter is not valid
+  public static KnobCurve of(
+      ErrorProblem problem,
+      String label,
+      String spec,
+      String parameter,
+      List<Integer> values,
+      int seeds) {
+    List<Point> points = new ArrayList<>();
+    Map<Boolean, Tensor> exact = new HashMap<>();
+    for (int value : values) {
+      String set = ErrorProblem.with(spec, parameter, Integer.toString(value));
+      List<Double> errors = new ArrayList<>();
+      for (String one : problem.seeded(set, seeds)) {
+        problem
+            .run(one)
+            .ifPresent(
+                run ->
+                    errors.add(
+                        ErrorStudy.compare(
+                                problem.output(run),
+                                exact.computeIfAbsent(
+                                    run.target().selfLast(), _ -> problem.exact(run)))
+                            .relativeFrobenius()));
+      }
+      if (!errors.isEmpty()) {
+        points.add(new Point(value, Spread.geometric(errors), List.copyOf(errors)));
+      }
+    }
+    return new KnobCurve(label, spec, parameter, List.copyOf(points));
+  }
+
+  /// The slope of the upper half of the values where there are at least three with an error; the
+  /// upper half, because errors near 1 at small values fall slower than their rate.
+  public Optional<Slope> slope() {
+    List<Point> inexact = points.stream().filter(p -> p.error().mean() > 1e-6).toList();
+    int count = Math.max(3, (inexact.size() + 1) / 2);
+    if (inexact.size() < count) {
+      return Optional.empty();
+    }
+    SimpleRegression line = new SimpleRegression();
+    for (Point point : inexact.subList(inexact.size() - count, inexact.size())) {
+      line.addData(Math.log(point.value()), Math.log(point.error().mean()));
+    }
+    double half = line.getSlopeConfidenceInterval();
+    return Optional.of(new Slope(line.getSlope(), line.getSlope() - half, line.getSlope() + half));
+  }
+
+  /// The number of values at which both curves have an error, and of those the number at which this
+  /// one's mean is smaller.
+  public int[] below(KnobCurve other) {
+    int both = 0;
+    int smaller = 0;
+    for (Point point : points) {
+      for (Point theirs : other.points) {
+        if (theirs.value() == point.value()) {
+          both++;
+          smaller += point.error().mean() < theirs.error().mean() ? 1 : 0;
+        }
+      }
+    }
+    return new int[] {smaller, both};
+  }
+}

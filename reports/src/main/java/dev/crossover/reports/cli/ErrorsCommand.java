@@ -1,0 +1,117 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.machine.Commit;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.reports.page.ErrorsPage;
+import dev.crossover.reports.study.ErrorReport;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/// `crossover errors`: computes errors against knobs, by head, position and distance, and spectra.
+@Command(
+    name = "errors",
+    description = {
+      "Compute how approximations err: against the parameter that buys accuracy, by head, position"
+          + " and distance, over seeds; and the spectrum of exact attention.",
+      "Nothing is timed."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ErrorsCommand implements Callable<Integer> {
+  @Option(
+      names = "--input",
+      paramLabel = "INPUT",
+      description = "Where tensors come from, as for sweep; captured when absent.")
+  private String input = InputSource.CAPTURED;
+
+  @Option(names = "--n", paramLabel = "N", description = "Sequence length; 1024 when absent.")
+  private int n = 1024;
+
+  @Option(
+      names = "--mask",
+      paramLabel = "MASK,…",
+      description = "causal,none (the default): one part for each.")
+  private String masks = "causal,none";
+
+  @Option(
+      names = {"-m", "--mechanisms"},
+      paramLabel = "SPEC,…",
+      description =
+          "Mechanisms compared by head, position and distance; a choice of eight when absent.")
+  private @Nullable String mechanisms;
+
+  @Option(
+      names = "--seeds",
+      paramLabel = "K",
+      description = "Seeds of random mechanisms; 8 when absent.")
+  private int seeds = 8;
+
+  @Option(names = "--seed", paramLabel = "S", description = "The first of them; 42 when absent.")
+  private long seed = 42;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "T",
+      description = "Threads; all cores when absent. Errors do not depend on it.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "Folder of errors.md, figures/ and csv/; crossover-errors when absent.")
+  private Path folder = Path.of("crossover-errors");
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    List<String> specs = mechanisms == null ? List.of() : Lists.specs(mechanisms);
+    specs.forEach(Catalogue::parse);
+    ErrorReport.Wish wish =
+        new ErrorReport.Wish(
+            input, n, Lists.pieces(masks, ErrorsCommand::causal), specs, seeds, seed, threads);
+    ErrorReport report = ErrorReport.compute(wish, err::println);
+    Machine machine = Machine.current();
+    String environment =
+        machine.cpu()
+            + ", "
+            + machine.cores()
+            + " cores · JDK "
+            + machine.jdk()
+            + " · commit "
+            + Commit.current()
+            + " · kernels "
+            + Kernels.get().description();
+    out.println(
+        "errors: "
+            + ErrorsPage.write(report, folder, TypedCommand.of(self), environment)
+                .toAbsolutePath());
+    out.flush();
+    return 0;
+  }
+
+  private static boolean causal(String mask) {
+    List<String> known = List.of("causal", "none");
+    if (!known.contains(mask)) {
+      throw new IllegalArgumentException(
+          "mask must be one of " + known + ", but was " + mask + Nearest.hint(mask, known));
+    }
+    return mask.equals("causal");
+  }
+}
