@@ -182,7 +182,11 @@ public final class ErrorFigures {
       int setting = settings.merge(mechanism, 1, Integer::sum) - 1;
       plot.line(label(place.spec()), Palette.look(mechanism, setting), points(values.apply(place)));
     }
-    add(plot, name, title, about(panel, panel.positions()) + "; " + how + "; from 0.01 % on");
+    add(
+        plot,
+        name,
+        title,
+        about(panel, panel.positions()) + "; " + how + "; below 0.01 % not drawn");
   }
 
   private static List<double[]> points(List<Double> bins) {

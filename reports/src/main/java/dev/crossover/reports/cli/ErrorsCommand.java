@@ -82,10 +82,16 @@ final class ErrorsCommand implements Callable<Integer> {
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
     List<String> specs = mechanisms == null ? List.of() : Lists.specs(mechanisms);
-    specs.forEach(Catalogue::parse);
+    specs.forEach(ErrorsCommand::requireMechanism);
     ErrorReport.Wish wish =
         new ErrorReport.Wish(
-            input, n, Lists.pieces(masks, ErrorsCommand::causal), specs, seeds, seed, threads);
+            input,
+            n,
+            Lists.pieces(masks, ErrorsCommand::causal).stream().distinct().toList(),
+            specs,
+            seeds,
+            seed,
+            threads);
     ErrorReport report = ErrorReport.compute(wish, err::println);
     Machine machine = Machine.current();
     String environment =
@@ -104,6 +110,14 @@ final class ErrorsCommand implements Callable<Integer> {
                 .toAbsolutePath());
     out.flush();
     return 0;
+  }
+
+  /// Layers project their inputs: their weights are no weights of the tensors at hand.
+  private static void requireMechanism(String text) {
+    Catalogue.parse(text);
+    if (text.startsWith("layer/")) {
+      throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
+    }
   }
 
   private static boolean causal(String mask) {

@@ -65,6 +65,7 @@ class ErrorsCommandTest {
         "errors --mask casual;did you mean causal?",
         "errors --input neddle;did you mean needle?",
         "errors -m performr;did you mean performer?",
+        "errors -m layer/tiled;mechanisms must not be layers",
         "errors --n 4;n must be at least 16",
         "errors --seeds 0;seeds must be from 1",
         "erors;did you mean errors?"
