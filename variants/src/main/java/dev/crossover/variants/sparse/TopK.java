@@ -61,6 +61,9 @@ import java.util.OptionalInt;
     time = "2 n² d + n² + 2 n k d",
     memory = "n d + 24 n",
     exponent = 2,
+    bound =
+        "all n² scores, 54 % of the time, at the speed of any product; choosing the k largest takes"
+            + " 28 %, the values 3 %",
     differences =
         @Mechanism.Difference(
             what = "Number of keys kept",
@@ -208,8 +211,7 @@ public record TopK(
     }
 
     /// Hides, selects, normalises and mixes the values of one row.
-    private void row(
-        int worker, int batch, int h, int i, int inBlock, int groups, int grouped) {
+    private void row(int worker, int batch, int h, int i, int inBlock, int groups, int grouped) {
       ScoreTile tile = tiles[worker];
       float[] scores = tile.scores();
       int at = tile.start(inBlock);
