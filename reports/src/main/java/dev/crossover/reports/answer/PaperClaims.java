@@ -183,7 +183,13 @@ public final class PaperClaims {
       String saves = quantity == Quantity.TIME ? " times faster than " : " times smaller than ";
       add(
           where,
-          spec + " is " + ClaimRules.plain(times) + saves + baseline + " at n = " + Wording.length(n),
+          spec
+              + " is "
+              + ClaimRules.plain(times)
+              + saves
+              + baseline
+              + " at n = "
+              + Wording.length(n),
           ClaimRules.plain(times) + " times",
           new Times(FORWARD, spec, baseline, n, quantity, times));
     }

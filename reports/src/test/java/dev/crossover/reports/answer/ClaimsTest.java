@@ -135,8 +135,7 @@ class ClaimsTest {
     assertTrue(crosses(5000).covered(panel), "judged up to 8192, the largest length measured");
     assertFalse(crosses(200).covered(panel), "half of it lies below the smallest length");
     assertFalse(grows("performer", 1).covered(panel));
-    assertFalse(
-        new Times(FORWARD, "longformer", "tiled", 3000, Quantity.TIME, 2).covered(panel));
+    assertFalse(new Times(FORWARD, "longformer", "tiled", 3000, Quantity.TIME, 2).covered(panel));
   }
 
   @Test

@@ -106,7 +106,9 @@ class MainTest {
     for (Answer answer : new Answer[] {run(), run("help"), run("--help")}) {
       assertEquals(0, answer.code);
       for (String command :
-          new String[] {"list", "sweep", "report", "advise", "claims", "compare", "conformance", "help"}) {
+          new String[] {
+            "list", "sweep", "report", "advise", "claims", "compare", "conformance", "help"
+          }) {
         assertTrue(answer.out.contains(command), command);
       }
     }
