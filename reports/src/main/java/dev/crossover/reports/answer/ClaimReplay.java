@@ -7,8 +7,10 @@ import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.Claim.Verdict;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
 
@@ -18,7 +20,8 @@ import java.util.function.Function;
 /// the panels that cover it on the first machine given, the one with most forks.
 ///
 /// @param results one per claim, in the order of the claims
-public record ClaimReplay(List<Result> results) {
+/// @param noise spread between forks of the mechanisms the rules look at
+public record ClaimReplay(List<Result> results, Noise noise) {
 
   /// Copies the list.
   public ClaimReplay {
@@ -70,7 +73,20 @@ public record ClaimReplay(List<Result> results) {
             case ClaimRules.Closed rule -> new Result(claim, Outcome.incomparable(rule.why()), "");
           });
     }
-    return new ClaimReplay(results);
+    return new ClaimReplay(results, noise(claims, panels));
+  }
+
+  private static Noise noise(List<Claim> claims, List<Panel> panels) {
+    Set<Series> series = new LinkedHashSet<>();
+    for (Claim claim : claims) {
+      if (claim.rule() instanceof ClaimRules.Measured rule) {
+        panel(rule, panels).stream()
+            .flatMap(p -> p.series().stream())
+            .filter(s -> rule.specs().contains(s.spec()))
+            .forEach(series::add);
+      }
+    }
+    return Noise.of(series.stream().map(Series::time).flatMap(Optional::stream).toList());
   }
 
   /// Number of claims with a verdict.

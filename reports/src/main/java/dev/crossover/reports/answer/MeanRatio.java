@@ -4,7 +4,8 @@ import java.util.Arrays;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
 
-/// Ratio of the means of two samples, interval by bootstrap over their values.
+/// Ratio of the means of two samples that belong together pairwise (one seed, one input), interval
+/// by bootstrap over the pairs.
 final class MeanRatio {
   private MeanRatio() {}
 
@@ -12,19 +13,18 @@ final class MeanRatio {
     RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
     double[] ratios = new double[CrossoverBootstrap.REPLICATES];
     for (int i = 0; i < ratios.length; i++) {
-      ratios[i] = redrawn(numerator, random) / redrawn(denominator, random);
+      double top = 0;
+      double bottom = 0;
+      for (int drawn = 0; drawn < numerator.length; drawn++) {
+        int pair = random.nextInt(numerator.length);
+        top += numerator[pair];
+        bottom += denominator[pair];
+      }
+      ratios[i] = top / bottom;
     }
     return Ratio.of(
         Arrays.stream(numerator).average().orElseThrow()
             / Arrays.stream(denominator).average().orElseThrow(),
         ratios);
-  }
-
-  private static double redrawn(double[] values, RandomGenerator random) {
-    double sum = 0;
-    for (int i = 0; i < values.length; i++) {
-      sum += values[random.nextInt(values.length)];
-    }
-    return sum / values.length;
   }
 }

@@ -184,9 +184,7 @@ public final class PaperClaims {
       add(
           where,
           spec
-              + " is "
-              + ClaimRules.plain(times)
-              + saves
+              + (times < 1 ? " is slower than " : " is " + ClaimRules.plain(times) + saves)
               + baseline
               + " at n = "
               + Wording.length(n),

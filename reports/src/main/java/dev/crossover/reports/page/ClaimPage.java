@@ -5,6 +5,8 @@ import dev.crossover.reports.answer.Claim.Verdict;
 import dev.crossover.reports.answer.ClaimReplay;
 import dev.crossover.reports.answer.ClaimReplay.Result;
 import dev.crossover.reports.answer.ClaimRules;
+import dev.crossover.reports.answer.Noise;
+import dev.crossover.reports.answer.Wording;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -47,6 +49,19 @@ public final class ClaimPage {
             + " not reproduced, "
             + replay.count(Verdict.NOT_COMPARABLE)
             + " not comparable.");
+    if (replay.noise().verdict() != Noise.Verdict.UNKNOWN) {
+      lines.add(
+          (replay.noise().verdict() == Noise.Verdict.NOISY
+                  ? "The machine was noisy, so intervals are wide"
+                  : "Noise of the machine")
+              + ": forks of one point lie "
+              + Wording.percent(replay.noise().medianSpread())
+              + " apart in the median, "
+              + Wording.percent(replay.noise().worstSpread())
+              + " at worst ("
+              + replay.noise().worstPoint()
+              + ").");
+    }
     return lines;
   }
 
