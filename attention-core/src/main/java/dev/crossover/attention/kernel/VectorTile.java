@@ -68,7 +68,7 @@ final class VectorTile implements TileEngine {
     this.shift = scratch.floats((long) groups * ROWS);
     this.sums = scratch.floats((long) groups * ROWS * L);
     this.savedSums = scratch.floats(ROWS * L);
-    this.starts = scratch.floats(ROWS);
+    this.starts = scratch.floats(ROWS + L);
     this.scores = scratch.floats(ROWS * TILE + L);
     this.begin = scratch.ints(ROWS);
     this.end = scratch.ints(ROWS);
@@ -77,7 +77,7 @@ final class VectorTile implements TileEngine {
   static long bytes(int maxRows, int dim, int valueDim) {
     long groups = groups(maxRows);
     long perRow = dim + Lanes.roundUp(valueDim, L) + 1 + L;
-    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3) + L) * Float.BYTES;
+    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3) + 2 * L) * Float.BYTES;
   }
 
   static int preferredRows() {
@@ -262,6 +262,9 @@ final class VectorTile implements TileEngine {
     int panelOffset = (tile + panelFirst) * dim;
     int q = row * dim;
     boolean fresh = seesFirstKey(row, edges);
+    if (fresh && bias == null) {
+      fresh = !referToFirstKey(keys, panelOffset, first - panelFirst, first, row, edges);
+    }
     float[] start = fresh ? startAtZeroWhereNew(row) : shift;
     int so = fresh ? 0 : row;
     FusedProducts.scores(
@@ -276,13 +279,17 @@ final class VectorTile implements TileEngine {
       setReferences(first, last, row, edges);
     }
     System.arraycopy(sums, row * L, savedSums, 0, ROWS * L);
-    if (exponentiate(panelFirst, panelLast, row, edges)) {
+    if (exponentiate(panelFirst, panelLast, sharedFirst, sharedLast, row, edges)) {
       System.arraycopy(savedSums, 0, sums, row * L, ROWS * L);
       FusedProducts.scores(
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
       addBias(first, last, row, edges, bias, bo, ldb);
-      raiseReferences(first, last, row, edges, start, so);
-      exponentiate(panelFirst, panelLast, row, edges);
+      int exceeded = startAtZeroWhereExceeded(first, last, row, edges, start, so);
+      FusedProducts.scores(
+          dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, starts, 0);
+      addBias(first, last, row, edges, bias, bo, ldb);
+      raiseReferences(first, last, row, edges, exceeded);
+      exponentiate(panelFirst, panelLast, sharedFirst, sharedLast, row, edges);
     }
     boolean holes = (found & ScorePasses.HOLES) != 0;
     boolean uneven = first != sharedFirst || last != sharedLast || holes;
@@ -330,10 +337,43 @@ final class VectorTile implements TileEngine {
   }
 
   /// Turns scores into weights and adds them to the sums; whether a score exceeded the threshold.
-  private boolean exponentiate(int panelFirst, int panelLast, int row, boolean edges) {
-    return edges
-        ? ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, panelLast, sums, row * L)
-        : ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, row * L);
+  private boolean exponentiate(
+      int panelFirst, int panelLast, int sharedFirst, int sharedLast, int row, boolean edges) {
+    int so = row * L;
+    if (!edges) {
+      return ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, so);
+    }
+    int from = Lanes.roundUp(sharedFirst, PANEL);
+    int to = sharedLast & -PANEL;
+    if (from >= to) {
+      return ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, panelLast, sums, so);
+    }
+    boolean exceeded = ScorePasses.exponentiate(scores, from, to, sums, so);
+    if (panelFirst < from) {
+      exceeded |= ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, from, sums, so);
+    }
+    if (to < panelLast) {
+      exceeded |= ScorePasses.exponentiateEdges(scores, begin, end, to, panelLast, sums, so);
+    }
+    return exceeded;
+  }
+
+  /// Makes the score of the group's first key the reference of new rows that see that key, unless
+  /// it is not finite; whether no row is left without one.
+  private boolean referToFirstKey(
+      KeyPanels keys, int panelOffset, int column, int first, int row, boolean edges) {
+    FusedProducts.column(dim, query, row * dim, keys.data, panelOffset + column, starts);
+    boolean all = true;
+    for (int r = 0; r < ROWS; r++) {
+      if (shift[row + r] == Float.POSITIVE_INFINITY && (!edges || begin[r] < end[r])) {
+        if ((!edges || begin[r] == first) && Math.abs(starts[r]) < Float.POSITIVE_INFINITY) {
+          shift[row + r] = -starts[r];
+        } else {
+          all = false;
+        }
+      }
+    }
+    return all;
   }
 
   /// The starting values of the group's accumulators: 0 for rows that have seen no key yet.
@@ -365,29 +405,54 @@ final class VectorTile implements TileEngine {
     }
   }
 
-  /// Raises the reference of rows that exceeded it by too much, and shifts their scores. Rows that
-  /// did not keep theirs and their bits, so that no row's result depends on its neighbours.
-  private void raiseReferences(int first, int last, int row, boolean edges, float[] start, int so) {
+  /// Sets the starting values for another pass over a tile: 0 for rows that exceeded their reference
+  /// by too much, because a far shift costs digits, and the same as before for the others, so that
+  /// they keep their bits and no row's result depends on its neighbours.
+  ///
+  /// @return the rows that did, a bit each
+  private int startAtZeroWhereExceeded(
+      int first, int last, int row, boolean edges, float[] start, int so) {
+    int exceeded = 0;
     for (int r = 0; r < ROWS; r++) {
       int from = r * TILE + (edges ? begin[r] : first);
       int to = r * TILE + (edges ? end[r] : last);
-      if (from >= to || shift[row + r] == Float.POSITIVE_INFINITY) {
+      starts[r] = start[so + r];
+      if (from < to
+          && starts[r] == shift[row + r]
+          && ScorePasses.max(scores, from, to) > ScorePasses.THRESHOLD) {
+        starts[r] = 0;
+        exceeded |= 1 << r;
+      }
+    }
+    return exceeded;
+  }
+
+  /// Raises the reference of rows that exceeded it by too much to their maximum, and shifts scores
+  /// that started at 0.
+  private void raiseReferences(int first, int last, int row, boolean edges, int exceeded) {
+    for (int r = 0; r < ROWS; r++) {
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      float old = shift[row + r];
+      if (from >= to || old == Float.POSITIVE_INFINITY) {
         continue;
       }
-      if (start[so + r] != shift[row + r]) {
-        ScorePasses.subtract(scores, from, to, -shift[row + r]);
+      if ((exceeded >> r & 1) == 0) {
+        if (starts[r] != old) {
+          ScorePasses.subtract(scores, from, to, -old);
+        }
         continue;
       }
-      float excess = ScorePasses.max(scores, from, to);
-      if (excess == Float.POSITIVE_INFINITY) {
+      float max = ScorePasses.max(scores, from, to);
+      if (max == Float.POSITIVE_INFINITY) {
         poison(row + r, from, to);
-      } else if (excess > ScorePasses.THRESHOLD) {
-        shift[row + r] -= excess;
-        float factor = (float) Math.pow(2, -(double) excess);
-        ScorePasses.scale(sums, (row + r) * L, L, factor);
-        ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
-        ScorePasses.subtract(scores, from, to, excess);
+        continue;
       }
+      float factor = (float) Math.pow(2, -((double) max + old));
+      shift[row + r] = -max;
+      ScorePasses.scale(sums, (row + r) * L, L, factor);
+      ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
+      ScorePasses.subtract(scores, from, to, max);
     }
   }
 
