@@ -101,6 +101,8 @@ final class VectorTile implements TileEngine {
     for (int g = 0; g < groups; g++) {
       int count = Math.min(ROWS, rows - g * ROWS);
       int start = index == null ? qo + g * ROWS * ldq : qo;
+      boolean finite = Packing.finite(q, start, ldq, index, from + g * ROWS, count, dim, factor);
+      queryNotFinite[g] = finite ? 0 : 1;
       Packing.transpose(
           q,
           start,
@@ -114,9 +116,6 @@ final class VectorTile implements TileEngine {
           g * ROWS * dim,
           ROWS,
           ROWS);
-    }
-    for (int g = 0; g < groups; g++) {
-      queryNotFinite[g] = ScorePasses.finite(ROWS * dim, query, g * ROWS * dim) ? 0 : 1;
     }
     Arrays.fill(numerator, 0, groups * ROWS * numeratorStride, 0);
     Arrays.fill(sums, 0, groups * ROWS * L, 0);
@@ -139,12 +138,19 @@ final class VectorTile implements TileEngine {
       float @Nullable [] bias,
       int bo,
       int ldb) {
+    int sharedLow = from;
+    int sharedHigh = to;
+    for (int r = 0; low != null && high != null && r < rows; r++) {
+      sharedLow = Math.max(sharedLow, low[lo + r]);
+      sharedHigh = Math.min(sharedHigh, high[ho + r]);
+    }
     for (int tile = from & -PANEL; tile < to; tile += TILE) {
       int first = Math.max(from - tile, 0);
       int last = Math.min(to - tile, TILE);
+      boolean same = sharedLow <= tile + first && tile + last <= sharedHigh;
       for (int row = 0; row < rows; row += ROWS) {
         int biasColumn = bo + row * ldb + tile - from;
-        if (low == null || high == null) {
+        if (same || low == null || high == null) {
           uniform(keys, v, vo + tile * ldv, ldv, tile, row, first, last, bias, biasColumn, ldb);
         } else {
           intervals(
@@ -279,7 +285,7 @@ final class VectorTile implements TileEngine {
       setReferences(first, last, row, edges);
     }
     System.arraycopy(sums, row * L, savedSums, 0, ROWS * L);
-    if (exponentiate(panelFirst, panelLast, sharedFirst, sharedLast, row, edges)) {
+    if (exponentiate(panelFirst, panelLast, row, edges)) {
       System.arraycopy(savedSums, 0, sums, row * L, ROWS * L);
       FusedProducts.scores(
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
@@ -289,7 +295,7 @@ final class VectorTile implements TileEngine {
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, starts, 0);
       addBias(first, last, row, edges, bias, bo, ldb);
       raiseReferences(first, last, row, edges, exceeded);
-      exponentiate(panelFirst, panelLast, sharedFirst, sharedLast, row, edges);
+      exponentiate(panelFirst, panelLast, row, edges);
     }
     boolean holes = (found & ScorePasses.HOLES) != 0;
     boolean uneven = first != sharedFirst || last != sharedLast || holes;
@@ -337,25 +343,11 @@ final class VectorTile implements TileEngine {
   }
 
   /// Turns scores into weights and adds them to the sums; whether a score exceeded the threshold.
-  private boolean exponentiate(
-      int panelFirst, int panelLast, int sharedFirst, int sharedLast, int row, boolean edges) {
-    int so = row * L;
-    if (!edges) {
-      return ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, so);
+  private boolean exponentiate(int panelFirst, int panelLast, int row, boolean edges) {
+    if (edges) {
+      ScorePasses.hide(scores, begin, end, panelFirst, panelLast);
     }
-    int from = Lanes.roundUp(sharedFirst, PANEL);
-    int to = sharedLast & -PANEL;
-    if (from >= to) {
-      return ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, panelLast, sums, so);
-    }
-    boolean exceeded = ScorePasses.exponentiate(scores, from, to, sums, so);
-    if (panelFirst < from) {
-      exceeded |= ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, from, sums, so);
-    }
-    if (to < panelLast) {
-      exceeded |= ScorePasses.exponentiateEdges(scores, begin, end, to, panelLast, sums, so);
-    }
-    return exceeded;
+    return ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, row * L);
   }
 
   /// Makes the score of the group's first key the reference of new rows that see that key, unless
@@ -405,9 +397,9 @@ final class VectorTile implements TileEngine {
     }
   }
 
-  /// Sets the starting values for another pass over a tile: 0 for rows that exceeded their reference
-  /// by too much, because a far shift costs digits, and the same as before for the others, so that
-  /// they keep their bits and no row's result depends on its neighbours.
+  /// Sets the starting values for another pass over a tile: 0 for rows that exceeded their
+  /// reference by too much, because a far shift costs digits, and the same as before for the
+  /// others, so that they keep their bits and no row's result depends on its neighbours.
   ///
   /// @return the rows that did, a bit each
   private int startAtZeroWhereExceeded(
