@@ -23,7 +23,8 @@ final class FusedBlocks {
     for (int r = 0; r < rows; r++) {
       out.append(
           "      FloatVector %s = FloatVector.broadcast(FLOATS, start[offset + %d]), %s = %s;\n"
-              .formatted(Pieces.accumulator(r, 0), r, Pieces.accumulator(r, 1), Pieces.accumulator(r, 0)));
+              .formatted(
+                  Pieces.accumulator(r, 0), r, Pieces.accumulator(r, 1), Pieces.accumulator(r, 0)));
     }
     out.append("      int a = qo;\n      for (int l = 0; l < k; l++) {\n");
     out.append(Pieces.loadFrom("panel", "po", 2, false).indent(2));

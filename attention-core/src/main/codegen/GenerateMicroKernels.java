@@ -13,13 +13,15 @@ import java.util.Map;
 /// GenerateMicroKernels.java <this directory> <directory of generated sources>`.
 final class GenerateMicroKernels {
   private static final String PACKAGE = "dev.crossover.attention.kernel";
+
   private GenerateMicroKernels() {}
 
   public static void main(String[] arguments) throws IOException {
     Path templates = Path.of(arguments[0]);
     Path directory = Path.of(arguments[1]).resolve(PACKAGE.replace('.', '/'));
     Files.createDirectories(directory);
-    Map<String, List<String>> macros = Templates.macros(Files.readAllLines(templates.resolve("macros.txt")));
+    Map<String, List<String>> macros =
+        Templates.macros(Files.readAllLines(templates.resolve("macros.txt")));
     for (String name : new String[] {"VectorKernels", "ScorePasses"}) {
       String template = Files.readString(templates.resolve(name + ".java.template"));
       update(directory.resolve(name + ".java"), Templates.expanded(template, macros));

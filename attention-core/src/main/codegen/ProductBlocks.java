@@ -106,7 +106,8 @@ final class ProductBlocks {
                 masked ? ", int tail" : ""));
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
-        out.append("    FloatVector %s = FloatVector.zero(FLOATS);\n".formatted(Pieces.accumulator(r, v)));
+        out.append(
+            "    FloatVector %s = FloatVector.zero(FLOATS);\n".formatted(Pieces.accumulator(r, v)));
       }
     }
     out.append("    if (accumulate) {\n");
@@ -132,7 +133,8 @@ final class ProductBlocks {
     }
     out.append("    for (int l = 0; l < k; l++) {\n");
     out.append(Pieces.loadB(vectors, masked));
-    out.append(Pieces.multiplyAdd(rows, vectors, r -> byRows ? "a[a" + r + " + l]" : "a[ao + " + r + "]"));
+    out.append(
+        Pieces.multiplyAdd(rows, vectors, r -> byRows ? "a[a" + r + " + l]" : "a[ao + " + r + "]"));
     out.append("      bo += ldb;\n");
     if (!byRows) {
       out.append("      ao += lda;\n");

@@ -62,8 +62,8 @@ public final class PeakLoop {
     return low.sub(high).reduceLanes(VectorOperators.ADD);
   }
 
-  /// Reads an array, which costs nothing beside fetching it: the sum of `x[from … from + count - 1]`
-  /// in eight accumulators over 1, 4 or 8 streams, each forward through its own part. How many
+  /// Reads an array, which costs nothing beside fetching it: the sum of `x[from … from + count -
+  /// 1]` in eight accumulators over 1, 4 or 8 streams, each forward through its own part. How many
   /// streams a processor's prefetchers like best differs, also with the number of threads.
   ///
   /// @param count a multiple of 1024

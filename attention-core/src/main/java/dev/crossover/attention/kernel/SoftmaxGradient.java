@@ -18,11 +18,11 @@ import org.jspecify.annotations.Nullable;
 /// ∂q, ∂k times the scale
 /// ```
 ///
-/// Keys are packed real ones only, so padding never reaches a gradient. What causal order hides does
-/// not either, although 0 · NaN is NaN: products read copies of q, ∂out and k in which a row that is
-/// not finite is zero, and the p and ds of rows that see such numbers are set to NaN where they see.
-/// One instance belongs to one worker and may take a part of a head's keys; the shares of ∂q of all
-/// parts are then to be added.
+/// Keys are packed real ones only, so padding never reaches a gradient. What causal order hides
+/// does not either, although 0 · NaN is NaN: products read copies of q, ∂out and k in which a row
+/// that is not finite is zero, and the p and ds of rows that see such numbers are set to NaN where
+/// they see. One instance belongs to one worker and may take a part of a head's keys; the shares of
+/// ∂q of all parts are then to be added.
 public final class SoftmaxGradient {
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
@@ -237,12 +237,10 @@ public final class SoftmaxGradient {
     }
   }
 
-  private static void pack(
-      float[] rows, int width, int count, float factor, float[] groups) {
+  private static void pack(float[] rows, int width, int count, float factor, float[] groups) {
     for (int r = 0; r < count; r += ROWS) {
       int some = Math.min(ROWS, count - r);
-      Packing.transpose(
-          rows, r * width, width, some, width, factor, groups, r * width, ROWS, ROWS);
+      Packing.transpose(rows, r * width, width, some, width, factor, groups, r * width, ROWS, ROWS);
     }
   }
 

@@ -96,8 +96,7 @@ class TiledTest extends AttentionContract {
     check(seed, s, mask, biased, Attention.defaultScale(s));
   }
 
-  private static void check(
-      int seed, AttentionShape s, Mask mask, boolean biased, double scale) {
+  private static void check(int seed, AttentionShape s, Mask mask, boolean biased, double scale) {
     Tensor q = Draws.gaussian(seed, s.batchSize(), s.numHeads(), s.querySeqLen(), s.headDim());
     int kv = s.numKeyValueHeads();
     Tensor k = Draws.gaussian(seed + 1, s.batchSize(), kv, s.keySeqLen(), s.headDim());
