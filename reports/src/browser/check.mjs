@@ -27,7 +27,7 @@ const claims = [];
 const claim = (text, body) => claims.push({ text, body });
 
 async function open(file, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, ...options });
+  const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1360, height: 900 }, ...options });
   const page = await context.newPage();
   page.complaints = [];
   page.requests = [];

@@ -55,7 +55,10 @@ import java.util.OptionalDouble;
     exactness = "exact",
     time = "4 n² d",
     memory = "n²",
-    exponent = 2)
+    exponent = 2,
+    bound =
+        "writing n² scores and reading them again: the product with the values, row by row, takes "
+            + "46 % of the time, the passes of the softmax 39 %, the scores 14 %")
 public record Materialised(
     @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
     implements Attention {

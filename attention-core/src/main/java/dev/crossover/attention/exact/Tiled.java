@@ -43,7 +43,10 @@ import java.util.OptionalDouble;
     exactness = "exact",
     time = "4 n² d",
     memory = "n d",
-    exponent = 2)
+    exponent = 2,
+    bound =
+        "the two products, more than two thirds of the time; one exponential per pair is most of"
+            + " the rest")
 public record Tiled(
     @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
     implements Attention {

@@ -7,22 +7,40 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.SoftmaxGradient;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/// The backward pass of [Tiled]: gradients of q, k and v, a task per key/value head.
+/// The backward pass of [Tiled]: gradients of q, k and v.
+///
+/// ```
+/// in parallel, for each part of the keys of each key/value head:   ∂k, ∂v and the part's share of ∂q
+/// in parallel, for each query head with more than one part:        ∂q = Σ shares, in order
+/// ```
+///
+/// A head has several parts where heads are too few to fill all threads; the number depends on the
+/// shape only, never on the number of threads.
 final class TiledBackward implements BackwardPlan {
+  private static final int ENOUGH_TASKS = 16;
+  private static final int LEAST_KEYS = 2 * SoftmaxGradient.keyStep();
+
   private final AttentionShape shape;
   private final float scale;
   private final Scratch scratch = new Scratch();
   private final Workers workers;
   private final VisibleKeys visible;
   private final int[] limits;
-  private final SoftmaxGradient[] heads;
-  private final Workers.Task task = this::head;
+  private final SoftmaxGradient[] gradients;
+  private final int heads;
+  private final int partKeys;
+  private final int parts;
+  /// `[parts, batch · query heads, nq, d]`, unless there is only one part.
+  private final float[] shares;
+  private final Workers.Task part = this::part;
+  private final Workers.Task sum = this::sum;
   private float[] q = new float[0];
   private float[] k = q;
   private float[] v = q;
@@ -45,17 +63,27 @@ final class TiledBackward implements BackwardPlan {
         limits[b * shape.querySeqLen() + i] = visible.limit(b, i);
       }
     }
-    heads = new SoftmaxGradient[request.threads()];
-    for (int t = 0; t < heads.length; t++) {
-      heads[t] =
+    heads = shape.batchSize() * shape.numKeyValueHeads();
+    int wanted = Math.clamp(shape.keySeqLen() / LEAST_KEYS, 1, Math.ceilDiv(ENOUGH_TASKS, heads));
+    int step = SoftmaxGradient.keyStep();
+    partKeys = Math.ceilDiv(Math.ceilDiv(shape.keySeqLen(), wanted), step) * step;
+    parts = Math.max(1, Math.ceilDiv(shape.keySeqLen(), Math.max(1, partKeys)));
+    shares = scratch.floats(parts == 1 ? 0 : (long) parts * queryFloats());
+    gradients = new SoftmaxGradient[request.threads()];
+    for (int t = 0; t < gradients.length; t++) {
+      gradients[t] =
           new SoftmaxGradient(
-              scratch, shape.querySeqLen(), shape.keySeqLen(), shape.headDim(), shape.valueDim());
+              scratch,
+              shape.querySeqLen(),
+              Math.min(partKeys, shape.keySeqLen()),
+              shape.headDim(),
+              shape.valueDim());
     }
   }
 
   @Override
   public void backward(
-      Tensors inputs, Tensor output, Tensors results, Tensor gradOutput, Tensors gradients) {
+      Tensors inputs, Tensor output, Tensors results, Tensor gradOutput, Tensors written) {
     AttentionShape s = shape;
     if (inputs.has("bias")) {
       throw new IllegalArgumentException("tiled: inputs must not contain bias, but did");
@@ -74,10 +102,17 @@ final class TiledBackward implements BackwardPlan {
     }
     lse = sums.data();
     gradQuery =
-        checked("grad_q", gradients.get("grad_q"), b, s.numHeads(), s.querySeqLen(), s.headDim());
-    gradKey = checked("grad_k", gradients.get("grad_k"), b, kv, s.keySeqLen(), s.headDim());
-    gradValue = checked("grad_v", gradients.get("grad_v"), b, kv, s.keySeqLen(), s.valueDim());
-    workers.run(b * kv, task);
+        checked("grad_q", written.get("grad_q"), b, s.numHeads(), s.querySeqLen(), s.headDim());
+    gradKey = checked("grad_k", written.get("grad_k"), b, kv, s.keySeqLen(), s.headDim());
+    gradValue = checked("grad_v", written.get("grad_v"), b, kv, s.keySeqLen(), s.valueDim());
+    if (visible.gathered()) {
+      Arrays.fill(gradKey, 0);
+      Arrays.fill(gradValue, 0);
+    }
+    workers.run(heads * parts, part);
+    if (parts > 1) {
+      workers.run(b * s.numHeads(), sum);
+    }
   }
 
   private static float[] checked(
@@ -94,38 +129,67 @@ final class TiledBackward implements BackwardPlan {
     return Objects.requireNonNull(tensor.data());
   }
 
-  private void head(int worker, int index) {
-    int batch = index / shape.numKeyValueHeads();
-    int first = index % shape.numKeyValueHeads() * shape.groupSize();
-    int ko = shape.keyOffset(batch, first);
-    int vo = shape.valueOffset(batch, first);
-    int nq = shape.querySeqLen();
-    int @Nullable [] list = visible.gathered() ? visible.index() : null;
-    int from = visible.offset(batch);
-    SoftmaxGradient gradient = heads[worker];
-    gradient.begin(k, ko, v, vo, list, from, visible.count(batch));
+  private int queryFloats() {
+    return shape.problems() * shape.querySeqLen() * shape.headDim();
+  }
+
+  private void part(int worker, int index) {
+    int head = index % heads;
+    int part = index / heads;
+    int batch = head / shape.numKeyValueHeads();
+    int first = head % shape.numKeyValueHeads() * shape.groupSize();
+    int start = part * partKeys;
+    int count = Math.clamp(visible.count(batch) - start, 0, partKeys);
+    int here = Math.min(partKeys, shape.keySeqLen() - start);
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    boolean gathered = visible.gathered();
+    int ko = shape.keyOffset(batch, first) + (gathered ? 0 : start * d);
+    int vo = shape.valueOffset(batch, first) + (gathered ? 0 : start * dv);
+    int @Nullable [] list = gathered ? visible.index() : null;
+    int from = visible.offset(batch) + start;
+    SoftmaxGradient gradient = gradients[worker];
+    gradient.begin(k, ko, v, vo, list, from, count);
     for (int h = first; h < first + shape.groupSize(); h++) {
-      int qo = shape.queryOffset(batch, h);
-      int oo = shape.outputOffset(batch, h);
-      gradient.addQueries(
-          q,
-          qo,
-          out,
-          oo,
-          gradOut,
-          oo,
-          lse,
-          (batch * shape.numHeads() + h) * nq,
-          limits,
-          batch * nq,
-          nq,
-          scale,
-          gradQuery,
-          qo);
+      addQueries(gradient, batch, h, part, start);
     }
-    Arrays.fill(gradKey, ko, ko + shape.keySeqLen() * shape.headDim(), 0);
-    Arrays.fill(gradValue, vo, vo + shape.keySeqLen() * shape.valueDim(), 0);
+    if (!gathered) {
+      Arrays.fill(gradKey, ko + count * d, ko + here * d, 0);
+      Arrays.fill(gradValue, vo + count * dv, vo + here * dv, 0);
+    }
     gradient.finish(scale, gradKey, ko, gradValue, vo, list, from);
+  }
+
+  private void addQueries(SoftmaxGradient gradient, int batch, int h, int part, int start) {
+    int nq = shape.querySeqLen();
+    int qo = shape.queryOffset(batch, h);
+    int oo = shape.outputOffset(batch, h);
+    gradient.addQueries(
+        q,
+        qo,
+        out,
+        oo,
+        gradOut,
+        oo,
+        lse,
+        (batch * shape.numHeads() + h) * nq,
+        limits,
+        batch * nq,
+        start,
+        nq,
+        scale,
+        parts == 1 ? gradQuery : shares,
+        parts == 1 ? qo : part * queryFloats() + qo);
+  }
+
+  private void sum(int worker, int problem) {
+    int count = shape.querySeqLen() * shape.headDim();
+    int o = problem * count;
+    System.arraycopy(shares, o, gradQuery, o, count);
+    for (int part = 1; part < parts; part++) {
+      int share = part * queryFloats() + o;
+      Kernels.get().add(count, gradQuery, o, shares, share, gradQuery, o);
+    }
   }
 
   @Override

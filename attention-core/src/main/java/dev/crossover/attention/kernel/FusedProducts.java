@@ -1,6 +1,10 @@
 package dev.crossover.attention.kernel;
 
+import static dev.crossover.attention.kernel.Lanes.FLOATS;
 import static dev.crossover.attention.kernel.Lanes.L;
+import static dev.crossover.attention.kernel.Lanes.PANEL;
+
+import jdk.incubator.vector.FloatVector;
 
 /// The products of fused attention in the block shape of this machine, columns of any number.
 final class FusedProducts {
@@ -24,6 +28,40 @@ final class FusedProducts {
       FusedKernels12.scores(dim, q, qo, panel, po, panels, s, so, start, offset);
     } else {
       FusedKernels5.scores(dim, q, qo, panel, po, panels, s, so, start, offset);
+    }
+  }
+
+  /// `out[r] = Σ_c q[c][r] · k[c]` for one group of rows and the key at `panel[po]`; up to L - 1
+  /// floats behind the group's are read and written too.
+  static void column(int dim, float[] q, int qo, float[] panel, int po, float[] out) {
+    for (int r = 0; r < Lanes.ROWS; r += L) {
+      FloatVector s0 = FloatVector.zero(FLOATS);
+      FloatVector s1 = s0;
+      FloatVector s2 = s0;
+      FloatVector s3 = s0;
+      int a = qo + r;
+      int k = po;
+      int c = 0;
+      for (; c + 4 <= dim; c += 4) {
+        s0 = FloatVector.fromArray(FLOATS, q, a).fma(FloatVector.broadcast(FLOATS, panel[k]), s0);
+        s1 =
+            FloatVector.fromArray(FLOATS, q, a + Lanes.ROWS)
+                .fma(FloatVector.broadcast(FLOATS, panel[k + PANEL]), s1);
+        s2 =
+            FloatVector.fromArray(FLOATS, q, a + 2 * Lanes.ROWS)
+                .fma(FloatVector.broadcast(FLOATS, panel[k + 2 * PANEL]), s2);
+        s3 =
+            FloatVector.fromArray(FLOATS, q, a + 3 * Lanes.ROWS)
+                .fma(FloatVector.broadcast(FLOATS, panel[k + 3 * PANEL]), s3);
+        a += 4 * Lanes.ROWS;
+        k += 4 * PANEL;
+      }
+      for (; c < dim; c++) {
+        s0 = FloatVector.fromArray(FLOATS, q, a).fma(FloatVector.broadcast(FLOATS, panel[k]), s0);
+        a += Lanes.ROWS;
+        k += PANEL;
+      }
+      s0.add(s1).add(s2.add(s3)).intoArray(out, r);
     }
   }
 

@@ -79,6 +79,8 @@ public final class KeyPanels {
         int row = index == null ? 0 : index[from + done];
         System.arraycopy(key, start + row * ldk, data, position * dim, dim);
       } else if (column == 0) {
+        boolean finite = Packing.finite(key, start, ldk, index, from + done, rows, dim, 1);
+        notFinite[panel] = finite ? 0 : 1;
         Packing.transpose(
             key,
             start,
@@ -92,7 +94,6 @@ public final class KeyPanels {
             panel * WIDTH * dim,
             WIDTH,
             WIDTH);
-        notFinite[panel] = ScorePasses.finite(WIDTH * dim, data, panel * WIDTH * dim) ? 0 : 1;
       } else {
         for (int r = 0; r < rows; r++) {
           int row = index == null ? r : index[from + done + r];

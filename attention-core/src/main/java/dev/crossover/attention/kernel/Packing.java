@@ -86,6 +86,27 @@ final class Packing {
     }
   }
 
+  /// Whether all elements that [#transpose] would write are finite. To be asked before it: reading
+  /// the rows in their order brings them into the cache faster than the transposition's strides.
+  static boolean finite(
+      float[] in,
+      int io,
+      int ldi,
+      int @Nullable [] index,
+      int from,
+      int rows,
+      int columns,
+      float scale) {
+    if (index == null && ldi == columns) {
+      return ScorePasses.finite(rows * columns, in, io, scale);
+    }
+    boolean finite = true;
+    for (int r = 0; r < rows; r++) {
+      finite &= ScorePasses.finite(columns, in, row(io, ldi, index, from, r), scale);
+    }
+    return finite;
+  }
+
   private static int row(int io, int ldi, int @Nullable [] index, int from, int r) {
     return io + (index == null ? r : index[from + r]) * ldi;
   }

@@ -9,7 +9,11 @@ public final class PeakKernel {
   private static final int PANELS = 2;
   private static final int CALLS_PER_TASK = 2000;
   private static final int TASKS_PER_THREAD = 8;
-  private static final int MEGABYTES = 256;
+  /// Far more than any last-level cache holds.
+  private static final int MEGABYTES = 1024;
+
+  private static final int MEGABYTES_PER_TASK = 4;
+  private static final int[] STREAMS = {1, 4, 8};
 
   private final Workers workers;
   private final float[][] left;
@@ -18,6 +22,7 @@ public final class PeakKernel {
   private final Workers.Task multiply = this::multiply;
   private final Workers.Task read = this::read;
   private float[] memory = new float[0];
+  private int streams = 4;
   private volatile float sink;
 
   /// @param threads number of threads, at least 1
@@ -58,17 +63,29 @@ public final class PeakKernel {
     return median(flops(), this::run);
   }
 
-  /// Rate at which all threads together read memory that no cache holds, in 10⁹ bytes per second.
+  /// Rate at which all threads together read memory that no cache holds, in 10⁹ bytes per second:
+  /// the best of several orders of reading, each the median of several passes.
   public double readBandwidth() {
+    double best = 0;
+    for (int order : STREAMS) {
+      streams = order;
+      readAll();
+      best = Math.max(best, median(bytesRead(), this::readAll));
+    }
+    return best;
+  }
+
+  /// Reads a gigabyte once on all threads, for benchmarks that time it among their contenders.
+  public void readAll() {
     if (memory.length == 0) {
       memory = filled(MEGABYTES << 18);
     }
-    readAll();
-    return median(4.0 * memory.length, this::readAll);
+    workers.run(MEGABYTES / MEGABYTES_PER_TASK, read);
   }
 
-  private void readAll() {
-    workers.run(MEGABYTES, read);
+  /// Bytes that [#readAll] reads.
+  public double bytesRead() {
+    return 4.0 * (MEGABYTES << 18);
   }
 
   private void multiply(int worker, int index) {
@@ -98,7 +115,11 @@ public final class PeakKernel {
   }
 
   private void read(int worker, int index) {
-    sink = Kernels.get().sum(1 << 18, memory, index << 18);
+    int floats = MEGABYTES_PER_TASK << 18;
+    sink =
+        KernelSelection.VECTOR
+            ? PeakLoop.read(memory, index * floats, floats, streams)
+            : Kernels.get().sum(floats, memory, index * floats);
   }
 
   private static double median(double amount, Runnable run) {

@@ -13,6 +13,10 @@ import org.jspecify.annotations.Nullable;
 ///                     p = e^(s − m');  z = z + Σ p;  o = o + p · v
 /// ```
 ///
+/// One query over 65536 keys of 8 heads, d = 64, reads at 75 to 85 % of what the machine's memory
+/// gives. Tried without gain: chunks of 1024 keys; 16 dot products at once with their lanes added
+/// in a butterfly, which reads 16 rows side by side and is 20 % slower for it.
+///
 /// Keys that a row may not see are not touched for that row. One instance belongs to one worker.
 public final class ShortQueries {
   /// Number of rows up to which reading keys in place is worth it.

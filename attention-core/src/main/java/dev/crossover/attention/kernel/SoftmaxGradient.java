@@ -18,9 +18,11 @@ import org.jspecify.annotations.Nullable;
 /// ∂q, ∂k times the scale
 /// ```
 ///
-/// Keys are packed real ones only, so padding never reaches a gradient; NaN in a real key or value
-/// spreads to every gradient of its tile, also under causal order. One instance belongs to one
-/// worker.
+/// Keys are packed real ones only, so padding never reaches a gradient. What causal order hides
+/// does not either, although 0 · NaN is NaN: products read copies of q, ∂out and k in which a row
+/// that is not finite is zero, and the p and ds of rows that see such numbers are set to NaN where
+/// they see. One instance belongs to one worker and may take a part of a head's keys; the shares of
+/// ∂q of all parts are then to be added.
 public final class SoftmaxGradient {
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
@@ -30,7 +32,14 @@ public final class SoftmaxGradient {
   /// reaches into the next tile.
   private static final int SPAN = KeyPanels.alignment() == 32 ? 192 : 240;
 
+  /// Padding of copies, so that none is shorter than a vector.
   private static final int SHORT = 16;
+
+  /// Rows whose ds must be NaN where they see.
+  private static final int NAN_SLOPE = 1;
+
+  /// Rows whose p and ds must be NaN where they see.
+  private static final int NAN_WEIGHT = 2;
 
   private static final int BLOCK = BLOCK_GROUPS * ROWS;
 
@@ -42,9 +51,9 @@ public final class SoftmaxGradient {
   private final KeyPanels keyPanels;
   private final KeyPanels valuePanels;
   private final float[] keyRows;
-  /// Stand-ins for arrays shorter than a vector.
-  private final float[] shortQuery;
-  private final float[] shortGradOut;
+  private final float[] queryRows;
+  private final float[] gradOutRows;
+  private final int[] faults;
   private final float[] query;
   private final float[] gradOut;
   private final float[] minusLse;
@@ -70,8 +79,9 @@ public final class SoftmaxGradient {
     keyPanels = new KeyPanels(scratch, nk, dim);
     valuePanels = new KeyPanels(scratch, nk, valueDim);
     keyRows = scratch.floats((long) nk * dim + SHORT);
-    shortQuery = scratch.floats(SHORT);
-    shortGradOut = scratch.floats(SHORT);
+    queryRows = scratch.floats((long) nq * dim + SHORT);
+    gradOutRows = scratch.floats((long) nq * valueDim + SHORT);
+    faults = scratch.ints(nq);
     query = scratch.floats(queries * dim + 16);
     gradOut = scratch.floats(queries * valueDim + 16);
     minusLse = scratch.floats(queries);
@@ -88,6 +98,7 @@ public final class SoftmaxGradient {
     long queries = padded(nq);
     long floats =
         (long) nk * dim
+            + (long) nq * (dim + valueDim + 1)
             + queries * (dim + valueDim + 2 + stride(dim))
             + 32
             + 3 * SHORT
@@ -98,6 +109,11 @@ public final class SoftmaxGradient {
 
   private static long padded(int rows) {
     return (rows + ROWS - 1L) / ROWS * ROWS;
+  }
+
+  /// Numbers of keys that make a good part of a head: multiples of this.
+  public static int keyStep() {
+    return SPAN;
   }
 
   private static int stride(int width) {
@@ -115,6 +131,7 @@ public final class SoftmaxGradient {
       System.arraycopy(k, ko + row * dim, keyRows, j * dim, dim);
     }
     keyPanels.pack(keyRows, 0, dim, count, 0);
+    clear(keyRows, dim, count);
     if (index == null) {
       valuePanels.pack(v, vo, valueDim, count, 0);
     } else {
@@ -124,10 +141,35 @@ public final class SoftmaxGradient {
     Arrays.fill(gradValue, 0);
   }
 
-  /// Adds one query head's share and writes its own gradient.
+  /// Zeroes the rows of a copy that are not finite.
+  private static void clear(float[] x, int width, int count) {
+    if (finite(x, 0, count * width)) {
+      return;
+    }
+    for (int r = 0; r < count; r++) {
+      if (!finite(x, r * width, width)) {
+        Arrays.fill(x, r * width, (r + 1) * width, 0);
+      }
+    }
+  }
+
+  private static boolean finite(float[] x, int from, int count) {
+    if (KernelSelection.VECTOR) {
+      return ScorePasses.finite(count, x, from, 1);
+    }
+    for (int i = from; i < from + count; i++) {
+      if (!Float.isFinite(x[i])) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /// Adds one query head's share and writes its own gradient, the share of the keys taken.
   ///
   /// @param lse natural log-sum-exp of each row's scores, as the forward pass wrote it
-  /// @param high number of leading keys that row r sees, from `ho`
+  /// @param high number of leading keys that row r sees, from `ho`, among all of the head
+  /// @param skip number of keys of the head before those taken
   /// @param rows number of query rows
   public void addQueries(
       float[] q,
@@ -140,66 +182,70 @@ public final class SoftmaxGradient {
       int lo,
       int[] high,
       int ho,
+      int skip,
       int rows,
       float scale,
       float[] gq,
       int gqo) {
+    System.arraycopy(q, qo, queryRows, 0, rows * dim);
+    System.arraycopy(go, goo, gradOutRows, 0, rows * valueDim);
     for (int r = 0; r < rows; r++) {
-      minusD[r] = -kernels.dot(valueDim, go, goo + r * valueDim, out, oo + r * valueDim);
+      minusD[r] = -kernels.dot(valueDim, gradOutRows, r * valueDim, out, oo + r * valueDim);
       boolean empty = lse[lo + r] == Float.NEGATIVE_INFINITY;
       minusLse[r] = empty ? 0 : (float) (-lse[lo + r] / Math.log(2));
+      boolean weight = Float.isFinite(minusLse[r]);
+      faults[r] = (weight ? 0 : NAN_WEIGHT) | (Float.isFinite(minusD[r]) ? 0 : NAN_SLOPE);
     }
     if (KernelSelection.VECTOR) {
-      boolean shortQ = q.length < SHORT;
-      boolean shortGo = go.length < SHORT;
-      if (shortQ) {
-        System.arraycopy(q, 0, shortQuery, 0, q.length);
+      pack(queryRows, dim, rows, (float) (scale / Math.log(2)), query);
+      pack(gradOutRows, valueDim, rows, 1, gradOut);
+    }
+    if (!finite(queryRows, 0, rows * dim) || !finite(gradOutRows, 0, rows * valueDim)) {
+      for (int r = 0; r < rows; r++) {
+        if (!finite(queryRows, r * dim, dim) || !finite(gradOutRows, r * valueDim, valueDim)) {
+          faults[r] |= NAN_WEIGHT;
+        }
       }
-      if (shortGo) {
-        System.arraycopy(go, 0, shortGradOut, 0, go.length);
-      }
-      vectorQueries(
-          shortQ ? shortQuery : q, qo, shortGo ? shortGradOut : go, goo, high, ho, rows, scale);
+      clear(queryRows, dim, rows);
+      clear(gradOutRows, valueDim, rows);
+    }
+    Arrays.fill(gradQuery, 0);
+    if (KernelSelection.VECTOR) {
+      vectorQueries(high, ho, skip, rows);
     } else {
-      scalarQueries(q, qo, go, goo, high, ho, rows, scale);
+      scalarQueries(high, ho, skip, rows, scale);
     }
     for (int r = 0; r < rows; r++) {
       kernels.scale(dim, scale, gradQuery, r * keyStride, gq, gqo + r * dim);
     }
   }
 
-  private void vectorQueries(
-      float[] q, int qo, float[] go, int goo, int[] high, int ho, int rows, float scale) {
-    Arrays.fill(gradQuery, 0);
-    pack(q, qo, dim, rows, (float) (scale / Math.log(2)), query);
-    pack(go, goo, valueDim, rows, 1, gradOut);
+  private void vectorQueries(int[] high, int ho, int skip, int rows) {
     for (int tile = 0; tile < keys; tile += SPAN) {
       int columns = Math.min(SPAN, keys - tile);
       for (int block = 0; block < rows; block += BLOCK) {
         int count = Math.min(BLOCK, rows - block);
         int most = 0;
         for (int r = 0; r < count; r++) {
-          most = Math.max(most, Math.min(columns, high[ho + block + r] - tile));
+          most = Math.max(most, Math.min(columns, high[ho + block + r] - skip - tile));
         }
         if (most > 0) {
-          weights(tile, block, count, most, high, ho);
-          accumulate(q, qo, go, goo, tile, block, count, most);
+          weights(tile, block, count, most, high, ho, skip);
+          accumulate(tile, block, count, most);
         }
       }
     }
   }
 
-  private static void pack(
-      float[] rows, int offset, int width, int count, float factor, float[] groups) {
+  private static void pack(float[] rows, int width, int count, float factor, float[] groups) {
     for (int r = 0; r < count; r += ROWS) {
       int some = Math.min(ROWS, count - r);
-      Packing.transpose(
-          rows, offset + r * width, width, some, width, factor, groups, r * width, ROWS, ROWS);
+      Packing.transpose(rows, r * width, width, some, width, factor, groups, r * width, ROWS, ROWS);
     }
   }
 
   /// p and ds of one block of rows and one tile of keys; ∂q += ds · k.
-  private void weights(int tile, int block, int count, int most, int[] high, int ho) {
+  private void weights(int tile, int block, int count, int most, int[] high, int ho, int skip) {
     int panels = (most + Lanes.PANEL - 1) / Lanes.PANEL;
     int end = (most + ROWS - 1) / ROWS * ROWS;
     for (int g = 0; g < count; g += ROWS) {
@@ -220,9 +266,16 @@ public final class SoftmaxGradient {
       ScorePasses.weightGradients(p, ds, g * TILE, panels * Lanes.PANEL);
       for (int r = 0; r < ROWS; r++) {
         boolean present = g + r < count;
-        int seen = present ? Math.clamp((long) high[ho + row + r] - tile, 0, most) : 0;
-        Arrays.fill(p, (g + r) * TILE + seen, (g + r) * TILE + end, 0);
-        Arrays.fill(ds, (g + r) * TILE + seen, (g + r) * TILE + end, 0);
+        int seen = present ? Math.clamp((long) high[ho + row + r] - skip - tile, 0, most) : 0;
+        int start = (g + r) * TILE;
+        Arrays.fill(p, start + seen, start + end, 0);
+        Arrays.fill(ds, start + seen, start + end, 0);
+        if (present && faults[row + r] != 0) {
+          Arrays.fill(ds, start, start + seen, Float.NaN);
+          if (faults[row + r] >= NAN_WEIGHT) {
+            Arrays.fill(p, start, start + seen, Float.NaN);
+          }
+        }
       }
       FusedProducts.weighted(
           dim, most, ds, g * TILE, keyRows, tile * dim, dim, gradQuery, row * keyStride, keyStride);
@@ -230,40 +283,50 @@ public final class SoftmaxGradient {
   }
 
   /// ∂v += pᵀ · ∂out and ∂k += dsᵀ · q for one block of rows and one tile of keys.
-  private void accumulate(
-      float[] q, int qo, float[] go, int goo, int tile, int block, int count, int most) {
+  private void accumulate(int tile, int block, int count, int most) {
     for (int j = 0; j < most; j += ROWS) {
       FusedProducts.transposed(
           valueDim,
           count,
           p,
           j,
-          go,
-          goo + block * valueDim,
+          gradOutRows,
+          block * valueDim,
           valueDim,
           gradValue,
           (tile + j) * valueStride,
           valueStride);
       FusedProducts.transposed(
-          dim, count, ds, j, q, qo + block * dim, dim, gradKey, (tile + j) * keyStride, keyStride);
+          dim,
+          count,
+          ds,
+          j,
+          queryRows,
+          block * dim,
+          dim,
+          gradKey,
+          (tile + j) * keyStride,
+          keyStride);
     }
   }
 
-  private void scalarQueries(
-      float[] q, int qo, float[] go, int goo, int[] high, int ho, int rows, float scale) {
-    Arrays.fill(gradQuery, 0);
+  private void scalarQueries(int[] high, int ho, int skip, int rows, float scale) {
     for (int r = 0; r < rows; r++) {
-      for (int j = 0; j < Math.min(keys, high[ho + r]); j++) {
-        float score = scale * kernels.dot(dim, q, qo + r * dim, keyRows, j * dim);
+      for (int j = 0; j < Math.min(keys, high[ho + r] - skip); j++) {
+        float score = scale * kernels.dot(dim, queryRows, r * dim, keyRows, j * dim);
         float weight = (float) Math.exp(score + minusLse[r] * Math.log(2));
         int value = j * valueDim;
         float slope =
             weight
-                * (kernels.dot(valueDim, go, goo + r * valueDim, valuePanels.data, value)
+                * (kernels.dot(valueDim, gradOutRows, r * valueDim, valuePanels.data, value)
                     + minusD[r]);
+        if (faults[r] != 0) {
+          slope = Float.NaN;
+          weight = faults[r] >= NAN_WEIGHT ? slope : weight;
+        }
         kernels.axpy(dim, slope, keyRows, j * dim, gradQuery, r * keyStride);
-        kernels.axpy(dim, slope, q, qo + r * dim, gradKey, j * keyStride);
-        kernels.axpy(valueDim, weight, go, goo + r * valueDim, gradValue, j * valueStride);
+        kernels.axpy(dim, slope, queryRows, r * dim, gradKey, j * keyStride);
+        kernels.axpy(valueDim, weight, gradOutRows, r * valueDim, gradValue, j * valueStride);
       }
     }
   }

@@ -47,10 +47,10 @@ final class VectorMath {
   /// Whether `rows` rows of `n` floats, `ld` apart, are all finite.
   static boolean finite(int rows, int n, float[] x, int xo, int ld) {
     if (ld == n) {
-      return ScorePasses.finite(rows * n, x, xo);
+      return ScorePasses.finite(rows * n, x, xo, 1);
     }
     for (int r = 0; r < rows; r++) {
-      if (!ScorePasses.finite(n, x, xo + r * ld)) {
+      if (!ScorePasses.finite(n, x, xo + r * ld, 1)) {
         return false;
       }
     }

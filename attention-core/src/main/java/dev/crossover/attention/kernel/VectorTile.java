@@ -68,7 +68,7 @@ final class VectorTile implements TileEngine {
     this.shift = scratch.floats((long) groups * ROWS);
     this.sums = scratch.floats((long) groups * ROWS * L);
     this.savedSums = scratch.floats(ROWS * L);
-    this.starts = scratch.floats(ROWS);
+    this.starts = scratch.floats(ROWS + L);
     this.scores = scratch.floats(ROWS * TILE + L);
     this.begin = scratch.ints(ROWS);
     this.end = scratch.ints(ROWS);
@@ -77,7 +77,7 @@ final class VectorTile implements TileEngine {
   static long bytes(int maxRows, int dim, int valueDim) {
     long groups = groups(maxRows);
     long perRow = dim + Lanes.roundUp(valueDim, L) + 1 + L;
-    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3) + L) * Float.BYTES;
+    return (groups * (ROWS * perRow + 1) + 16 + ROWS * (L + TILE + 3) + 2 * L) * Float.BYTES;
   }
 
   static int preferredRows() {
@@ -101,6 +101,8 @@ final class VectorTile implements TileEngine {
     for (int g = 0; g < groups; g++) {
       int count = Math.min(ROWS, rows - g * ROWS);
       int start = index == null ? qo + g * ROWS * ldq : qo;
+      boolean finite = Packing.finite(q, start, ldq, index, from + g * ROWS, count, dim, factor);
+      queryNotFinite[g] = finite ? 0 : 1;
       Packing.transpose(
           q,
           start,
@@ -114,9 +116,6 @@ final class VectorTile implements TileEngine {
           g * ROWS * dim,
           ROWS,
           ROWS);
-    }
-    for (int g = 0; g < groups; g++) {
-      queryNotFinite[g] = ScorePasses.finite(ROWS * dim, query, g * ROWS * dim) ? 0 : 1;
     }
     Arrays.fill(numerator, 0, groups * ROWS * numeratorStride, 0);
     Arrays.fill(sums, 0, groups * ROWS * L, 0);
@@ -139,12 +138,19 @@ final class VectorTile implements TileEngine {
       float @Nullable [] bias,
       int bo,
       int ldb) {
+    int sharedLow = from;
+    int sharedHigh = to;
+    for (int r = 0; low != null && high != null && r < rows; r++) {
+      sharedLow = Math.max(sharedLow, low[lo + r]);
+      sharedHigh = Math.min(sharedHigh, high[ho + r]);
+    }
     for (int tile = from & -PANEL; tile < to; tile += TILE) {
       int first = Math.max(from - tile, 0);
       int last = Math.min(to - tile, TILE);
+      boolean same = sharedLow <= tile + first && tile + last <= sharedHigh;
       for (int row = 0; row < rows; row += ROWS) {
         int biasColumn = bo + row * ldb + tile - from;
-        if (low == null || high == null) {
+        if (same || low == null || high == null) {
           uniform(keys, v, vo + tile * ldv, ldv, tile, row, first, last, bias, biasColumn, ldb);
         } else {
           intervals(
@@ -262,6 +268,9 @@ final class VectorTile implements TileEngine {
     int panelOffset = (tile + panelFirst) * dim;
     int q = row * dim;
     boolean fresh = seesFirstKey(row, edges);
+    if (fresh && bias == null) {
+      fresh = !referToFirstKey(keys, panelOffset, first - panelFirst, first, row, edges);
+    }
     float[] start = fresh ? startAtZeroWhereNew(row) : shift;
     int so = fresh ? 0 : row;
     FusedProducts.scores(
@@ -281,7 +290,11 @@ final class VectorTile implements TileEngine {
       FusedProducts.scores(
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
       addBias(first, last, row, edges, bias, bo, ldb);
-      raiseReferences(first, last, row, edges, start, so);
+      int exceeded = startAtZeroWhereExceeded(first, last, row, edges, start, so);
+      FusedProducts.scores(
+          dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, starts, 0);
+      addBias(first, last, row, edges, bias, bo, ldb);
+      raiseReferences(first, last, row, edges, exceeded);
       exponentiate(panelFirst, panelLast, row, edges);
     }
     boolean holes = (found & ScorePasses.HOLES) != 0;
@@ -331,9 +344,28 @@ final class VectorTile implements TileEngine {
 
   /// Turns scores into weights and adds them to the sums; whether a score exceeded the threshold.
   private boolean exponentiate(int panelFirst, int panelLast, int row, boolean edges) {
-    return edges
-        ? ScorePasses.exponentiateEdges(scores, begin, end, panelFirst, panelLast, sums, row * L)
-        : ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, row * L);
+    if (edges) {
+      ScorePasses.hide(scores, begin, end, panelFirst, panelLast);
+    }
+    return ScorePasses.exponentiate(scores, panelFirst, panelLast, sums, row * L);
+  }
+
+  /// Makes the score of the group's first key the reference of new rows that see that key, unless
+  /// it is not finite; whether no row is left without one.
+  private boolean referToFirstKey(
+      KeyPanels keys, int panelOffset, int column, int first, int row, boolean edges) {
+    FusedProducts.column(dim, query, row * dim, keys.data, panelOffset + column, starts);
+    boolean all = true;
+    for (int r = 0; r < ROWS; r++) {
+      if (shift[row + r] == Float.POSITIVE_INFINITY && (!edges || begin[r] < end[r])) {
+        if ((!edges || begin[r] == first) && Math.abs(starts[r]) < Float.POSITIVE_INFINITY) {
+          shift[row + r] = -starts[r];
+        } else {
+          all = false;
+        }
+      }
+    }
+    return all;
   }
 
   /// The starting values of the group's accumulators: 0 for rows that have seen no key yet.
@@ -365,29 +397,54 @@ final class VectorTile implements TileEngine {
     }
   }
 
-  /// Raises the reference of rows that exceeded it by too much, and shifts their scores. Rows that
-  /// did not keep theirs and their bits, so that no row's result depends on its neighbours.
-  private void raiseReferences(int first, int last, int row, boolean edges, float[] start, int so) {
+  /// Sets the starting values for another pass over a tile: 0 for rows that exceeded their
+  /// reference by too much, because a far shift costs digits, and the same as before for the
+  /// others, so that they keep their bits and no row's result depends on its neighbours.
+  ///
+  /// @return the rows that did, a bit each
+  private int startAtZeroWhereExceeded(
+      int first, int last, int row, boolean edges, float[] start, int so) {
+    int exceeded = 0;
     for (int r = 0; r < ROWS; r++) {
       int from = r * TILE + (edges ? begin[r] : first);
       int to = r * TILE + (edges ? end[r] : last);
-      if (from >= to || shift[row + r] == Float.POSITIVE_INFINITY) {
+      starts[r] = start[so + r];
+      if (from < to
+          && starts[r] == shift[row + r]
+          && ScorePasses.max(scores, from, to) > ScorePasses.THRESHOLD) {
+        starts[r] = 0;
+        exceeded |= 1 << r;
+      }
+    }
+    return exceeded;
+  }
+
+  /// Raises the reference of rows that exceeded it by too much to their maximum, and shifts scores
+  /// that started at 0.
+  private void raiseReferences(int first, int last, int row, boolean edges, int exceeded) {
+    for (int r = 0; r < ROWS; r++) {
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      float old = shift[row + r];
+      if (from >= to || old == Float.POSITIVE_INFINITY) {
         continue;
       }
-      if (start[so + r] != shift[row + r]) {
-        ScorePasses.subtract(scores, from, to, -shift[row + r]);
+      if ((exceeded >> r & 1) == 0) {
+        if (starts[r] != old) {
+          ScorePasses.subtract(scores, from, to, -old);
+        }
         continue;
       }
-      float excess = ScorePasses.max(scores, from, to);
-      if (excess == Float.POSITIVE_INFINITY) {
+      float max = ScorePasses.max(scores, from, to);
+      if (max == Float.POSITIVE_INFINITY) {
         poison(row + r, from, to);
-      } else if (excess > ScorePasses.THRESHOLD) {
-        shift[row + r] -= excess;
-        float factor = (float) Math.pow(2, -(double) excess);
-        ScorePasses.scale(sums, (row + r) * L, L, factor);
-        ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
-        ScorePasses.subtract(scores, from, to, excess);
+        continue;
       }
+      float factor = (float) Math.pow(2, -((double) max + old));
+      shift[row + r] = -max;
+      ScorePasses.scale(sums, (row + r) * L, L, factor);
+      ScorePasses.scale(numerator, (row + r) * numeratorStride, numeratorStride, factor);
+      ScorePasses.subtract(scores, from, to, max);
     }
   }
 

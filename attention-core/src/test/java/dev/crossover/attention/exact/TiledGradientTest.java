@@ -184,6 +184,65 @@ class TiledGradientTest {
   }
 
   @Test
+  void keysOfOneHeadAreSharedAmongThreadsWithTheSameBits() {
+    AttentionShape shape = AttentionShape.of(1, 1, 900, 8);
+    Tensors inputs = inputs(shape, 3);
+    Tensor gradOut = Draws.gaussian(4, 1, 1, 900, 8);
+    for (Mask mask : new Mask[] {Mask.causal(), Mask.lengths(900, 300)}) {
+      Tensors one = backward(new Tiled(), shape, mask, inputs, gradOut, 1);
+      Tensors four = backward(new Tiled(), shape, mask, inputs, gradOut, 4);
+      for (String name : one.names()) {
+        assertArrayEquals(one.get(name).data(), four.get(name).data());
+      }
+    }
+  }
+
+  @Test
+  void nanInLaterTokensStaysThereUnderCausalOrder() {
+    int n = 450;
+    int d = 6;
+    AttentionShape shape = AttentionShape.of(1, 1, n, d);
+    for (int cut : new int[] {1, 13, 200, 449}) {
+      for (String name : new String[] {"q", "k", "v"}) {
+        Tensors inputs = inputs(shape, 3);
+        Tensor gradOut = Draws.gaussian(4, 1, 1, n, d);
+        java.util.Arrays.fill(gradOut.data(), cut * d, n * d, 0);
+        Tensors clean = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
+        java.util.Arrays.fill(inputs.get(name).data(), cut * d, n * d, -Float.NaN);
+        Tensors poisoned = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
+        assertArrayEquals(
+            java.util.Arrays.copyOf(clean.get("grad_q").data(), cut * d),
+            java.util.Arrays.copyOf(poisoned.get("grad_q").data(), cut * d),
+            name + " from " + cut);
+        assertTrue(
+            Float.isNaN(poisoned.get("grad_k").data()[0]), name + " is seen by later queries");
+      }
+    }
+  }
+
+  @Test
+  void nanInEarlierQueriesReachesNoKeyThatTheyDoNotSee() {
+    int n = 450;
+    int d = 6;
+    AttentionShape shape = AttentionShape.of(1, 1, n, d);
+    for (int cut : new int[] {1, 13, 200, 449}) {
+      Tensors inputs = inputs(shape, 3);
+      Tensor gradOut = Draws.gaussian(4, 1, 1, n, d);
+      Tensors clean = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
+      java.util.Arrays.fill(inputs.get("q").data(), 0, cut * d, Float.NaN);
+      java.util.Arrays.fill(gradOut.data(), 0, cut * d, Float.POSITIVE_INFINITY);
+      Tensors poisoned = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
+      for (String name : new String[] {"grad_k", "grad_v"}) {
+        assertArrayEquals(
+            java.util.Arrays.copyOfRange(clean.get(name).data(), cut * d, n * d),
+            java.util.Arrays.copyOfRange(poisoned.get(name).data(), cut * d, n * d),
+            name + " from " + cut);
+        assertTrue(Float.isNaN(poisoned.get(name).data()[0]), name);
+      }
+    }
+  }
+
+  @Test
   void mechanismsWithoutGradientsSayByName() {
     AttentionShape shape = AttentionShape.of(1, 1, 4, 4);
     UnsupportedOperationException thrown =

@@ -48,12 +48,12 @@ public class PeakBenchmark {
     @Param("1")
     public int readers;
 
-    private int[] data = new int[0];
+    private float[] data = new float[0];
 
     /// Writes every element, so that the pages exist.
     @Setup
     public void fill() {
-      data = new int[(int) (bytesPerThread(readers) / Integer.BYTES)];
+      data = new float[(int) (bytesPerThread(readers) / Float.BYTES) & -1024];
       java.util.Arrays.fill(data, 3);
     }
   }
@@ -71,13 +71,7 @@ public class PeakBenchmark {
   ///
   /// @return the sum
   @Benchmark
-  public int read(Memory memory) {
-    int[] data = memory.data;
-    int quarter = data.length / 4;
-    int sum = 0;
-    for (int i = 0; i < quarter; i++) {
-      sum += data[i] + data[i + quarter] + data[i + 2 * quarter] + data[i + 3 * quarter];
-    }
-    return sum;
+  public float read(Memory memory) {
+    return PeakLoop.read(memory.data, 0, memory.data.length, 4);
   }
 }

@@ -12,6 +12,11 @@ interface Contender extends AutoCloseable {
   /// The output of the last run, `[heads, n, d]`.
   float[] output();
 
+  /// Largest deviation of the last run's result from double precision.
+  default double error(Problem problem) {
+    return problem.error(output());
+  }
+
   @Override
   void close();
 }

@@ -18,9 +18,10 @@ final class LibtorchContender implements Contender {
     torch.set_num_threads(threads);
     causal = problem.causal();
     long heads = problem.shape().numHeads();
-    long n = problem.shape().querySeqLen();
+    long nq = problem.shape().querySeqLen();
+    long n = problem.shape().keySeqLen();
     long d = problem.shape().headDim();
-    query = Tensor.create(problem.query().data(), 1, heads, n, d);
+    query = Tensor.create(problem.query().data(), 1, heads, nq, d);
     key = Tensor.create(problem.key().data(), 1, heads, n, d);
     value = Tensor.create(problem.value().data(), 1, heads, n, d);
     out = query;

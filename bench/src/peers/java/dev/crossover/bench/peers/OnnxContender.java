@@ -13,6 +13,7 @@ import java.util.Map;
 final class OnnxContender implements Contender {
   private final int heads;
   private final int n;
+  private final int keys;
   private final int d;
   private final OrtSession session;
   private final OnnxTensor query;
@@ -24,35 +25,38 @@ final class OnnxContender implements Contender {
   OnnxContender(Problem problem, int threads) {
     heads = problem.shape().numHeads();
     n = problem.shape().querySeqLen();
+    keys = problem.shape().keySeqLen();
     d = problem.shape().headDim();
     OrtEnvironment environment = OrtEnvironment.getEnvironment();
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
       options.setIntraOpNumThreads(threads);
       options.setInterOpNumThreads(1);
-      session = environment.createSession(OnnxModel.of(heads, n, d, problem.causal()), options);
-      query = tensor(environment, interleaved(problem.query().data()));
-      key = tensor(environment, interleaved(problem.key().data()));
-      value = tensor(environment, interleaved(problem.value().data()));
-      out = interleaved(new float[heads * n * d]);
-      outTensor = tensor(environment, out);
+      session =
+          environment.createSession(OnnxModel.of(heads, n, keys, d, problem.causal()), options);
+      query = tensor(environment, interleaved(problem.query().data(), n), n);
+      key = tensor(environment, interleaved(problem.key().data(), keys), keys);
+      value = tensor(environment, interleaved(problem.value().data(), keys), keys);
+      out = interleaved(new float[heads * n * d], n);
+      outTensor = tensor(environment, out, n);
     } catch (OrtException e) {
       throw new IllegalStateException("ONNX Runtime refused the model", e);
     }
   }
 
-  private OnnxTensor tensor(OrtEnvironment environment, FloatBuffer data) throws OrtException {
-    return OnnxTensor.createTensor(environment, data, new long[] {1, n, (long) heads * d});
+  private OnnxTensor tensor(OrtEnvironment environment, FloatBuffer data, int rows)
+      throws OrtException {
+    return OnnxTensor.createTensor(environment, data, new long[] {1, rows, (long) heads * d});
   }
 
-  /// `[heads, n, d]` as `[n, heads, d]` in native memory.
-  private FloatBuffer interleaved(float[] x) {
+  /// `[heads, rows, d]` as `[rows, heads, d]` in native memory.
+  private FloatBuffer interleaved(float[] x, int rows) {
     FloatBuffer buffer =
         ByteBuffer.allocateDirect(x.length * Float.BYTES)
             .order(ByteOrder.nativeOrder())
             .asFloatBuffer();
     for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < n; i++) {
-        buffer.put((i * heads + h) * d, x, (h * n + i) * d, d);
+      for (int i = 0; i < rows; i++) {
+        buffer.put((i * heads + h) * d, x, (h * rows + i) * d, d);
       }
     }
     return buffer;

@@ -11,7 +11,7 @@ final class OnnxModel {
 
   private OnnxModel() {}
 
-  static byte[] of(int heads, int n, int d, boolean causal) {
+  static byte[] of(int heads, int n, int keys, int d, boolean causal) {
     Message node = new Message();
     for (String input : new String[] {"q", "k", "v"}) {
       node.text(1, input);
@@ -21,7 +21,7 @@ final class OnnxModel {
     node.message(5, attribute("unidirectional", causal ? 1 : 0));
     Message graph = new Message().message(1, node).text(2, "attention");
     for (String input : new String[] {"q", "k", "v"}) {
-      graph.message(11, value(input, n, heads * d));
+      graph.message(11, value(input, input.equals("q") ? n : keys, heads * d));
     }
     graph.message(12, value("out", n, heads * d));
     return new Message()

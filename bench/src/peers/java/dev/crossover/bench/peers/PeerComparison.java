@@ -4,6 +4,7 @@ import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.PeakKernel;
+import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -14,17 +15,21 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.locks.LockSupport;
 
-/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel and
-/// each contender once, so that all meet the same machine; every contender's output is checked
-/// first.
+/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel (for
+/// decoding a pass over memory) and each contender once, so that all meet the same machine; every
+/// contender's output is checked first. Settings: full and causal attention of each length, the
+/// backward pass of 2048 and decoding with 65536 keys.
 ///
 /// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and
-/// all where absent). Lists have slashes between their items.
+/// all where absent). Lists have slashes between their items. A file beside the table called
+/// `peers-note.md` is put before it.
 public final class PeerComparison {
   private static final int HEADS = 8;
   private static final int DIM = 64;
   private static final double WARM_UP_SECONDS = 1.5;
   private static final int MAX_ROUNDS = 2000;
+  private static final int BACKWARD_LENGTH = 2048;
+  private static final int DECODING_KEYS = 65536;
   private static final int LONGEST_MATERIALISED = 4096;
   /// Pause before a run on several threads, so that no contender meets the spinning threads of
   /// another.
@@ -47,36 +52,50 @@ public final class PeerComparison {
         One batch entry, %d heads, width %d, float32, Gaussian inputs.
         Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
         Each round runs the peak kernel and every contender once; medians, and in brackets the middle
-        half. FLOPs are 4·d per visible pair; %% is the share of the peak kernel of the same rounds. Every
-        output was compared with double precision before timing.
+        half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
+        kernel of the same rounds, for decoding the share of the bandwidth at which the same rounds read a
+        gigabyte. Every output was compared with double precision before timing. Peers run with
+        OPENBLAS_NUM_THREADS=%s and OPENBLAS_CORETYPE=%s.
 
-        %s, %d cores, %s, JDK %s; kernels: %s.
+        %s, %d cores, %s, JDK %s, commit %s; kernels: %s.
 
         """
             .formatted(
                 HEADS,
                 DIM,
                 String.join(" ", List.of(arguments).subList(1, arguments.length)),
+                System.getenv("OPENBLAS_NUM_THREADS"),
+                System.getenv("OPENBLAS_CORETYPE"),
                 machine.cpu(),
                 machine.cores(),
                 machine.os(),
                 machine.jdk(),
+                Commit.current(),
                 Kernels.get().description()));
-    table.append("| threads | n | mask | contender | ms | GFLOP/s | % of peak | time / tiled |\n");
+    Path file = Path.of(arguments[0]).toAbsolutePath();
+    Path note = file.resolveSibling("peers-note.md");
+    if (Files.exists(note)) {
+      table.append(Files.readString(note)).append('\n');
+    }
+    table.append("| threads | n | mask | contender | ms | rate | % of peak | time / tiled |\n");
     table.append("|---|---|---|---|---|---|---|---|\n");
     double seconds = Double.parseDouble(arguments[2]);
     for (int threads : threads(arguments)) {
       for (String n : arguments[1].split("/")) {
         for (boolean causal : new boolean[] {false, true}) {
-          String rows =
-              compare(Problem.of(HEADS, Integer.parseInt(n), DIM, causal), threads, seconds);
-          table.append(rows);
-          System.out.print(rows);
+          Problem problem = Problem.of(HEADS, Integer.parseInt(n), DIM, causal);
+          add(table, compare(problem, contenders(problem, threads), threads, seconds));
         }
       }
+      for (boolean causal : new boolean[] {false, true}) {
+        Problem problem = Problem.of(HEADS, BACKWARD_LENGTH, DIM, causal);
+        Contender backward = new GradientContender(problem, threads);
+        add(table, compare(problem, List.of(backward), threads, seconds));
+      }
+      Problem decoding = Problem.decoding(HEADS, DECODING_KEYS, DIM);
+      add(table, compare(decoding, contenders(decoding, threads), threads, seconds));
     }
-    Path file = Path.of(arguments[0]);
-    Files.createDirectories(file.toAbsolutePath().getParent());
+    Files.createDirectories(file.getParent());
     Files.writeString(file, table);
     System.out.println("written: " + file);
     System.exit(0);
@@ -90,18 +109,29 @@ public final class PeerComparison {
     return all == 1 ? new int[] {1} : new int[] {1, all};
   }
 
-  private static String compare(Problem problem, int threads, double seconds) {
-    PeakKernel peak = new PeakKernel(threads);
+  private static void add(StringBuilder table, String rows) {
+    table.append(rows);
+    System.out.print(rows);
+  }
+
+  private static List<Contender> contenders(Problem problem, int threads) {
     List<Contender> contenders = new ArrayList<>();
     contenders.add(new OurContender(new Tiled(), problem, threads));
-    if (problem.shape().querySeqLen() <= LONGEST_MATERIALISED) {
+    if (problem.shape().keySeqLen() <= LONGEST_MATERIALISED) {
       contenders.add(new OurContender(new Materialised(), problem, threads));
     }
     contenders.add(new LibtorchContender(problem, threads));
     contenders.add(new OnnxContender(problem, threads));
+    return contenders;
+  }
+
+  private static String compare(
+      Problem problem, List<Contender> contenders, int threads, double seconds) {
+    boolean decoding = problem.shape().querySeqLen() == 1;
+    PeakKernel peak = new PeakKernel(threads);
     for (Contender contender : contenders) {
       contender.run();
-      double error = problem.error(contender.output());
+      double error = contender.error(problem);
       if (!(error <= TOLERANCE)) {
         throw new IllegalStateException(
             contender.name() + " must agree with double precision, but errs by " + error);
@@ -121,6 +151,8 @@ public final class PeerComparison {
         long begin = System.nanoTime();
         if (c < contenders.size()) {
           contenders.get(c).run();
+        } else if (decoding) {
+          peak.readAll();
         } else {
           peak.run();
         }
@@ -130,35 +162,45 @@ public final class PeerComparison {
       }
       rounds += warm ? 1 : 0;
     }
-    double peakRate = peak.flops() / quantile(times[contenders.size()], rounds, 0.5) * 1e-6;
+    double most = decoding ? peak.bytesRead() : peak.flops();
+    double peakRate = most / quantile(times[contenders.size()], rounds, 0.5) * 1e-6;
     double tiled = quantile(times[0], rounds, 0.5);
+    String setting =
+        String.format(
+            Locale.ROOT,
+            "| %d | %d | %s | ",
+            threads,
+            problem.shape().keySeqLen(),
+            problem.label());
     StringBuilder rows = new StringBuilder();
     for (int c = 0; c < contenders.size(); c++) {
+      Contender contender = contenders.get(c);
+      boolean backward = contender instanceof GradientContender;
       double ms = quantile(times[c], rounds, 0.5);
-      double rate = problem.flops() / ms * 1e-6;
-      rows.append(
-          String.format(
-              Locale.ROOT,
-              "| %d | %d | %s | %s | %.2f (%.2f–%.2f) | %.0f | %.0f | %.2f |%n",
-              threads,
-              problem.shape().querySeqLen(),
-              problem.causal() ? "causal" : "none",
-              contenders.get(c).name(),
-              ms,
-              quantile(times[c], rounds, 0.25),
-              quantile(times[c], rounds, 0.75),
-              rate,
-              100 * rate / peakRate,
-              ms / tiled));
-      contenders.get(c).close();
+      double work = problem.flops() * (backward ? GradientContender.FORWARDS : 1);
+      double rate = (decoding ? problem.bytes() : work) / ms * 1e-6;
+      rows.append(setting)
+          .append(
+              String.format(
+                  Locale.ROOT,
+                  "%s | %.2f (%.2f–%.2f) | %.0f %s | %.0f | %.2f |%n",
+                  contender.name(),
+                  ms,
+                  quantile(times[c], rounds, 0.25),
+                  quantile(times[c], rounds, 0.75),
+                  rate,
+                  decoding ? "GB/s" : "GFLOP/s",
+                  100 * rate / peakRate,
+                  ms / tiled));
+      contender.close();
     }
-    return rows.append(
+    return rows.append(setting)
+        .append(
             String.format(
                 Locale.ROOT,
-                "| %d | %d | %s | peak kernel | | %.0f | 100 | |%n",
-                threads,
-                problem.shape().querySeqLen(),
-                problem.causal() ? "causal" : "none",
+                decoding
+                    ? "reading memory | | %.0f GB/s | 100 | |%n"
+                    : "peak kernel | | %.0f GFLOP/s | 100 | |%n",
                 peakRate))
         .toString();
   }

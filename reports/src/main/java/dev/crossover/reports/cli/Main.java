@@ -23,6 +23,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       SweepCommand.class,
       ReportCommand.class,
       AdviseCommand.class,
+      ClaimsCommand.class,
       CompareCommand.class,
       ErrorsCommand.class,
       ConformanceCommand.class,

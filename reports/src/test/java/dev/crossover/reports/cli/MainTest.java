@@ -62,6 +62,9 @@ class MainTest {
         "advise --n 8 --qkv absent.safetensors;absent.safetensors",
         "advise --n 8 --qkv a.npy --qkv-names q,k;three names",
         "advise --n 8 --max-eror 1;did you mean --max-error?",
+        "claims absent.jsonl;absent.jsonl: there is no such result file",
+        "claims --forks 0;forks must be >= 1",
+        "claims --threads 0;threads must be >= 1",
         "compare;OLD",
         "compare a.jsonl absent.jsonl;a.jsonl: there is no such result file",
         "compare a b --alph 0.1;did you mean --alpha?",
@@ -103,7 +106,9 @@ class MainTest {
     for (Answer answer : new Answer[] {run(), run("help"), run("--help")}) {
       assertEquals(0, answer.code);
       for (String command :
-          new String[] {"list", "sweep", "report", "advise", "compare", "conformance", "help"}) {
+          new String[] {
+            "list", "sweep", "report", "advise", "claims", "compare", "conformance", "help"
+          }) {
         assertTrue(answer.out.contains(command), command);
       }
     }
@@ -164,6 +169,17 @@ class MainTest {
     Answer answer = run("report", file.toString());
     assertEquals(Main.USAGE, answer.code);
     assertTrue(answer.err.contains("no records"), answer.err);
+  }
+
+  @Test
+  void claimsWithoutRecordsReproduceNothingMeasured() throws IOException {
+    Answer answer = run("claims", "--no-measure", "--out", folder.toString());
+    assertEquals(0, answer.code, answer.err);
+    assertFalse(answer.out.contains("[not reproduced]"), answer.out);
+    assertTrue(answer.out.contains("4,462 times"), answer.out);
+    String page = Files.readString(folder.resolve("claims.md"));
+    assertTrue(page.startsWith("# "), page);
+    assertTrue(page.contains("not measured"), page);
   }
 
   private static Answer run(String... arguments) {

@@ -78,6 +78,9 @@ import java.util.OptionalDouble;
     time = "2 n d Σ num_buckets + 4 n r (before + 1 + after) m d",
     memory = "3 r n",
     exponent = 1,
+    bound =
+        "bringing rows into the order of their buckets: gathering takes 22 % of the time, hashing "
+            + "17 %, the two products 38 %",
     differences = {
       @Mechanism.Difference(
           what = "Temperature",

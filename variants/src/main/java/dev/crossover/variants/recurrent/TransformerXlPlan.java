@@ -21,6 +21,8 @@ import java.util.Arrays;
 final class TransformerXlPlan extends AttentionPlan {
   private static final int KEYS = 512;
   private static final int POSITION_ROWS = 64;
+  private static final int SKEWED_ROWS = 48;
+  private static final int ROW_GAP = 16;
 
   private final TransformerXl xl;
   private final Kernels kernels = Kernels.get();
@@ -36,8 +38,9 @@ final class TransformerXlPlan extends AttentionPlan {
   private final int positionBlocks =
       Math.ceilDiv(shape.numHeads() * shape.headDim(), POSITION_ROWS);
   private final float[] sinusoids;
+  private final int pitch = nk + ROW_GAP;
   private final float[] positionKeys =
-      scratch.floats((long) shape.numHeads() * shape.headDim() * shape.keySeqLen());
+      scratch.floats((long) shape.numHeads() * shape.headDim() * pitch);
   private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
   private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
   private final float[][] contentQueries = new float[threads()][];
@@ -53,9 +56,9 @@ final class TransformerXlPlan extends AttentionPlan {
     super(request);
     this.xl = xl;
     modelWidth = xl.positions() == Positions.SINUSOID ? xl.modelWidth(shape) : 0;
-    sinusoids = scratch.floats((long) modelWidth * nk);
+    sinusoids = scratch.floats((long) modelWidth * pitch);
     for (int t = 0; t < nk && modelWidth > 0; t++) {
-      xl.sinusoid(nk - 1 - t, modelWidth, sinusoids, t, nk);
+      xl.sinusoid(nk - 1 - t, modelWidth, sinusoids, t, pitch);
     }
     for (int p = 0; p < panels.length; p++) {
       panels[p] = new KeyPanels(scratch, nk, d);
@@ -72,7 +75,7 @@ final class TransformerXlPlan extends AttentionPlan {
   static long scratchBytes(TransformerXl xl, AttentionShape s, int threads) {
     long rows = SoftmaxTile.preferredRows();
     long width = xl.positions() == Positions.SINUSOID ? xl.modelWidth(s) : 0;
-    long positions = (width + (long) s.numHeads() * s.headDim()) * s.keySeqLen();
+    long positions = (width + (long) s.numHeads() * s.headDim()) * (s.keySeqLen() + ROW_GAP);
     long panels =
         (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(s.keySeqLen(), s.headDim());
     long perThread =
@@ -110,10 +113,10 @@ final class TransformerXlPlan extends AttentionPlan {
         width,
         sinusoids,
         0,
-        nk,
+        pitch,
         positionKeys,
-        first * nk,
-        nk,
+        first * pitch,
+        pitch,
         false);
   }
 
@@ -122,7 +125,7 @@ final class TransformerXlPlan extends AttentionPlan {
     float[] given = input("projected_positions");
     for (int t = 0; t < nk; t++) {
       for (int c = 0; c < d; c++) {
-        positionKeys[(h * d + c) * nk + t] = given[(h * nk + t) * d + c];
+        positionKeys[(h * d + c) * pitch + t] = given[(h * nk + t) * d + c];
       }
     }
   }
@@ -166,7 +169,8 @@ final class TransformerXlPlan extends AttentionPlan {
     kernels.scale(count * d, scale, positionQueries[worker], 0, positionQueries[worker], 0);
   }
 
-  /// (q + v)·r / √d of the columns that a block of queries and a run of keys span.
+  /// (q + v)·r / √d of the columns that a block of queries and a run of keys span, some rows at a
+  /// time, because later rows use columns further left.
   private void positionScores(int worker, int h, int first, int count, int from, int to) {
     float[] scores = positionScores[worker];
     int start = from + nq - first - count;
@@ -178,19 +182,24 @@ final class TransformerXlPlan extends AttentionPlan {
       Arrays.fill(scores, row, row + low, Float.NEGATIVE_INFINITY);
       Arrays.fill(scores, row + high, row + width, Float.NEGATIVE_INFINITY);
     }
-    kernels.multiply(
-        count,
-        high - low,
-        d,
-        positionQueries[worker],
-        0,
-        d,
-        positionKeys,
-        h * d * nk + start + low,
-        nk,
-        scores,
-        low,
-        columns,
-        false);
+    for (int row = 0; row < count; row += SKEWED_ROWS) {
+      int rowsHere = Math.min(SKEWED_ROWS, count - row);
+      int left = Math.max(low, count - row - rowsHere);
+      int right = Math.min(high, to - from + count - 1 - row);
+      kernels.multiply(
+          rowsHere,
+          Math.max(0, right - left),
+          d,
+          positionQueries[worker],
+          row * d,
+          d,
+          positionKeys,
+          h * d * pitch + start + left,
+          pitch,
+          scores,
+          row * columns + left,
+          columns,
+          false);
+    }
   }
 }

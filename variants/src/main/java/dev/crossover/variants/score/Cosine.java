@@ -70,6 +70,9 @@ import java.util.OptionalDouble;
     time = "4 n² d",
     memory = "n d",
     exponent = 2,
+    bound =
+        "the two products, more than two thirds of the time, as in tiled softmax; the norms take 1"
+            + " %",
     differences = {
       @Mechanism.Difference(
           what = "lower bound of a norm",

@@ -1,100 +1,154 @@
 package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.RowSelection;
 import dev.crossover.attention.kernel.ScoreTile;
+import java.util.Arrays;
 
 /// Keeps the largest scores of a row, ties at the threshold included.
 ///
 /// The k-th largest of the maxima of disjoint groups is a lower bound of the k-th largest score,
 /// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
-/// candidates to a quickselect, and few groups to read again.
+/// groups to read again, and few candidates to a quickselect. The groups of a block of scores are
+/// its residue classes, so that each lane of a vector holds the maximum of one.
 final class LargestScores {
   private static final int SEGMENT = ScoreTile.SEGMENT;
-  private static final int SMALLEST_GROUP = 8;
+  private static final int LANES = RowSelection.GROUPS;
+  private static final int SMALLEST_GROUP = ScoreTile.SMALLEST_BLOCK / LANES;
   private static final int LARGEST_GROUP = 64;
   private static final int GROUPS_PER_KEPT = 4;
 
-  private final Kernels kernels = Kernels.get();
   private final float[] maxima;
   private final float[] candidates;
-  private int group;
-  private boolean grouped;
+  private final float[] reordered;
 
   /// @param scratch allocator
   /// @param maxScores longest row
   LargestScores(Scratch scratch, int maxScores) {
-    maxima = scratch.floats(Math.ceilDiv(maxScores, SMALLEST_GROUP));
+    maxima = scratch.floats(maxima(maxScores));
     candidates = scratch.floats(maxScores);
+    reordered = scratch.floats(Math.max(maxScores, maxima(maxScores)));
   }
 
   /// Bytes the constructor allocates.
   static long bytes(int maxScores) {
-    return ((long) Math.ceilDiv(maxScores, SMALLEST_GROUP) + maxScores) * Float.BYTES;
+    long floats = maxima(maxScores) + maxScores + Math.max(maxScores, maxima(maxScores));
+    return floats * Float.BYTES;
   }
 
-  /// Lists the scores that are at least as large as the k-th largest, in order, −∞ and NaN never.
+  private static long maxima(int maxScores) {
+    return (long) Math.ceilDiv(maxScores, LANES * SMALLEST_GROUP) * LANES;
+  }
+
+  /// Scores whose maxima are taken together when k of at least `count` are wanted; 0 if maxima are
+  /// not worth it.
+  static int block(int count, int k) {
+    long affordable = count / ((long) GROUPS_PER_KEPT * Math.max(1, k));
+    return affordable < SMALLEST_GROUP
+        ? 0
+        : LANES * (int) Long.highestOneBit(Math.min(LARGEST_GROUP, affordable));
+  }
+
+  /// Lists the scores of a row without gaps; see the other form.
+  int keep(float[] scores, int count, int k, int[] kept, float[] keptScores) {
+    int block = block(count, k);
+    if (block > 0) {
+      Arrays.fill(maxima, 0, Math.ceilDiv(count, block) * LANES, Float.NEGATIVE_INFINITY);
+    }
+    return keep(scores, 0, SEGMENT, count, k, block, maxima, 0, 0, kept, keptScores);
+  }
+
+  /// Lists the scores that are at least as large as the k-th largest, −∞ and NaN never, in an order
+  /// that depends on `count` and `block` only.
   ///
-  /// @param scores score j is at `at + j / SEGMENT * stride + j % SEGMENT`, see [ScoreTile]; a
-  ///     stride of SEGMENT is a row without gaps. Unchanged, unless it is `keptScores` itself
-  /// @param kept receives their indices j
+  /// @param scores score j is at `at + j / SEGMENT * stride + j % SEGMENT`, see [ScoreTile].
+  ///     Unchanged, unless it is `keptScores` itself
+  /// @param block what [#block] gave for no more than `count` scores
+  /// @param groups maxima of the groups of the first `done` scores from `go`, −∞ where there are
+  ///     none yet; completed here
+  /// @param done a multiple of SEGMENT
+  /// @param kept receives their indices j; has room for `count`
   /// @param keptScores receives the scores in the same order
   /// @return how many there are: at least k if so many are finite
-  int keep(float[] scores, int at, int stride, int count, int k, int[] kept, float[] keptScores) {
-    float threshold = threshold(scores, at, stride, count, k);
-    int size = 0;
-    for (int from = 0, g = 0; from < count; from += group, g++) {
-      if (grouped && !(maxima[g] >= threshold)) {
-        continue;
+  int keep(
+      float[] scores,
+      int at,
+      int stride,
+      int count,
+      int k,
+      int block,
+      float[] groups,
+      int go,
+      int done,
+      int[] kept,
+      float[] keptScores) {
+    int left = count;
+    if (block > 0) {
+      int piece = Math.min(block, SEGMENT);
+      for (int from = done; from < count; from += piece) {
+        int start = at + from / SEGMENT * stride + from % SEGMENT;
+        int length = Math.min(piece, count - from);
+        RowSelection.maxima(length, scores, start, groups, go + from / block * LANES);
       }
-      int start = at + from / SEGMENT * stride + from % SEGMENT;
-      int length = Math.min(count - from, group);
-      for (int j = 0; j < length; j++) {
-        float score = scores[start + j];
-        if (score >= threshold && score > Float.NEGATIVE_INFINITY) {
-          kept[size] = from + j;
-          keptScores[size++] = score;
-        }
+      left = candidates(scores, at, stride, count, k, block, groups, go, kept);
+    } else {
+      takeAll(scores, at, stride, count, kept);
+    }
+    float threshold = Float.NEGATIVE_INFINITY;
+    if (k < left) {
+      System.arraycopy(candidates, 0, reordered, 0, left);
+      threshold = kthLargest(reordered, left, k);
+    }
+    int size = 0;
+    for (int s = 0; s < left; s++) {
+      if (candidates[s] >= threshold && candidates[s] > Float.NEGATIVE_INFINITY) {
+        kept[size] = kept[s];
+        keptScores[size++] = candidates[s];
       }
     }
     return size;
   }
 
-  /// The k-th largest score; −∞ if there are not more than k.
-  private float threshold(float[] scores, int at, int stride, int count, int k) {
-    group = SEGMENT;
-    grouped = false;
-    if (k >= count) {
-      return Float.NEGATIVE_INFINITY;
+  private void takeAll(float[] scores, int at, int stride, int count, int[] kept) {
+    for (int from = 0; from < count; from += SEGMENT) {
+      int length = Math.min(SEGMENT, count - from);
+      System.arraycopy(scores, at + from / SEGMENT * stride, candidates, from, length);
     }
-    float bound = Float.NEGATIVE_INFINITY;
-    long affordable = count / ((long) GROUPS_PER_KEPT * k);
-    if (affordable >= SMALLEST_GROUP) {
-      grouped = true;
-      group = (int) Long.highestOneBit(Math.min(LARGEST_GROUP, affordable));
-      int groups = 0;
-      for (int from = 0; from < count; from += group) {
-        int start = at + from / SEGMENT * stride + from % SEGMENT;
-        maxima[groups] = kernels.max(Math.min(group, count - from), scores, start);
-        candidates[groups] = maxima[groups];
-        groups++;
-      }
-      bound = kthLargest(candidates, groups, k);
+    for (int j = 0; j < count; j++) {
+      kept[j] = j;
     }
+  }
+
+  /// The scores that reach the k-th largest of the groups' maxima.
+  private int candidates(
+      float[] scores,
+      int at,
+      int stride,
+      int count,
+      int k,
+      int block,
+      float[] groups,
+      int go,
+      int[] kept) {
+    int size = Math.ceilDiv(count, block) * LANES;
+    System.arraycopy(groups, go, reordered, 0, size);
+    float bound = kthLargest(reordered, size, k);
     int left = 0;
-    for (int from = 0, g = 0; from < count; from += group, g++) {
-      if (grouped && !(maxima[g] >= bound)) {
+    for (int g = 0; g < size; g++) {
+      if (!(groups[go + g] >= bound)) {
         continue;
       }
-      int start = at + from / SEGMENT * stride + from % SEGMENT;
-      int length = Math.min(count - from, group);
-      for (int j = 0; j < length; j++) {
-        if (scores[start + j] >= bound) {
-          candidates[left++] = scores[start + j];
+      int from = g / LANES * block;
+      int end = Math.min(count, from + block);
+      for (int j = from + g % LANES; j < end; j += LANES) {
+        float score = scores[at + j / SEGMENT * stride + j % SEGMENT];
+        if (score >= bound) {
+          candidates[left] = score;
+          kept[left++] = j;
         }
       }
     }
-    return left < k ? Float.NEGATIVE_INFINITY : kthLargest(candidates, left, k);
+    return left;
   }
 
   /// The k-th largest of `a[0 … n)`, which is reordered: quickselect in three parts, so that many

@@ -9,7 +9,6 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
-import dev.crossover.attention.kernel.ScoreTile;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
@@ -125,7 +124,7 @@ class TopKTest extends AttentionContract {
         for (float score : scores) {
           expected += score >= threshold ? 1 : 0;
         }
-        int count = largest.keep(scores, 0, ScoreTile.SEGMENT, n, wanted, kept, keptScores);
+        int count = largest.keep(scores, n, wanted, kept, keptScores);
         assertEquals(expected, count, "n = " + n + ", k = " + k);
         for (int s = 0; s < count; s++) {
           assertEquals(scores[kept[s]], keptScores[s]);

@@ -1,0 +1,55 @@
+package dev.crossover.attention.kernel;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import dev.crossover.attention.random.Draws;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+
+class RowSelectionTest {
+
+  @Test
+  void maximaAreThoseOfTheGroupsAndOfWhatWasThereBefore() {
+    int groups = RowSelection.GROUPS;
+    for (int n : new int[] {0, 1, 15, 16, 17, 32, 48, 255, 256, 257}) {
+      float[] x = Draws.gaussian(n, n + 3).data();
+      float[] y = new float[groups + 1];
+      Arrays.fill(y, Float.NEGATIVE_INFINITY);
+      y[1 + n % groups] = 100;
+      float[] expected = y.clone();
+      if (n > 2) {
+        x[3 + n / 2] = Float.NaN;
+        x[3 + n / 3] = Float.NEGATIVE_INFINITY;
+      }
+      for (int i = 0; i < n; i++) {
+        int g = 1 + i % groups;
+        expected[g] = Float.isNaN(x[3 + i]) ? expected[g] : Math.max(expected[g], x[3 + i]);
+      }
+      RowSelection.maxima(n, x, 3, y, 1);
+      assertEquals(Arrays.toString(expected), Arrays.toString(y), "n = " + n);
+    }
+  }
+
+  /// A sum of 5 products of Gaussian numbers is off by a few ulps of their size.
+  @Test
+  void mixIsTheWeightedSumOfTheChosenRowsAndReadsNoOther() {
+    for (int n : new int[] {1, 15, 16, 20, 64, 100}) {
+      float[] v = Draws.gaussian(n, 2 + 9 * n).data();
+      Arrays.fill(v, 2 + 4 * n, 2 + 5 * n, Float.NaN);
+      float[] weight = Draws.gaussian(2, 5).data();
+      int[] index = {8, 0, 3, 3, 5};
+      float[] out = new float[n + 1];
+      Arrays.fill(out, Float.NaN);
+      RowSelection.mix(n, 5, weight, index, v, 2, out, 1);
+      for (int c = 0; c < n; c++) {
+        double expected = 0;
+        for (int s = 0; s < 5; s++) {
+          expected += (double) weight[s] * v[2 + index[s] * n + c];
+        }
+        assertEquals(expected, out[1 + c], 1e-5, "n = " + n);
+      }
+      RowSelection.mix(n, 0, weight, index, v, 2, out, 1);
+      assertEquals(0, out[n], "nothing chosen gives zeros");
+    }
+  }
+}

@@ -1,0 +1,154 @@
+package dev.crossover.bench.products;
+
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.PeakKernel;
+import dev.crossover.attention.random.Draws;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.Warmup;
+
+/// Which product of the sizes that mechanisms use falls short of the machine?
+///
+/// Expected: products of 64 columns and more reach two thirds of the peak kernel, narrow and short
+/// ones less; elementwise passes are bound by their arithmetic in the second-level cache. One
+/// thread; [#peak] is the denominator, run in the same forks.
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MICROSECONDS)
+@Fork(
+    value = 3,
+    jvmArgsAppend = {"-Xms1g", "-Xmx1g"})
+@Warmup(iterations = 3, time = 200, timeUnit = TimeUnit.MILLISECONDS)
+@Measurement(iterations = 4, time = 150, timeUnit = TimeUnit.MILLISECONDS)
+public class ProductsBenchmark {
+  private static final int ELEMENTS = 1 << 15;
+
+  /// What is computed: an operation and, for products, rows, columns and depth.
+  @Param({
+    "peak",
+    "AB 2048 256 64",
+    "AB 2048 64 256",
+    "AB 256 64 2048",
+    "AB 64 64 64",
+    "AB 128 64 128",
+    "AB 256 64 256",
+    "ABt 2048 256 64",
+    "ABt 64 64 64",
+    "ABt 128 128 64",
+    "ABt 256 256 64",
+    "AtB 256 64 2048",
+    "AtB 64 64 64",
+    "AtB 64 64 128",
+    "AtB 64 64 256",
+    "lower 64 64 64",
+    "lower 128 64 128",
+    "exp",
+    "elu+1",
+    "relu",
+    "softmax 64",
+    "softmax 256"
+  })
+  public String operation = "peak";
+
+  private final Kernels kernels = Kernels.get();
+  private PeakKernel peak = new PeakKernel(1);
+  private String name = "";
+  private int m;
+  private int n;
+  private int k;
+  private float[] a = new float[0];
+  private float[] b = a;
+  private float[] c = a;
+  private float[] work = a;
+
+  /// Floating-point operations of one call, or elements for an elementwise pass.
+  ///
+  /// @param operation as the parameter
+  public static double work(String operation) {
+    String[] words = operation.split(" ");
+    if (words[0].equals("peak")) {
+      return new PeakKernel(1).flops();
+    }
+    if (words.length < 4) {
+      return ELEMENTS;
+    }
+    double m = Integer.parseInt(words[1]);
+    double n = Integer.parseInt(words[2]);
+    double k = Integer.parseInt(words[3]);
+    return words[0].equals("lower") ? m * n * (k + 1) : 2 * m * n * k;
+  }
+
+  /// Whether an operation is measured by elements rather than floating-point operations.
+  ///
+  /// @param operation as the parameter
+  public static boolean elementwise(String operation) {
+    return !operation.equals("peak") && operation.split(" ").length < 4;
+  }
+
+  /// Draws operands, and compares a product with double precision in one element.
+  @Setup
+  public void draw() {
+    String[] words = operation.split(" ");
+    name = words[0];
+    peak = new PeakKernel(1);
+    if (words.length < 4) {
+      n = words.length == 2 ? Integer.parseInt(words[1]) : ELEMENTS;
+      a = Draws.gaussian(1, ELEMENTS).data();
+      c = new float[ELEMENTS];
+      return;
+    }
+    m = Integer.parseInt(words[1]);
+    n = Integer.parseInt(words[2]);
+    k = Integer.parseInt(words[3]);
+    a = Draws.gaussian(1, m * k).data();
+    b = Draws.gaussian(2, k * n).data();
+    c = new float[m * n];
+    work = new float[kernels.transposedBScratch(n, k)];
+    run();
+    double expected = 0;
+    for (int l = 0; l < k; l++) {
+      double left = name.equals("AtB") ? a[l * m + m - 1] : a[(m - 1) * k + l];
+      expected += left * (name.equals("ABt") ? b[(n - 1) * k + l] : b[l * n + n - 1]);
+    }
+    double error = Math.abs(expected - c[m * n - 1]);
+    if (!(error < 1e-3)) {
+      throw new IllegalStateException(operation + " must be right, but errs by " + error);
+    }
+  }
+
+  /// One call.
+  ///
+  /// @return where the result lies
+  @Benchmark
+  public float[] run() {
+    switch (name) {
+      case "peak" -> peak.run();
+      case "AB" -> kernels.multiply(m, n, k, a, 0, k, b, 0, n, c, 0, n, false);
+      case "ABt" -> kernels.multiplyTransposedB(m, n, k, a, 0, k, b, 0, k, c, 0, n, false, work, 0);
+      case "AtB" -> kernels.multiplyTransposedA(m, n, k, a, 0, m, b, 0, n, c, 0, n, false);
+      case "lower" -> kernels.multiplyLower(m, n, k, 0, a, 0, k, b, 0, n, c, 0, n, false);
+      case "exp" -> kernels.exp(ELEMENTS, 1, 0, a, 0, c, 0);
+      case "elu+1" -> kernels.eluPlusOne(ELEMENTS, a, 0, c, 0);
+      case "relu" -> kernels.relu(ELEMENTS, 0, a, 0, c, 0);
+      case "softmax" -> softmaxRows();
+      default -> throw new IllegalArgumentException("operation must be known, but was " + name);
+    }
+    return c;
+  }
+
+  private void softmaxRows() {
+    System.arraycopy(a, 0, c, 0, ELEMENTS);
+    for (int row = 0; row < ELEMENTS; row += n) {
+      kernels.softmax(n, c, row);
+    }
+  }
+}

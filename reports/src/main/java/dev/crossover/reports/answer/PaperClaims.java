@@ -1,0 +1,219 @@
+package dev.crossover.reports.answer;
+
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.reports.answer.Claim.Setting;
+import dev.crossover.reports.answer.ClaimRules.Closed;
+import dev.crossover.reports.answer.ClaimRules.Crosses;
+import dev.crossover.reports.answer.ClaimRules.Errors;
+import dev.crossover.reports.answer.ClaimRules.Grows;
+import dev.crossover.reports.answer.ClaimRules.Quantity;
+import dev.crossover.reports.answer.ClaimRules.Times;
+import dev.crossover.reports.answer.ClaimRules.WholeImage;
+import java.util.ArrayList;
+import java.util.List;
+
+/// The papers' headline results, as shapes to look for.
+///
+/// Numbers marked (arith) are ratios, slopes or crossings computed from the paper's own table.
+public final class PaperClaims {
+  /// Setting of the forward passes: what GPU papers time, without a mask.
+  public static final Setting FORWARD = new Setting(Study.FORWARD, "none", 64);
+
+  /// Setting of decoding: heads as wide as those of the models of Transformers are RNNs.
+  public static final Setting DECODE = new Setting(Study.DECODE, "causal", 32);
+
+  /// Heads in both settings.
+  public static final int HEADS = 8;
+
+  /// Lengths of the forward passes.
+  public static final List<Integer> LENGTHS = List.of(128, 256, 512, 1024, 2048, 4096, 8192);
+
+  /// Contexts of decoding: up to the 3072 tokens of a CIFAR-10 image, with the 784 of MNIST.
+  public static final List<Integer> CONTEXTS = List.of(16, 48, 98, 196, 392, 784, 1536, 3072);
+
+  private static final String FULL = "materialised";
+  private static final String TILED = "tiled";
+  private static final String LINEAR = "linear_transformer";
+  private static final String LINFORMER = "linformer";
+  private static final String LINFORMER_128 = "linformer:projected_length=128";
+  private static final String LONGFORMER = "longformer:window=128";
+  private static final String NYSTROM = "nystromformer";
+  private static final String LSH = "reformer";
+  private static final String PERFORMER = "performer";
+
+  private PaperClaims() {}
+
+  /// Every claim, the famous 4462 times first.
+  public static List<Claim> all() {
+    List<Claim> claims = new ArrayList<>();
+    recurrent(claims);
+    nystromformer(claims);
+    flash(claims);
+    linformer(claims);
+    arena(claims);
+    others(claims);
+    return List.copyOf(claims);
+  }
+
+  private static void recurrent(List<Claim> claims) {
+    Paper paper = new Paper("Transformers are RNNs", "2006.16236", claims);
+    paper.image("Table 2", "CIFAR-10, GPU throughput, nothing cached", FULL, 3072, 4462);
+    paper.image("Table 5", "CIFAR-10, CPU latency, nothing cached (arith)", FULL, 3072, 191.8);
+    paper.image("Table 5", "MNIST, CPU latency, nothing cached (arith)", FULL, 784, 13.2);
+    paper.image("Table 4", "CIFAR-10, GPU throughput, key/value cache (arith)", TILED, 3072, 55.8);
+    paper.image("Table 5", "CIFAR-10, CPU latency, key/value cache (arith)", TILED, 3072, 1.59);
+    paper.image("Table 5", "MNIST, CPU latency, key/value cache (arith)", TILED, 784, 1.35);
+    paper.closed(
+        "Table 5",
+        "LSH attention decodes slower than cached softmax",
+        "2318.9 s against 71.9 s an image",
+        "Reformer has no decoding session here");
+    paper.grows("Figure 1", FULL, Quantity.TIME, 2);
+    paper.grows("Figure 1", LINEAR, Quantity.TIME, 1);
+    paper.grows("Figure 1", LSH, Quantity.TIME, 1);
+    paper.grows("Figure 1", FULL, Quantity.MEMORY, 2);
+    paper.closed(
+        "Figure 2",
+        "on a copy task linear attention converges like softmax, LSH ends higher",
+        "curves",
+        "nothing is trained here");
+  }
+
+  private static void nystromformer(List<Claim> claims) {
+    Paper paper = new Paper("Nyströmformer", "2102.03902", claims);
+    paper.grows("Table 1 (arith)", FULL, Quantity.TIME, 1.90);
+    paper.grows("Table 1 (arith)", LINFORMER, Quantity.TIME, 1);
+    paper.grows("Table 1 (arith)", LONGFORMER, Quantity.TIME, 1);
+    paper.grows("Table 1 (arith)", NYSTROM, Quantity.TIME, 1);
+    paper.times("Table 1 (arith)", LINFORMER, FULL, 8192, Quantity.TIME, 13.8);
+    paper.times("Table 1 (arith)", LONGFORMER, FULL, 8192, Quantity.TIME, 4.29);
+    paper.times("Table 1 (arith)", NYSTROM, FULL, 8192, Quantity.TIME, 12.6);
+    paper.times("Table 1 (arith)", NYSTROM, FULL, 8192, Quantity.MEMORY, 22.7);
+    paper.crosses("Table 1 (arith)", LONGFORMER, FULL, 1890);
+  }
+
+  private static void flash(List<Claim> claims) {
+    Paper paper = new Paper("FlashAttention", "2205.14135", claims);
+    paper.times("Table 18 (arith)", TILED, FULL, 8192, Quantity.TIME, 2.02);
+    paper.crosses("Table 18 (arith)", LINFORMER, FULL, 530);
+    paper.crosses("Table 18 (arith)", LINFORMER, TILED, 860);
+    paper.crosses("Table 18 (arith)", LONGFORMER, FULL, 2360);
+    paper.crosses("Table 18 (arith)", LONGFORMER, TILED, 7870);
+    paper.crosses("Table 18", LSH, FULL, Double.NaN);
+    paper.crosses("Table 18", LSH, TILED, Double.NaN);
+  }
+
+  private static void linformer(List<Claim> claims) {
+    Paper paper = new Paper("Linformer", "2006.04768", claims);
+    paper.times("Table 3", LINFORMER_128, FULL, 512, Quantity.TIME, 1.5);
+    paper.times("Table 3", LINFORMER_128, FULL, 2048, Quantity.TIME, 2.6);
+    paper.times("Table 3", LINFORMER_128, FULL, 8192, Quantity.TIME, 5.5);
+    paper.times("Table 3", LINFORMER_128, FULL, 8192, Quantity.MEMORY, 28);
+    paper.closed(
+        "Figure 1",
+        "the singular values of trained attention matrices are skewed, more so in higher layers",
+        "curves, n = 512",
+        "one layer of one model is built in; its spectrum is in the error study");
+  }
+
+  private static void arena(List<Claim> claims) {
+    Paper paper = new Paper("Long Range Arena", "2011.04006", claims);
+    paper.times("Table 2, whole models (arith)", PERFORMER, FULL, 4096, Quantity.TIME, 5.7);
+    paper.times("Table 2, whole models (arith)", LINEAR, FULL, 4096, Quantity.TIME, 5.6);
+    paper.times("Table 2, whole models (arith)", LINFORMER, FULL, 4096, Quantity.TIME, 5.5);
+    paper.times("Table 2, whole models (arith)", LONGFORMER, FULL, 4096, Quantity.TIME, 5.3);
+    paper.times("Table 2, whole models (arith)", "bigbird", FULL, 4096, Quantity.TIME, 1.07);
+    paper.times("Table 2, whole models (arith)", LSH, FULL, 4096, Quantity.TIME, 0.79);
+  }
+
+  private static void others(List<Claim> claims) {
+    Paper reformer = new Paper("Reformer", "2001.04451", claims);
+    reformer.grows("Figure 5: flat time a token", LSH, Quantity.TIME, 1);
+    reformer.closed(
+        "Table 2",
+        "more hashes at evaluation raise accuracy",
+        "accuracy by hashes",
+        "nothing is trained here");
+    Paper performer = new Paper("Performer", "2009.14794", claims);
+    performer.errors(
+        "orthogonal features have less error than independent ones",
+        "performer",
+        "performer:projection=iid");
+    performer.errors(
+        "positive features have less error than trigonometric ones",
+        "performer",
+        "performer:kernel=softmax_trigonometric");
+    Paper longformer = new Paper("Longformer", "2004.05150", claims);
+    longformer.grows("Figure 1", LONGFORMER, Quantity.TIME, 1);
+    longformer.grows("Figure 1", LONGFORMER, Quantity.MEMORY, 1);
+    Paper benchmark = new Paper("Comprehensive Attention Benchmark", "", claims);
+    benchmark.crosses("README", PERFORMER, FULL, 2361);
+    benchmark.crosses("README", "cosformer", FULL, 2539);
+    benchmark.crosses("README", NYSTROM, FULL, 3045);
+    benchmark.crosses("README, local attention", LONGFORMER, FULL, 4195);
+    benchmark.closed(
+        "README",
+        "memory crosses at 37 to 164",
+        "37 to 164",
+        "extrapolated below their smallest measured length, 256");
+    Paper vaswani = new Paper("Attention Is All You Need", "1706.03762", claims);
+    vaswani.grows("Table 1", TILED, Quantity.TIME, 2);
+  }
+
+  /// Claims of one paper.
+  private record Paper(String title, String arxiv, List<Claim> claims) {
+    void image(String where, String what, String baseline, int n, double times) {
+      add(
+          where,
+          what + ": linear attention is " + ClaimRules.plain(times) + " times faster an image",
+          ClaimRules.plain(times) + " times",
+          new WholeImage(DECODE, LINEAR, baseline, n, times));
+    }
+
+    void grows(String where, String spec, Quantity quantity, double exponent) {
+      String noun = quantity == Quantity.TIME ? "time" : "memory";
+      add(
+          where,
+          noun + " of " + spec + " grows like n^" + ClaimRules.plain(exponent),
+          "n^" + ClaimRules.plain(exponent),
+          new Grows(FORWARD, spec, quantity, exponent));
+    }
+
+    void times(String where, String spec, String baseline, int n, Quantity quantity, double times) {
+      String saves = quantity == Quantity.TIME ? " times faster than " : " times smaller than ";
+      add(
+          where,
+          spec
+              + (times < 1 ? " is slower than " : " is " + ClaimRules.plain(times) + saves)
+              + baseline
+              + " at n = "
+              + Wording.length(n),
+          ClaimRules.plain(times) + " times",
+          new Times(FORWARD, spec, baseline, n, quantity, times));
+    }
+
+    void crosses(String where, String spec, String baseline, double n) {
+      String from = Double.isNaN(n) ? "not by 8,192" : Wording.about(n);
+      add(
+          where,
+          spec
+              + " gets faster than "
+              + (baseline.equals(TILED) ? "tiled exact attention" : "full attention")
+              + (Double.isNaN(n) ? ": " + from : " from n = " + from),
+          from,
+          new Crosses(FORWARD, spec, baseline, n));
+    }
+
+    void errors(String statement, String better, String worse) {
+      add("Figure 4", statement, "order of curves", new Errors(better, worse));
+    }
+
+    void closed(String where, String statement, String theirs, String why) {
+      add(where, statement, theirs, new Closed(why));
+    }
+
+    private void add(String where, String statement, String theirs, Claim.Rule rule) {
+      claims.add(new Claim(title, arxiv, where, statement, theirs, rule));
+    }
+  }
+}

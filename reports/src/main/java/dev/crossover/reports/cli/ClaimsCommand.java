@@ -1,0 +1,201 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.jmh.JmhForks;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
+import dev.crossover.bench.sweep.Problem;
+import dev.crossover.bench.sweep.Progress;
+import dev.crossover.bench.sweep.Sweep;
+import dev.crossover.bench.sweep.SweepRunner;
+import dev.crossover.reports.answer.Claim;
+import dev.crossover.reports.answer.ClaimReplay;
+import dev.crossover.reports.answer.ClaimRules;
+import dev.crossover.reports.answer.PaperClaims;
+import dev.crossover.reports.page.ClaimPage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover claims`: the papers' headline results on this machine.
+@Command(
+    name = "claims",
+    description = {
+      "Replay the shape of the papers' headline results on this machine: reproduced, not"
+          + " reproduced or not comparable, the paper's and own numbers side by side.",
+      "What the given records do not cover is measured, in about ten minutes on two cores; the"
+          + " same command continues one that was stopped."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ClaimsCommand implements Callable<Integer> {
+  private static final String INPUT = "gaussian:scale=1";
+  private static final String PAGE = "claims.md";
+
+  @Parameters(arity = "0..*", paramLabel = "RESULTS", description = "Result files (.jsonl).")
+  private List<Path> files = new ArrayList<>();
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "Folder of results.jsonl and claims.md; crossover-claims when absent.")
+  private Path folder = Path.of("crossover-claims");
+
+  @Option(names = "--forks", paramLabel = "K", description = "Processes per point; 3 when absent.")
+  private int forks = 3;
+
+  @Option(names = "--threads", paramLabel = "T", description = "Threads; all cores when absent.")
+  private @Nullable Integer threads;
+
+  @Option(names = "--no-measure", description = "Judge from the given records only.")
+  private boolean noMeasure;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException, UsageException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    int threadCount = threads == null ? Runtime.getRuntime().availableProcessors() : threads;
+    if (threadCount < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + threadCount);
+    }
+    Sweep.Effort effort = Sweep.Effort.QUICK.withForks(forks);
+    List<Claim> claims = PaperClaims.all();
+    List<ResultRecord> records = new ArrayList<>();
+    if (!files.isEmpty()) {
+      records.addAll(RecordFiles.read(files, err));
+    }
+    Path own = SweepCommand.resultsIn(folder);
+    if (noMeasure) {
+      records.addAll(ResultFile.read(own).records());
+    } else if (!measure(claims, records, effort, threadCount, own, err)) {
+      return Main.FAILED;
+    }
+    Map<String, List<double[]>> known = new HashMap<>();
+    ClaimReplay replay =
+        ClaimReplay.of(
+            claims,
+            records,
+            rule ->
+                ClaimRules.Errors.outcome(
+                    known.computeIfAbsent(rule.better(), s -> squaredErrors(s, threadCount)),
+                    known.computeIfAbsent(rule.worse(), s -> squaredErrors(s, threadCount))));
+    ClaimPage.lines(replay).forEach(out::println);
+    Files.createDirectories(folder);
+    Path page = folder.resolve(PAGE);
+    Files.writeString(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
+    out.println();
+    out.println("page: " + page.toAbsolutePath());
+    out.flush();
+    return 0;
+  }
+
+  /// Measures what no record covers, adds it to the records; false when stopped.
+  private static boolean measure(
+      List<Claim> claims,
+      List<ResultRecord> records,
+      Sweep.Effort effort,
+      int threadCount,
+      Path own,
+      PrintWriter err)
+      throws IOException {
+    List<ResultRecord> given = List.copyOf(records);
+    for (Study study : Study.values()) {
+      List<String> specs = ClaimReplay.uncovered(claims, given, study);
+      if (specs.isEmpty()) {
+        continue;
+      }
+      boolean decode = study == Study.DECODE;
+      Claim.Setting setting = decode ? PaperClaims.DECODE : PaperClaims.FORWARD;
+      Sweep sweep =
+          new Sweep(
+              List.of(study),
+              specs,
+              decode ? PaperClaims.CONTEXTS : PaperClaims.LENGTHS,
+              List.of(setting.dim()),
+              List.of(PaperClaims.HEADS),
+              List.of(1),
+              List.of(setting.mask()),
+              List.of(threadCount),
+              List.of(INPUT),
+              List.of(Draws.DEFAULT_SEED),
+              effort,
+              0,
+              1);
+      SweepRunner.Summary summary =
+          new SweepRunner(sweep, new JmhForks(), new Progress(err, false)).run(own);
+      if (summary.interrupted()) {
+        return false;
+      }
+      records.addAll(summary.records());
+    }
+    return true;
+  }
+
+  /// Squared errors of a mechanism by number of features, one per seed of draws and inputs.
+  private static List<double[]> squaredErrors(String spec, int threadCount) {
+    List<double[]> errors = new ArrayList<>();
+    for (int features : ClaimRules.Errors.FEATURES) {
+      double[] ofSeeds = new double[ClaimRules.Errors.SEEDS];
+      for (int seed = 0; seed < ofSeeds.length; seed++) {
+        String all =
+            spec + (spec.contains(":") ? "," : ":") + "num_features=" + features + ",seed=" + seed;
+        double error = error(all, seed, threadCount);
+        ofSeeds[seed] = error * error;
+      }
+      errors.add(ofSeeds);
+    }
+    return errors;
+  }
+
+  private static double error(String spec, long seed, int threadCount) {
+    Point point =
+        new Point(
+            Study.FORWARD,
+            spec,
+            ClaimRules.Errors.N,
+            ClaimRules.Errors.DIM,
+            1,
+            1,
+            "none",
+            threadCount,
+            INPUT,
+            seed);
+    try {
+      Problem problem = Problem.of(point);
+      Tensors inputs = problem.load();
+      Tensor output = problem.newOutput();
+      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threadCount);
+      plan.forward(inputs, output);
+      Tensor exact =
+          ErrorStudy.exact(
+              problem.attention().exactTarget(problem.shape(), problem.mask(), inputs),
+              threadCount);
+      return ErrorStudy.compare(output, exact).relativeFrobenius();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}
