@@ -4,6 +4,9 @@ import java.util.Collection;
 
 /// Finds the name a typing error was meant to be.
 public final class Nearest {
+  /// Letters from which a part of a name, such as `features` of `num_features`, means that name.
+  private static final int SHORTEST_PART = 5;
+
   private Nearest() {}
 
   /// `; did you mean X?` for the nearest candidate, or an empty text when none is near.
@@ -11,7 +14,8 @@ public final class Nearest {
     String nearest = "";
     int least = Math.max(2, typed.length() / 3) + 1;
     for (String candidate : candidates) {
-      int distance = editDistance(typed, candidate);
+      boolean part = typed.length() >= SHORTEST_PART && candidate.contains(typed);
+      int distance = part ? 1 : editDistance(typed, candidate);
       if (distance < least) {
         least = distance;
         nearest = candidate;

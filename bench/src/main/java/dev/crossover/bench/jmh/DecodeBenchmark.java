@@ -26,16 +26,13 @@ import org.openjdk.jmh.infra.IterationParams;
 
 /// How long does one token take at context length n?
 ///
-/// Each iteration starts from a context of n minus a few tokens and times the last [#TOKENS] of n,
-/// or all of them where n is smaller. Expected: constant for recurrent states, linear in n for a
+/// Each iteration starts from a context of n minus a few tokens and times the last ones of n, as
+/// many as [Problem#decodedTokens] says. Expected: constant for recurrent states, linear in n for a
 /// key/value cache.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
 public class DecodeBenchmark {
-  /// Tokens timed in one iteration.
-  public static final int TOKENS = 32;
-
   private final List<Length> lengths = new ArrayList<>();
   private int iterations;
 
@@ -63,11 +60,6 @@ public class DecodeBenchmark {
         session.step(tokens.get(t), output);
       }
     }
-  }
-
-  /// Number of tokens one invocation decodes at context length n.
-  public static int tokensAt(int n) {
-    return Math.min(TOKENS, n);
   }
 
   /// Loads the tensors, cuts out the last tokens, opens the sessions and warms them up.
@@ -99,7 +91,7 @@ public class DecodeBenchmark {
       }
       TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
       int n = point.n();
-      int first = n - tokensAt(n);
+      int first = n - problem.decodedTokens();
       Tensors prefix = slices.range(0, first);
       List<Tensors> tokens =
           IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();

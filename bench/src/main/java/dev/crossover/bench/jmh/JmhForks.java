@@ -100,7 +100,7 @@ public final class JmhForks implements Forks {
         if (results.isEmpty() || content.facts() == null) {
           outcomes.add(failure(content, output, thrown));
         } else {
-          int calls = decode ? DecodeBenchmark.tokensAt(problems.get(i).point().n()) : 1;
+          int calls = decode ? problems.get(i).decodedTokens() : 1;
           List<Double> samples = everyNth(samples(results.iterator().next()), i, lengths);
           outcomes.add(measured(samples, calls, content.facts(), flags));
         }

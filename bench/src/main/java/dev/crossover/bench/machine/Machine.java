@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalDouble;
 
 /// The machine this JVM runs on.
 ///
@@ -46,6 +47,21 @@ public record Machine(String cpu, int cores, long memoryBytes, String os, String
       }
     }
     return Math.max(free, available);
+  }
+
+  /// Processes that ran or waited to, averaged over the last minute; absent where the system does
+  /// not tell.
+  public static OptionalDouble loadAverage() {
+    double load = system().getSystemLoadAverage();
+    return load >= 0 ? OptionalDouble.of(load) : OptionalDouble.empty();
+  }
+
+  /// Mean frequency of the processors in MHz as the kernel tells it; absent where it does not.
+  public static OptionalDouble megahertz() {
+    return lines(Path.of("/proc/cpuinfo")).stream()
+        .filter(line -> line.startsWith("cpu MHz") && line.matches(".*:\\s*[0-9.]+\\s*"))
+        .mapToDouble(line -> Double.parseDouble(line.substring(line.indexOf(':') + 1).strip()))
+        .average();
   }
 
   private static OperatingSystemMXBean system() {

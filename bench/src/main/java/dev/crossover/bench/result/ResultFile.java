@@ -8,11 +8,13 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /// A file of [ResultRecord]s, one JSON line each, that survives a kill at any moment.
 ///
@@ -94,6 +96,26 @@ public final class ResultFile implements AutoCloseable {
       }
     }
     return new Contents(List.copyOf(records.values()), List.copyOf(warnings));
+  }
+
+  /// Writes records as a new file that appears whole or not at all, replacing an earlier one.
+  ///
+  /// @throws IOException if the folder cannot be written
+  public static void replace(Path path, List<ResultRecord> records) throws IOException {
+    Path absolute = path.toAbsolutePath();
+    Path folder = Objects.requireNonNull(absolute.getParent(), "a file has a folder");
+    Files.createDirectories(folder);
+    Path whole = Files.createTempFile(folder, absolute.getFileName().toString(), ".tmp");
+    try {
+      StringBuilder text = new StringBuilder();
+      for (ResultRecord record : records) {
+        text.append(RecordJson.write(record)).append('\n');
+      }
+      Files.writeString(whole, text);
+      Files.move(whole, absolute, StandardCopyOption.REPLACE_EXISTING);
+    } finally {
+      Files.deleteIfExists(whole);
+    }
   }
 
   private static void readInto(Path path, Map<String, ResultRecord> records, List<String> warnings)

@@ -111,13 +111,35 @@ public record ResultRecord(
   /// @param plannedForks number of forks the sweep wants for this point; fewer lists are a point
   ///     not yet finished
   /// @param tokensPerSecond batch entries decoded per second; decoding only
+  /// @param conditions what the machine was doing when each fork began, one for each list of
+  ///     samples; absent in records of earlier versions
   public record Time(
       List<List<Double>> samples,
       double median,
       double low,
       double high,
       int plannedForks,
-      @Nullable Double tokensPerSecond) {}
+      @Nullable Double tokensPerSecond,
+      @Nullable List<Conditions> conditions) {
+
+    /// Without knowledge of the machine's conditions.
+    public Time(
+        List<List<Double>> samples,
+        double median,
+        double low,
+        double high,
+        int plannedForks,
+        @Nullable Double tokensPerSecond) {
+      this(samples, median, low, high, plannedForks, tokensPerSecond, null);
+    }
+  }
+
+  /// What the machine was doing when a fork began.
+  ///
+  /// @param loadAverage processes that ran or waited to, averaged over the last minute; the sweep's
+  ///     own forks are among them; absent where the system does not tell
+  /// @param megahertz mean frequency of the processors; Linux only
+  public record Conditions(@Nullable Double loadAverage, @Nullable Double megahertz) {}
 
   /// Memory in bytes, told in ways that must agree.
   ///
@@ -168,6 +190,7 @@ public record ResultRecord(
   /// @param kernels kernels in use, with width and reason
   /// @param commit commit of the code, `-dirty` when files had changed, or `unknown`
   /// @param timestamp start of the point's last measurement, ISO-8601 in UTC
+  /// @param command the command that measured it, as it was typed; absent where none was
   public record Environment(
       String cpu,
       int cores,
@@ -177,7 +200,37 @@ public record ResultRecord(
       String jvmFlags,
       String kernels,
       String commit,
-      String timestamp) {
+      String timestamp,
+      @Nullable String command) {
+
+    /// Measured by no command.
+    public Environment(
+        String cpu,
+        int cores,
+        long memoryBytes,
+        String os,
+        String jdk,
+        String jvmFlags,
+        String kernels,
+        String commit,
+        String timestamp) {
+      this(cpu, cores, memoryBytes, os, jdk, jvmFlags, kernels, commit, timestamp, null);
+    }
+
+    /// Machine, operating system, JDK and commit: what shards of one sweep have in common.
+    public String machine() {
+      return cpu
+          + ", "
+          + cores
+          + " cores, "
+          + (memoryBytes >> 20)
+          + " MiB, "
+          + os
+          + ", JDK "
+          + jdk
+          + ", commit "
+          + commit;
+    }
 
     /// The part that must agree between points of one curve: machine, JDK, kernels and commit.
     public String key() {

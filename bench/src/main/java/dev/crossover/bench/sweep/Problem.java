@@ -7,6 +7,7 @@ import dev.crossover.attention.Cost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
@@ -35,6 +36,8 @@ public record Problem(
     InputSource input) {
   private static final int DEFAULT_DIM = 64;
   private static final int DEFAULT_HEADS = 2;
+  private static final int DECODED_TOKENS = 32;
+  private static final double FLOPS_OF_RECOMPUTED_TOKENS = 20e9;
   private static final long JVM_BYTES = 128L << 20;
 
   /// Makes a point concrete.
@@ -75,6 +78,28 @@ public record Problem(
   /// Work and memory of one forward pass.
   public Cost cost() {
     return attention.cost(shape, mask, point.threads());
+  }
+
+  /// Tokens that one measurement of decoding times: [#DECODED_TOKENS], fewer where the context is
+  /// shorter or each token computes the whole prefix anew.
+  public int decodedTokens() {
+    int most = Math.min(DECODED_TOKENS, shape.keySeqLen());
+    if (attention instanceof Materialised) {
+      double affordable = FLOPS_OF_RECOMPUTED_TOKENS / cost().flops();
+      return (int) Math.clamp(affordable, Math.min(2, most), most);
+    }
+    return most;
+  }
+
+  /// Counted operations of what is timed: a forward pass, or one token at context length n.
+  ///
+  /// A token sees every key, twice what a position sees on average under the causal mask; one that
+  /// keeps nothing between tokens computes all positions.
+  double callFlops() {
+    if (point.study() == Study.FORWARD || attention instanceof Materialised) {
+      return cost().flops();
+    }
+    return 2 * cost().flops() / Math.max(1, shape.querySeqLen());
   }
 
   /// Why the mechanism cannot run this point at all, or an empty text.

@@ -8,6 +8,7 @@ import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Counted;
 import dev.crossover.bench.result.ResultRecord.Environment;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
@@ -33,16 +34,24 @@ final class Records {
   private final Machine machine;
   private final String commit;
   private final String kernels;
+  private final @Nullable String command;
 
   /// What is known about inputs, so that only one fork needs to look.
   private final Map<String, Input> inputs = new HashMap<>();
 
   /// For the machine and build at hand.
-  Records() {
-    this(Machine.current(), Commit.current(), Kernels.get().description());
+  ///
+  /// @param command the command that measures, as it was typed
+  Records(@Nullable String command) {
+    this(Machine.current(), Commit.current(), Kernels.get().description(), command);
   }
 
   Records(Machine machine, String commit, String kernels) {
+    this(machine, commit, kernels, null);
+  }
+
+  private Records(Machine machine, String commit, String kernels, @Nullable String command) {
+    this.command = command;
     this.machine = machine;
     this.commit = commit;
     this.kernels = kernels;
@@ -75,7 +84,8 @@ final class Records {
       @Nullable ResultRecord earlier,
       Forks.Measured fork,
       @Nullable Peak peak,
-      int plannedForks) {
+      int plannedForks,
+      Conditions conditions) {
     List<List<Double>> samples = new ArrayList<>();
     if (earlier != null && earlier.time() != null) {
       samples.addAll(earlier.time().samples());
@@ -99,7 +109,7 @@ final class Records {
         problem,
         Status.OK,
         null,
-        time(problem, samples, plannedForks),
+        time(problem, samples, plannedForks, conditions(earlier, samples.size() - 1, conditions)),
         memory(facts, earlier),
         error,
         peak,
@@ -132,7 +142,8 @@ final class Records {
             time.low(),
             time.high(),
             plannedForks,
-            time.tokensPerSecond()),
+            time.tokensPerSecond(),
+            time.conditions()),
         record.memory(),
         record.error(),
         record.counted(),
@@ -195,7 +206,8 @@ final class Records {
             jvmFlags,
             kernels,
             commit,
-            Instant.now().truncatedTo(ChronoUnit.SECONDS).toString()));
+            Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(),
+            command));
   }
 
   private static @Nullable Counted counted(Point point, @Nullable Problem problem, Status status) {
@@ -205,7 +217,22 @@ final class Records {
     return new Counted(problem.cost().flops(), problem.cost().bytesMoved());
   }
 
-  private static Time time(Problem problem, List<List<Double>> samples, int plannedForks) {
+  /// Conditions of all forks; of earlier ones that kept none, nothing is known.
+  private static List<Conditions> conditions(
+      @Nullable ResultRecord earlier, int forks, Conditions latest) {
+    List<Conditions> all = new ArrayList<>();
+    if (earlier != null && earlier.time() != null && earlier.time().conditions() != null) {
+      all.addAll(earlier.time().conditions());
+    }
+    while (all.size() < forks) {
+      all.add(new Conditions(null, null));
+    }
+    all.add(latest);
+    return List.copyOf(all);
+  }
+
+  private static Time time(
+      Problem problem, List<List<Double>> samples, int plannedForks, List<Conditions> conditions) {
     SampleStatistics statistics = SampleStatistics.of(samples, problem.point().seed());
     Double tokens =
         problem.point().study() == Study.DECODE
@@ -217,7 +244,8 @@ final class Records {
         statistics.low(),
         statistics.high(),
         plannedForks,
-        tokens);
+        tokens,
+        conditions);
   }
 
   private static Memory memory(Forks.Facts facts, @Nullable ResultRecord earlier) {

@@ -1,10 +1,12 @@
 package dev.crossover.bench.sweep;
 
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.variants.Catalogue;
-import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -52,6 +54,22 @@ public record Sweep(
 
     /// For publication: ten forks of ten iterations.
     public static final Effort FULL = new Effort(10, new Forks.Settings(2, 10, 200));
+
+    /// The effort of a name.
+    ///
+    /// @param name `quick`, `standard` or `full`
+    /// @throws IllegalArgumentException with the nearest name if there is none
+    public static Effort of(String name) {
+      List<String> names = List.of("quick", "standard", "full");
+      return switch (names.indexOf(name)) {
+        case 0 -> QUICK;
+        case 1 -> STANDARD;
+        case 2 -> FULL;
+        default ->
+            throw new IllegalArgumentException(
+                "effort must be one of " + names + ", but was " + name + Nearest.hint(name, names));
+      };
+    }
 
     /// The same length with another number of forks, at least 1.
     public Effort withForks(int newForks) {
@@ -102,6 +120,11 @@ public record Sweep(
   ///
   /// Mechanisms are written in their shortest form, so that two spellings are one point.
   public List<Point> points() {
+    return SweepPlan.of(this).points();
+  }
+
+  /// The points of all shares, in a fixed order, each once.
+  List<Point> allPoints() {
     Set<Point> all = new LinkedHashSet<>();
     for (Study study : studies) {
       for (String input : inputs) {
@@ -112,16 +135,17 @@ public record Sweep(
                 for (int head : heads) {
                   for (int dim : dims) {
                     for (String spec : specs) {
+                      Attention attention = Catalogue.parse(spec);
                       for (int n : lengths) {
                         all.add(
                             new Point(
                                 study,
-                                canonical(spec),
+                                Catalogue.describe(attention),
                                 n,
                                 dim,
                                 head,
                                 batch,
-                                mask,
+                                maskOf(attention, study, mask),
                                 threadCount,
                                 InputSource.parse(input).label(),
                                 seed));
@@ -135,18 +159,15 @@ public record Sweep(
         }
       }
     }
-    List<Point> ours = new ArrayList<>();
-    int index = 0;
-    for (Point point : all) {
-      if (index % shards == shard) {
-        ours.add(point);
-      }
-      index++;
-    }
-    return List.copyOf(ours);
+    return List.copyOf(all);
   }
 
-  private static String canonical(String spec) {
-    return Catalogue.describe(Catalogue.parse(spec));
+  /// The mask a mechanism can honour, so that one that knows a single order is measured once.
+  private static String maskOf(Attention attention, Study study, String wished) {
+    return switch (attention.capabilities().causal()) {
+      case Causality.NEVER -> "none";
+      case Causality.ALWAYS -> "causal";
+      case Causality.OPTIONAL -> study == Study.DECODE ? "causal" : wished;
+    };
   }
 }

@@ -5,6 +5,7 @@ import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import dev.crossover.bench.result.ResultRecord.Status;
 import java.io.IOException;
@@ -17,6 +18,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalDouble;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
@@ -30,7 +32,7 @@ public final class SweepRunner {
   private static final double SHARE_OF_MEMORY = 0.85;
   private static final double LONG_CALL_SECONDS = 0.3;
 
-  private final Sweep sweep;
+  private final SweepPlan plan;
   private final Forks forks;
   private final Progress progress;
   private final Records making;
@@ -40,6 +42,7 @@ public final class SweepRunner {
   private final Map<Point, Problem> problems = new LinkedHashMap<>();
   private final Map<String, InputSource> inputs = new HashMap<>();
   private final Map<Integer, Peak> peaks = new HashMap<>();
+  private final Map<Point, Long> heapBytes = new HashMap<>();
 
   /// How a sweep ended.
   ///
@@ -54,16 +57,27 @@ public final class SweepRunner {
 
   /// Prepares a sweep on this machine.
   ///
-  /// @param sweep what to measure
+  /// @param plan what to measure
   /// @param forks how to measure
   /// @param progress whom to tell
+  /// @param command the command that measures, as it was typed, kept in every record
+  public SweepRunner(SweepPlan plan, Forks forks, Progress progress, @Nullable String command) {
+    this(plan, forks, progress, new Records(command), Machine.availableBytes());
+  }
+
+  /// Prepares a single sweep on this machine, by no command.
   public SweepRunner(Sweep sweep, Forks forks, Progress progress) {
-    this(sweep, forks, progress, new Records(), Machine.availableBytes());
+    this(SweepPlan.of(sweep), forks, progress, null);
   }
 
   /// As above, with the memory that may be used, for tests.
   SweepRunner(Sweep sweep, Forks forks, Progress progress, Records making, long availableBytes) {
-    this.sweep = sweep;
+    this(SweepPlan.of(sweep), forks, progress, making, availableBytes);
+  }
+
+  private SweepRunner(
+      SweepPlan plan, Forks forks, Progress progress, Records making, long availableBytes) {
+    this.plan = plan;
     this.forks = forks;
     this.progress = progress;
     this.making = making;
@@ -76,7 +90,7 @@ public final class SweepRunner {
   /// @throws IOException if the file cannot be read or written, is being written by another sweep,
   ///     or an input cannot be read
   public Summary run(Path path) throws IOException {
-    List<Point> points = sweep.points();
+    List<Point> points = plan.points();
     ResultFile.Contents before = ResultFile.read(path);
     before.warnings().forEach(progress::say);
     try (ResultFile file = ResultFile.open(path)) {
@@ -94,40 +108,113 @@ public final class SweepRunner {
     }
   }
 
+  /// What [#run] would do, without measuring or writing anything.
+  ///
+  /// @param path result file; what it holds is not measured anew, and its rates are used
+  /// @throws IOException if the file or an input cannot be read
+  public Forecast forecast(Path path) throws IOException {
+    Map<String, ResultRecord> byKey = byKey(ResultFile.read(path).records());
+    List<Point> points = plan.points();
+    Map<Point, Seen> all = new LinkedHashMap<>();
+    for (Point point : points) {
+      all.put(point, seen(point, byKey));
+    }
+    List<Forecast.Row> rows = new ArrayList<>();
+    boolean measured = false;
+    boolean assumed = false;
+    for (Point point : points) {
+      Seen seen = all.get(point);
+      Problem problem = seen.problem;
+      Forecast.Fate fate =
+          problem == null || !seen.reason.isEmpty()
+              ? Forecast.Fate.SKIP
+              : forksOf(point) >= plan.effort().forks()
+                  ? Forecast.Fate.MEASURED
+                  : Forecast.Fate.MEASURE;
+      boolean runs = problem != null && fate != Forecast.Fate.SKIP;
+      if (fate == Forecast.Fate.MEASURE) {
+        measured |= pace.knows(problem);
+        assumed |= !pace.knows(problem);
+      }
+      rows.add(
+          new Forecast.Row(
+              point,
+              fate,
+              runs ? pace.callSeconds(problem) : 0,
+              problem == null ? 0 : heapBytes(problem),
+              seen.reason));
+    }
+    String rates =
+        (measured ? "rates measured in " + path + (assumed ? "; of others " : "") : "")
+            + (assumed ? "assumed: counted work at " + pace.assumption() : "");
+    double peakSeconds =
+        pace.peakSeconds() * points.stream().mapToInt(Point::threads).distinct().count();
+    double left = timeLeft().toMillis() / 1000.0;
+    return new Forecast(rows, plan.effort().forks(), left == 0 ? 0 : left + peakSeconds, rates);
+  }
+
   /// Takes what is known, records what will not be attempted, and keeps the rest as problems.
   private void prepare(List<Point> points, List<ResultRecord> before, ResultFile file)
       throws IOException {
+    Map<String, ResultRecord> byKey = byKey(before);
+    for (Point point : points) {
+      Seen seen = seen(point, byKey);
+      if (seen.problem != null && seen.reason.isEmpty()) {
+        continue;
+      }
+      if (seen.earlier == null) {
+        append(file, point, seen.skipped);
+        progress.say(seen.skipped.spec() + " n=" + point.n() + ": skipped: " + seen.reason);
+      } else {
+        known.putIfAbsent(point, seen.earlier);
+      }
+    }
+  }
+
+  /// A point before it is measured.
+  private record Seen(
+      @Nullable Problem problem,
+      String reason,
+      ResultRecord skipped,
+      @Nullable ResultRecord earlier) {}
+
+  /// Looks at a point: what is known of it is taken, what can be measured is kept as a problem.
+  private Seen seen(Point point, Map<String, ResultRecord> byKey) throws IOException {
+    InputSource input = inputs.computeIfAbsent(point.input(), InputSource::parse);
+    Problem problem;
+    String reason;
+    try {
+      problem = Problem.of(point, input);
+      reason = obstacle(problem);
+    } catch (IllegalArgumentException e) {
+      problem = null;
+      reason = String.valueOf(e.getMessage());
+    }
+    ResultRecord skipped = making.skipped(point, problem, reason);
+    ResultRecord earlier = byKey.get(skipped.key());
+    if (earlier != null && earlier.status() != Status.SKIPPED) {
+      known.put(point, making.planned(earlier, plan.effort().forks()));
+      making.learn(earlier);
+      if (problem != null) {
+        pace.learn(problem, earlier);
+      }
+    }
+    if (problem != null && reason.isEmpty()) {
+      problems.put(point, problem);
+    }
+    return new Seen(problem, reason, skipped, earlier);
+  }
+
+  private static Map<String, ResultRecord> byKey(List<ResultRecord> records) {
     Map<String, ResultRecord> byKey = new HashMap<>();
-    for (ResultRecord record : before) {
+    for (ResultRecord record : records) {
       byKey.put(record.key(), record);
     }
-    for (Point point : points) {
-      InputSource input = inputs.computeIfAbsent(point.input(), InputSource::parse);
-      Problem problem;
-      String reason;
-      try {
-        problem = Problem.of(point, input);
-        reason = obstacle(problem);
-      } catch (IllegalArgumentException e) {
-        problem = null;
-        reason = String.valueOf(e.getMessage());
-      }
-      ResultRecord skipped = making.skipped(point, problem, reason);
-      ResultRecord earlier = byKey.get(skipped.key());
-      if (earlier != null && earlier.status() != Status.SKIPPED) {
-        known.put(point, making.planned(earlier, sweep.effort().forks()));
-        making.learn(earlier);
-        pace.learn(earlier);
-      }
-      if (problem != null && reason.isEmpty()) {
-        problems.put(point, problem);
-      } else if (earlier == null) {
-        append(file, point, skipped);
-        progress.say(skipped.spec() + " n=" + point.n() + ": skipped: " + reason);
-      } else {
-        known.putIfAbsent(point, earlier);
-      }
-    }
+    return byKey;
+  }
+
+  private long heapBytes(Problem problem) {
+    return heapBytes.computeIfAbsent(problem.point(), _ -> problem.heapBytes());
   }
 
   private String obstacle(Problem problem) {
@@ -135,7 +222,7 @@ public final class SweepRunner {
     if (!refusal.isEmpty()) {
       return refusal;
     }
-    long needed = problem.heapBytes();
+    long needed = heapBytes(problem);
     long usable = (long) (SHARE_OF_MEMORY * availableBytes);
     return needed <= usable
         ? ""
@@ -143,7 +230,7 @@ public final class SweepRunner {
   }
 
   private boolean measure(ResultFile file) throws IOException {
-    int total = problems.size() * sweep.effort().forks();
+    int total = problems.size() * plan.effort().forks();
     int done = 0;
     for (Point point : problems.keySet()) {
       done += forksOf(point);
@@ -151,7 +238,7 @@ public final class SweepRunner {
     if (done > 0) {
       progress.say(done + " of " + total + " forks are in " + file.path() + " already");
     }
-    for (int round = 0; round < sweep.effort().forks(); round++) {
+    for (int round = 0; round < plan.effort().forks(); round++) {
       for (List<Problem> group : groups(round)) {
         long start = System.nanoTime();
         int finished = fork(file, group);
@@ -185,11 +272,11 @@ public final class SweepRunner {
       List<Problem> group = new ArrayList<>();
       long bytes = 0;
       for (Problem problem : lengths) {
-        bytes += problem.heapBytes();
+        bytes += heapBytes(problem);
         if (!group.isEmpty() && bytes > SHARE_OF_MEMORY * availableBytes) {
           groups.add(group);
           group = new ArrayList<>();
-          bytes = problem.heapBytes();
+          bytes = heapBytes(problem);
         }
         group.add(problem);
       }
@@ -210,9 +297,10 @@ public final class SweepRunner {
       wishes.add(
           new Forks.Wish(earlier == null || earlier.error() == null, !making.knowsRows(problem)));
     }
+    Conditions conditions = conditions();
     List<Forks.Outcome> outcomes = forks.run(group, settings(group), wishes);
     for (int i = 0; i < outcomes.size(); i++) {
-      if (!record(file, group.get(i), outcomes.get(i), peak)) {
+      if (!record(file, group.get(i), outcomes.get(i), peak, conditions)) {
         return i;
       }
     }
@@ -221,16 +309,20 @@ public final class SweepRunner {
 
   /// Records one outcome; false when the user stopped the sweep.
   private boolean record(
-      ResultFile file, Problem problem, Forks.Outcome outcome, @Nullable Peak peak)
+      ResultFile file,
+      Problem problem,
+      Forks.Outcome outcome,
+      @Nullable Peak peak,
+      Conditions conditions)
       throws IOException {
     Point point = problem.point();
     ResultRecord earlier = known.get(point);
     switch (outcome) {
       case Forks.Measured measured -> {
         ResultRecord record =
-            making.measured(problem, earlier, measured, peak, sweep.effort().forks());
+            making.measured(problem, earlier, measured, peak, plan.effort().forks(), conditions);
         making.learn(record);
-        pace.learn(record);
+        pace.learn(problem, record);
         append(file, point, record);
       }
       case Forks.Refused refused ->
@@ -241,6 +333,14 @@ public final class SweepRunner {
       }
     }
     return true;
+  }
+
+  private static Conditions conditions() {
+    OptionalDouble load = Machine.loadAverage();
+    OptionalDouble megahertz = Machine.megahertz();
+    return new Conditions(
+        load.isPresent() ? load.getAsDouble() : null,
+        megahertz.isPresent() ? megahertz.getAsDouble() : null);
   }
 
   private @Nullable Peak measurePeak(int threads) {
@@ -258,7 +358,7 @@ public final class SweepRunner {
 
   /// A call that takes long is measured less often: the warm-up before it is enough.
   private Forks.Settings settings(List<Problem> group) {
-    Forks.Settings usual = sweep.effort().settings();
+    Forks.Settings usual = plan.effort().settings();
     double longest = group.stream().mapToDouble(pace::callSeconds).max().orElse(0);
     return longest > LONG_CALL_SECONDS
         ? new Forks.Settings(0, Math.min(3, usual.iterations()), usual.iterationMillis())
@@ -270,12 +370,12 @@ public final class SweepRunner {
     if (record == null) {
       return 0;
     }
-    return record.status() == Status.OK ? record.forks() : sweep.effort().forks();
+    return record.status() == Status.OK ? record.forks() : plan.effort().forks();
   }
 
   private Duration timeLeft() {
     double seconds = 0;
-    for (int round = 0; round < sweep.effort().forks(); round++) {
+    for (int round = 0; round < plan.effort().forks(); round++) {
       for (List<Problem> group : groups(round)) {
         seconds += pace.forkSeconds(group, settings(group));
       }

@@ -189,6 +189,55 @@ class SweepRunnerTest {
   }
 
   @Test
+  void forecastMeasuresAndWritesNothingAndKnowsWhatIsMeasuredOrDoesNotFit() throws IOException {
+    ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
+    Forecast before = runner(forks, sweep(64, 8192), 600L << 20).forecast(file());
+    assertEquals(0, forks.ran.size());
+    assertFalse(Files.exists(file()));
+    assertEquals(3, before.count(Forecast.Fate.MEASURE));
+    assertEquals(1, before.count(Forecast.Fate.SKIP));
+    assertTrue(before.rates().contains("assumed"), before.rates());
+    assertTrue(before.seconds() > 0);
+    Forecast.Row skipped =
+        before.rows().stream().filter(r -> r.fate() == Forecast.Fate.SKIP).findFirst().get();
+    assertEquals("materialised", skipped.point().spec());
+    assertTrue(skipped.reason().contains("MiB"), skipped.reason());
+    assertTrue(skipped.heapBytes() > 510L << 20);
+
+    runner(forks, sweep(64), 600L << 20).run(file());
+    Forecast after = runner(forks, sweep(64, 8192), 600L << 20).forecast(file());
+    assertEquals(2, after.count(Forecast.Fate.MEASURED));
+    assertEquals(1, after.count(Forecast.Fate.MEASURE));
+    assertTrue(after.rates().contains("measured in"), after.rates());
+    runner(forks, sweep(64, 8192), 600L << 20).run(file());
+    Forecast done = runner(forks, sweep(64, 8192), 600L << 20).forecast(file());
+    assertEquals(0, done.count(Forecast.Fate.MEASURE));
+    assertEquals(0, done.seconds());
+  }
+
+  /// Work grows fourfold when n doubles, and so must the prediction once one length is known.
+  @Test
+  void predictedTimeFollowsTheCountedWork() throws IOException {
+    runner(new ScriptedForks(point -> measured(0.5)), sweep(512), PLENTY).run(file());
+    Forecast forecast =
+        runner(new ScriptedForks(point -> measured(1)), sweep(512, 1024), PLENTY).forecast(file());
+    for (Forecast.Row row : forecast.rows()) {
+      double expected = row.point().n() == 512 ? 0.5 : 2;
+      assertEquals(expected, row.callSeconds(), 0.05 * expected, row.toString());
+    }
+  }
+
+  @Test
+  void everyForkKeepsItsConditions() throws IOException {
+    SweepRunner.Summary summary =
+        runner(new ScriptedForks(point -> measured(0.5)), sweep(64), PLENTY).run(file());
+    for (ResultRecord record : ResultFile.read(file()).records()) {
+      assertEquals(record.forks(), record.time().conditions().size());
+    }
+    assertEquals(summary.records().size(), ResultFile.read(file()).records().size());
+  }
+
+  @Test
   void typingErrorsAreFoundBeforeAnythingRuns() {
     IllegalArgumentException refused =
         assertThrows(

@@ -21,6 +21,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ListCommand.class,
       DifferencesCommand.class,
       SweepCommand.class,
+      MergeCommand.class,
       ReportCommand.class,
       AdviseCommand.class,
       ClaimsCommand.class,

@@ -59,7 +59,8 @@ final class ReportCommand implements Callable<Integer> {
     }
     Path beside = all.getFirst().toAbsolutePath().getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
-    out.println("report: " + Report.write(records, to, TypedCommand.of(self)));
+    out.println(
+        "report: " + Report.write(records, to, TypedCommand.of(records, TypedCommand.of(self))));
     out.flush();
     return 0;
   }

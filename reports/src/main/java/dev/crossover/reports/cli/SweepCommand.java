@@ -9,11 +9,15 @@ import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Progress;
 import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.Sweep.Effort;
+import dev.crossover.bench.sweep.SweepFile;
+import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
 import dev.crossover.reports.page.Report;
 import java.io.Console;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.CharacterCodingException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -23,6 +27,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /// `crossover sweep`: measures points, keeps their records, draws the report.
@@ -30,6 +35,7 @@ import picocli.CommandLine.Spec;
     name = "sweep",
     description = {
       "Measure time, memory and error of mechanisms over sequence lengths, and draw the report.",
+      "Options override what the sweep says.",
       "A sweep that was stopped is continued by the same command."
     },
     mixinStandardHelpOptions = true,
@@ -38,11 +44,18 @@ final class SweepCommand implements Callable<Integer> {
   /// Folder of results when none is given.
   static final Path DEFAULT_FOLDER = Path.of("crossover-results");
 
+  @Parameters(
+      arity = "0..1",
+      paramLabel = "SWEEP",
+      description = "quick (the default, under 3 minutes), standard, full, or a YAML file.")
+  private @Nullable String named;
+
   @Option(
       names = {"-m", "--mechanisms"},
       paramLabel = "SPEC,…",
       description =
-          "name or name:param=value,…; both exact baselines and three others when absent.")
+          "name or name:param=value,…, layer/name for the multi-head layer around it; both exact"
+              + " baselines and three others when absent.")
   private @Nullable String mechanisms;
 
   @Option(
@@ -106,8 +119,8 @@ final class SweepCommand implements Callable<Integer> {
   @Option(
       names = "--effort",
       paramLabel = "EFFORT",
-      description = "quick (the default), standard, full.")
-  private String effort = "quick";
+      description = "How long each point is measured: quick, standard, full.")
+  private @Nullable String effort;
 
   @Option(names = "--forks", paramLabel = "K", description = "Processes per point.")
   private @Nullable Integer forks;
@@ -115,7 +128,8 @@ final class SweepCommand implements Callable<Integer> {
   @Option(
       names = "--shard",
       paramLabel = "I/N",
-      description = "Measure the I-th of N shares of the points; merge by reporting all files.")
+      description =
+          "Measure the I-th of N shares of the points; crossover merge joins their files.")
   private String shard = "1/1";
 
   @Option(
@@ -126,6 +140,22 @@ final class SweepCommand implements Callable<Integer> {
 
   @Option(names = "--no-report", description = "Measure only.")
   private boolean noReport;
+
+  @Option(
+      names = "--resume",
+      description = "Continue a stopped sweep; this is what happens without it, too.")
+  private boolean resume;
+
+  @Option(
+      names = "--dry-run",
+      description = "Print the points, their predicted time and memory; measure nothing.")
+  private boolean dryRun;
+
+  @Option(
+      names = "--print",
+      paramLabel = "NAME",
+      description = "Print a built-in sweep (quick, standard, full) as a file to copy and change.")
+  private @Nullable String print;
 
   @Spec private @Nullable CommandSpec spec;
 
@@ -139,8 +169,13 @@ final class SweepCommand implements Callable<Integer> {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
-    Sweep sweep = sweep();
-    for (String input : sweep.inputs()) {
+    if (print != null) {
+      out.print(SweepFile.preset(print));
+      out.flush();
+      return 0;
+    }
+    SweepPlan plan = plan();
+    for (String input : plan.inputs()) {
       try {
         InputSource.parse(input).maxSeqLen();
       } catch (IOException e) {
@@ -148,7 +183,14 @@ final class SweepCommand implements Callable<Integer> {
       }
     }
     Path file = resultsIn(folder);
-    SweepRunner.Summary summary = measured(sweep, file, err);
+    String typed = TypedCommand.of(self);
+    if (dryRun) {
+      SweepRunner runner =
+          new SweepRunner(plan, new JmhForks(), new Progress(err, onTerminal()), typed);
+      ForecastTable.print(runner.forecast(file), out);
+      return 0;
+    }
+    SweepRunner.Summary summary = measured(plan, file, err, typed);
     if (summary.interrupted()) {
       return Main.FAILED;
     }
@@ -163,7 +205,7 @@ final class SweepCommand implements Callable<Integer> {
     out.println("results: " + file.toAbsolutePath());
     if (!noReport) {
       Path to = folder.resolve("report");
-      Path page = Report.write(summary.records(), to, TypedCommand.of(self));
+      Path page = Report.write(summary.records(), to, TypedCommand.of(summary.records(), typed));
       out.println("report: " + page.toAbsolutePath());
     }
     out.flush();
@@ -171,14 +213,15 @@ final class SweepCommand implements Callable<Integer> {
   }
 
   /// Runs the sweep; a person who stops it is told that nothing is lost.
-  private static SweepRunner.Summary measured(Sweep sweep, Path file, PrintWriter err)
-      throws IOException {
+  private static SweepRunner.Summary measured(
+      SweepPlan plan, Path file, PrintWriter err, String typed) throws IOException {
     Thread farewell =
         new Thread(
             () -> err.println("\nstopped; " + file + " is valid, and the same command continues"));
     Runtime.getRuntime().addShutdownHook(farewell);
     try {
-      return new SweepRunner(sweep, new JmhForks(), new Progress(err, onTerminal())).run(file);
+      return new SweepRunner(plan, new JmhForks(), new Progress(err, onTerminal()), typed)
+          .run(file);
     } finally {
       try {
         Runtime.getRuntime().removeShutdownHook(farewell);
@@ -188,12 +231,42 @@ final class SweepCommand implements Callable<Integer> {
     }
   }
 
-  private Sweep sweep() {
-    Sweep usual = Sweep.defaults(Runtime.getRuntime().availableProcessors());
+  private SweepPlan plan() throws IOException, UsageException {
     String[] share = shard.split("/", -1);
     if (share.length != 2 || !share[0].matches("[0-9]{1,6}") || !share[1].matches("[0-9]{1,6}")) {
       throw new IllegalArgumentException("shard must read I/N, but was '" + shard + "'");
     }
+    SweepPlan usual = namedPlan();
+    return new SweepPlan(
+        usual.parts().stream().map(this::overridden).distinct().toList(),
+        chosenEffort(usual.effort()),
+        Integer.parseInt(share[0]) - 1,
+        Integer.parseInt(share[1]));
+  }
+
+  private SweepPlan namedPlan() throws IOException, UsageException {
+    int cores = Runtime.getRuntime().availableProcessors();
+    String name = named == null ? "quick" : named;
+    if (SweepFile.PRESETS.contains(name)) {
+      return SweepFile.read(name + ".yaml", SweepFile.preset(name), cores);
+    }
+    Path file = Path.of(name);
+    if (!Files.isRegularFile(file)) {
+      throw new UsageException(
+          "sweep must be one of "
+              + SweepFile.PRESETS
+              + " or a YAML file, but was "
+              + name
+              + Nearest.hint(name, SweepFile.PRESETS));
+    }
+    try {
+      return SweepFile.read(name, Files.readString(file), cores);
+    } catch (CharacterCodingException e) {
+      throw new UsageException(name + ":1: the file must be YAML in UTF-8, but was not");
+    }
+  }
+
+  private Sweep overridden(Sweep usual) {
     return new Sweep(
         studies == null ? usual.studies() : Lists.pieces(studies, SweepCommand::study),
         mechanisms == null ? usual.specs() : Lists.specs(mechanisms),
@@ -205,9 +278,9 @@ final class SweepCommand implements Callable<Integer> {
         threads == null ? usual.threads() : Lists.integers("threads", threads),
         inputLabels(usual),
         seeds == null ? usual.seeds() : Lists.longs("seed", seeds),
-        chosenEffort(),
-        Integer.parseInt(share[0]) - 1,
-        Integer.parseInt(share[1]));
+        usual.effort(),
+        0,
+        1);
   }
 
   private List<String> inputLabels(Sweep usual) {
@@ -225,14 +298,8 @@ final class SweepCommand implements Callable<Integer> {
     return List.of(FileInput.label(qkv.toAbsolutePath().normalize(), names, qkvLayer, qkvHeads));
   }
 
-  private Effort chosenEffort() {
-    Effort chosen =
-        switch (effort) {
-          case "quick" -> Effort.QUICK;
-          case "standard" -> Effort.STANDARD;
-          case "full" -> Effort.FULL;
-          default -> throw unknown("effort", effort, List.of("quick", "standard", "full"));
-        };
+  private Effort chosenEffort(Effort usual) {
+    Effort chosen = effort == null ? usual : Effort.of(effort);
     return forks == null ? chosen : chosen.withForks(forks);
   }
 

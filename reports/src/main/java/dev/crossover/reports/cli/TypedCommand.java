@@ -1,10 +1,25 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.result.ResultRecord;
+import java.util.List;
+import java.util.Objects;
+import java.util.stream.Collectors;
 import picocli.CommandLine.Model.CommandSpec;
 
 /// The command line as it was typed, for the page that tells how it was made.
 final class TypedCommand {
   private TypedCommand() {}
+
+  /// The commands that measured records, joined by `; `, or the one being run if they do not tell.
+  static String of(List<ResultRecord> records, String running) {
+    String told =
+        records.stream()
+            .map(record -> record.environment().command())
+            .filter(Objects::nonNull)
+            .distinct()
+            .collect(Collectors.joining("; "));
+    return told.isEmpty() ? running : told;
+  }
 
   /// `crossover name arguments…`, arguments that hold spaces in quotes.
   static String of(CommandSpec spec) {

@@ -41,6 +41,12 @@ class MainTest {
         "sweep --n 0;from 1",
         "sweep --threads 0;threads must",
         "sweep --mask casual;did you mean causal?",
+        "sweep standrd;did you mean standard?",
+        "sweep absent.yaml;or a YAML file, but was absent.yaml",
+        "sweep --print quik;did you mean quick?",
+        "sweep --dry-run --n 0;from 1",
+        "merge out.jsonl absent.jsonl;absent.jsonl: there is no such result file",
+        "merge out.jsonl;IN",
         "sweep --input capturd;did you mean captured?",
         "sweep --input gaussian:scale=-1;scale must be above 0",
         "sweep --study forwrd;did you mean forward?",
@@ -93,6 +99,42 @@ class MainTest {
   }
 
   @Test
+  void mistakeInASweepFileIsOneLineWithFileAndLine() throws IOException {
+    Path file = folder.resolve("sweep.yaml");
+    Files.writeString(file, "lengths: [64]\nmechanisms:\n  - tiled\n  - performr\n");
+    Answer answer = run("sweep", file.toString());
+    assertEquals(Main.USAGE, answer.code, answer.err);
+    assertTrue(answer.oneLineOfError(), answer.err);
+    assertTrue(answer.err.contains("sweep.yaml:4: mechanism must be one of"), answer.err);
+    assertTrue(answer.err.contains("did you mean performer?"), answer.err);
+  }
+
+  @Test
+  void dryRunMeasuresNothingAndOptionsOverrideTheFile() throws IOException {
+    Path file = folder.resolve("sweep.yaml");
+    Files.writeString(file, "mechanisms: tiled\nlengths: 64\nforks: 3\n");
+    Path out = folder.resolve("out");
+    Answer answer =
+        run("sweep", file.toString(), "--n", "128,256", "-o", out.toString(), "--dry-run");
+    assertEquals(0, answer.code, answer.err);
+    assertTrue(answer.out.contains("2 points: 2 to measure with 3 forks each"), answer.out);
+    assertTrue(answer.out.contains("predicted time: "), answer.out);
+    assertTrue(answer.out.contains("assumed"), answer.out);
+    assertFalse(Files.exists(out));
+  }
+
+  @Test
+  void printedSweepIsTheBuiltInOne() throws IOException {
+    Path file = folder.resolve("copy.yaml");
+    Files.writeString(file, run("sweep", "--print", "standard").out);
+    String none = folder.resolve("none").toString();
+    Answer copy = run("sweep", file.toString(), "--dry-run", "-o", none);
+    Answer builtIn = run("sweep", "standard", "--dry-run", "-o", none);
+    assertEquals(builtIn.out, copy.out);
+    assertEquals(0, builtIn.code);
+  }
+
+  @Test
   void debugShowsTheTrace() {
     Answer plain = run("sweep", "--mechanisms", "performr");
     Answer debug = run("sweep", "--mechanisms", "performr", "--debug");
@@ -107,7 +149,7 @@ class MainTest {
       assertEquals(0, answer.code);
       for (String command :
           new String[] {
-            "list", "sweep", "report", "advise", "claims", "compare", "conformance", "help"
+            "list", "sweep", "merge", "report", "advise", "claims", "compare", "conformance", "help"
           }) {
         assertTrue(answer.out.contains(command), command);
       }

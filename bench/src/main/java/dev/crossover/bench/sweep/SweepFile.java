@@ -1,0 +1,381 @@
+package dev.crossover.bench.sweep;
+
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.MechanismType.ParameterInfo;
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Sweep.Effort;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import org.snakeyaml.engine.v2.api.LoadSettings;
+import org.snakeyaml.engine.v2.api.lowlevel.Compose;
+import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
+import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
+import org.snakeyaml.engine.v2.nodes.MappingNode;
+import org.snakeyaml.engine.v2.nodes.Node;
+import org.snakeyaml.engine.v2.nodes.NodeTuple;
+import org.snakeyaml.engine.v2.nodes.ScalarNode;
+import org.snakeyaml.engine.v2.nodes.SequenceNode;
+
+/// Reads a sweep from YAML text.
+///
+/// ```yaml
+/// mechanisms:
+///   - tiled
+///   - longformer:window=128
+///   - performer: {num_features: [64, 256]}   # a grid: every combination
+/// lengths: 512..8192                         # doubles from the first to the last
+/// masks: [none, causal]
+/// effort: standard
+/// ```
+///
+/// Every key takes one value or a list; what is absent is that of the default sweep. Several sweeps
+/// in one file are separated by `---`; their points are measured as one sweep, with the effort of
+/// the first. A mistake is told as `file:line: what must be, but was`.
+public final class SweepFile {
+  /// Names of the built-in sweeps.
+  public static final List<String> PRESETS = List.of("quick", "standard", "full");
+
+  private static final List<String> KEYS =
+      List.of(
+          "mechanisms",
+          "lengths",
+          "d",
+          "heads",
+          "batch",
+          "masks",
+          "threads",
+          "inputs",
+          "seeds",
+          "studies",
+          "effort",
+          "forks");
+
+  private final String name;
+  private final Sweep usual;
+  private @Nullable Effort effort;
+
+  private SweepFile(String name, int threads) {
+    this.name = name;
+    this.usual = Sweep.defaults(threads);
+  }
+
+  /// Reads a sweep.
+  ///
+  /// @param name what to call the text in messages, usually the file's name
+  /// @param text YAML
+  /// @param threads threads where the text says nothing or `all`
+  /// @throws IllegalArgumentException `name:line: …` if the text is not a sweep
+  public static SweepPlan read(String name, String text, int threads) {
+    SweepFile file = new SweepFile(name, threads);
+    List<Sweep> parts = new ArrayList<>();
+    try {
+      LoadSettings settings = LoadSettings.builder().setLabel(name).build();
+      for (Node document : new Compose(settings).composeAllFromString(text)) {
+        parts.add(file.sweep(document, parts.isEmpty()));
+      }
+    } catch (MarkedYamlEngineException e) {
+      int line = e.getProblemMark().map(mark -> mark.getLine() + 1).orElse(1);
+      throw new IllegalArgumentException(
+          name + ":" + line + ": the file must be YAML, but " + e.getProblem(), e);
+    } catch (YamlEngineException e) {
+      throw new IllegalArgumentException(
+          name + ":1: the file must be YAML, but " + String.valueOf(e.getMessage()), e);
+    }
+    if (parts.isEmpty()) {
+      throw new IllegalArgumentException(name + ":1: the file must hold a sweep, but was empty");
+    }
+    return new SweepPlan(parts, file.effort == null ? Effort.QUICK : file.effort, 0, 1);
+  }
+
+  /// Text of a built-in sweep.
+  ///
+  /// @param preset one of [#PRESETS]
+  /// @throws IllegalArgumentException if there is none of this name
+  public static String preset(String preset) {
+    if (!PRESETS.contains(preset)) {
+      throw new IllegalArgumentException(
+          "preset must be one of "
+              + PRESETS
+              + ", but was "
+              + preset
+              + Nearest.hint(preset, PRESETS));
+    }
+    try (InputStream stream =
+        Objects.requireNonNull(SweepFile.class.getResourceAsStream(preset + ".yaml"))) {
+      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private Sweep sweep(Node document, boolean first) {
+    if (!(document instanceof MappingNode mapping)) {
+      throw error(document, "a sweep must be written as key: value, but was " + words(document));
+    }
+    Map<String, Node> given = new LinkedHashMap<>();
+    for (NodeTuple entry : mapping.getValue()) {
+      String key = scalar(entry.getKeyNode(), "a key");
+      if (!KEYS.contains(key)) {
+        throw error(
+            entry.getKeyNode(),
+            "key must be one of " + KEYS + ", but was " + key + Nearest.hint(key, KEYS));
+      }
+      if (given.put(key, entry.getValueNode()) != null) {
+        throw error(entry.getKeyNode(), key + " must be given once, but was given again");
+      }
+    }
+    effort(given, first);
+    return new Sweep(
+        values(given, "studies", usual.studies(), this::study),
+        given.containsKey("mechanisms") ? mechanisms(given.get("mechanisms")) : usual.specs(),
+        lengths(given.get("lengths")),
+        values(given, "d", usual.dims(), node -> positive(node, "d")),
+        values(given, "heads", usual.heads(), node -> positive(node, "heads")),
+        values(given, "batch", usual.batches(), node -> positive(node, "batch")),
+        values(given, "masks", usual.masks(), node -> oneOf(node, "masks", "none", "causal")),
+        values(given, "threads", usual.threads(), this::threads),
+        values(given, "inputs", usual.inputs(), this::input),
+        values(given, "seeds", usual.seeds(), this::seed),
+        Effort.QUICK,
+        0,
+        1);
+  }
+
+  private void effort(Map<String, Node> given, boolean first) {
+    for (String key : List.of("effort", "forks")) {
+      Node node = given.get(key);
+      if (node != null && !first) {
+        throw error(node, key + " must be in the first sweep of the file, but was in a later one");
+      }
+    }
+    Effort chosen = Effort.QUICK;
+    Node effortNode = given.get("effort");
+    if (effortNode != null) {
+      chosen = Effort.of(oneOf(effortNode, "effort", "quick", "standard", "full"));
+    }
+    Node forksNode = given.get("forks");
+    if (first) {
+      effort = forksNode == null ? chosen : chosen.withForks(positive(forksNode, "forks"));
+    }
+  }
+
+  private List<String> mechanisms(Node node) {
+    List<String> specs = new ArrayList<>();
+    if (node instanceof MappingNode mapping) {
+      for (NodeTuple entry : mapping.getValue()) {
+        specs.addAll(grid(entry.getKeyNode(), entry.getValueNode()));
+      }
+    } else {
+      for (Node item : items(node)) {
+        specs.addAll(
+            item instanceof MappingNode mapping ? mechanisms(mapping) : List.of(spec(item)));
+      }
+    }
+    if (specs.isEmpty()) {
+      throw error(node, "mechanisms must name a mechanism, but were none");
+    }
+    return specs;
+  }
+
+  private String spec(Node node) {
+    String text = scalar(node, "a mechanism");
+    check(node, () -> Catalogue.parse(text));
+    return text;
+  }
+
+  /// Every combination of a mechanism's parameter values.
+  private List<String> grid(Node nameNode, Node parameters) {
+    String base = spec(nameNode);
+    if (isEmpty(parameters)) {
+      return List.of(base);
+    }
+    if (!(parameters instanceof MappingNode mapping)) {
+      throw error(
+          parameters,
+          base + " must be followed by {parameter: value}, but was " + words(parameters));
+    }
+    MechanismType type = Catalogue.typeOf(Catalogue.parse(base));
+    List<String> known = type.parameters().stream().map(ParameterInfo::name).toList();
+    List<String> specs = new ArrayList<>(List.of(base));
+    for (NodeTuple entry : mapping.getValue()) {
+      String parameter = scalar(entry.getKeyNode(), "a parameter");
+      if (!known.contains(parameter)) {
+        throw error(
+            entry.getKeyNode(),
+            type.name()
+                + ": parameter must be one of "
+                + known
+                + ", but was "
+                + parameter
+                + Nearest.hint(parameter, known));
+      }
+      List<String> longer = new ArrayList<>();
+      for (String spec : specs) {
+        for (Node value : items(entry.getValueNode())) {
+          longer.add(
+              spec + (spec.contains(":") ? "," : ":") + parameter + "=" + scalar(value, parameter));
+        }
+      }
+      specs = longer;
+    }
+    for (String spec : specs) {
+      check(faultyValue(base, mapping, nameNode), () -> Catalogue.parse(spec));
+    }
+    return specs;
+  }
+
+  /// The value that is wrong on its own, or else the mechanism's name.
+  private static Node faultyValue(String base, MappingNode mapping, Node nameNode) {
+    for (NodeTuple entry : mapping.getValue()) {
+      for (Node value : items(entry.getValueNode())) {
+        if (entry.getKeyNode() instanceof ScalarNode key && value instanceof ScalarNode scalar) {
+          String pair = key.getValue() + "=" + scalar.getValue();
+          try {
+            Catalogue.parse(base + (base.contains(":") ? "," : ":") + pair);
+          } catch (IllegalArgumentException e) {
+            return value;
+          }
+        }
+      }
+    }
+    return nameNode;
+  }
+
+  private List<Integer> lengths(@Nullable Node node) {
+    if (node == null) {
+      return usual.lengths();
+    }
+    List<Integer> lengths = new ArrayList<>();
+    for (Node item : items(node)) {
+      String text = scalar(item, "lengths");
+      int dots = text.indexOf("..");
+      if (dots < 0) {
+        lengths.add(positive(item, "lengths"));
+        continue;
+      }
+      int first = positive(item, "lengths", text.substring(0, dots));
+      int last = positive(item, "lengths", text.substring(dots + 2));
+      if (last < first) {
+        throw error(item, "lengths must grow, but were " + text);
+      }
+      for (long n = first; n <= last; n *= 2) {
+        lengths.add((int) n);
+      }
+    }
+    return lengths;
+  }
+
+  private Study study(Node node) {
+    return Study.valueOf(oneOf(node, "studies", "forward", "decode").toUpperCase(Locale.ROOT));
+  }
+
+  private int threads(Node node) {
+    return scalar(node, "threads").equals("all")
+        ? usual.threads().getFirst()
+        : positive(node, "threads");
+  }
+
+  private String input(Node node) {
+    String label = scalar(node, "inputs");
+    check(node, () -> InputSource.parse(label));
+    return label;
+  }
+
+  private long seed(Node node) {
+    String text = scalar(node, "seeds");
+    try {
+      return Long.parseLong(text);
+    } catch (NumberFormatException e) {
+      throw error(node, "seeds must be whole numbers, but was " + text);
+    }
+  }
+
+  private <T> List<T> values(
+      Map<String, Node> given, String key, List<T> absent, Function<Node, T> read) {
+    Node node = given.get(key);
+    if (node == null) {
+      return absent;
+    }
+    List<T> values = items(node).stream().map(read).toList();
+    if (values.isEmpty()) {
+      throw error(node, key + " must hold a value, but was empty");
+    }
+    return values;
+  }
+
+  private String oneOf(Node node, String key, String... allowed) {
+    String text = scalar(node, key);
+    List<String> known = List.of(allowed);
+    if (!known.contains(text)) {
+      throw error(
+          node, key + " must be one of " + known + ", but was " + text + Nearest.hint(text, known));
+    }
+    return text;
+  }
+
+  private int positive(Node node, String key) {
+    return positive(node, key, scalar(node, key));
+  }
+
+  private int positive(Node node, String key, String text) {
+    try {
+      int value = Integer.parseInt(text.strip());
+      if (value >= 1) {
+        return value;
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like a number that is too small
+    }
+    throw error(node, key + " must be whole numbers from 1, but was " + text);
+  }
+
+  private String scalar(Node node, String what) {
+    if (node instanceof ScalarNode scalar && !scalar.getValue().isBlank()) {
+      return scalar.getValue().strip();
+    }
+    throw error(node, what + " must be a word or number, but was " + words(node));
+  }
+
+  private void check(Node node, Runnable reading) {
+    try {
+      reading.run();
+    } catch (IllegalArgumentException e) {
+      throw error(node, String.valueOf(e.getMessage()));
+    }
+  }
+
+  private static List<Node> items(Node node) {
+    return node instanceof SequenceNode list ? list.getValue() : List.of(node);
+  }
+
+  private static boolean isEmpty(Node node) {
+    return node instanceof ScalarNode scalar && scalar.getValue().isBlank();
+  }
+
+  private static String words(Node node) {
+    return switch (node) {
+      case MappingNode _ -> "key: value";
+      case SequenceNode _ -> "a list";
+      case ScalarNode scalar -> scalar.getValue().isBlank() ? "empty" : scalar.getValue();
+      default -> "something else";
+    };
+  }
+
+  private IllegalArgumentException error(Node node, String message) {
+    int line = node.getStartMark().map(mark -> mark.getLine() + 1).orElse(1);
+    return new IllegalArgumentException(name + ":" + line + ": " + message);
+  }
+}

@@ -1,0 +1,58 @@
+package dev.crossover.bench.sweep;
+
+import dev.crossover.bench.sweep.Sweep.Effort;
+import java.util.ArrayList;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+
+/// One or more sweeps measured as one: the union of their points, with one effort, and a share of
+/// them.
+///
+/// @param parts what to measure; the effort and share of a part count for nothing
+/// @param effort how often and how long each point is measured
+/// @param shard which share of the points, from 0
+/// @param shards number of shares
+public record SweepPlan(List<Sweep> parts, Effort effort, int shard, int shards) {
+
+  /// Checks the share.
+  ///
+  /// @throws IllegalArgumentException if there is no part or no such share
+  public SweepPlan {
+    parts = List.copyOf(parts);
+    if (parts.isEmpty()) {
+      throw new IllegalArgumentException("parts must hold a sweep, but were none");
+    }
+    if (shards < 1 || shard < 0 || shard >= shards) {
+      throw new IllegalArgumentException(
+          "shard must be from 1/N to N/N, but was " + (shard + 1) + "/" + shards);
+    }
+  }
+
+  /// A single sweep, with its effort and share.
+  public static SweepPlan of(Sweep sweep) {
+    return new SweepPlan(List.of(sweep), sweep.effort(), sweep.shard(), sweep.shards());
+  }
+
+  /// The points of this share, in a fixed order, each once.
+  public List<Point> points() {
+    Set<Point> all = new LinkedHashSet<>();
+    for (Sweep part : parts) {
+      all.addAll(part.allPoints());
+    }
+    List<Point> ours = new ArrayList<>();
+    int index = 0;
+    for (Point point : all) {
+      if (index % shards == shard) {
+        ours.add(point);
+      }
+      index++;
+    }
+    return List.copyOf(ours);
+  }
+
+  /// Labels of all inputs, each once.
+  public List<String> inputs() {
+    return parts.stream().flatMap(part -> part.inputs().stream()).distinct().toList();
+  }
+}

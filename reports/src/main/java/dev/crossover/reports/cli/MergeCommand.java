@@ -1,0 +1,101 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover merge OUT IN…`: makes one result file of several.
+@Command(
+    name = "merge",
+    description = {
+      "Merge result files, for example of the shards of a sweep.",
+      "Of several records of one point the one with the most forks counts, the later of equals."
+          + " Records of different machines, JDKs or commits never share a curve."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class MergeCommand implements Callable<Integer> {
+  @Parameters(
+      index = "0",
+      paramLabel = "OUT",
+      description = "File to write; an existing one must be among those merged.")
+  private @Nullable Path target;
+
+  @Parameters(index = "1..*", arity = "1..*", paramLabel = "IN", description = "Result files.")
+  private List<Path> files = new ArrayList<>();
+
+  @Option(
+      names = "--different-machines",
+      description = "Keep records of different machines in one file, each as a curve of its own.")
+  private boolean differentMachines;
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException, UsageException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    Path to = Objects.requireNonNull(target);
+    for (Path file : files) {
+      if (!Files.isRegularFile(file)) {
+        throw new UsageException(file + ": there is no such result file");
+      }
+    }
+    if (Files.exists(to) && !isAmongInputs(to)) {
+      throw new UsageException(to + ": the file exists already and is not among those merged");
+    }
+    ResultFile.Contents contents = ResultFile.read(files.toArray(Path[]::new));
+    contents.warnings().forEach(self.commandLine().getErr()::println);
+    List<ResultRecord> records = contents.records();
+    if (records.isEmpty()) {
+      throw new UsageException(files.getFirst() + ": the files hold no records");
+    }
+    Set<String> machines = new TreeSet<>();
+    for (ResultRecord record : records) {
+      machines.add(record.environment().machine());
+    }
+    if (machines.size() > 1 && !differentMachines) {
+      throw new UsageException(
+          "files must be of one machine, JDK and commit, but were of "
+              + machines.size()
+              + " ("
+              + String.join("; ", machines)
+              + "); --different-machines keeps them apart in one file");
+    }
+    ResultFile.replace(to, records);
+    out.println(
+        records.size()
+            + " points of "
+            + files.size()
+            + (files.size() == 1 ? " file" : " files")
+            + (machines.size() == 1 ? "" : " and " + machines.size() + " machines or builds")
+            + ": "
+            + to.toAbsolutePath());
+    out.flush();
+    return 0;
+  }
+
+  private boolean isAmongInputs(Path to) throws IOException {
+    for (Path file : files) {
+      if (Files.isSameFile(file, to)) {
+        return true;
+      }
+    }
+    return false;
+  }
+}

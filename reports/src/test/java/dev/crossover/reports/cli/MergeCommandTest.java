@@ -1,0 +1,147 @@
+package dev.crossover.reports.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.sweep.Forks;
+import dev.crossover.bench.sweep.Problem;
+import dev.crossover.bench.sweep.Progress;
+import dev.crossover.bench.sweep.SweepFile;
+import dev.crossover.bench.sweep.SweepPlan;
+import dev.crossover.bench.sweep.SweepRunner;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class MergeCommandTest {
+  private static final String SWEEP =
+      "mechanisms: [tiled, {longformer: {window: [1, 2, 3]}}]\nlengths: [16, 32, 64]\nforks: 2\n";
+
+  @TempDir Path folder;
+  private String said = "";
+
+  @Test
+  void mergedShardsAreTheWhole() throws IOException {
+    Path whole = measured(SWEEP, 0, 1, "whole.jsonl");
+    Path merged = folder.resolve("merged.jsonl");
+    int code =
+        merge(
+            merged,
+            measured(SWEEP, 0, 3, "a.jsonl"),
+            measured(SWEEP, 1, 3, "b.jsonl"),
+            measured(SWEEP, 2, 3, "c.jsonl"));
+    assertEquals(0, code, said);
+    assertEquals(12, keys(whole).size());
+    assertEquals(keys(whole), keys(merged));
+    assertTrue(ResultFile.read(merged).records().stream().allMatch(ResultRecord::finished));
+  }
+
+  @Test
+  void recordWithMoreForksWinsWhateverTheOrder() throws IOException {
+    Path few = measured(SWEEP.replace("forks: 2", "forks: 1"), 0, 1, "few.jsonl");
+    Path more = measured(SWEEP, 0, 1, "more.jsonl");
+    for (List<Path> order : List.of(List.of(few, more), List.of(more, few))) {
+      Path merged = folder.resolve("merged" + order.indexOf(few) + ".jsonl");
+      assertEquals(0, merge(merged, order.toArray(Path[]::new)), said);
+      for (ResultRecord record : ResultFile.read(merged).records()) {
+        assertEquals(2, record.forks());
+      }
+    }
+  }
+
+  @Test
+  void differentMachinesAreRefusedOrKeptApart() throws IOException {
+    Path here = measured(SWEEP, 0, 1, "here.jsonl");
+    Path there = folder.resolve("there.jsonl");
+    String cpu = ResultFile.read(here).records().getFirst().environment().cpu();
+    Files.writeString(
+        there, Files.readString(here).replace("\"cpu\":\"" + cpu, "\"cpu\":\"Another than " + cpu));
+    Path merged = folder.resolve("merged.jsonl");
+    assertEquals(Main.USAGE, merge(merged, here, there));
+    assertTrue(said.contains("one machine, JDK and commit"), said);
+    assertFalse(Files.exists(merged));
+    assertEquals(0, run("merge", "--different-machines", merged, here, there), said);
+    assertEquals(24, ResultFile.read(merged).records().size(), "each machine keeps its points");
+  }
+
+  @Test
+  void fileThatIsNotMergedIsNotOverwritten() throws IOException {
+    Path here = measured(SWEEP, 0, 1, "here.jsonl");
+    Path precious = folder.resolve("precious.jsonl");
+    Files.writeString(precious, "mine");
+    assertEquals(Main.USAGE, merge(precious, here));
+    assertEquals("mine", Files.readString(precious));
+    assertEquals(Main.USAGE, merge(folder.resolve("new.jsonl"), folder.resolve("absent.jsonl")));
+    assertEquals(0, merge(here, here), said);
+    assertEquals(12, keys(here).size());
+  }
+
+  @Test
+  void mergedRecordsTellTheCommandsThatMeasuredThem() throws IOException {
+    Path here = measured(SWEEP, 0, 1, "here.jsonl");
+    List<ResultRecord> records = ResultFile.read(here).records();
+    assertEquals("crossover sweep mine.yaml", TypedCommand.of(records, "crossover report"));
+    assertEquals("crossover report", TypedCommand.of(List.of(), "crossover report"));
+  }
+
+  private Path measured(String sweep, int shard, int shards, String name) throws IOException {
+    SweepPlan all = SweepFile.read("sweep.yaml", sweep, 1);
+    SweepPlan share = new SweepPlan(all.parts(), all.effort(), shard, shards);
+    Path file = folder.resolve(name);
+    new SweepRunner(
+            share,
+            new InstantForks(),
+            new Progress(new StringBuilder(), false),
+            "crossover sweep mine.yaml")
+        .run(file);
+    return file;
+  }
+
+  private int merge(Path out, Path... in) {
+    Object[] arguments = new Object[in.length + 2];
+    arguments[0] = "merge";
+    arguments[1] = out;
+    System.arraycopy(in, 0, arguments, 2, in.length);
+    return run(arguments);
+  }
+
+  private int run(Object... arguments) {
+    StringWriter text = new StringWriter();
+    PrintWriter writer = new PrintWriter(text, true);
+    String[] words =
+        java.util.Arrays.stream(arguments).map(Object::toString).toArray(String[]::new);
+    int code = Main.run(writer, writer, words);
+    said = text.toString();
+    return code;
+  }
+
+  private static Set<String> keys(Path file) throws IOException {
+    return ResultFile.read(file).records().stream()
+        .map(ResultRecord::key)
+        .collect(Collectors.toSet());
+  }
+
+  private static final class InstantForks implements Forks {
+    @Override
+    public Outcome run(Problem problem, Settings settings, Wish wish) {
+      return new Measured(
+          List.of(0.5, 0.25), new Facts(10, 0, null, 0.0, null, null, null, null, "scalar", ""));
+    }
+
+    @Override
+    public Peak peak(int threads) {
+      return new Peak(100, 10);
+    }
+  }
+}
