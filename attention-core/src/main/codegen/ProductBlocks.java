@@ -6,7 +6,7 @@ final class ProductBlocks {
   /// Beyond this many accumulators a block with a masked last column outgrows the first compiler
   /// ("out of virtual registers"), never gets a profile and so is never optimised: it is made of
   /// two blocks.
-  private static final int MAX_TAIL_ACCUMULATORS = 8;
+  private static final int MAX_TAIL_ACCUMULATORS = 6;
 
   private ProductBlocks() {}
 
@@ -31,7 +31,7 @@ final class ProductBlocks {
         }
       }
     }
-    return out.append("}\n").toString();
+    return out.append(TriangleBlocks.source()).append("}\n").toString();
   }
 
   private static String dispatch(boolean byRows) {

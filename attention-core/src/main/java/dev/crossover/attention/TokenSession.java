@@ -4,7 +4,8 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
 /// A decoding session whose mechanism takes one token into its state and then answers it: checks
-/// the tensors, counts the positions and feeds prefixes token by token.
+/// the tensors, counts the positions and feeds prefixes token by token unless the mechanism can
+/// take them together.
 public abstract class TokenSession implements DecodeSession {
   /// Widths and heads; `keySeqLen` is the largest number of positions.
   protected final AttentionShape shape;
@@ -53,6 +54,10 @@ public abstract class TokenSession implements DecodeSession {
     current = new InputBinding(attention, shape.withSeqLens(tokens, tokens));
     current.bind(inputs);
     requireRoom(tokens);
+    if (takeTogether(tokens)) {
+      position += tokens;
+      return;
+    }
     for (int t = 0; t < tokens; t++) {
       take(t, tokens);
       position++;
@@ -76,6 +81,12 @@ public abstract class TokenSession implements DecodeSession {
   /// @param t row within the bound tensors
   /// @param tokens number of rows of the bound tensors, which is the stride of their heads
   protected abstract void take(int t, int tokens);
+
+  /// Takes all rows of the bound inputs into the state at once, where a session has a faster way
+  /// than one after the other; whether it did.
+  protected boolean takeTogether(int tokens) {
+    return false;
+  }
 
   /// Writes the output of the token just taken, the only row of the bound inputs.
   protected abstract void answer(float[] output);

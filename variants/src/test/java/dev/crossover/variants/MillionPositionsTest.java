@@ -11,23 +11,38 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
-import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
+import java.io.IOException;
+import java.lang.management.ManagementFactory;
+import java.lang.management.MemoryPoolMXBean;
+import java.lang.management.MemoryType;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Linear attention by feature maps at 2²⁰ positions, one head of width 64, in the 4 GiB of heap
-/// that tests have; run by the profile `million`.
+/// Every mechanism of linear time at 2²⁰ positions, one head, in the 4 GiB of heap that tests have;
+/// run by the profile `million`, which leaves seconds and heap of each in `target/million.md`.
+///
+/// Heads are 64 wide, those of Based 16, as in its paper.
 @Tag("large")
 class MillionPositionsTest {
   private static final int POSITIONS = 1 << 20;
-  private static final AttentionShape SHAPE = AttentionShape.of(1, 1, POSITIONS, 64);
+  private static final int PERIOD = 64;
+  private static final List<String> TABLE = new ArrayList<>();
 
   record Case(MechanismType type, Mask mask) {
+    AttentionShape shape() {
+      int dim = type.name().equals("based") ? 16 : 64;
+      return AttentionShape.of(1, 1, POSITIONS, dim).withValueDim(64);
+    }
+
     @Override
     public String toString() {
       return type.name() + ", mask " + mask.label();
@@ -37,7 +52,11 @@ class MillionPositionsTest {
   static Stream<Case> cases() {
     List<Case> cases = new ArrayList<>();
     for (MechanismType type : Catalogue.all()) {
-      if (type.mechanism().family() == Mechanism.Family.FEATURE_MAP) {
+      Mechanism mechanism = type.mechanism();
+      boolean linear =
+          mechanism.family() == Mechanism.Family.FEATURE_MAP
+              || mechanism.family() == Mechanism.Family.RECURRENT;
+      if (linear && mechanism.exponent() == 1) {
         Causality causality = type.defaults().capabilities().causal();
         if (causality != Causality.ALWAYS) {
           cases.add(new Case(type, Mask.none()));
@@ -54,9 +73,25 @@ class MillionPositionsTest {
   @MethodSource("cases")
   void runsWithinFourGibibytes(Case each) {
     Attention attention = each.type().defaults();
-    Tensors inputs = AttentionInputs.complete(attention, SHAPE, Tensors.NONE, 1);
-    Tensor out = Tensor.zeros(attention.outputShape(SHAPE));
-    attention.plan(SHAPE, each.mask(), 2).forward(inputs, out);
+    Tensors inputs = AttentionInputs.complete(attention, each.shape(), Tensors.NONE, 1);
+    Tensor out = Tensor.zeros(attention.outputShape(each.shape()));
+    List<MemoryPoolMXBean> heap =
+        ManagementFactory.getMemoryPoolMXBeans().stream()
+            .filter(pool -> pool.getType() == MemoryType.HEAP)
+            .toList();
+    heap.forEach(MemoryPoolMXBean::resetPeakUsage);
+    long start = System.nanoTime();
+    attention.plan(each.shape(), each.mask(), 2).forward(inputs, out);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    long peak = heap.stream().mapToLong(pool -> pool.getPeakUsage().getUsed()).sum();
+    TABLE.add(
+        String.format(
+            Locale.ROOT,
+            "| %s | %s | %.2f | %.2f |",
+            each.type().name(),
+            each.mask().label(),
+            seconds,
+            peak / 1073741824.0));
     double sum = 0;
     for (float value : out.data()) {
       assertTrue(Float.isFinite(value), each.toString());
@@ -65,19 +100,26 @@ class MillionPositionsTest {
     assertTrue(sum > 0, "the output must not be empty");
   }
 
+  static Stream<Case> weighted() {
+    return cases()
+        .filter(each -> !each.mask().isCausal() && !each.type().name().equals("cosformer"));
+  }
+
   /// A sequence repeated 2¹⁴ times has the outputs of the sequence itself, whatever was rounded on
   /// the way: all weights are shares of a sum over keys. (cosFormer's depend on positions.)
   @ParameterizedTest
-  @MethodSource("cases")
+  @MethodSource("weighted")
   void repeatedSequenceHasTheOutputsOfTheSequence(Case each) {
-    if (each.mask().isCausal() || each.type().name().equals("cosformer")) {
-      return;
-    }
     Attention attention = each.type().defaults();
-    Tensors inputs = Tensors.qkv(repeated(1), repeated(2), repeated(3));
-    Tensor out = Tensor.zeros(attention.outputShape(SHAPE));
-    attention.plan(SHAPE, each.mask(), 2).forward(inputs, out);
-    Tensors once = Tensors.qkv(period(1), period(2), period(3));
+    AttentionShape shape = each.shape();
+    Tensors once =
+        AttentionInputs.complete(attention, shape.withSeqLens(PERIOD, PERIOD), Tensors.NONE, 1);
+    Tensors inputs = once;
+    for (String name : List.of("q", "k", "v")) {
+      inputs = inputs.with(name, repeated(once.get(name)));
+    }
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    attention.plan(shape, each.mask(), 2).forward(inputs, out);
     Tensor expected = Forward.of(attention, each.mask(), once);
     int last = out.size() - expected.size();
     for (int e = 0; e < expected.size(); e++) {
@@ -86,13 +128,65 @@ class MillionPositionsTest {
     }
   }
 
-  private static Tensor period(long seed) {
-    return Draws.gaussian(seed, 1, 1, 64, 64);
+  static Stream<Case> recurrences() {
+    return cases().filter(each -> each.type().mechanism().family() == Mechanism.Family.RECURRENT);
   }
 
-  private static Tensor repeated(long seed) {
-    Tensor period = period(seed);
-    Tensor all = Tensor.zeros(1, 1, POSITIONS, 64);
+  /// The end of a long sequence is what its last positions give, started from the state that all
+  /// before them leave.
+  @ParameterizedTest
+  @MethodSource("recurrences")
+  void endOfALongSequenceIsItsStateAndTheRest(Case each) {
+    Attention attention = each.type().defaults();
+    AttentionShape shape = each.shape();
+    Tensors inputs = AttentionInputs.complete(attention, shape, Tensors.NONE, 1);
+    Tensor whole = Tensor.zeros(attention.outputShape(shape));
+    attention.plan(shape, each.mask(), 2).forward(inputs, whole);
+    int before = POSITIONS - PERIOD;
+    Tensors head = slice(inputs, 0, before);
+    Tensor state = Tensor.zeros(1, 1, 64, 64);
+    Tensor out = Tensor.zeros(1, 1, before, 64);
+    attention
+        .plan(shape.withSeqLens(before, before), each.mask(), 2)
+        .forward(head, out, Tensors.NONE.with("final_state", state));
+    Tensors tail = slice(inputs, before, POSITIONS).with("initial_state", state);
+    Tensor expected = Forward.of(attention, each.mask(), tail);
+    int last = whole.size() - expected.size();
+    for (int e = 0; e < expected.size(); e++) {
+      double value = expected.data()[e];
+      assertEquals(value, whole.data()[last + e], 1e-5 * (1 + Math.abs(value)), each.toString());
+    }
+  }
+
+  @AfterAll
+  static void writeTable() throws IOException {
+    List<String> lines = new ArrayList<>();
+    lines.add("2²⁰ positions, one head, 2 threads, first call, at most 4 GiB of heap");
+    lines.add("");
+    lines.add("| mechanism | mask | seconds | peak heap, GiB |");
+    lines.add("|---|---|---:|---:|");
+    lines.addAll(TABLE);
+    Files.write(Path.of("target", "million.md"), lines);
+  }
+
+  private static Tensors slice(Tensors inputs, int from, int to) {
+    Tensors sliced = inputs;
+    for (String name : inputs.names()) {
+      Tensor tensor = inputs.get(name);
+      if (tensor.rank() >= 3 && tensor.extent(2) == POSITIONS) {
+        int width = tensor.size() / POSITIONS;
+        int[] sizes = tensor.shape();
+        sizes[2] = to - from;
+        Tensor part = Tensor.zeros(sizes);
+        System.arraycopy(tensor.data(), from * width, part.data(), 0, part.size());
+        sliced = sliced.with(name, part);
+      }
+    }
+    return sliced;
+  }
+
+  private static Tensor repeated(Tensor period) {
+    Tensor all = Tensor.zeros(1, 1, POSITIONS, period.extent(3));
     for (int at = 0; at < all.size(); at += period.size()) {
       System.arraycopy(period.data(), 0, all.data(), at, period.size());
     }

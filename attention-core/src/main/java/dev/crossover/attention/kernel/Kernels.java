@@ -96,6 +96,32 @@ public interface Kernels {
       int ldc,
       boolean accumulate);
 
+  /// `C[i,j] = Σ A[i,:]·B[j,:]` for j <= i, where B is stored `[n,k]`: the lower triangle of a
+  /// product with Bᵀ. Elements above it are left with anything.
+  ///
+  /// @param stacked number of such products with the same B: rows of A and C lie `m` after `m`
+  /// @param work scratch of at least `transposedBScratch(n, k)` floats from `wo`
+  void multiplyTransposedBLower(
+      int stacked,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
+      float[] work,
+      int wo);
+
+  /// `C[i,:] += Σ_{j < i} A[i,j] · C[j,:]` for i in 0..m-1, in order: solves `(I − A) X = C` in
+  /// place for A strictly lower triangular. Elements of A on or above the diagonal are never used.
+  void substituteForward(int m, int n, float[] a, int ao, int lda, float[] c, int co, int ldc);
+
   /// `Σ x[i]·y[i]`.
   float dot(int n, float[] x, int xo, float[] y, int yo);
 
@@ -105,8 +131,19 @@ public interface Kernels {
   /// Largest of `x[0..n)`; −∞ when n = 0.
   float max(int n, float[] x, int xo);
 
+  /// Largest `|x[i]|`, NaN if there is one; 0 when n = 0.
+  float largestMagnitude(int n, float[] x, int xo);
+
   /// `y[i] += alpha · x[i]`.
   void axpy(int n, float alpha, float[] x, int xo, float[] y, int yo);
+
+  /// `x[i] = (a·x[i] + b)·x[i] + c`.
+  void quadratic(int n, float a, float b, float c, float[] x, int xo);
+
+  /// The products `x_i x_j` for i <= j, row after row of the upper triangle: those on the diagonal
+  /// times `diagonal`, the others times `alpha`. Up to `lanes() - 1` elements of y after the
+  /// `d(d + 1)/2` written ones may be overwritten.
+  void upperProducts(int d, float alpha, float diagonal, float[] x, int xo, float[] y, int yo);
 
   /// `y[i] = alpha · x[i]`; x and y may be the same range.
   void scale(int n, float alpha, float[] x, int xo, float[] y, int yo);

@@ -119,6 +119,40 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void multiplyTransposedBLower(
+      int stacked,
+      int m,
+      int n,
+      int k,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
+      float[] work,
+      int wo) {
+    for (int row = 0; row < stacked * m; row++) {
+      for (int j = 0; j < n && j <= row % m; j++) {
+        c[co + row * ldc + j] = dot(k, a, ao + row * lda, b, bo + j * ldb);
+      }
+    }
+  }
+
+  @Override
+  public void substituteForward(
+      int m, int n, float[] a, int ao, int lda, float[] c, int co, int ldc) {
+    for (int i = 0; i < m; i++) {
+      for (int j = 0; j < i; j++) {
+        axpy(n, a[ao + i * lda + j], c, co + j * ldc, c, co + i * ldc);
+      }
+    }
+  }
+
+  @Override
   public float dot(int n, float[] x, int xo, float[] y, int yo) {
     float sum = 0;
     for (int i = 0; i < n; i++) {
@@ -146,9 +180,43 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public float largestMagnitude(int n, float[] x, int xo) {
+    float largest = 0;
+    for (int i = 0; i < n; i++) {
+      largest = Math.max(largest, Math.abs(x[xo + i]));
+    }
+    return largest;
+  }
+
+  @Override
   public void axpy(int n, float alpha, float[] x, int xo, float[] y, int yo) {
     for (int i = 0; i < n; i++) {
       y[yo + i] = Math.fma(alpha, x[xo + i], y[yo + i]);
+    }
+  }
+
+  @Override
+  public void quadratic(int n, float a, float b, float c, float[] x, int xo) {
+    for (int i = xo; i < xo + n; i++) {
+      x[i] = Math.fma(Math.fma(a, x[i], b), x[i], c);
+    }
+  }
+
+  @Override
+  public void upperProducts(
+      int d, float alpha, float diagonal, float[] x, int xo, float[] y, int yo) {
+    int o = yo;
+    for (int a = 0; a < d; a++) {
+      upperProductRow(d - a, alpha, diagonal, x, xo + a, y, o);
+      o += d - a;
+    }
+  }
+
+  /// One row of the upper triangle: the products of `x[xo]` with itself and what follows it.
+  void upperProductRow(int n, float alpha, float diagonal, float[] x, int xo, float[] y, int yo) {
+    y[yo] = x[xo] * diagonal * x[xo];
+    for (int j = 1; j < n; j++) {
+      y[yo + j] = x[xo] * alpha * x[xo + j];
     }
   }
 

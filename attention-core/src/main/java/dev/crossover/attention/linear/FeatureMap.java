@@ -68,4 +68,15 @@ public interface FeatureMap {
   default float keyShift() {
     return 0;
   }
+
+  /// Whether [#weights] turns products q·k into φ_q(q)·φ_k(k) with less work than a product of
+  /// features takes; no by default. Not for maps with a scale or a shift.
+  default boolean weighsProducts() {
+    return false;
+  }
+
+  /// Turns products q·k into φ_q(q)·φ_k(k), in place.
+  default void weights(int count, float[] products, int at) {
+    throw new IllegalStateException("this map takes products of features");
+  }
 }

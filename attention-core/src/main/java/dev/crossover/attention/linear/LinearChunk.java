@@ -35,6 +35,7 @@ final class LinearChunk {
 
   private final float[] queryFeatures;
   private final float[] keyFeatures;
+  private final float[] keyRows;
   private final float[] values;
   private final float[] ones;
   private final float[] products;
@@ -61,6 +62,7 @@ final class LinearChunk {
     this.shift = map.keyShift();
     queryFeatures = scratch.floats((long) CHUNK * width);
     keyFeatures = scratch.floats((long) CHUNK * width);
+    keyRows = scratch.floats(map.weighsProducts() ? (long) CHUNK * dim : 0);
     values = scratch.floats((long) CHUNK * valueDim);
     ones = scratch.floats(CHUNK);
     Arrays.fill(ones, 1);
@@ -76,10 +78,12 @@ final class LinearChunk {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int width, int valueDim) {
+  ///
+  /// @param keyWidth width of the keys that are kept beside their features, 0 if they are not
+  static long bytes(int width, int valueDim, int keyWidth) {
     long transposed = Kernels.get().transposedBScratch(CHUNK, width);
     long floats = 2L * CHUNK * width + (long) CHUNK * valueDim + CHUNK * CHUNK + transposed;
-    floats += (long) width * valueDim + width + valueDim + 4 * CHUNK;
+    floats += (long) width * valueDim + width + valueDim + 4 * CHUNK + (long) CHUNK * keyWidth;
     return floats * Float.BYTES + (CHUNK + 1) * (long) (Double.BYTES + Integer.BYTES);
   }
 
@@ -118,9 +122,14 @@ final class LinearChunk {
       if (end > r) {
         rows.of(worker, batch, head, position + r, first + r, end - r).from(k, ko + r * dim, dim);
         map.keys(rows.scaledBy(references, r), keyFeatures, r * width);
+        if (keyRows.length > 0) {
+          System.arraycopy(k, ko + r * dim, keyRows, r * dim, (end - r) * dim);
+        }
       }
       for (r = end; r < count && !mask.isRealKey(batch, first + r); r++) {
         Arrays.fill(keyFeatures, r * width, (r + 1) * width, 0);
+        Arrays.fill(
+            keyRows, Math.min(keyRows.length, r * dim), Math.min(keyRows.length, (r + 1) * dim), 0);
         references[r + 1] = references[r];
         realKeys[r + 1] = realKeys[r];
       }
@@ -184,7 +193,7 @@ final class LinearChunk {
       Arrays.fill(out, oo, oo + count * valueDim, 0);
     }
     if (hasRealKeys()) {
-      addVisibleKeys(state, count, offset, out, oo);
+      addVisibleKeys(state, count, offset, q, qo, out, oo);
     } else {
       for (int i = 0; i < count && state.seen; i++) {
         denominators[i] = kernels.dot(width, queryFeatures, i * width, state.normaliser, 0);
@@ -205,29 +214,71 @@ final class LinearChunk {
   }
 
   /// Adds A v to the numerators and the row sums of A to the denominators.
-  private void addVisibleKeys(LinearState state, int count, int offset, float[] out, int oo) {
-    kernels.multiplyTransposedB(
-        count,
-        keyCount,
-        width,
-        queryFeatures,
-        0,
-        width,
-        keyFeatures,
-        0,
-        width,
-        products,
-        0,
-        CHUNK,
-        false,
-        transposed,
-        0);
+  private void addVisibleKeys(
+      LinearState state, int count, int offset, float[] q, int qo, float[] out, int oo) {
+    multiplyKeys(count, offset, q, qo);
     for (int i = 0; i < count; i++) {
       denominators[i] = weigh(state, i, limit(i, offset), out, oo + i * valueDim);
     }
     kernels.multiplyLower(
         count, valueDim, keyCount, offset, products, 0, CHUNK, values, 0, valueDim, out, oo,
         valueDim, true);
+  }
+
+  /// A, at least where row i sees key j: from features, or from the rows themselves.
+  private void multiplyKeys(int count, int offset, float[] q, int qo) {
+    if (keyRows.length == 0) {
+      multiplyRows(count, offset, width, queryFeatures, 0, keyFeatures);
+      return;
+    }
+    multiplyRows(count, offset, dim, q, qo, keyRows);
+    for (int i = 0; i < count; i++) {
+      int limit = limit(i, offset);
+      map.weights(limit, products, i * CHUNK);
+      for (int j = 0; j < limit && realKeys[limit] < limit; j++) {
+        if (realKeys[j + 1] == realKeys[j]) {
+          products[i * CHUNK + j] = 0;
+        }
+      }
+    }
+  }
+
+  private void multiplyRows(int count, int offset, int length, float[] q, int qo, float[] k) {
+    if (offset <= 0) {
+      kernels.multiplyTransposedBLower(
+          1,
+          count,
+          keyCount,
+          length,
+          q,
+          qo,
+          length,
+          k,
+          0,
+          length,
+          products,
+          0,
+          CHUNK,
+          transposed,
+          0);
+    } else {
+      kernels.multiplyTransposedB(
+          count,
+          keyCount,
+          length,
+          q,
+          qo,
+          length,
+          k,
+          0,
+          length,
+          products,
+          0,
+          CHUNK,
+          false,
+          transposed,
+          0);
+    }
   }
 
   /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j

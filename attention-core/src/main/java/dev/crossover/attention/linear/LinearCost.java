@@ -11,11 +11,33 @@ import dev.crossover.attention.Mask;
 /// @param threads number of threads
 /// @param width number of features M
 /// @param shifted whether the feature map has a key shift
-public record LinearCost(AttentionShape shape, Mask mask, int threads, int width, boolean shifted) {
+/// @param pair operations of one weight φ(q)·φ(k) inside a causal chunk
+/// @param keyWidth width of the keys that a chunk keeps beside their features, 0 if it does not
+public record LinearCost(
+    AttentionShape shape,
+    Mask mask,
+    int threads,
+    int width,
+    boolean shifted,
+    double pair,
+    int keyWidth) {
+
+  /// Weights as products of features.
+  public LinearCost(AttentionShape shape, Mask mask, int threads, int width, boolean shifted) {
+    this(shape, mask, threads, width, shifted, 2.0 * width, 0);
+  }
 
   /// A feature map without key shift.
   public LinearCost(AttentionShape shape, Mask mask, int threads, int width) {
     this(shape, mask, threads, width, false);
+  }
+
+  /// The cost where the map turns products q·k into weights, see [FeatureMap#weighsProducts].
+  ///
+  /// @param weight operations that make a weight of a product
+  public LinearCost weighingProducts(double weight) {
+    int d = shape.headDim();
+    return new LinearCost(shape, mask, threads, width, shifted, 2.0 * d + weight, d);
   }
 
   /// The plan's cost.
@@ -50,8 +72,8 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
     return nk + Math.clamp(segments.start(segments.count() - 1), 0, nk);
   }
 
-  /// Work inside causal chunks, per query head: Q Kᵀ in full, its lower triangle times v, its row
-  /// sums.
+  /// Work inside causal chunks, per query head: the visible part of Q Kᵀ (all of it where queries
+  /// stand ahead of the keys), times v, and its row sums.
   private double withinChunks(Segments segments) {
     if (!mask.isCausal()) {
       return 0;
@@ -66,7 +88,8 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
       int queries = Math.min(end, offset + shape.querySeqLen()) - firstQuery;
       for (int i = 0; i < queries; i++) {
         int visible = Math.clamp(i + firstQuery - firstKey + 1, 0, keys);
-        flops += 2.0 * keys * width + visible * (2.0 * shape.valueDim() + 1);
+        int scored = firstQuery > firstKey ? keys : Math.min(i + 1, keys);
+        flops += scored * pair + visible * (2.0 * shape.valueDim() + 1);
       }
     }
     return flops;
@@ -76,6 +99,7 @@ public record LinearCost(AttentionShape shape, Mask mask, int threads, int width
     int keyHeads = shape.batchSize() * shape.numKeyValueHeads();
     int states = LinearAttentionPlan.statesPerHead(Segments.ofKeys(shape, mask), mask.isCausal());
     long state = LinearState.bytes(width, shape.valueDim(), shifted, shape.keySeqLen());
-    return keyHeads * states * state + threads * LinearChunk.bytes(width, shape.valueDim());
+    return keyHeads * states * state
+        + threads * LinearChunk.bytes(width, shape.valueDim(), keyWidth);
   }
 }

@@ -3,30 +3,35 @@ package dev.crossover.attention.recurrent;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.recurrent.UpdateRule.Decay;
+import java.util.Arrays;
 
 /// The decays of one chunk, from differences of cumulative logarithms that restart at the chunk.
 ///
 /// With c_i = g_0 + … + g_i in double: what enters from S decays by `exp(c_i)`, what row j writes
 /// reaches row i ≥ j decayed by `exp(c_i − c_j)` and the end of the chunk by `exp(c_last − c_j)`.
-/// Exponents above the diagonal are never formed, so nothing overflows, and row i depends on g up
-/// to i only.
 ///
-/// Decay per channel does not factor out of the products `Σ_a x_ia k_ja exp(c_ia − c_ja)`. Relative
-/// to an anchor r the two factors `exp(c_i − r)` and `exp(r − c_j)` do; an anchor serves the rows
-/// whose c lies within [#REACH] of it, and both factors stay representable. The first anchor is the
-/// start of the chunk, and mild gates need no other. The next is the first row out of reach, and
-/// serves up to the end of its sub-chunk of [#SUB_CHUNK] rows: with strong gates this is the
-/// sub-chunk scheme of GLA (arXiv:2312.06635, section 4.3).
+/// As long as c stays within a reach of 0, `exp(c_i − c_j)` splits into `exp(c_i)` on row i, which
+/// S wants anyway, and `exp(−c_j)` on key j, and so does the way to the end of the chunk: mild
+/// gates cost two scalings. Which rows are within reach is decided row by row, so that row i
+/// depends on g up to i only. For rows beyond, exponents are formed as differences, never above the
+/// diagonal, so that nothing overflows: one number per pair of rows for decay per token; for decay
+/// per channel, where they do not factor out of the products `Σ_a x_ia k_ja exp(c_ia − c_ja)`,
+/// relative to another anchor r, by `exp(c_i − r)` and `exp(r − c_j)`. The next anchor is the first
+/// row out of reach, and serves up to the end of its sub-chunk of [#SUB_CHUNK] rows: with strong
+/// gates this is the sub-chunk scheme of GLA (arXiv:2312.06635, section 4.3).
 final class ChunkDecay {
   /// Rows of a sub-chunk.
   static final int SUB_CHUNK = 16;
 
-  /// Largest distance from an anchor: `exp(REACH)²` is far from overflow, and rounding an exponent
-  /// of this size to float32 costs a relative 1e-6.
+  /// Largest distance of decays per row: `exp(ROW_REACH)²` is far from overflow.
+  private static final double ROW_REACH = 40;
+
+  /// Largest distance of decays per channel from an anchor: rounding an exponent of this size to
+  /// float32 costs a relative 1e-6.
   private static final double REACH = 16;
 
   /// Stands for −∞, so that differences remain numbers.
-  private static final double FORGET = -1e5;
+  private static final float FORGET = -1e5f;
 
   private final Kernels kernels = Kernels.get();
   private final ChunkLayout layout;
@@ -38,8 +43,13 @@ final class ChunkDecay {
   private final float[] factors;
   private final double[] cumulative;
   private final float[] anchoredLeft;
-  private final float[] anchoredKeys;
   private int count;
+  private int reach;
+  private int constantReach;
+
+  /// Keys as they enter S: times `exp(−c_j)` while all rows are within reach, else times
+  /// `exp(c_last − c_j)`.
+  final float[] moved;
 
   ChunkDecay(ChunkLayout layout, Scratch scratch) {
     this.layout = layout;
@@ -51,7 +61,7 @@ final class ChunkDecay {
     factors = scratch.floats(layout.factors());
     cumulative = scratch.doubles(layout.cumulative());
     anchoredLeft = scratch.floats(layout.byChannel() ? layout.left() : 0);
-    anchoredKeys = scratch.floats(layout.byChannel() ? layout.rows() : 0);
+    moved = scratch.floats(layout.moved());
   }
 
   /// Prepares a head: the powers of a constant decay are the same for all its chunks.
@@ -60,15 +70,19 @@ final class ChunkDecay {
       return;
     }
     double g = rule.logDecay(head, 0);
-    exponents[0] = 1;
-    for (int m = 1; m <= chunk; m++) {
-      exponents[m] = (float) Math.exp(m * g);
+    for (int m = 0; m <= chunk; m++) {
+      exponents[m] = m == 0 ? 1 : (float) Math.exp(m * g);
     }
+    constantReach = 0;
     for (int i = 0; i < chunk; i++) {
+      double c = (i + 1) * g;
+      constantReach = c >= -ROW_REACH && c <= ROW_REACH ? i + 1 : constantReach;
+      factors[i] = exponents[i + 1];
+      factors[chunk + i] = (float) Math.exp(-c);
       for (int j = 0; j <= i; j++) {
         table[i * chunk + j] = exponents[i - j];
       }
-      java.util.Arrays.fill(table, i * chunk + i + 1, (i + 1) * chunk, 0);
+      Arrays.fill(table, i * chunk + i + 1, (i + 1) * chunk, 0);
     }
   }
 
@@ -98,99 +112,150 @@ final class ChunkDecay {
   }
 
   private void addChannels(int i, float[] g, int at) {
-    for (int a = 0; a < dim; a++) {
-      double before = i == 0 ? 0 : cumulative[(i - 1) * dim + a];
-      cumulative[i * dim + a] = before + Math.max(FORGET, g[at + a]);
+    if (i == 0) {
+      for (int a = 0; a < dim; a++) {
+        cumulative[a] = Math.max(FORGET, g[at + a]);
+      }
+    } else if (kernels.largestMagnitude(dim, g, at) <= -FORGET) {
+      addRow(dim, cumulative, (i - 1) * dim, g, at);
+    } else {
+      for (int a = 0; a < dim; a++) {
+        cumulative[i * dim + a] = cumulative[(i - 1) * dim + a] + Math.max(FORGET, g[at + a]);
+      }
     }
   }
 
-  /// Decays the rows that meet S, by `exp(c_i)`, and the keys that enter it, by `exp(c_last −
-  /// c_j)`, and forms the factors between rows.
-  ///
-  /// @param left rows `[sides · count, d]`
-  /// @param carried `left` decayed, same shape
-  /// @param k keys from `ko`, `[count, d]`
-  /// @param departing keys decayed, same shape
-  void rows(int rows, float[] left, float[] carried, float[] k, int ko, float[] departing) {
+  private static void addRow(int dim, double[] cumulative, int before, float[] g, int at) {
+    for (int a = 0; a < dim; a++) {
+      cumulative[before + dim + a] = cumulative[before + a] + g[at + a];
+    }
+  }
+
+  /// Starts a chunk whose g have been taken: forms the factors `exp(c_i)` and `exp(−c_i)`.
+  void begin(int rows) {
     count = rows;
     switch (rule.decay()) {
-      case NONE -> {}
-      case CONSTANT -> {
-        for (int i = 0; i < count; i++) {
-          factors[i] = exponents[i + 1];
-          factors[chunk + i] = exponents[count - 1 - i];
-        }
-        scaleRows(left, carried, k, ko, departing);
-      }
+      case NONE -> reach = rows;
+      case CONSTANT -> reach = Math.min(rows, constantReach);
       case TOKEN -> {
-        double last = cumulative[count - 1];
-        for (int i = 0; i < count; i++) {
-          factors[i] = (float) cumulative[i];
-          factors[chunk + i] = (float) (last - cumulative[i]);
+        rowFactors();
+        reach = 0;
+        while (reach < rows && Math.abs(cumulative[reach]) <= ROW_REACH) {
+          reach++;
         }
-        kernels.exp(count, 1, 0, factors, 0, factors, 0);
-        kernels.exp(count, 1, 0, factors, chunk, factors, chunk);
-        differences();
-        scaleRows(left, carried, k, ko, departing);
       }
-      case CHANNEL -> channelRows(left, carried, k, ko, departing);
+      case CHANNEL -> {
+        int size = rows * dim;
+        round(size, cumulative, exponents);
+        reach = kernels.largestMagnitude(size, exponents, 0) <= REACH ? rows : channelReach();
+        kernels.exp(size, -1, 0, exponents, 0, moved, 0);
+        kernels.exp(size, 1, 0, exponents, 0, exponents, 0);
+        System.arraycopy(exponents, size - dim, factors, 0, dim);
+      }
     }
   }
 
-  private void scaleRows(float[] left, float[] carried, float[] k, int ko, float[] departing) {
-    for (int side = 0; side < layout.sides(); side++) {
-      for (int i = 0; i < count; i++) {
-        int at = (side * count + i) * dim;
-        kernels.scale(dim, factors[i], left, at, carried, at);
-      }
-    }
-    for (int j = 0; j < count; j++) {
-      kernels.scale(dim, factors[chunk + j], k, ko + j * dim, departing, j * dim);
-    }
-  }
-
-  /// table_ij = exp(c_i − c_j) for j ≤ i, 0 above.
-  private void differences() {
+  /// exp(c_i) and exp(−c_i), with the rounding of c_i to float32 made good.
+  private void rowFactors() {
     for (int i = 0; i < count; i++) {
-      double own = cumulative[i];
-      int at = i * chunk;
-      for (int j = 0; j <= i; j++) {
-        exponents[at + j] = (float) (own - cumulative[j]);
-      }
-      java.util.Arrays.fill(exponents, at + i + 1, at + chunk, Float.NEGATIVE_INFINITY);
+      factors[i] = (float) cumulative[i];
+      factors[chunk + i] = -factors[i];
     }
-    kernels.exp(count * chunk, 1, 0, exponents, 0, table, 0);
+    kernels.exp(count, 1, 0, factors, 0, exponents, 0);
+    kernels.exp(count, 1, 0, factors, chunk, exponents, chunk);
+    for (int i = 0; i < count; i++) {
+      float rest = (float) (cumulative[i] - factors[i]);
+      factors[i] = Math.fma(exponents[i], rest, exponents[i]);
+      factors[chunk + i] = Math.fma(exponents[chunk + i], -rest, exponents[chunk + i]);
+    }
   }
 
-  private void channelRows(float[] left, float[] carried, float[] k, int ko, float[] departing) {
-    int size = count * dim;
+  private static void round(int size, double[] x, float[] y) {
     for (int e = 0; e < size; e++) {
-      exponents[e] = (float) cumulative[e];
+      y[e] = (float) x[e];
     }
-    kernels.exp(size, 1, 0, exponents, 0, exponents, 0);
-    System.arraycopy(exponents, size - dim, factors, 0, dim);
+  }
+
+  private int channelReach() {
+    int rows = 0;
+    while (rows < count && kernels.largestMagnitude(dim, exponents, rows * dim) <= REACH) {
+      rows++;
+    }
+    return rows;
+  }
+
+  /// Number of leading rows whose c is within reach.
+  int reach() {
+    return reach;
+  }
+
+  /// `exp(c_i)` of a row, for decay by one number.
+  float factor(int i) {
+    return factors[i];
+  }
+
+  /// carried ← exp(c) ∘ left, for decay per channel.
+  ///
+  /// @param left rows `[sides · count, d]`
+  void carryChannels(float[] left, float[] carried) {
+    int size = count * dim;
     for (int side = 0; side < layout.sides(); side++) {
       kernels.multiplyElements(size, left, side * size, exponents, 0, carried, side * size);
     }
-    int last = size - dim;
-    for (int j = 0; j < count; j++) {
-      for (int a = 0; a < dim; a++) {
-        exponents[j * dim + a] = (float) (cumulative[last + a] - cumulative[j * dim + a]);
-      }
-    }
-    kernels.exp(size, 1, 0, exponents, 0, exponents, 0);
-    kernels.multiplyElements(size, k, ko, exponents, 0, departing, 0);
   }
 
-  /// scores ← decayed products of left rows and keys; above the diagonal it leaves anything.
+  /// scores ← decayed products of left rows and keys, and the keys as they enter S; above the
+  /// diagonal it leaves anything.
+  ///
+  /// @param left rows `[sides · count, d]`, needed from row [#reach] of each side on, without decay
+  ///     and per channel from the first
+  /// @param carried `left` times `exp(c)`
+  /// @param k keys from `ko`, `[count, d]`
   void scores(
       float[] left, float[] carried, float[] k, int ko, float[] scores, float[] transposed) {
-    if (rule.decay() == Decay.CHANNEL) {
-      channelScores(left, carried, k, ko, scores, transposed);
-      return;
+    switch (rule.decay()) {
+      case NONE -> lower(left, k, ko, scores, transposed);
+      case CONSTANT, TOKEN -> {
+        anchoredAtStart(k, ko);
+        anchored(carried, scores, transposed);
+        if (reach < count) {
+          beyondReach(left, k, ko, scores, transposed);
+          departing(k, ko);
+        }
+      }
+      case CHANNEL -> {
+        anchoredAtStart(k, ko);
+        anchored(carried, scores, transposed);
+        if (reach < count) {
+          moreAnchors(left, k, ko, scores, transposed);
+          departing(k, ko);
+        }
+      }
     }
-    kernels.multiplyTransposedB(
-        layout.sides() * count,
+  }
+
+  /// The keys as they enter S, without any scores.
+  void keys(float[] k, int ko) {
+    if (reach == count) {
+      anchoredAtStart(k, ko);
+    } else {
+      departing(k, ko);
+    }
+  }
+
+  /// moved_j = exp(−c_j) k_j for the keys within reach.
+  private void anchoredAtStart(float[] k, int ko) {
+    switch (rule.decay()) {
+      case NONE -> {}
+      case CONSTANT, TOKEN -> scaleKeys(reach, chunk, k, ko);
+      case CHANNEL -> kernels.multiplyElements(count * dim, k, ko, moved, 0, moved, 0);
+    }
+  }
+
+  private void lower(float[] left, float[] k, int ko, float[] scores, float[] transposed) {
+    kernels.multiplyTransposedBLower(
+        layout.sides(),
+        count,
         count,
         dim,
         left,
@@ -202,35 +267,104 @@ final class ChunkDecay {
         scores,
         0,
         chunk,
-        false,
         transposed,
         0);
-    for (int side = 0; side < layout.sides() && rule.decay() != Decay.NONE; side++) {
-      int at = side * count * chunk;
-      kernels.multiplyElements(count * chunk, scores, at, table, 0, scores, at);
+  }
+
+  /// Scores of the rows within reach, from the keys times exp(−c_j). Rows beyond reach take part,
+  /// so that the kernel, and with it the bits of a row, do not depend on how many there are.
+  private void anchored(float[] carried, float[] scores, float[] transposed) {
+    if (reach > 0) {
+      lower(carried, moved, 0, scores, transposed);
     }
   }
 
-  private void channelScores(
-      float[] left, float[] carried, float[] k, int ko, float[] scores, float[] transposed) {
-    anchorKeys(-1, count, k, ko);
-    kernels.multiplyTransposedB(
-        layout.sides() * count,
-        count,
-        dim,
-        carried,
-        0,
-        dim,
-        anchoredKeys,
-        0,
-        dim,
-        scores,
-        0,
-        chunk,
-        false,
-        transposed,
-        0);
-    int anchor = outOfReach(-1, 0, count);
+  /// Scores of the rows beyond reach, for decay by one number: products times exp(c_i − c_j).
+  private void beyondReach(float[] left, float[] k, int ko, float[] scores, float[] transposed) {
+    if (rule.decay() == Decay.TOKEN) {
+      differences();
+    }
+    int rows = count - reach;
+    for (int side = 0; side < layout.sides(); side++) {
+      int row = side * count + reach;
+      int at = row * chunk;
+      kernels.multiplyTransposedB(
+          rows,
+          count,
+          dim,
+          left,
+          row * dim,
+          dim,
+          k,
+          ko,
+          dim,
+          scores,
+          at,
+          chunk,
+          false,
+          transposed,
+          0);
+      for (int i = 0; i < rows; i++) {
+        int o = at + i * chunk;
+        kernels.multiplyElements(count, scores, o, table, (reach + i) * chunk, scores, o);
+      }
+    }
+  }
+
+  /// table_ij = exp(c_i − c_j) for j ≤ i, 0 above, in rows beyond reach.
+  private void differences() {
+    for (int i = reach; i < count; i++) {
+      double own = cumulative[i];
+      int at = i * chunk;
+      for (int j = 0; j <= i; j++) {
+        exponents[at + j] = (float) (own - cumulative[j]);
+      }
+      Arrays.fill(exponents, at + i + 1, at + chunk, Float.NEGATIVE_INFINITY);
+    }
+    int at = reach * chunk;
+    kernels.exp((count - reach) * chunk, 1, 0, exponents, at, table, at);
+  }
+
+  /// moved_j = exp(c_last − c_j) k_j.
+  private void departing(float[] k, int ko) {
+    switch (rule.decay()) {
+      case NONE -> {}
+      case CONSTANT -> {
+        for (int j = 0; j < count; j++) {
+          kernels.scale(dim, exponents[count - 1 - j], k, ko + j * dim, moved, j * dim);
+        }
+      }
+      case TOKEN -> {
+        double last = cumulative[count - 1];
+        for (int j = 0; j < count; j++) {
+          factors[chunk + j] = (float) (last - cumulative[j]);
+        }
+        kernels.exp(count, 1, 0, factors, chunk, factors, chunk);
+        scaleKeys(count, chunk, k, ko);
+      }
+      case CHANNEL -> {
+        int last = (count - 1) * dim;
+        for (int j = 0; j < count; j++) {
+          for (int a = 0; a < dim; a++) {
+            exponents[j * dim + a] = (float) (cumulative[last + a] - cumulative[j * dim + a]);
+          }
+        }
+        kernels.exp(count * dim, 1, 0, exponents, 0, exponents, 0);
+        kernels.multiplyElements(count * dim, k, ko, exponents, 0, moved, 0);
+      }
+    }
+  }
+
+  /// moved_j = factors[at + j] k_j for the first keys.
+  private void scaleKeys(int keys, int at, float[] k, int ko) {
+    for (int j = 0; j < keys; j++) {
+      kernels.scale(dim, factors[at + j], k, ko + j * dim, moved, j * dim);
+    }
+  }
+
+  /// Scores of the rows beyond reach, for decay per channel.
+  private void moreAnchors(float[] left, float[] k, int ko, float[] scores, float[] transposed) {
+    int anchor = reach;
     while (anchor < count) {
       int end = Math.min(count, (anchor / SUB_CHUNK + 1) * SUB_CHUNK);
       anchorKeys(anchor, end, k, ko);
@@ -244,7 +378,7 @@ final class ChunkDecay {
             anchoredLeft,
             0,
             dim,
-            anchoredKeys,
+            moved,
             0,
             dim,
             scores,
@@ -254,15 +388,15 @@ final class ChunkDecay {
             transposed,
             0);
       }
-      anchor = outOfReach(anchor, anchor + 1, end);
+      anchor = outOfReach(anchor, end);
     }
   }
 
-  /// First row from `from` on that is further than REACH from the anchor's; `to` if there is none.
-  private int outOfReach(int anchor, int from, int to) {
-    for (int i = from; i < to; i++) {
+  /// First row after the anchor that is further than REACH from it; `to` if there is none.
+  private int outOfReach(int anchor, int to) {
+    for (int i = anchor + 1; i < to; i++) {
       for (int a = 0; a < dim; a++) {
-        double distance = cumulative[i * dim + a] - anchorAt(anchor, a);
+        double distance = cumulative[i * dim + a] - cumulative[anchor * dim + a];
         if (!(distance >= -REACH && distance <= REACH)) {
           return i;
         }
@@ -271,19 +405,15 @@ final class ChunkDecay {
     return to;
   }
 
-  private double anchorAt(int anchor, int a) {
-    return anchor < 0 ? 0 : cumulative[anchor * dim + a];
-  }
-
   /// Keys 0 to `to - 1` times exp(anchor − c_j).
   private void anchorKeys(int anchor, int to, float[] k, int ko) {
     for (int j = 0; j < to; j++) {
       for (int a = 0; a < dim; a++) {
-        exponents[j * dim + a] = (float) (anchorAt(anchor, a) - cumulative[j * dim + a]);
+        exponents[j * dim + a] = (float) (cumulative[anchor * dim + a] - cumulative[j * dim + a]);
       }
     }
     kernels.exp(to * dim, 1, 0, exponents, 0, exponents, 0);
-    kernels.multiplyElements(to * dim, k, ko, exponents, 0, anchoredKeys, 0);
+    kernels.multiplyElements(to * dim, k, ko, exponents, 0, moved, 0);
   }
 
   /// Left rows `anchor` to `to - 1` times exp(c_i − anchor).
@@ -295,6 +425,12 @@ final class ChunkDecay {
     }
     kernels.exp(size, 1, 0, exponents, 0, exponents, 0);
     kernels.multiplyElements(size, left, at, exponents, 0, anchoredLeft, 0);
+  }
+
+  /// Whether S decays after the keys have entered it rather than before: then `moved` holds them
+  /// as seen from the start of the chunk.
+  boolean decaysAfterwards() {
+    return reach == count;
   }
 
   /// S ← exp(c_last) S for a block of columns.

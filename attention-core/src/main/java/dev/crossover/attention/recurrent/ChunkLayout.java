@@ -86,7 +86,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   }
 
   /// Elements of the decayed keys that enter S.
-  long departing() {
+  long moved() {
     return decays() ? rows() : 0;
   }
 
@@ -105,7 +105,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return switch (rule.decay()) {
       case NONE -> 0;
       case CONSTANT -> chunk + 1;
-      case TOKEN -> (long) chunk * chunk;
+      case TOKEN -> Math.max(2L, chunk) * chunk;
       case CHANNEL -> rows();
     };
   }
@@ -128,9 +128,9 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     };
   }
 
-  /// Elements of left rows and keys relative to an anchor.
+  /// Elements of left rows relative to an anchor.
   long anchored() {
-    return byChannel() ? left() + rows() : 0;
+    return byChannel() ? left() : 0;
   }
 
   /// Strengths of the writes.
@@ -140,8 +140,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
 
   /// Elements of the values as written.
   long written() {
-    boolean copied = rule.weighsWrites() || rule.erases() || mask.hasKeyPadding();
-    return copied ? (long) chunk * columns() : 0;
+    return (long) chunk * columns();
   }
 
   /// Elements of S for the blocks of one task.
@@ -161,7 +160,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
 
   /// Bytes of one worker.
   long bytes() {
-    long floats = left() + keys() + carried() + departing() + scores() + decayTable() + exponents();
+    long floats = left() + keys() + carried() + moved() + scores() + decayTable() + exponents();
     floats +=
         factors() + anchored() + strengths() + written() + state() + finishing() + transposed();
     return floats * Float.BYTES + cumulative() * Double.BYTES;

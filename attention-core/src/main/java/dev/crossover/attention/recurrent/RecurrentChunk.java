@@ -17,12 +17,10 @@ import java.util.Arrays;
 /// S   ← e^{c_last} S + (e^{c_last − c} K)ᵀ U
 /// ```
 ///
-/// The inverse is applied by forward substitution, a block of rows at a time. −βK is kept below Q,
-/// so that both meet K and S in one product and sums replace differences.
+/// The inverse is applied by forward substitution. −βK is kept below Q, so that both meet K and S
+/// in one product and sums replace differences. Values are copied even where nothing changes them:
+/// a copy streams from memory faster than a product does.
 final class RecurrentChunk {
-  /// Rows that are substituted one by one, between products.
-  private static final int SUBSTITUTED = 16;
-
   private final Kernels kernels = Kernels.get();
   private final ChunkLayout layout;
   private final UpdateRule rule;
@@ -34,7 +32,6 @@ final class RecurrentChunk {
   private final float[] left;
   private final float[] copiedKeys;
   private final float[] carried;
-  private final float[] departing;
   private final float[] scores;
   private final float[] strengths;
   private final float[] written;
@@ -50,6 +47,10 @@ final class RecurrentChunk {
   private int count;
   private int row;
   private int position;
+  private boolean padded;
+  private int length;
+  private int origin;
+  private boolean producing;
 
   RecurrentChunk(ChunkLayout layout, Scratch scratch) {
     this.layout = layout;
@@ -61,7 +62,6 @@ final class RecurrentChunk {
     left = scratch.floats(layout.left());
     copiedKeys = scratch.floats(layout.keys());
     carried = layout.decays() ? scratch.floats(layout.carried()) : left;
-    departing = scratch.floats(layout.departing());
     scores = scratch.floats(layout.scores());
     strengths = scratch.floats(layout.strengths());
     written = scratch.floats(layout.written());
@@ -72,9 +72,16 @@ final class RecurrentChunk {
   }
 
   /// Starts a head with an empty state.
-  void start(int ofBatch, int ofHead) {
+  ///
+  /// @param rowsPerHead rows of each head in the tensors
+  /// @param firstPosition position of their first row
+  /// @param output whether outputs are wanted, or only the state after the last row
+  void start(int ofBatch, int ofHead, int rowsPerHead, int firstPosition, boolean output) {
     batch = ofBatch;
     head = ofHead;
+    length = rowsPerHead;
+    origin = firstPosition;
+    producing = output;
     decay.head(ofHead);
     Arrays.fill(state, 0);
   }
@@ -106,24 +113,53 @@ final class RecurrentChunk {
   void rows(int t, int rows, float[] q, int qo, float[] k, int ko) {
     first = t;
     count = rows;
-    row = (batch * layout.shape().numHeads() + head) * layout.shape().querySeqLen() + t;
-    position = t;
-    kernels.scale(count * dim, (float) rule.scale(), q, qo, left, 0);
-    if (rule.transforms()) {
-      rule.transform(left, 0, position, count);
-    }
+    row = (batch * layout.shape().numHeads() + head) * length + t;
+    position = origin + t;
     takeKeys(k, ko);
-    if (rule.erases()) {
-      for (int i = 0; i < count; i++) {
-        kernels.scale(dim, -strengths[i], keys, keyOffset + i * dim, left, (count + i) * dim);
+    decay.begin(count);
+    if (!producing && !rule.erases()) {
+      decay.keys(keys, keyOffset);
+      return;
+    }
+    switch (rule.decay()) {
+      case NONE -> takeLeft(left, 0, false, q, qo);
+      case CONSTANT, TOKEN -> {
+        takeLeft(carried, 0, true, q, qo);
+        takeLeft(left, decay.reach(), false, q, qo);
+      }
+      case CHANNEL -> {
+        takeLeft(left, 0, false, q, qo);
+        decay.carryChannels(left, carried);
       }
     }
-    decay.rows(count, left, carried, keys, keyOffset, departing);
     decay.scores(left, carried, keys, keyOffset, scores, transposed);
+  }
+
+  /// Rows from `from` on of scaled queries and, below them, of −βK; decayed by exp(c) if wanted.
+  private void takeLeft(float[] target, int from, boolean decayed, float[] q, int qo) {
+    float scale = (float) rule.scale();
+    if (from >= count) {
+      return;
+    }
+    if (decayed) {
+      for (int i = from; i < count; i++) {
+        kernels.scale(dim, scale * decay.factor(i), q, qo + i * dim, target, i * dim);
+      }
+    } else {
+      kernels.scale((count - from) * dim, scale, q, qo + from * dim, target, from * dim);
+    }
+    if (rule.transforms()) {
+      rule.transform(target, from * dim, position + from, count - from);
+    }
+    for (int i = from; i < count && rule.erases(); i++) {
+      float weight = -strengths[i] * (decayed ? decay.factor(i) : 1);
+      kernels.scale(dim, weight, keys, keyOffset + i * dim, target, (count + i) * dim);
+    }
   }
 
   private void takeKeys(float[] k, int ko) {
     boolean copied = rule.transforms();
+    padded = false;
     for (int from = 0; from < count; ) {
       int real = Math.min(first + count, mask.nextPadding(batch, first + from, first + count));
       int to = real - first;
@@ -136,6 +172,7 @@ final class RecurrentChunk {
       int next = Math.min(first + count, mask.nextReal(batch, real, first + count)) - first;
       if (next > to) {
         copied = true;
+        padded = true;
         decay.skip(to, next);
         Arrays.fill(strengths, Math.min(to, strengths.length), Math.min(next, strengths.length), 0);
       }
@@ -161,7 +198,8 @@ final class RecurrentChunk {
     }
   }
 
-  /// Writes the output of the taken rows for a block of value columns, and moves their state on.
+  /// Writes the output of the taken rows, if it is wanted, for a block of value columns, and moves
+  /// their state on.
   ///
   /// @param seen whether S may be other than zero
   /// @param v values from `vo`, `[count, dv]`
@@ -172,42 +210,40 @@ final class RecurrentChunk {
     int s = stateAt(block);
     int column = block * layout.columns();
     int o = oo + column;
-    if (seen) {
+    if (seen && producing) {
       kernels.multiply(
           count, width, dim, carried, 0, dim, state, s, stride, out, o, valueDim, false);
     }
-    float[] u = v;
-    int uo = vo + column;
-    int ldu = valueDim;
-    if (written.length > 0) {
-      takeValues(width, v, vo + column);
-      u = written;
-      uo = 0;
-      ldu = stride;
-    }
+    takeValues(width, v, vo + column);
     if (rule.erases()) {
       erase(seen, width, s);
     }
-    kernels.multiplyLower(
-        count, width, count, 0, scores, 0, chunk, u, uo, ldu, out, o, valueDim, seen);
-    if (seen) {
+    if (producing) {
+      kernels.multiplyLower(
+          count, width, count, 0, scores, 0, chunk, written, 0, stride, out, o, valueDim, seen);
+    }
+    boolean before = seen && !decay.decaysAfterwards();
+    if (before) {
       decay.state(state, s, width, stride);
     }
     kernels.multiplyTransposedA(
         dim,
         width,
         count,
-        layout.decays() ? departing : keys,
+        layout.decays() ? decay.moved : keys,
         layout.decays() ? 0 : keyOffset,
         dim,
-        u,
-        uo,
-        ldu,
+        written,
+        0,
+        stride,
         state,
         s,
         stride,
         true);
-    for (int i = 0; i < count; i++) {
+    if (decay.decaysAfterwards()) {
+      decay.state(state, s, width, stride);
+    }
+    for (int i = 0; i < count && producing; i++) {
       boolean real = mask.isRealKey(batch, first + i);
       rule.finish(head, row + i, real, column, width, out, o + i * valueDim, finishing);
     }
@@ -215,8 +251,13 @@ final class RecurrentChunk {
 
   /// U = βV, zero at padded positions.
   private void takeValues(int width, float[] v, int vo) {
+    int stride = layout.columns();
+    if (!rule.weighsWrites() && width == stride && width == valueDim && !padded) {
+      System.arraycopy(v, vo, written, 0, count * width);
+      return;
+    }
     for (int i = 0; i < count; i++) {
-      int at = i * layout.columns();
+      int at = i * stride;
       if (!mask.isRealKey(batch, first + i)) {
         Arrays.fill(written, at, at + width, 0);
       } else if (rule.weighsWrites()) {
@@ -234,41 +275,7 @@ final class RecurrentChunk {
       kernels.multiply(
           count, width, dim, carried, count * dim, dim, state, s, stride, written, 0, stride, true);
     }
-    for (int from = 0; from < count; from += SUBSTITUTED) {
-      int to = Math.min(count, from + SUBSTITUTED);
-      if (from > 0) {
-        kernels.multiply(
-            to - from,
-            width,
-            from,
-            scores,
-            (count + from) * chunk,
-            chunk,
-            written,
-            0,
-            stride,
-            written,
-            from * stride,
-            stride,
-            true);
-      }
-      for (int i = from + 1; i < to; i++) {
-        kernels.multiply(
-            1,
-            width,
-            i - from,
-            scores,
-            (count + i) * chunk + from,
-            chunk,
-            written,
-            from * stride,
-            stride,
-            written,
-            i * stride,
-            stride,
-            true);
-      }
-    }
+    kernels.substituteForward(count, width, scores, count * chunk, chunk, written, 0, stride);
   }
 
   private int width(int block) {

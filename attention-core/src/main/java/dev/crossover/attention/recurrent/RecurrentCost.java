@@ -7,10 +7,12 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// Counted work and memory of [RecurrentPlan].
 ///
-/// Per head and chunk of C rows with s = 1 (or 2 where the rule erases): `2sC²d` scores, `2sC·d·dv`
-/// for S read, `2C·d·dv` for S written, `C(C + 1)dv` for the lower triangle, `C(C − 1)dv` for the
-/// substitution; scores and what precedes them again for every task of a head. Decay per channel is
-/// counted for gates that one anchor per chunk serves.
+/// Per head and chunk of C rows with s = 1 (or 2 where the rule erases): `sC(C + 1)d` for the lower
+/// triangle of the scores, `2sC·d·dv` for S read, `2C·d·dv` for S written, `C(C + 1)dv` for the
+/// triangle times values, `C(C − 1)dv` for the substitution; scores and what precedes them again
+/// for every task of a head. An exponential counts as one operation. Decays are counted as they
+/// run while they stay within reach of the start of their chunk, as the gates that sweeps draw do;
+/// a call with stronger gates does more.
 public final class RecurrentCost {
   private RecurrentCost() {}
 
@@ -40,14 +42,13 @@ public final class RecurrentCost {
     double d = layout.shape().headDim();
     double dv = layout.shape().valueDim();
     double sides = layout.sides();
-    double shared = 2 * sides * c * c * d + c * d;
-    shared += rule.erases() ? c * d : 0;
+    double shared = sides * c * (c + 1) * d + sides * c * d;
     shared +=
         switch (rule.decay()) {
           case NONE -> 0;
-          case CONSTANT -> (sides + 1) * c * d + sides * c * c;
-          case TOKEN -> (sides + 1) * c * d + (sides + 1) * c * c + 2 * c;
-          case CHANNEL -> (sides + 5) * c * d;
+          case CONSTANT -> c * d;
+          case TOKEN -> c * d + 5 * c;
+          case CHANNEL -> (sides + 4) * c * d;
         };
     double columns = 2 * sides * c * d * dv + 2 * c * d * dv + c * (c + 1) * dv;
     columns += rule.erases() ? c * (c - 1) * dv : 0;

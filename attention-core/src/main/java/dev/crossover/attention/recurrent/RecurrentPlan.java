@@ -88,7 +88,7 @@ public class RecurrentPlan extends AttentionPlan {
     int dim = shape.headDim();
     int valueDim = shape.valueDim();
     RecurrentChunk chunk = chunks[worker];
-    chunk.start(batch, head);
+    chunk.start(batch, head, n, 0, true);
     boolean seen = hasInput(INITIAL);
     for (int b = firstBlock; b < endBlock && seen; b++) {
       chunk.load(b, input(INITIAL), problem * dim * valueDim);

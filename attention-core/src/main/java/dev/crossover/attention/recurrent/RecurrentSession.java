@@ -2,6 +2,8 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
@@ -9,6 +11,7 @@ import dev.crossover.attention.recurrent.UpdateRule.Decay;
 import java.util.Arrays;
 
 /// The recurrence as it is written: a state S `[d, dv]` per head, whatever the number of tokens.
+/// Prefixes are taken in chunks, as a plan does, without outputs.
 ///
 /// `initial_state`, where given with the first token, is what S starts from.
 public final class RecurrentSession extends TokenSession {
@@ -24,6 +27,7 @@ public final class RecurrentSession extends TokenSession {
   private final float[][] errors;
   private final Workers.Task write = this::write;
   private final Workers.Task read = this::read;
+  private final Workers.Task prefix = this::prefix;
   private final BoundInputs bound =
       new BoundInputs() {
         @Override
@@ -36,6 +40,8 @@ public final class RecurrentSession extends TokenSession {
           return input(name);
         }
       };
+  private final ChunkLayout layout;
+  private RecurrentChunk[] chunks = new RecurrentChunk[0];
   private int token;
   private int tokens;
   private float[] out = new float[0];
@@ -53,6 +59,12 @@ public final class RecurrentSession extends TokenSession {
     this.states = new float[Math.multiplyExact(shape.problems(), dim * valueDim)];
     this.rows = new float[threads][dim];
     this.errors = new float[threads][valueDim];
+    this.layout =
+        ChunkLayout.of(
+            shape.withSeqLens(shape.keySeqLen(), shape.keySeqLen()),
+            Mask.causal(),
+            rule,
+            RecurrentPlan.DEFAULT_CHUNK);
   }
 
   @Override
@@ -64,6 +76,50 @@ public final class RecurrentSession extends TokenSession {
       System.arraycopy(input(INITIAL), 0, states, 0, states.length);
     }
     workers.run(shape.problems(), write);
+  }
+
+  @Override
+  protected boolean takeTogether(int ofTokens) {
+    tokens = ofTokens;
+    rule.bind(bound);
+    if (position() == 0 && hasInput(INITIAL)) {
+      System.arraycopy(input(INITIAL), 0, states, 0, states.length);
+    }
+    if (chunks.length == 0) {
+      chunks = new RecurrentChunk[workers.threads()];
+      Scratch scratch = new Scratch();
+      for (int w = 0; w < chunks.length; w++) {
+        chunks[w] = new RecurrentChunk(layout, scratch);
+      }
+    }
+    workers.run(shape.problems() * layout.tasksPerHead(), prefix);
+    return true;
+  }
+
+  /// S after the prefix, for some of the columns of one head.
+  private void prefix(int worker, int index) {
+    int problem = index / layout.tasksPerHead();
+    int firstBlock = index % layout.tasksPerHead() * layout.blocksPerTask();
+    int endBlock = Math.min(layout.blocks(), firstBlock + layout.blocksPerTask());
+    RecurrentChunk chunk = chunks[worker];
+    chunk.start(problem / shape.numHeads(), problem % shape.numHeads(), tokens, position(), false);
+    int state = problem * dim * valueDim;
+    for (int b = firstBlock; b < endBlock; b++) {
+      chunk.load(b, states, state);
+    }
+    int sharing = shape.numHeads() / rule.queryKeyHeads(shape);
+    for (int t = 0; t < tokens; t += layout.chunk()) {
+      int count = Math.min(layout.chunk(), tokens - t);
+      int at = (problem / sharing * tokens + t) * dim;
+      chunk.rows(t, count, input("q"), at, input("k"), at);
+      int values = (problem * tokens + t) * valueDim;
+      for (int b = firstBlock; b < endBlock; b++) {
+        chunk.columns(b, true, input("v"), values, out, 0);
+      }
+    }
+    for (int b = firstBlock; b < endBlock; b++) {
+      chunk.store(b, 0, states, state);
+    }
   }
 
   /// S ← exp(g) S + k eᵀ for one head.

@@ -30,6 +30,62 @@ class ElementwiseTest {
 
   @ParameterizedTest
   @MethodSource("kernels")
+  void upperProductsAreThoseOfTheUpperTriangleRowByRow(Kernels kernels) {
+    for (int d : new int[] {1, 2, 7, 16, 17, 33}) {
+      for (int spare : new int[] {0, 40}) {
+        float[] x = new float[d + 3 + spare];
+        for (int a = 0; a < x.length; a++) {
+          x[a] = a - 4;
+        }
+        float[] y = new float[d * (d + 1) / 2 + 2 + spare];
+        kernels.upperProducts(d, 2, 0.5f, x, 3, y, 2);
+        int o = 2;
+        for (int a = 0; a < d; a++) {
+          for (int b = a; b < d; b++) {
+            assertEquals(x[3 + a] * x[3 + b] * (a == b ? 0.5f : 2), y[o++]);
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void quadraticIsThePolynomialOfEveryElementAndNoOther(Kernels kernels) {
+    for (int n : new int[] {0, 1, 15, 16, 37}) {
+      float[] x = new float[n + 2];
+      for (int i = 0; i < x.length; i++) {
+        x[i] = i - 8;
+      }
+      kernels.quadratic(n, 0.5f, 1, 3, x, 1);
+      for (int i = 0; i < x.length; i++) {
+        float t = i - 8;
+        assertEquals(i == 0 || i > n ? t : 0.5f * t * t + t + 3, x[i]);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void largestMagnitudeFindsEveryElementOfEitherSignAndNan(Kernels kernels) {
+    for (int n : new int[] {1, 5, 16, 33, 70}) {
+      for (int at = 0; at < n; at++) {
+        float[] x = new float[n + 20];
+        java.util.Arrays.fill(x, 9);
+        java.util.Arrays.fill(x, 2, 2 + n, -0.5f);
+        x[2 + at] = at % 2 == 0 ? -3 : 3;
+        assertEquals(3, kernels.largestMagnitude(n, x, 2));
+        x[2 + at] = Float.NEGATIVE_INFINITY;
+        assertEquals(Float.POSITIVE_INFINITY, kernels.largestMagnitude(n, x, 2));
+        x[2 + at] = Float.NaN;
+        assertEquals(Float.NaN, kernels.largestMagnitude(n, x, 2));
+      }
+    }
+    assertEquals(0, kernels.largestMagnitude(0, new float[20], 0));
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
   void reductionsAgreeWithDoublesAtEveryLength(Kernels kernels) {
     for (int n = 0; n <= 4 * kernels.lanes() + 1; n++) {
       float[] x = gaussians(n, 1);

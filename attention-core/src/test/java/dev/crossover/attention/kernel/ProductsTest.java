@@ -79,6 +79,67 @@ class ProductsTest {
     assertEquals(Float.NaN, c[20 * n]);
   }
 
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void lowerTriangleOfStackedProductsIsThatOfEachWhole(Kernels kernels) {
+    int[][] sizes = {{1, 1, 3}, {5, 5, 17}, {16, 16, 8}, {64, 64, 64}, {37, 37, 20}, {150, 150, 9}};
+    for (int[] size : sizes) {
+      int m = size[0];
+      int k = size[2];
+      Random random = new Random(m);
+      float[] a = matrix(random, 2 * m, k);
+      float[] b = matrix(random, m, k);
+      float[] lower = new float[2 * m * m + 64];
+      float[] work = new float[kernels.transposedBScratch(m, k) + 64];
+      kernels.multiplyTransposedBLower(2, m, m, k, a, GUARD, k, b, GUARD, k, lower, 0, m, work, 0);
+      for (int i = 0; i < 2 * m; i++) {
+        for (int j = 0; j <= i % m; j++) {
+          double expected = 0;
+          double magnitude = 0;
+          for (int l = 0; l < k; l++) {
+            double term = (double) a[GUARD + i * k + l] * b[GUARD + j * k + l];
+            expected += term;
+            magnitude += Math.abs(term);
+          }
+          // k + 1 roundings of at most 2^-24 of the terms' magnitude
+          assertEquals(expected, lower[i * m + j], (k + 1) * magnitude * 6e-8 + 1e-30);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void substitutionSolvesTheTriangularSystem(Kernels kernels) {
+    for (int m : new int[] {1, 3, 4, 17, 64}) {
+      for (int n : new int[] {1, 5, 16, 20, 64, 70}) {
+        Random random = new Random(31L * m + n);
+        float[] a = new float[m * m];
+        for (int i = 0; i < m; i++) {
+          for (int j = 0; j < m; j++) {
+            a[i * m + j] = j < i ? random.nextFloat(-0.3f, 0.3f) : Float.NaN;
+          }
+        }
+        float[] right = matrix(random, m, n);
+        float[] x = right.clone();
+        kernels.substituteForward(m, n, a, 0, m, x, GUARD, n);
+        for (int i = 0; i < m; i++) {
+          for (int c = 0; c < n; c++) {
+            double residual = x[GUARD + i * n + c] - (double) right[GUARD + i * n + c];
+            double magnitude = Math.abs(x[GUARD + i * n + c]) + Math.abs(right[GUARD + i * n + c]);
+            for (int j = 0; j < i; j++) {
+              double term = (double) a[i * m + j] * x[GUARD + j * n + c];
+              residual -= term;
+              magnitude += Math.abs(term);
+            }
+            // backward stable: i + 1 roundings of at most 2^-24 of the terms' magnitude
+            assertEquals(0, residual, (i + 2) * magnitude * 6e-8);
+          }
+        }
+      }
+    }
+  }
+
   @Test
   void outputIsOverwrittenWithoutBeingReadUnlessAccumulating() {
     float[] ones = new float[64 * 64];

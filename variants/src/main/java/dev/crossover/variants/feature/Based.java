@@ -40,9 +40,11 @@ import dev.crossover.attention.mechanism.Parameter;
 /// | k     | `k`  | `[batch, numKeyValueHeads, nk, d]`  |
 /// | v     | `v`  | `[batch, numKeyValueHeads, nk, dv]` |
 ///
-/// Time `4·n·M·dv` per head with M = (d + 1)(d + 2)/2; memory M·(dv + 1). Honours every [Mask]; a
-/// row that may see no key is zero. The weights' error against exp is s³/6: scaling the queries by
-/// t, the error against softmax attention falls like t³. Not accurate for large scores.
+/// Time `4·n·M·dv` per head with M = (d + 1)(d + 2)/2; causal `+ n·C·(d + dv)` inside chunks of C =
+/// 64 rows, where the polynomial of q·k takes the place of features; memory M·(dv + 1). Honours
+/// every [Mask]; a row that may see no key is zero. The weights' error against exp is s³/6: scaling
+/// the queries by t, the error against softmax attention falls like t³. Not accurate for large
+/// scores.
 ///
 /// The paper's features hold every x_a x_b twice, M = 1 + d + d²; the products are the same. The
 /// layer's sliding-window partner and convolutions are not part of this mechanism.
@@ -102,7 +104,7 @@ public record Based(
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int width = width(s.headDim());
-    return new LinearCost(s, mask, threads, width).total(width, width, 0, 0);
+    return new LinearCost(s, mask, threads, width).weighingProducts(4).total(width, width, 0, 0);
   }
 
   @Override
@@ -131,26 +133,31 @@ public record Based(
     public void queries(FeatureRows rows, float[] phi, int at) {
       Kernels kernels = Kernels.get();
       float linear = (float) Math.pow(d, -0.25);
-      float root = (float) (1 / Math.sqrt(d));
-      float diagonal = (float) Math.sqrt(0.5);
+      float product = (float) (1 / Math.sqrt(d));
+      float square = (float) (1 / Math.sqrt(2.0 * d));
       for (int r = 0; r < rows.count(); r++) {
-        float[] x = rows.data();
-        int xo = rows.at(r);
         int o = at + r * width;
-        phi[o++] = 1;
-        kernels.scale(d, linear, x, xo, phi, o);
-        o += d;
-        for (int a = 0; a < d; a++) {
-          kernels.scale(d - a, root * x[xo + a], x, xo + a, phi, o);
-          phi[o] *= diagonal;
-          o += d - a;
-        }
+        phi[o] = 1;
+        kernels.scale(d, linear, rows.data(), rows.at(r), phi, o + 1);
+        kernels.upperProducts(d, product, square, rows.data(), rows.at(r), phi, o + 1 + d);
       }
     }
 
     @Override
     public void keys(FeatureRows rows, float[] phi, int at) {
       queries(rows, phi, at);
+    }
+
+    @Override
+    public boolean weighsProducts() {
+      return true;
+    }
+
+    /// 1 + s + s²/2 with s = q·k/√d: inside a chunk the polynomial is cheaper than its features.
+    @Override
+    public void weights(int count, float[] products, int at) {
+      Kernels.get()
+          .quadratic(count, (float) (0.5 / d), (float) (1 / Math.sqrt(d)), 1, products, at);
     }
   }
 }

@@ -46,7 +46,7 @@ import java.util.List;
 /// | S     | `initial_state`, `final_state` | `[batch, numKeyValueHeads, d, dv]` |
 /// | Z     | `initial_normaliser`, `final_normaliser` | `[batch, numKeyValueHeads, d]` |
 ///
-/// Time `4·n·d·dv` per head, causal `+ 2·n·C·(d + dv/2)` inside chunks of C = 64 rows; memory d·(dv
+/// Time `4·n·d·dv` per head, causal `+ n·C·(d + dv)` inside chunks of C = 64 rows; memory d·(dv
 /// + 1) per segment. Honours every [Mask]; a row that may see no key is zero, unless an initial
 /// state was given. Not an approximation of softmax attention: weights are convex, but no setting
 /// makes them softmax.

@@ -6,6 +6,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.KeyPanels;
+import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Luna.Level;
@@ -16,6 +17,8 @@ import java.util.Arrays;
 /// Projected rows live in blocks only: a head's keys are projected in passing.
 final class LunaPlan extends AttentionPlan {
   private static final int KEYS = 256;
+  private static final int LEAST_KEYS_PER_SEGMENT = 2048;
+  private static final int MOST_SEGMENTS = 16;
 
   private final Luna luna;
   private final boolean module;
@@ -29,7 +32,11 @@ final class LunaPlan extends AttentionPlan {
   private final int packHeads;
   private final LunaMaps maps;
   private final float[] packQueries;
+  private final int segmentKeys;
+  private final int segments;
   private final float[] packed;
+  private final float[] parts;
+  private final float[] partLse;
   private final float[] packedKeys;
   private final float[] packedValues;
   private final KeyPanels[] packedPanels;
@@ -67,7 +74,11 @@ final class LunaPlan extends AttentionPlan {
       chunks[t] = new LunaChunk(scratch, luna.activation(), l, d, dv);
     }
     int unpackRows = causal ? 0 : packRows;
+    segmentKeys = segmentKeys(shape);
+    segments = Math.max(1, Math.ceilDiv(nk, segmentKeys));
     packed = scratch.floats((long) unpackRows * width);
+    parts = scratch.floats((segments - 1L) * unpackRows * width);
+    partLse = scratch.floats((long) segments * unpackRows * packHeads);
     packedKeys = scratch.floats((long) unpackRows * width);
     packedValues = luna.tieKeyValue() ? packedKeys : scratch.floats((long) unpackRows * width);
     packedPanels = new KeyPanels[causal ? 0 : shape.batchSize() * heads];
@@ -111,7 +122,15 @@ final class LunaPlan extends AttentionPlan {
             + KeyPanels.bytes(KEYS, dp)
             + copies * Float.BYTES * KEYS * dp;
     long panels = (long) s.batchSize() * luna.heads(s) * KeyPanels.bytes(l, d);
-    return moduleBytes + (1 + copies) * packRow + panels + threads * perThread;
+    long segments = Math.max(1, Math.ceilDiv(s.keySeqLen(), segmentKeys(s)));
+    long lse = Float.BYTES * segments * s.batchSize() * l * luna.packHeads(s);
+    return moduleBytes + (segments + copies) * packRow + lse + panels + threads * perThread;
+  }
+
+  /// Context tokens that one task packs: a rule of the shape, so that few heads fill many threads
+  /// and results do not depend on their number.
+  private static int segmentKeys(AttentionShape s) {
+    return Math.max(LEAST_KEYS_PER_SEGMENT, Math.ceilDiv(s.keySeqLen(), MOST_SEGMENTS));
   }
 
   @Override
@@ -128,7 +147,7 @@ final class LunaPlan extends AttentionPlan {
         workers.run(shape.batchSize() * Math.ceilDiv(nq, rows), outputMap);
       }
     } else {
-      workers.run(shape.batchSize() * packHeads, pack);
+      workers.run(shape.batchSize() * packHeads * segments, pack);
       workers.run(shape.batchSize(), packedKey);
       workers.run(shape.batchSize() * Math.ceilDiv(nq, rows), unpack);
     }
@@ -148,16 +167,20 @@ final class LunaPlan extends AttentionPlan {
     maps.apply("pack_query", l, input("pack"), first, 0, width, packQueries, first, width);
   }
 
-  /// Y_P of one pack head: the pack queries read the real context.
+  /// Y_P of one pack head over one segment of the context: the pack queries read its real tokens.
   private void pack(int worker, int index) {
-    int batch = index / packHeads;
+    int segment = index % segments;
+    int batch = index / segments / packHeads;
+    int head = index / segments % packHeads;
     int dp = width / packHeads;
-    int column = index % packHeads * dp;
+    int column = head * dp;
     int first = batch * l * width + column;
     SoftmaxTile tile = packTiles[worker];
     tile.begin(packQueries, first, width, l, (float) (1 / Math.sqrt(dp)));
-    for (int from = mask.nextReal(batch, 0, nk); from < nk; ) {
-      int to = mask.nextPadding(batch, from, Math.min(nk, from + KEYS));
+    int begin = segment * segmentKeys;
+    int end = Math.min(nk, begin + segmentKeys);
+    for (int from = mask.nextReal(batch, begin, end); from < end; ) {
+      int to = mask.nextPadding(batch, from, Math.min(end, from + KEYS));
       int row = (batch * nk + from) * width;
       String keyMap = luna.tieKeyValue() ? "pack_context" : "pack_key";
       maps.apply(keyMap, to - from, context, row, column, dp, contextKeys[worker], 0, dp);
@@ -166,13 +189,44 @@ final class LunaPlan extends AttentionPlan {
       }
       contextPanels[worker].pack(contextKeys[worker], 0, dp, to - from, 0);
       tile.attend(contextPanels[worker], contextValues[worker], 0, dp, 0, to - from);
-      from = mask.nextReal(batch, to, nk);
+      from = mask.nextReal(batch, to, end);
     }
-    tile.finish(packed, first, width);
+    float[] target = segment == 0 ? packed : parts;
+    tile.finish(
+        target, partAt(segment, batch) + column, width, partLse, lseAt(segment, batch, head));
+  }
+
+  private int partAt(int segment, int batch) {
+    return (Math.max(0, segment - 1) * shape.batchSize() + batch) * l * width;
+  }
+
+  private int lseAt(int segment, int batch, int head) {
+    return ((segment * shape.batchSize() + batch) * packHeads + head) * l;
+  }
+
+  /// Merges the segments of Y_P of one batch entry into the first.
+  private void mergeSegments(int batch) {
+    int dp = width / packHeads;
+    for (int row = 0; row < packHeads * l; row++) {
+      int at = row % l * width + row / l * dp;
+      int lse = lseAt(0, batch, 0) + row;
+      for (int segment = 1; segment < segments; segment++) {
+        partLse[lse] =
+            SoftmaxMerge.merge(
+                dp,
+                packed,
+                partAt(0, batch) + at,
+                partLse[lse],
+                parts,
+                partAt(segment, batch) + at,
+                partLse[lseAt(segment, batch, 0) + row]);
+      }
+    }
   }
 
   /// Y_P W_k and Y_P W_v of one batch entry.
   private void packedKey(int worker, int batch) {
+    mergeSegments(batch);
     int first = batch * l * width;
     String keyMap = luna.tieKeyValue() ? "context" : "key";
     maps.apply(keyMap, l, packed, first, 0, width, packedKeys, first, width);

@@ -46,7 +46,7 @@ import java.util.OptionalInt;
 /// Keys are taken as they are: the recurrence is stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors
 /// are adapted ([#adapt]), each row of q and k is divided by its length, as the paper's layer does.
 ///
-/// Time `6·n·d·dv + 4·n·C·d + 2·n·C·dv` per head; memory d·dv per head at work. Causal by
+/// Time `6·n·d·dv + 2·n·C·(d + dv)` per head; memory d·dv per head at work. Causal by
 /// construction; any key padding: nothing is written at padded positions. No setting makes it
 /// softmax.
 ///

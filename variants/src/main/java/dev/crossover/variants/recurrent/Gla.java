@@ -40,7 +40,7 @@ import java.util.OptionalDouble;
 /// that nothing overflows: mild gates need one anchor per chunk, strong ones fall back to
 /// sub-chunks of 16 rows and smaller.
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` and 3·n·d exponentials per head; memory d·dv per head at
+/// Time `4·n·d·dv + n·C·(d + dv)` and 2·n·d exponentials per head; memory d·dv per head at
 /// work. Causal by construction; any key padding: the state passes padded positions unchanged. No
 /// setting makes it softmax; gates 0 are linear attention without feature map.
 ///

@@ -38,7 +38,7 @@ import java.util.List;
 /// | λ       | `slopes` | `[heads]`, drawn as [#slopes] says  |
 /// | KV      | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in blocks of C = 64 rows; memory d·dv per head at
+/// Time `4·n·d·dv + n·C·(d + dv)` per head in blocks of C = 64 rows; memory d·dv per head at
 /// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
 /// setting makes it softmax; slope 0 is linear attention without feature map.
 ///

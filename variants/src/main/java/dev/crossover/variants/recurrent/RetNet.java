@@ -49,7 +49,7 @@ import java.util.OptionalDouble;
 /// runs over all earlier keys and no state holds it, so this setting takes a second pass of `n²·(d
 /// + 1)` operations per head, without storing weights, and offers neither decoding nor states.
 ///
-/// Time `4·n·d·dv + 2·n·C·d + n·C·dv` per head in chunks of C = 64 rows; memory d·dv per head at
+/// Time `4·n·d·dv + n·C·(d + dv)` per head in chunks of C = 64 rows; memory d·dv per head at
 /// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
 /// setting makes it softmax.
 ///

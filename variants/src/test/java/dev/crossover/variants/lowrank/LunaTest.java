@@ -91,6 +91,25 @@ class LunaTest extends AttentionContract {
     }
   }
 
+  /// Long contexts are packed segment by segment; with padding, the first two are real around their
+  /// border only and the third is hidden.
+  @Test
+  void longContextIsPackedAsAWhole() {
+    int n = 4500;
+    AttentionShape shape = AttentionShape.of(1, 2, n, 4);
+    Tensors given = Inputs.of(attention(), shape, 5);
+    Tensors inputs = Inputs.withParameters(attention(), shape, given);
+    boolean[] real = new boolean[n];
+    java.util.Arrays.fill(real, 1900, 2100, true);
+    for (Mask mask : List.of(Mask.none(), Mask.keys(n, real))) {
+      double[] expected = LunaReference.out(new Luna(Level.MODULE, 5), shape, mask, inputs);
+      Tensor out = run(attention(), shape, mask, inputs);
+      for (int e = 0; e < expected.length; e++) {
+        assertEquals(expected[e], out.data()[e], 2e-5, mask.label() + ", element " + e);
+      }
+    }
+  }
+
   @Test
   void absentContextIsTheInputItself() {
     AttentionShape shape = AttentionShape.of(2, 2, 11, 4);

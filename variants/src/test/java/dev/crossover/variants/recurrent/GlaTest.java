@@ -1,5 +1,8 @@
 package dev.crossover.variants.recurrent;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
@@ -54,6 +57,40 @@ class GlaTest extends RecurrentContract {
               (_, h, i, j) -> weight(inputs, h * 140 + i, h * 140 + j));
       requireClose(
           expected, Forward.of(attention(), Mask.causal(), inputs), "gates to " + strongest);
+    }
+  }
+
+  /// What the cost counts: one anchor, which serves gates that lie within 16 of the chunk's start.
+  @Test
+  void drawnGatesStayWithinReachOfOneAnchor() {
+    AttentionShape shape = AttentionShape.of(1, 2, 4096, 16);
+    float[] gates = Inputs.of(attention(), shape, 3).get("log_decay").data();
+    for (int chunk = 0; chunk < 2 * 4096 / 64; chunk++) {
+      for (int a = 0; a < 16; a++) {
+        double sum = 0;
+        for (int t = 0; t < 64; t++) {
+          sum += gates[(chunk * 64 + t) * 16 + a];
+        }
+        assertTrue(sum > -16, "sum of a chunk's gates: " + sum);
+      }
+    }
+  }
+
+  @Test
+  void strongGatesLeaveTheBitsOfEarlierRowsAlone() {
+    AttentionShape shape = AttentionShape.of(1, 1, 64, 16);
+    Tensors mild = Inputs.of(attention(), shape, 4);
+    Tensor expected = Forward.of(attention(), Mask.causal(), mild);
+    for (int from : new int[] {1, 2, 3, 17, 62, 63}) {
+      for (float gate : new float[] {-1, -20, Float.NEGATIVE_INFINITY}) {
+        Tensor gates = Tensor.zeros(1, 1, 64, 16);
+        System.arraycopy(mild.get("log_decay").data(), 0, gates.data(), 0, from * 16);
+        Arrays.fill(gates.data(), from * 16, gates.size(), gate);
+        Tensor out = Forward.of(attention(), Mask.causal(), mild.with("log_decay", gates));
+        for (int e = 0; e < from * 16; e++) {
+          assertEquals(expected.data()[e], out.data()[e], "row " + e / 16);
+        }
+      }
     }
   }
 

@@ -1,5 +1,6 @@
 package dev.crossover.variants.recurrent;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -13,6 +14,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -78,5 +80,23 @@ class Mamba2SsdTest extends RecurrentContract {
             IllegalArgumentException.class,
             () -> three.plan(AttentionShape.of(1, 4, 8, 4), Mask.causal(), 1));
     assertTrue(error.getMessage().contains("groups"), error.getMessage());
+  }
+
+  @Test
+  void strongDecayLeavesTheBitsOfEarlierRowsAlone() {
+    AttentionShape shape = AttentionShape.of(1, 1, 64, 16);
+    Tensors mild = Inputs.of(attention(), shape, 4);
+    Tensor expected = Forward.of(attention(), Mask.causal(), mild);
+    for (int from : new int[] {1, 2, 3, 17, 62, 63}) {
+      for (float decay : new float[] {-1, -50, Float.NEGATIVE_INFINITY}) {
+        Tensor decays = Tensor.zeros(1, 1, 64);
+        System.arraycopy(mild.get("log_decay").data(), 0, decays.data(), 0, from);
+        Arrays.fill(decays.data(), from, 64, decay);
+        Tensor out = Forward.of(attention(), Mask.causal(), mild.with("log_decay", decays));
+        for (int e = 0; e < from * 16; e++) {
+          assertEquals(expected.data()[e], out.data()[e], "row " + e / 16);
+        }
+      }
+    }
   }
 }
