@@ -101,6 +101,9 @@ public record Headlines(String lead, List<Finding> findings) {
           + fromWords(answer, first.time().get(baseline))
           + ".";
     }
+    if (winners.stream().allMatch(s -> s.errorFrom(0).isEmpty())) {
+      return count + "; the error of none of them was measured here.";
+    }
     String none = count + ", none of them with an error of " + limit + " or less there";
     return winners.stream()
         .filter(s -> usable(s, baseline))
@@ -122,10 +125,13 @@ public record Headlines(String lead, List<Finding> findings) {
     List<Finding> findings = new ArrayList<>();
     List<SeriesAnswer> winners = winners(answer, baseline);
     List<SeriesAnswer> rough = new ArrayList<>();
+    List<SeriesAnswer> unmeasured = new ArrayList<>();
     List<SeriesAnswer> other = new ArrayList<>();
     for (SeriesAnswer winner : winners) {
       if (winner.series().approximates() == Approximates.NONE) {
         other.add(winner);
+      } else if (winner.errorFrom(from(winner, baseline)).isEmpty()) {
+        unmeasured.add(winner);
       } else if (usable(winner, baseline)) {
         findings.add(gain(answer, winner, baseline));
       } else {
@@ -143,6 +149,11 @@ public record Headlines(String lead, List<Finding> findings) {
                         + fromWords(answer, s.time().get(baseline))
                         + ", "
                         + errorWords(s, from(s, baseline))));
+    list(
+        findings,
+        "Faster, but with an error that was not measured here: ",
+        unmeasured.stream()
+            .map(s -> s.series().label() + " " + fromWords(answer, s.time().get(baseline))));
     list(
         findings,
         "Faster, but computing something other than softmax attention, so that no error applies: ",

@@ -363,10 +363,13 @@
   const observer = new IntersectionObserver(entries => {
     for (const entry of entries) if (entry.isIntersecting) {
       const item = charts.find(c => c.plot === entry.target);
-      if (item && !item.built) { item.built = true; item.chart.build(); }
+      if (item) build(item);
     }
   }, {rootMargin: '600px'});
-  charts.forEach(c => observer.observe(c.plot));
+  const build = item => { if (!item.built) { item.built = true; item.chart.build(); } };
+  const near = c => c.plot.offsetWidth && c.plot.getBoundingClientRect().top < innerHeight + 600;
+  charts.forEach(c => near(c) ? build(c) : observer.observe(c.plot));
+  addEventListener('beforeprint', () => charts.filter(c => c.plot.offsetWidth).forEach(build));
   const rebuild = () => charts.forEach(c => c.built && c.chart.build());
   dark.addEventListener('change', rebuild);
   let width = innerWidth, timer = 0;

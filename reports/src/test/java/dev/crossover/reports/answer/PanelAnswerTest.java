@@ -195,6 +195,17 @@ class PanelAnswerTest {
   }
 
   @Test
+  void errorThatWasNotMeasuredIsNotCalledLarge() {
+    List<ResultRecord> decoding =
+        SyntheticStudy.records(1).stream().filter(r -> r.study() == Study.DECODE).toList();
+    Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(decoding).getFirst()));
+    String all = headlines.lead() + sentences(headlines);
+    assertTrue(headlines.lead().contains("the error of none of them was measured"), all);
+    assertTrue(all.contains("an error that was not measured here: Longformer"), all);
+    assertFalse(all.contains("more than 10 % error"), all);
+  }
+
+  @Test
   void decodingTakesTheErrorOfTheCausalForwardPass() {
     Panel decode =
         Panel.of(SyntheticStudy.records(1)).stream()
