@@ -118,6 +118,15 @@ public final class KeyPanels {
     }
   }
 
+  /// Whether some of `count` panels hold NaN or infinities.
+  boolean anyNotFinite(int panel, int count) {
+    int found = 0;
+    for (int p = panel; p < panel + count; p++) {
+      found |= notFinite[p];
+    }
+    return found != 0;
+  }
+
   private static long panels(int maxKeys) {
     return (maxKeys + WIDTH - 1L) / WIDTH;
   }

@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
 public final class SoftmaxGradient {
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
-  private static final int ROWS = KernelSelection.VECTOR ? VectorTile.groupRows() : 4;
+  private static final int ROWS = KernelSelection.VECTOR ? Lanes.ROWS : 4;
 
   /// Keys of a tile: a multiple of every panel and of ROWS, so that a block of ∂k rows never
   /// reaches into the next tile.

@@ -52,7 +52,7 @@ public final class ProductTable {
     double peak = Double.NaN;
     for (RunResult result : results) {
       if (operation(result).equals("peak")) {
-        peak = rate(result, result.getPrimaryResult().getScore());
+        peak = rate(result, result.getPrimaryResult().getStatistics().getPercentile(50));
       }
     }
     Machine machine = Machine.current();
@@ -61,7 +61,7 @@ public final class ProductTable {
         """
         # Products and elementwise passes
 
-        Command: `mvn -Pproducts -Dproducts.args="FILE %s"`. One thread; means of all iterations of all
+        Command: `mvn -Pproducts -Dproducts.args="FILE %s"`. One thread; medians of all iterations of all
         forks, and the smallest and largest. Products are `operation rows columns depth`: AB is A·B, ABt
         A·Bᵀ with its packing, AtB Aᵀ·B, lower A·B with A lower triangular and the flops of that half.
         Elementwise passes read and write %d floats, which fit the second-level cache; their rate is in
@@ -91,12 +91,12 @@ public final class ProductTable {
     Statistics times = result.getPrimaryResult().getStatistics();
     String operation = operation(result);
     boolean elements = ProductsBenchmark.elementwise(operation);
-    double rate = rate(result, times.getMean());
+    double rate = rate(result, times.getPercentile(50));
     return String.format(
         Locale.ROOT,
         "| %s | %.2f (%.2f–%.2f) | %.1f %s | %s |%n",
         operation,
-        times.getMean(),
+        times.getPercentile(50),
         times.getMin(),
         times.getMax(),
         rate,
