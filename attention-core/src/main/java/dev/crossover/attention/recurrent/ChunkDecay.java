@@ -116,18 +116,14 @@ final class ChunkDecay {
       for (int a = 0; a < dim; a++) {
         cumulative[a] = Math.max(FORGET, g[at + a]);
       }
-    } else if (kernels.largestMagnitude(dim, g, at) <= -FORGET) {
-      addRow(dim, cumulative, (i - 1) * dim, g, at);
     } else {
-      for (int a = 0; a < dim; a++) {
-        cumulative[i * dim + a] = cumulative[(i - 1) * dim + a] + Math.max(FORGET, g[at + a]);
-      }
+      addRow(dim, cumulative, (i - 1) * dim, g, at);
     }
   }
 
   private static void addRow(int dim, double[] cumulative, int before, float[] g, int at) {
     for (int a = 0; a < dim; a++) {
-      cumulative[before + dim + a] = cumulative[before + a] + g[at + a];
+      cumulative[before + dim + a] = cumulative[before + a] + Math.max(FORGET, g[at + a]);
     }
   }
 

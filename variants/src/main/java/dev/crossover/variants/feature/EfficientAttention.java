@@ -57,7 +57,10 @@ import java.util.Arrays;
     exactness = "none: another normalisation than softmax over keys",
     time = "4 n d²",
     memory = "d²",
-    exponent = 1)
+    exponent = 1,
+    bound =
+        "products take a third of the time; softmax of query rows, channel maxima and "
+            + "memory the rest")
 public record EfficientAttention(
     @Parameter(value = "how queries and keys are normalised", defaultValue = "softmax")
         Normalisation normalisation)

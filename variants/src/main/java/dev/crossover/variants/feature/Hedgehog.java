@@ -69,6 +69,9 @@ import java.util.OptionalInt;
     time = "12 n d²",
     memory = "2 d²",
     exponent = 1,
+    bound =
+        "products take two fifths of the time; exponentials and the normalisation of "
+            + "every row the rest",
     differences =
         @Mechanism.Difference(
             what = "feature map",

@@ -67,6 +67,9 @@ import java.util.List;
     time = "4 n d²",
     memory = "d²",
     exponent = 1,
+    bound =
+        "products take under half of the time at d = 64 and n = 8192, memory a "
+            + "quarter, feature maps and row sums a fifth",
     differences =
         @Mechanism.Difference(
             what = "eps in the denominator",

@@ -77,6 +77,9 @@ import java.util.List;
     time = "12 n D d",
     memory = "2 D d",
     exponent = 1,
+    bound =
+        "products take half of the time; normalising, sines, cosines and scaling pass "
+            + "over every feature",
     differences =
         @Mechanism.Difference(
             what = "normalisation of features and denominator",

@@ -63,6 +63,7 @@ import java.util.OptionalInt;
     time = "6 n d²",
     memory = "d²",
     exponent = 1,
+    bound = "products at 60 % of the peak; copies and memory take the rest",
     differences =
         @Mechanism.Difference(
             what = "scale",

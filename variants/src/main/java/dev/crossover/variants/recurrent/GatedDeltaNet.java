@@ -62,6 +62,7 @@ import java.util.OptionalDouble;
     time = "6 n d²",
     memory = "d²",
     exponent = 1,
+    bound = "products at 55 % of the peak; decay factors, copies and memory take the rest",
     differences =
         @Mechanism.Difference(
             what = "scale",

@@ -56,6 +56,9 @@ import java.util.OptionalDouble;
     time = "4 n d²",
     memory = "d²",
     exponent = 1,
+    bound =
+        "exponentials and cumulative sums of gates beside products of width 64, and a "
+            + "fourth tensor from memory",
     differences =
         @Mechanism.Difference(
             what = "scale",

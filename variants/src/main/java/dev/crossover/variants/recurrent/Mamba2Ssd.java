@@ -68,7 +68,8 @@ import java.util.OptionalInt;
     exactness = "none: no softmax; chunkwise and recurrent form are equal",
     time = "4 n d²",
     memory = "d²",
-    exponent = 1)
+    exponent = 1,
+    bound = "memory as in retention, and the decay factors of every token")
 public record Mamba2Ssd(
     @Parameter(value = "core per head, or layer core", defaultValue = "head") Level level,
     @Parameter(value = "module level: heads of q and k", defaultValue = "1") int groups,
