@@ -134,12 +134,15 @@ class LinformerTest extends AttentionContract {
     assertTrue(Forward.maxDifference(exact, out) < 2e-6);
   }
 
+  /// A single weight divided by itself is 1 up to the roundings of product, reciprocal and product:
+  /// each row within 1.5 units of the last place of the slot's value, so two rows within 3.
   @Test
   void oneSlotGivesEveryQueryTheSameRow() {
     AttentionShape shape = AttentionShape.of(1, 2, 12, 4);
     Tensor out = Forward.of(new Linformer(1), Mask.none(), qkv(shape, 2));
     for (int e = 0; e < out.size(); e++) {
-      assertEquals(out.data()[e / 48 * 48 + e % 4], out.data()[e]);
+      float first = out.data()[e / 48 * 48 + e % 4];
+      assertEquals(first, out.data()[e], 3 * Math.ulp(first));
     }
   }
 
