@@ -31,9 +31,12 @@ public final class PeerComparison {
   private static final int BACKWARD_LENGTH = 2048;
   private static final int DECODING_KEYS = 65536;
   private static final int LONGEST_MATERIALISED = 4096;
-  /// Pause before a run on several threads, so that no contender meets the spinning threads of
-  /// another.
-  private static final long PAUSE_NANOS = 20_000_000;
+  private static final int LEAST_ROUNDS = 9;
+
+  /// Pause before a contender's turn on several threads. OpenMP's threads go on spinning for up to
+  /// 200 ms after their work; with a pause of 20 ms every contender lost half a core to the one
+  /// before it, the peak kernel too.
+  private static final long PAUSE_NANOS = 250_000_000;
 
   private static final double TOLERANCE = 2e-5;
 
@@ -51,8 +54,9 @@ public final class PeerComparison {
         """
         One batch entry, %d heads, width %d, float32, Gaussian inputs.
         Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
-        Each round runs the peak kernel and every contender once; medians, and in brackets the middle
-        half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
+        Each round runs the peak kernel and every contender once (on several threads after a pause, in
+        which the threads of the one before stop spinning, and an untimed run that wakes its own);
+        medians, and in brackets the middle half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
         kernel of the same rounds, for decoding the share of the bandwidth at which the same rounds read a
         gigabyte. Every output was compared with double precision before timing. Peers run with
         OPENBLAS_NUM_THREADS=%s and OPENBLAS_CORETYPE=%s.
@@ -141,21 +145,20 @@ public final class PeerComparison {
     int rounds = 0;
     boolean warm = false;
     long start = System.nanoTime();
-    while (rounds < 3 || rounds < MAX_ROUNDS && System.nanoTime() - start < seconds * 1e9) {
+    while (rounds < LEAST_ROUNDS
+        || rounds < MAX_ROUNDS && System.nanoTime() - start < seconds * 1e9) {
       if (!warm && System.nanoTime() - start > WARM_UP_SECONDS * 1e9) {
         warm = true;
         start = System.nanoTime();
       }
       for (int c = 0; c < times.length; c++) {
-        LockSupport.parkNanos(threads == 1 ? 0 : PAUSE_NANOS);
-        long begin = System.nanoTime();
-        if (c < contenders.size()) {
-          contenders.get(c).run();
-        } else if (decoding) {
-          peak.readAll();
-        } else {
-          peak.run();
+        Runnable turn = turn(c, contenders, decoding, peak);
+        if (threads > 1) {
+          LockSupport.parkNanos(PAUSE_NANOS);
+          turn.run();
         }
+        long begin = System.nanoTime();
+        turn.run();
         if (warm) {
           times[c][rounds] = (System.nanoTime() - begin) * 1e-6;
         }
@@ -203,6 +206,14 @@ public final class PeerComparison {
                     : "peak kernel | | %.0f GFLOP/s | 100 | |%n",
                 peakRate))
         .toString();
+  }
+
+  private static Runnable turn(
+      int c, List<Contender> contenders, boolean decoding, PeakKernel peak) {
+    if (c < contenders.size()) {
+      return contenders.get(c)::run;
+    }
+    return decoding ? peak::readAll : peak::run;
   }
 
   private static double quantile(double[] times, int rounds, double q) {
