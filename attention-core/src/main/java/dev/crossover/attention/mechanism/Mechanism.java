@@ -33,6 +33,12 @@ public @interface Mechanism {
   /// What it approximates; decides whether an error against exact attention means anything.
   Approximates approximates();
 
+  /// What its error is measured against where that is not softmax attention over the queries and
+  /// keys it is given, for example `softmax over queries and keys of unit length`; empty where it
+  /// is. Such a mechanism cannot take exact attention's place in a trained model, however small its
+  /// error.
+  String target() default "";
+
   /// The parameter setting that makes it exact, or the rate at which its error falls, or why
   /// neither.
   String exactness();

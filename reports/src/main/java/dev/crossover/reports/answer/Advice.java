@@ -193,6 +193,12 @@ public record Advice(
     String objection = "";
     if (series.approximates() == Approximates.NONE) {
       objection = "approximates nothing: it computes something else, so no error applies";
+    } else if (!Labels.target(series.mechanism()).isEmpty()) {
+      error = point.errorHigh();
+      objection =
+          "approximates "
+              + Labels.target(series.mechanism())
+              + ": it cannot replace exact attention";
     } else if (errors.isPresent()) {
       try {
         error = errors.get().of(series.spec());

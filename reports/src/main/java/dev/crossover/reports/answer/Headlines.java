@@ -14,8 +14,8 @@ import java.util.stream.Stream;
 /// A panel's answers in words: gains and refusals alike, never a speed without its error.
 ///
 /// Gains with little error come first, one sentence each; then in one sentence each kind: gains
-/// with more error, gains of mechanisms that approximate nothing, gains that are lost again, and no
-/// gains.
+/// with more error, gains of mechanisms that approximate another softmax or none, gains that are
+/// lost again, and no gains.
 ///
 /// @param lead one sentence that sums the panel up
 /// @param findings most useful first
@@ -104,7 +104,13 @@ public record Headlines(String lead, List<Finding> findings) {
     if (winners.stream().allMatch(s -> s.errorFrom(0).isEmpty())) {
       return count + "; the error of none of them was measured here.";
     }
-    String none = count + ", none of them with an error of " + limit + " or less there";
+    boolean elsewhere = winners.stream().anyMatch(Headlines::aimsElsewhere);
+    String none =
+        count
+            + ", none of them with an error of "
+            + limit
+            + " or less there"
+            + (elsewhere ? " against softmax over the given queries and keys" : "");
     return winners.stream()
         .filter(s -> usable(s, baseline))
         .max(Comparator.comparingInt(s -> tooWrongFrom(s, baseline)))
@@ -126,10 +132,13 @@ public record Headlines(String lead, List<Finding> findings) {
     List<SeriesAnswer> winners = winners(answer, baseline);
     List<SeriesAnswer> rough = new ArrayList<>();
     List<SeriesAnswer> unmeasured = new ArrayList<>();
+    List<SeriesAnswer> elsewhere = new ArrayList<>();
     List<SeriesAnswer> other = new ArrayList<>();
     for (SeriesAnswer winner : winners) {
       if (winner.series().approximates() == Approximates.NONE) {
         other.add(winner);
+      } else if (aimsElsewhere(winner)) {
+        elsewhere.add(winner);
       } else if (winner.errorFrom(from(winner, baseline)).isEmpty()) {
         unmeasured.add(winner);
       } else if (usable(winner, baseline)) {
@@ -149,6 +158,19 @@ public record Headlines(String lead, List<Finding> findings) {
                         + fromWords(answer, s.time().get(baseline))
                         + ", "
                         + errorWords(s, from(s, baseline))));
+    list(
+        findings,
+        "Faster, but close to something other than softmax over the given queries and keys: ",
+        elsewhere.stream()
+            .map(
+                s ->
+                    s.series().label()
+                        + " "
+                        + fromWords(answer, s.time().get(baseline))
+                        + ", "
+                        + errorWords(s, from(s, baseline))
+                        + " against "
+                        + Labels.target(s.series().mechanism())));
     list(
         findings,
         "Faster, but with an error that was not measured here: ",
@@ -313,11 +335,17 @@ public record Headlines(String lead, List<Finding> findings) {
 
   /// Whether a winner has little error at the first or the last length at which it wins.
   private static boolean usable(SeriesAnswer answer, String baseline) {
-    return goodAtTheEnd(answer) || tooWrongFrom(answer, baseline) > firstFaster(answer, baseline);
+    return !aimsElsewhere(answer)
+        && (goodAtTheEnd(answer) || tooWrongFrom(answer, baseline) > firstFaster(answer, baseline));
+  }
+
+  /// Whether its error is against another softmax than the one over the given queries and keys.
+  private static boolean aimsElsewhere(SeriesAnswer answer) {
+    return !Labels.target(answer.series().mechanism()).isEmpty();
   }
 
   private static boolean goodAtTheEnd(SeriesAnswer answer) {
-    return answer.series().points().getLast().error() <= SMALL_ERROR;
+    return !aimsElsewhere(answer) && answer.series().points().getLast().error() <= SMALL_ERROR;
   }
 
   /// The smallest length with too large or no error at which the winner is faster; beyond all

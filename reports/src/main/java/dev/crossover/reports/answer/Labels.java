@@ -53,6 +53,12 @@ public final class Labels {
     return find(mechanism).map(t -> t.mechanism().title()).orElse(clean(mechanism));
   }
 
+  /// What the errors of a mechanism are measured against, where that is not softmax attention over
+  /// the given queries and keys; empty where it is.
+  public static String target(String mechanism) {
+    return find(mechanism).map(t -> t.mechanism().target()).orElse("");
+  }
+
   /// One line of printable characters, never empty, at most 60 characters.
   static String clean(String text) {
     String line = text.replaceAll("[\\p{Cntrl}\\p{Cf}\\u2028\\u2029]", " ").strip();

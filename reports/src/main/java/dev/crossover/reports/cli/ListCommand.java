@@ -134,7 +134,7 @@ final class ListCommand implements Callable<Integer> {
   private static String target(Mechanism mechanism) {
     return switch (mechanism.approximates()) {
       case EXACT -> "nothing, it is softmax attention";
-      case SOFTMAX -> "softmax attention";
+      case SOFTMAX -> mechanism.target().isEmpty() ? "softmax attention" : mechanism.target();
       case NONE -> "nothing";
     };
   }

@@ -2,6 +2,7 @@ package dev.crossover.reports.page;
 
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.Crossover;
+import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.Noise;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
@@ -51,6 +52,7 @@ final class Doubts {
     }
     fits(answers, doubts);
     crossovers(answers, doubts);
+    targets(answers, doubts);
     environments(records, doubts);
     doubts.add(
         "One machine and "
@@ -143,6 +145,25 @@ final class Doubts {
           "Noise alone could change whether these cross a baseline within the measured lengths: "
               + String.join("; ", open)
               + ".");
+    }
+  }
+
+  /// Names the mechanisms whose error is not against the attention that was given.
+  private static void targets(List<PanelAnswer> answers, List<String> doubts) {
+    Set<String> elsewhere = new LinkedHashSet<>();
+    for (PanelAnswer answer : answers) {
+      for (SeriesAnswer one : answer.series()) {
+        String target = Labels.target(one.series().mechanism());
+        if (!target.isEmpty()) {
+          elsewhere.add(Labels.title(one.series().mechanism()) + " (" + target + ")");
+        }
+      }
+    }
+    if (!elsewhere.isEmpty()) {
+      doubts.add(
+          "Some errors are against another softmax than the one over the given queries and keys: "
+              + String.join("; ", elsewhere)
+              + ". A model must be trained with it.");
     }
   }
 

@@ -112,7 +112,7 @@ class AdviceTest {
   void errorsOnTheUsersTensorsReplaceThoseOfTheRecords() {
     Advice.Errors own =
         spec -> {
-          if (spec.equals("reformer")) {
+          if (spec.equals("performer:num_features=128")) {
             throw new IllegalArgumentException("nq must equal nk");
           }
           return spec.equals("longformer:window=64") ? 0.01 : 0.9;
@@ -120,7 +120,18 @@ class AdviceTest {
     Advice advice = Advice.of(STUDY, question(8192, 0.05), CPU, Optional.of(own));
     assertEquals("longformer:window=64", advice.best().orElseThrow().spec());
     assertEquals("error too large", objection(advice, "longformer:window=256"));
-    assertTrue(objection(advice, "reformer").contains("nq must equal nk"));
+    assertTrue(objection(advice, "performer:num_features=128").contains("nq must equal nk"));
+  }
+
+  @Test
+  void smallErrorAgainstAnotherSoftmaxIsNoReasonToReplaceExactAttention() {
+    RandomGenerator random = Curves.random(7);
+    List<ResultRecord> records = new ArrayList<>();
+    records.add(record("tiled", Approximates.EXACT, 2048, 1e-2, 1e-7, 5, 0, random));
+    records.add(record("rfa", Approximates.SOFTMAX, 2048, 1e-3, 0.01, 5, 0, random));
+    Advice advice = ask(records, question(2048, 0.05));
+    assertTrue(advice.best().isEmpty());
+    assertTrue(objection(advice, "rfa").contains("unit length"), objection(advice, "rfa"));
   }
 
   @Test

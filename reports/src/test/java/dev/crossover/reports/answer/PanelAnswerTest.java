@@ -152,6 +152,24 @@ class PanelAnswerTest {
     assertTrue(gain.endsWith("at 1.9–15 % error, more than 10 % from n = 2,048."), gain);
   }
 
+  @Test
+  void smallErrorAgainstAnotherSoftmaxIsNotAmongTheGains() {
+    List<ResultRecord> records = new ArrayList<>();
+    for (int n : new int[] {256, 512, 1024, 2048}) {
+      double share = n / 2048.0;
+      records.add(forward("tiled", Approximates.EXACT, n, 1e-3 * share * share, 1e-7));
+      records.add(forward("rfa", Approximates.SOFTMAX, n, 1e-5 * share, 0.02));
+    }
+    Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(records).getFirst()));
+    assertTrue(
+        headlines.lead().contains("none of them with an error of 10 % or less there against"),
+        headlines.lead());
+    assertEquals("", headlines.findings().getFirst().subject());
+    assertTrue(
+        sentences(headlines).contains("2.0 % error against softmax over queries and keys of unit"),
+        sentences(headlines));
+  }
+
   private static ResultRecord forward(
       String spec, Approximates approximates, int n, double seconds, double error) {
     return Records.point(

@@ -73,6 +73,7 @@ import java.util.List;
     arxiv = "2103.02143",
     family = Mechanism.Family.FEATURE_MAP,
     approximates = Mechanism.Approximates.SOFTMAX,
+    target = "softmax over queries and keys of unit length",
     exactness = "error falls like 1/√num_features (gaussian, not gated), on unit-length q and k",
     time = "12 n D d",
     memory = "2 D d",

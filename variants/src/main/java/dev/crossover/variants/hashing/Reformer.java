@@ -74,6 +74,7 @@ import java.util.OptionalDouble;
     arxiv = "2001.04451",
     family = Mechanism.Family.HASHING,
     approximates = Mechanism.Approximates.SOFTMAX,
+    target = "softmax over the queries, which serve as keys too",
     exactness = "chunk_length >= n, over shared queries and keys",
     time = "2 n d Σ num_buckets + 4 n r (before + 1 + after) m d",
     memory = "3 r n",
