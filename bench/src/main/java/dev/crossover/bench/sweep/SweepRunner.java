@@ -122,8 +122,9 @@ public final class SweepRunner {
     List<Forecast.Row> rows = new ArrayList<>();
     boolean measured = false;
     boolean assumed = false;
-    for (Point point : points) {
-      Seen seen = all.get(point);
+    for (Map.Entry<Point, Seen> entry : all.entrySet()) {
+      Point point = entry.getKey();
+      Seen seen = entry.getValue();
       Problem problem = seen.problem;
       Forecast.Fate fate =
           problem == null || !seen.reason.isEmpty()
@@ -131,8 +132,8 @@ public final class SweepRunner {
               : forksOf(point) >= plan.effort().forks()
                   ? Forecast.Fate.MEASURED
                   : Forecast.Fate.MEASURE;
-      boolean runs = problem != null && fate != Forecast.Fate.SKIP;
-      if (fate == Forecast.Fate.MEASURE) {
+      boolean runs = fate != Forecast.Fate.SKIP;
+      if (problem != null && fate == Forecast.Fate.MEASURE) {
         measured |= pace.knows(problem);
         assumed |= !pace.knows(problem);
       }
@@ -140,7 +141,7 @@ public final class SweepRunner {
           new Forecast.Row(
               point,
               fate,
-              runs ? pace.callSeconds(problem) : 0,
+              problem != null && runs ? pace.callSeconds(problem) : 0,
               problem == null ? 0 : heapBytes(problem),
               seen.reason));
     }
