@@ -28,20 +28,28 @@ import org.jspecify.annotations.Nullable;
 /// Departures from the textbook form, with what they gave on 8 heads, d = 64, AVX-512:
 ///
 /// 1. The accumulators of q · kᵀ start at −m: one pass over the scores both exponentiates and sums.
-/// 2. m is not the running maximum but the score of the first key a row sees, raised only when a
-/// score exceeds it by 60, a factor of 2⁶⁰ that floats carry without loss; the test is one integer
-/// maximum over the tile. Without the maximum of the first tile, and with one pass over a causal
-/// tile, n = 512 gained 2 points of peak, causal 4, on Gaussian inputs. The margin is for trained
-/// models: at 20, half of the tiles of the captured input at n = 512 were scored twice, at 60 none.
-/// That maximum serves where the first key has no
-/// finite score or there is a bias. 3. Rows with different intervals share a tile: scores at edges
-/// are hidden before the one fast pass, whole hidden panels are skipped, and only the visible range
-/// enters p · v. 4. 0 · NaN is NaN, so a value row that some rows may not see is first tested for
-/// being finite; if it is not, p · v runs row by row. 5. Where a key panel or query group holds NaN
-/// or infinities, scores are searched for NaN, because the fast 2^s loses a NaN with its sign bit
-/// set. 6. Rows are tested for being finite before they are transposed, as reading them in order
-/// fetches them sooner; with 3, and two rows per exponential loop, 3 points at n = 512. What is
-/// hidden changes no bit of a result. No gain: packing and blocks in one parallel phase.
+///
+/// 2. m is not the running maximum but the score of the first key a row sees, raised to the tile's
+/// maximum only when a score exceeds it by 60: floats carry a factor of 2⁶⁰ without loss, and the
+/// test is one integer maximum over the tile. Where the first key has no finite score, or there is
+/// a bias, m is the first tile's maximum. Without that maximum pass, and with one pass over a
+/// causal tile, n = 512 gained 2 points of peak, causal 4, on Gaussian inputs. The margin is for
+/// trained models: at 20, half of the tiles of the captured input at n = 512 were scored twice, at
+/// 60 none.
+///
+/// 3. Rows with different intervals share a tile: scores at edges are hidden before the one fast
+/// pass, whole hidden panels are skipped, and only the visible range enters p · v.
+///
+/// 4. 0 · NaN is NaN, so a value row that some rows may not see is first tested for being finite;
+/// if it is not, p · v runs row by row.
+///
+/// 5. Where a key panel or query group holds NaN or infinities, scores are searched for NaN,
+/// because the fast 2^s loses a NaN with its sign bit set.
+///
+/// 6. Rows are tested for being finite before they are transposed, as reading them in order fetches
+/// them sooner; with 3, and two rows per exponential loop, 3 points at n = 512.
+///
+/// What is hidden changes no bit of a result. No gain: packing and blocks in one parallel phase.
 final class VectorTile implements TileEngine {
   private static final int PREFERRED_GROUPS = 16;
 
