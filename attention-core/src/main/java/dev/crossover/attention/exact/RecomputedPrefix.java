@@ -101,9 +101,9 @@ final class RecomputedPrefix extends TokenSession {
       int limit = i + 1;
       kernels.scale(limit, scale, s, row, s, row);
       kernels.softmax(limit, s, row);
-      kernels.multiply(
-          1, dv, limit, s, row, limit, values.data, values.start(group), dv, o, i * dv, dv, false);
     }
+    kernels.multiplyLower(
+        length, dv, length, 0, s, 0, length, values.data, values.start(group), dv, o, 0, dv, false);
     System.arraycopy(o, (length - 1) * dv, out, index * dv, dv);
   }
 
