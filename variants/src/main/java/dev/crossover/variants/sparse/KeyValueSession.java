@@ -10,14 +10,16 @@ import java.util.Arrays;
 
 /// Decoding from a cache of keys and values: each token's query meets a list of cached positions.
 ///
-/// The cache is a ring of `capacity` positions per key/value head: position t lives in slot
-/// t mod capacity, unless a subclass lays its slots out otherwise. Subclasses say which positions a
-/// token sees.
+/// The cache is a ring of `capacity` positions per key/value head: position t lives in slot t mod
+/// capacity, unless a subclass lays its slots out otherwise or reserves slots beyond the ring.
+/// Subclasses say which positions a token sees.
 abstract class KeyValueSession extends TokenSession {
   private final int capacity;
-  private final float[] keys;
-  private final float[] values;
   private final float factor;
+  private final int heads = shape.batchSize() * shape.numKeyValueHeads();
+  private int slots;
+  private float[] keys;
+  private float[] values;
   private final int[][] seen;
   private final float[][] scores;
   private final Workers workers;
@@ -33,7 +35,7 @@ abstract class KeyValueSession extends TokenSession {
     super(attention, shape);
     capacity = Math.clamp(reach, 1, Math.max(1, shape.keySeqLen()));
     factor = (float) Attention.defaultScale(shape);
-    int heads = shape.batchSize() * shape.numKeyValueHeads();
+    slots = capacity;
     keys = new float[Tensor.sizeOf(heads, capacity, shape.headDim())];
     values = new float[Tensor.sizeOf(heads, capacity, shape.valueDim())];
     workers = new Workers(threads);
@@ -58,6 +60,10 @@ abstract class KeyValueSession extends TokenSession {
     return count;
   }
 
+  /// Called before the key and value of row `t` of the bound inputs are stored, and may refuse them
+  /// as long as it has changed nothing.
+  protected void accept(int t, int tokens) {}
+
   /// Called after the key and value of a position have been stored.
   protected void stored(int position) {}
 
@@ -76,6 +82,35 @@ abstract class KeyValueSession extends TokenSession {
     return Math.min(taken, capacity);
   }
 
+  /// Makes room for more slots than the ring has, at least doubling those beyond it; their numbers
+  /// start at the ring's [#capacity].
+  protected final void reserve(int beyond) {
+    if (capacity + beyond <= slots) {
+      return;
+    }
+    int more = capacity + Math.max(beyond, 2 * (slots - capacity));
+    keys = spread(keys, shape.headDim(), more);
+    values = spread(values, shape.valueDim(), more);
+    slots = more;
+    for (int w = 0; w < seen.length; w++) {
+      seen[w] = new int[slots];
+      scores[w] = new float[slots];
+    }
+  }
+
+  private float[] spread(float[] rows, int dim, int more) {
+    float[] larger = new float[Tensor.sizeOf(heads, more, dim)];
+    for (int h = 0; h < heads; h++) {
+      System.arraycopy(rows, h * slots * dim, larger, h * more * dim, slots * dim);
+    }
+    return larger;
+  }
+
+  /// Number of slots of the ring.
+  protected final int capacity() {
+    return capacity;
+  }
+
   /// All cached keys.
   protected final float[] keys() {
     return keys;
@@ -83,7 +118,7 @@ abstract class KeyValueSession extends TokenSession {
 
   /// First element of a cached key row, for a key/value head counted over the batch.
   protected final int keyRow(int keyHead, int position) {
-    return (keyHead * capacity + slot(position)) * shape.headDim();
+    return (keyHead * slots + slot(position)) * shape.headDim();
   }
 
   /// The key/value head, counted over the batch, that a problem reads.
@@ -100,17 +135,20 @@ abstract class KeyValueSession extends TokenSession {
 
   @Override
   protected final void take(int t, int tokens) {
+    accept(t, tokens);
     int second = secondSlot(position());
-    for (int h = 0; h < shape.batchSize() * shape.numKeyValueHeads(); h++) {
-      store(h * tokens + t, h * capacity + slot(position()));
+    for (int h = 0; h < heads; h++) {
+      store(h * tokens + t, h, slot(position()));
       if (second >= 0) {
-        store(h * tokens + t, h * capacity + second);
+        store(h * tokens + t, h, second);
       }
     }
     stored(position());
   }
 
-  private void store(int from, int to) {
+  /// Copies a row of the bound keys and values into a slot of a key/value head.
+  protected final void store(int from, int keyHead, int slot) {
+    int to = keyHead * slots + slot;
     int d = shape.headDim();
     int dv = shape.valueDim();
     System.arraycopy(input("k"), from * d, keys, to * d, d);
@@ -124,6 +162,11 @@ abstract class KeyValueSession extends TokenSession {
   }
 
   private void head(int worker, int problem) {
+    attend(worker, problem, out);
+  }
+
+  /// Writes the output row of one query head: softmax over the positions it sees.
+  protected void attend(int worker, int problem, float[] out) {
     int d = shape.headDim();
     int dv = shape.valueDim();
     int keyHead = keyHead(problem);
@@ -138,7 +181,7 @@ abstract class KeyValueSession extends TokenSession {
     kernels.softmax(count, weights, 0);
     Arrays.fill(out, problem * dv, problem * dv + dv, 0);
     for (int s = 0; s < count; s++) {
-      int row = keyHead * capacity + slot(positions[s]);
+      int row = keyHead * slots + slot(positions[s]);
       kernels.axpy(dv, weights[s], values, row * dv, out, problem * dv);
     }
   }

@@ -52,8 +52,8 @@ import java.util.List;
 /// Time `4·n·(2w+1)·d` and `8·g·n·d` more for g global tokens; scratch one packed copy of the keys.
 /// Honours causal order and any key padding; padded query rows are zero. Exact when `window >= n −
 /// 1` with `dilation` 1 and no global tokens, and, with the global projections, when every token is
-/// global. Decodes with a ring of `window · D + 1` keys and values, without global tokens: a
-/// session that is given `global_mask` refuses it.
+/// global. Decodes with a ring of `window · D + 1` keys and values and those of the global tokens;
+/// see [LongformerSession] for what a later global token needs.
 ///
 /// @param window neighbours on each side, at least 1; causal: on the left only
 /// @param dilation step between neighbours, at least 1: one for all heads or one per head
@@ -185,10 +185,10 @@ public record Longformer(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     requireDilations(shape);
-    return new Session(shape, threads);
+    return new LongformerSession(this, shape, threads);
   }
 
-  private int dilationOf(int head) {
+  int dilationOf(int head) {
     return dilation.size() == 1 ? dilation.getFirst() : dilation.get(head);
   }
 
@@ -408,31 +408,8 @@ public record Longformer(
     }
   }
 
-  private final class Session extends KeyValueSession {
-    Session(AttentionShape shape, int threads) {
-      super(Longformer.this, shape, threads, reach() + 1);
-    }
-
-    @Override
-    protected void stored(int position) {
-      if (hasInput("global_mask")) {
-        throw new IllegalArgumentException(
-            name() + ": decoding inputs must not contain global_mask, but did");
-      }
-    }
-
-    @Override
-    protected int see(int worker, int problem, int position, int[] into) {
-      int step = dilationOf(problem % shape.numHeads());
-      int count = Math.min(window, position / step) + 1;
-      for (int s = 0; s < count; s++) {
-        into[s] = position - (count - 1 - s) * step;
-      }
-      return count;
-    }
-  }
-
-  private long reach() {
+  /// How far back the widest window reaches.
+  long reach() {
     return (long) window * dilation.stream().mapToInt(Integer::intValue).max().orElseThrow();
   }
 }
