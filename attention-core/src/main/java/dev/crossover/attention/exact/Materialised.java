@@ -15,13 +15,11 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalDouble;
 
@@ -133,12 +131,11 @@ public record Materialised(
   }
 
   private static int transposeScratch(AttentionShape s) {
-    return Kernels.get().transposedBScratch(s.keySeqLen(), s.headDim());
+    return ScoreMatrix.transposeScratch(s.keySeqLen(), s.headDim());
   }
 
   private final class Plan extends AttentionPlan {
-    private final Kernels kernels = Kernels.get();
-    private final float factor = (float) scaleFor(shape);
+    private final ScoreMatrix matrix = new ScoreMatrix(mask, shape, scaleFor(shape));
     private final float[] scores =
         scratch.floats((long) shape.problems() * shape.querySeqLen() * shape.keySeqLen());
     private final float[][] work = new float[threads()][];
@@ -161,97 +158,31 @@ public record Materialised(
     private void head(int worker, int index) {
       int batch = index / shape.numHeads();
       int h = index % shape.numHeads();
-      int nk = shape.keySeqLen();
-      int first = index * shape.querySeqLen() * nk;
-      scores(batch, h, first, work[worker]);
-      for (int i = 0; i < shape.querySeqLen(); i++) {
-        weights(batch, h, i, first + i * nk);
-      }
-      if (mask.hasKeyPadding()) {
-        mixRealKeys(batch, h, first);
-      } else {
-        mix(batch, h, first);
-      }
-    }
-
-    /// S = Q Kᵀ.
-    private void scores(int batch, int h, int first, float[] transposed) {
-      int d = shape.headDim();
-      int nk = shape.keySeqLen();
-      kernels.multiplyTransposedB(
-          shape.querySeqLen(),
-          nk,
-          d,
-          input("q"),
-          shape.queryOffset(batch, h),
-          d,
-          input("k"),
-          shape.keyOffset(batch, h),
-          d,
-          scores,
-          first,
-          nk,
-          false,
-          transposed,
-          0);
-    }
-
-    /// P = softmax(scale · S + bias) over the keys the row may see; 0 elsewhere.
-    private void weights(int batch, int h, int i, int row) {
-      int nk = shape.keySeqLen();
-      int limit = mask.causalLimit(i, shape.querySeqLen(), nk);
-      kernels.scale(limit, factor, scores, row, scores, row);
-      if (hasInput("bias")) {
-        int bias = (h * shape.querySeqLen() + i) * nk;
-        kernels.add(limit, scores, row, input("bias"), bias, scores, row);
-      }
-      for (int j = 0; mask.hasKeyPadding() && j < limit; j++) {
-        if (!mask.isRealKey(batch, j)) {
-          scores[row + j] = Float.NEGATIVE_INFINITY;
-        }
-      }
-      kernels.softmax(limit, scores, row);
-    }
-
-    /// O = P V over the keys that causal order lets each row see.
-    private void mix(int batch, int h, int first) {
       int nq = shape.querySeqLen();
       int nk = shape.keySeqLen();
-      int dv = shape.valueDim();
-      int offset = mask.isCausal() ? Math.min(nk, mask.causalOffset(nq, nk)) : nk;
-      kernels.multiplyLower(
+      int s = index * nq * nk;
+      matrix.scores(
           nq,
-          dv,
           nk,
-          offset,
+          input("q"),
+          shape.queryOffset(batch, h),
+          input("k"),
+          shape.keyOffset(batch, h),
           scores,
-          first,
+          s,
+          work[worker]);
+      float[] bias = hasInput("bias") ? input("bias") : null;
+      matrix.weights(batch, nq, nk, scores, s, bias, h * nq * nk);
+      matrix.mix(
+          batch,
+          nq,
           nk,
+          scores,
+          s,
           input("v"),
           shape.valueOffset(batch, h),
-          dv,
           out,
-          shape.outputOffset(batch, h),
-          dv,
-          false);
-    }
-
-    /// O = P V row by row, because values of padding must not be read, not even with weight 0.
-    private void mixRealKeys(int batch, int h, int first) {
-      int nk = shape.keySeqLen();
-      int dv = shape.valueDim();
-      int values = shape.valueOffset(batch, h);
-      for (int i = 0; i < shape.querySeqLen(); i++) {
-        int row = first + i * nk;
-        int o = shape.outputOffset(batch, h) + i * dv;
-        int limit = mask.causalLimit(i, shape.querySeqLen(), nk);
-        Arrays.fill(out, o, o + dv, 0);
-        for (int j = 0; j < limit; j++) {
-          if (mask.isRealKey(batch, j)) {
-            kernels.axpy(dv, scores[row + j], input("v"), values + j * dv, out, o);
-          }
-        }
-      }
+          shape.outputOffset(batch, h));
     }
   }
 }

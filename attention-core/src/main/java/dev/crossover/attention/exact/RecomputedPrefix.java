@@ -2,9 +2,9 @@ package dev.crossover.attention.exact;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Mask;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.Kernels;
 
 /// Decoding with nothing cached: each token computes causal softmax attention of the whole prefix
 /// anew, all t × t scores and all t outputs, and answers with the last row.
@@ -16,7 +16,7 @@ import dev.crossover.attention.kernel.Kernels;
 /// are held instead, and counted as state; deriving them again is not timed. Scores need t² floats
 /// per thread.
 final class RecomputedPrefix extends TokenSession {
-  private final float scale;
+  private final ScoreMatrix matrix;
   private final Workers workers;
   private final Workers.Task head = this::head;
   private final Rows queries;
@@ -29,7 +29,7 @@ final class RecomputedPrefix extends TokenSession {
 
   RecomputedPrefix(Attention attention, AttentionShape shape, double scale, int threads) {
     super(attention, shape);
-    this.scale = (float) scale;
+    matrix = new ScoreMatrix(Mask.causal(), shape, scale);
     workers = new Workers(threads);
     queries = new Rows(shape.problems(), shape.headDim());
     keys = new Rows(shape.batchSize() * shape.numKeyValueHeads(), shape.headDim());
@@ -65,45 +65,31 @@ final class RecomputedPrefix extends TokenSession {
       if (scores[w].length < length * (long) length) {
         scores[w] = new float[Math.multiplyExact(room, room)];
         outputs[w] = new float[room * shape.valueDim()];
-        transposed[w] = new float[Kernels.get().transposedBScratch(room, shape.headDim())];
+        transposed[w] = new float[ScoreMatrix.transposeScratch(room, shape.headDim())];
       }
     }
     workers.run(shape.problems(), head);
   }
 
-  /// Attention of one head over the whole prefix: S = Q Kᵀ, P = softmax(scale · S), O = P V.
+  /// Attention of one head over the whole prefix, of which only the last row is wanted.
   private void head(int worker, int index) {
-    Kernels kernels = Kernels.get();
     int length = position() + 1;
-    int d = shape.headDim();
-    int dv = shape.valueDim();
     int group = index / shape.groupSize();
     float[] s = scores[worker];
-    kernels.multiplyTransposedB(
+    float[] o = outputs[worker];
+    matrix.scores(
         length,
         length,
-        d,
         queries.data,
         queries.start(index),
-        d,
         keys.data,
         keys.start(group),
-        d,
         s,
         0,
-        length,
-        false,
-        transposed[worker],
-        0);
-    float[] o = outputs[worker];
-    for (int i = 0; i < length; i++) {
-      int row = i * length;
-      int limit = i + 1;
-      kernels.scale(limit, scale, s, row, s, row);
-      kernels.softmax(limit, s, row);
-    }
-    kernels.multiplyLower(
-        length, dv, length, 0, s, 0, length, values.data, values.start(group), dv, o, 0, dv, false);
+        transposed[worker]);
+    matrix.weights(0, length, length, s, 0, null, 0);
+    matrix.mix(0, length, length, s, 0, values.data, values.start(group), o, 0);
+    int dv = shape.valueDim();
     System.arraycopy(o, (length - 1) * dv, out, index * dv, dv);
   }
 
