@@ -116,9 +116,11 @@ public interface Attention {
   ///
   /// @param shape the widths and heads; `keySeqLen` is the largest number of positions
   /// @param threads number of threads, at least 1
-  /// @throws UnsupportedOperationException if [Capabilities#decoding()] is false, by name
+  /// @throws UnsupportedOperationException if [Capabilities#decoding()] is false, by name, with the
+  ///     reason that [Mechanism#decoding()] states
   default DecodeSession decode(AttentionShape shape, int threads) {
-    throw new UnsupportedOperationException(name() + " must not be asked to decode: not supported");
+    throw new UnsupportedOperationException(
+        name() + " must not be asked to decode: " + Mechanism.Names.undecoded(getClass()));
   }
 
   /// Opens a single-threaded decoding session.

@@ -1,10 +1,14 @@
 package dev.crossover.variants;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.mechanism.MechanismType;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class CatalogueTest {
@@ -21,6 +25,42 @@ class CatalogueTest {
   void namesAreUnique() {
     long distinct = Catalogue.all().stream().map(MechanismType::name).distinct().count();
     assertEquals(Catalogue.all().size(), distinct);
+  }
+
+  @Test
+  void aMechanismThatDoesNotDecodeSaysWhyAndItsRefusalToo() {
+    AttentionShape shape = AttentionShape.of(1, 2, 8, 4);
+    for (MechanismType type : Catalogue.all()) {
+      String why = type.mechanism().decoding();
+      Attention attention = type.defaults();
+      if (!attention.capabilities().decoding()) {
+        assertFalse(why.isEmpty() || why.startsWith("not with "), type.name());
+        var refused =
+            assertThrows(UnsupportedOperationException.class, () -> attention.decode(shape));
+        assertEquals(type.name() + " must not be asked to decode: " + why, refused.getMessage());
+      } else {
+        assertTrue(why.isEmpty() || why.startsWith("not with "), type.name() + ": " + why);
+      }
+    }
+  }
+
+  @Test
+  void aSettingThatDoesNotDecodeIsNamed() {
+    int found = 0;
+    for (MechanismType type : Catalogue.all()) {
+      boolean decodes = type.defaults().capabilities().decoding();
+      for (MechanismType.ParameterInfo parameter : type.parameters()) {
+        for (String value : parameter.values()) {
+          boolean can = type.create(Map.of(parameter.name(), value)).capabilities().decoding();
+          if (decodes && !can) {
+            String setting = parameter.name() + "=" + value;
+            assertTrue(type.mechanism().decoding().contains(setting), type.name() + ": " + setting);
+            found++;
+          }
+        }
+      }
+    }
+    assertTrue(found >= 2, "settings that do not decode: " + found);
   }
 
   @Test

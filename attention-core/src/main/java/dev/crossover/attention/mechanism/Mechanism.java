@@ -56,6 +56,10 @@ public @interface Mechanism {
   /// has looked yet.
   String bound() default "";
 
+  /// Why it does not decode token by token, or with which settings it does not, and why; empty
+  /// where it always does. `crossover list` and every refused session say this.
+  String decoding() default "";
+
   /// Where the paper and its authors' code differ.
   Difference[] differences() default {};
 
@@ -121,6 +125,14 @@ public @interface Mechanism {
     public static String of(Class<?> type) {
       Mechanism mechanism = type.getAnnotation(Mechanism.class);
       return mechanism == null ? type.getSimpleName() : mechanism.name();
+    }
+
+    /// Why an annotated class does not decode, or `not supported` where it does not say.
+    public static String undecoded(Class<?> type) {
+      Mechanism mechanism = type.getAnnotation(Mechanism.class);
+      return mechanism == null || mechanism.decoding().isEmpty()
+          ? "not supported"
+          : mechanism.decoding();
     }
   }
 }

@@ -9,6 +9,7 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
@@ -105,7 +106,9 @@ public record Problem(
   /// Why the mechanism cannot run this point at all, or an empty text.
   public String refusal() {
     if (point.study() == Study.DECODE && !attention.capabilities().decoding()) {
-      return point.spec() + ": decoding must not be asked for, but the mechanism has none";
+      return point.spec()
+          + ": decoding must not be asked for: "
+          + Mechanism.Names.undecoded(attention.getClass());
     }
     return "";
   }

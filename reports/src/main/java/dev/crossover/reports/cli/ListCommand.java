@@ -60,6 +60,9 @@ final class ListCommand implements Callable<Integer> {
       out.println("  limited by " + m.bound());
     }
     out.println("  can        " + String.join(", ", abilities(type)));
+    if (!m.decoding().isEmpty()) {
+      out.println("  decoding   " + m.decoding());
+    }
     for (MechanismType.ParameterInfo parameter : type.parameters()) {
       String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();
       out.println("  parameter  " + parameter.name() + " = " + value + ": " + parameter.meaning());

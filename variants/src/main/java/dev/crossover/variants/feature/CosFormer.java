@@ -63,6 +63,9 @@ import java.util.OptionalInt;
     time = "8 n d²",
     memory = "2 d²",
     exponent = 1,
+    decoding =
+        "with max_length only: otherwise M is the length so far, and every earlier weight "
+            + "changes with every token",
     bound =
         "products take half of the time at n = 8192, memory a quarter, writing "
             + "features the rest",
@@ -136,7 +139,7 @@ public record CosFormer(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     if (maxLength.isEmpty()) {
-      throw new UnsupportedOperationException(name() + ": max_length must be given to decode");
+      return Attention.super.decode(shape, threads);
     }
     requireWithin(shape);
     return new LinearDecodeSession(this, shape, threads, form());

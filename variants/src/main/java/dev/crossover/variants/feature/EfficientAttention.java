@@ -58,6 +58,9 @@ import java.util.Arrays;
     time = "4 n d²",
     memory = "d²",
     exponent = 1,
+    decoding =
+        "none: each channel of the keys is normalised over all positions, later ones "
+            + "included, so it cannot be causal",
     bound =
         "products take a third of the time; softmax of query rows, channel maxima and "
             + "memory the rest")

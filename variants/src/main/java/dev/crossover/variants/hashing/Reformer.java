@@ -51,7 +51,15 @@ import java.util.OptionalDouble;
 /// Time per round `2·n·d·Σ num_buckets + 4·n·(before+1+after)·m·d`; scratch three integers per
 /// token and round. Honours causal order and any key padding; padded query rows are zero. Under
 /// causal order no later key is seen, but later tokens do move earlier ones between chunks: the
-/// published mechanism leaks in this way, so that prefixes do not agree and it is not decoded here.
+/// published mechanism leaks in this way, and prefixes do not agree.
+///
+/// No decoding session can therefore equal the causal forward pass: whether token t sees an earlier
+/// token depends on how many later ones sort before it, and with the default number of buckets on
+/// their total. The trax decoder answers another question: it takes the `num_hashes · m · (before +
+/// 1)` most recent cached tokens that share a bucket with the new one in any round, filled up with
+/// the most recent others, into one softmax. That is a mechanism of its own, whose error is not the
+/// forward pass's, so it is not offered under this name.
+///
 /// Exact attention over shared queries and keys with the same rule for the token itself when
 /// `chunk_length >= n`, or when one round has exactly two chunks.
 ///
@@ -79,6 +87,10 @@ import java.util.OptionalDouble;
     time = "2 n d Σ num_buckets + 4 n r (before + 1 + after) m d",
     memory = "3 r n",
     exponent = 1,
+    decoding =
+        "none: chunks are cut from the tokens sorted by bucket, so that a later token "
+            + "moves earlier ones into other chunks: row t of the causal forward pass depends "
+            + "on tokens after t, and no session can foresee them",
     bound =
         "bringing rows into the order of their buckets: gathering takes 22 % of the time, hashing "
             + "17 %, the two products 38 %",

@@ -70,6 +70,9 @@ import java.util.OptionalInt;
     time = "8 n r d",
     memory = "2 r d",
     exponent = 1,
+    decoding =
+        "none: a projected key is a sum over all positions, later ones included, so it "
+            + "cannot be causal",
     bound =
         "the two products with the projected keys and values, 38 % of the time, and the projections"
             + " themselves, 36 %",

@@ -69,6 +69,9 @@ import java.util.OptionalInt;
     time = "8 n m d + 8 T m³",
     memory = "4 m² + 4 m d",
     exponent = 1,
+    decoding =
+        "none: landmarks and the pseudo-inverse take in all positions, later ones "
+            + "included, so it cannot be causal",
     bound =
         "few landmarks, which do not repay packing every key once: the two products are 48 % of the"
             + " time, exponentials 12 %, packing 11 %, the pseudo-inverse in double precision 8 %",

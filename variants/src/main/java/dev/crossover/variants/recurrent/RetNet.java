@@ -68,6 +68,9 @@ import java.util.OptionalDouble;
     time = "4 n d² (scores_and_rms: + n² d)",
     memory = "d²",
     exponent = 1,
+    decoding =
+        "not with normalisation=scores_and_rms: the absolute sums of a row's weights need "
+            + "every earlier key, which no state of bounded size holds",
     bound = "memory: 75 % of the peak while tensors stay in the cache, near 50 % at n = " + "8192",
     differences =
         @Mechanism.Difference(
@@ -168,8 +171,7 @@ public record RetNet(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     if (normalised()) {
-      throw new UnsupportedOperationException(
-          name() + ": decoding must come with normalisation=none, but was scores_and_rms");
+      return Attention.super.decode(shape, threads);
     }
     return new RecurrentSession(this, shape, threads, new Rule(shape));
   }

@@ -74,6 +74,9 @@ import java.util.OptionalInt;
     time = "6 n² d",
     memory = "3 n d",
     exponent = 2,
+    decoding =
+        "not with positions=given: a token brings the position key of its own distance "
+            + "only, not those of all earlier ones",
     bound =
         "three products per pair instead of two: position scores take 28 % of the time, the two "
             + "products of softmax 41 %, adding one to the other 7 %")
@@ -226,8 +229,7 @@ public record TransformerXl(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     if (positions == Positions.GIVEN) {
-      throw new UnsupportedOperationException(
-          "transformer_xl must not be asked to decode with positions=given: not supported");
+      return Attention.super.decode(shape, threads);
     }
     return new TransformerXlSession(this, shape);
   }

@@ -59,6 +59,9 @@ import java.util.List;
     time = "4 n (7 + r) b d",
     memory = "n d",
     exponent = 1,
+    decoding =
+        "none: global and random blocks lie on both sides of a query, and the authors' "
+            + "decoder attends in full, so it is not causal",
     bound =
         "the two products over the gathered blocks, 66 % of the time; exponentials take 11 %,"
             + " packing 8 %",

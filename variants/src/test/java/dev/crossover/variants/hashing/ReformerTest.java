@@ -15,6 +15,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.hashing.Reformer.Variant;
 import dev.crossover.variants.sparse.SparseRuns;
@@ -100,6 +101,36 @@ class ReformerTest extends AttentionContract {
     for (int c = 0; c < 8; c++) {
       assertEquals(inputs.get("v").data()[c], out.data()[c], 1e-6f);
     }
+  }
+
+  /// Why it does not decode: one hash direction, chunks of two, every score equal. Alone, tokens 0
+  /// to 4 sort as `0 1 | 2 3 | 4 –` and token 4 sees 2 and 3; token 5, in the bucket before theirs,
+  /// makes that `5 0 | 1 2 | 3 4`, and token 4 sees 1, 2 and 3.
+  @Test
+  void laterTokenChangesWhichEarlierTokensACausalRowSees() {
+    Attention attention = new Reformer(2, List.of(2), 1);
+    Tensor rotations = Tensor.zeros(1, 1, 1, 1, 1);
+    rotations.data()[0] = 1;
+    Tensor qk = Tensor.zeros(1, 1, 6, 1);
+    Tensor v = Tensor.zeros(1, 1, 6, 1);
+    for (int t = 0; t < 6; t++) {
+      qk.data()[t] = t < 5 ? -1 : 1;
+      v.data()[t] = 1 << t;
+    }
+    Tensors whole = Tensors.NONE.with("qk", qk).with("v", v).with("rotations", rotations);
+    Tensors prefix =
+        Tensors.NONE
+            .with("qk", Inputs.leading(qk, 1, 1, 5, 1))
+            .with("v", Inputs.leading(v, 1, 1, 5, 1))
+            .with("rotations", rotations);
+    assertEquals(
+        (4 + 8) / 2f,
+        SparseRuns.run(attention, AttentionShape.of(1, 1, 5, 1), Mask.causal(), prefix).data()[4],
+        1e-5f);
+    assertEquals(
+        (2 + 4 + 8) / 3f,
+        SparseRuns.run(attention, AttentionShape.of(1, 1, 6, 1), Mask.causal(), whole).data()[4],
+        1e-5f);
   }
 
   @Test
