@@ -30,6 +30,7 @@ final class GenerateMicroKernels {
     for (int rows : new int[] {5, 12}) {
       write(directory, "FusedKernels" + rows, FusedBlocks.source(rows), macros);
     }
+    write(directory, "DotProducts", DotBlocks.source(), macros);
     write(directory, "Transpose16", Butterflies.transpose(), macros);
   }
 
@@ -45,16 +46,18 @@ final class GenerateMicroKernels {
 
         import jdk.incubator.vector.FloatVector;
         import jdk.incubator.vector.IntVector;
+        import jdk.incubator.vector.VectorMask;
         import jdk.incubator.vector.VectorOperators;
+        import jdk.incubator.vector.VectorShuffle;
 
         %s\
         """
             .formatted(PACKAGE, Templates.expanded(body, macros));
-    if (!body.contains("IntVector")) {
-      source = source.replace("import jdk.incubator.vector.IntVector;\n", "");
-    }
-    if (!body.contains("#storeTail")) {
-      source = source.replace("import jdk.incubator.vector.VectorOperators;\n", "");
+    for (String type :
+        new String[] {"IntVector", "VectorMask", "VectorOperators", "VectorShuffle"}) {
+      if (!Templates.expanded(body, macros).contains(type)) {
+        source = source.replace("import jdk.incubator.vector." + type + ";\n", "");
+      }
     }
     if (!body.contains("FLOATS")) {
       source = source.replaceAll("import static [^\n]*FLOATS;\n", "");

@@ -16,9 +16,9 @@ import java.util.Locale;
 import java.util.concurrent.locks.LockSupport;
 
 /// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel (for
-/// decoding a pass over memory) and each contender once, so that all meet the same machine; every
-/// contender's output is checked first. Settings: full and causal attention of each length, the
-/// backward pass of 2048 and decoding with 65536 keys.
+/// decoding a pass over memory) and each contender in turn, so that all meet the same machine;
+/// every contender's output is checked first. Settings: full and causal attention of each length,
+/// the backward pass of 2048 and decoding with 65536 keys.
 ///
 /// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and
 /// all where absent). Lists have slashes between their items. A file beside the table called
@@ -38,6 +38,10 @@ public final class PeerComparison {
   /// before it, the peak kernel too.
   private static final long PAUSE_NANOS = 250_000_000;
 
+  /// Least duration of one sample. A single call of a millisecond, after other contenders, measures
+  /// how it finds the caches and the clock; calls in a row are what a model's layers do.
+  private static final double LEAST_MILLIS = 20;
+
   private static final double TOLERANCE = 2e-5;
 
   private PeerComparison() {}
@@ -54,9 +58,9 @@ public final class PeerComparison {
         """
         One batch entry, %d heads, width %d, float32, Gaussian inputs.
         Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
-        Each round runs the peak kernel and every contender once (on several threads after a pause, in
-        which the threads of the one before stop spinning, and an untimed run that wakes its own);
-        medians, and in brackets the middle half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
+        Each round runs the peak kernel and every contender in turn, each as often as fills %.0f ms (on several threads
+        after a pause, in which the threads of the one before stop spinning, and an untimed run that wakes its own);
+        medians over rounds, and in brackets the middle half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
         kernel of the same rounds, for decoding the share of the bandwidth at which the same rounds read a
         gigabyte. Every output was compared with double precision before timing. Peers run with
         OPENBLAS_NUM_THREADS=%s and OPENBLAS_CORETYPE=%s.
@@ -68,6 +72,7 @@ public final class PeerComparison {
                 HEADS,
                 DIM,
                 String.join(" ", List.of(arguments).subList(1, arguments.length)),
+                LEAST_MILLIS,
                 System.getenv("OPENBLAS_NUM_THREADS"),
                 System.getenv("OPENBLAS_CORETYPE"),
                 machine.cpu(),
@@ -157,10 +162,9 @@ public final class PeerComparison {
           LockSupport.parkNanos(PAUSE_NANOS);
           turn.run();
         }
-        long begin = System.nanoTime();
-        turn.run();
+        double millis = sample(turn);
         if (warm) {
-          times[c][rounds] = (System.nanoTime() - begin) * 1e-6;
+          times[c][rounds] = millis;
         }
       }
       rounds += warm ? 1 : 0;
@@ -206,6 +210,19 @@ public final class PeerComparison {
                     : "peak kernel | | %.0f GFLOP/s | 100 | |%n",
                 peakRate))
         .toString();
+  }
+
+  /// Milliseconds of one call, over as many calls as fill the least duration.
+  private static double sample(Runnable turn) {
+    long begin = System.nanoTime();
+    int calls = 0;
+    double millis;
+    do {
+      turn.run();
+      calls++;
+      millis = (System.nanoTime() - begin) * 1e-6;
+    } while (millis < LEAST_MILLIS);
+    return millis / calls;
   }
 
   private static Runnable turn(
