@@ -1,9 +1,12 @@
 package dev.crossover.attention.kernel;
 
 import static dev.crossover.attention.kernel.Lanes.FLOATS;
+import static dev.crossover.attention.kernel.Lanes.INTS;
 import static dev.crossover.attention.kernel.Lanes.L;
 
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /// The vector passes of [RowSelection].
@@ -69,5 +72,38 @@ final class RowPasses {
       sum.intoArray(out, oo + c);
     }
     return c;
+  }
+
+  /// Which of the scores `base … base + L - 1` that are below `count` belong to the `wanted`
+  /// largest of `count`, a bit each: the rank of a score is the number of scores before it.
+  static long amongLargest(int count, int wanted, float[] x, int xo, int base) {
+    FloatVector own = FloatVector.fromArray(FLOATS, x, xo + base);
+    IntVector rank = IntVector.zero(INTS);
+    IntVector second = rank;
+    int j = 0;
+    for (; j + 2 <= base; j += 2) {
+      rank = rank.sub(1, own.compare(VectorOperators.LE, x[xo + j]).cast(INTS));
+      second = second.sub(1, own.compare(VectorOperators.LE, x[xo + j + 1]).cast(INTS));
+    }
+    int end = Math.min(count, base + L);
+    for (; j < end; j++) {
+      FloatVector other = FloatVector.broadcast(FLOATS, x[xo + j]);
+      rank = rank.sub(1, own.lt(other).cast(INTS));
+      VectorMask<Integer> later = VectorMath.LANE_NUMBERS.compare(VectorOperators.GT, j - base);
+      rank = rank.sub(1, own.eq(other).cast(INTS).and(later));
+    }
+    for (; j + 2 <= count; j += 2) {
+      rank = rank.sub(1, own.compare(VectorOperators.LT, x[xo + j]).cast(INTS));
+      second = second.sub(1, own.compare(VectorOperators.LT, x[xo + j + 1]).cast(INTS));
+    }
+    for (; j < count; j++) {
+      rank = rank.sub(1, own.compare(VectorOperators.LT, x[xo + j]).cast(INTS));
+    }
+    VectorMask<Integer> chosen =
+        rank.add(second)
+            .compare(VectorOperators.GT, -wanted)
+            .and(VectorMath.LANE_NUMBERS.compare(VectorOperators.LT, count - base))
+            .and(own.eq(own).cast(INTS));
+    return chosen.toLong();
   }
 }

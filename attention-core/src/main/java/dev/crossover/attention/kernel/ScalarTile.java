@@ -94,6 +94,42 @@ final class ScalarTile implements TileEngine {
   }
 
   @Override
+  public void suspend(
+      float[] x,
+      int xo,
+      int ldx,
+      int @Nullable [] index,
+      int from,
+      float[] marks,
+      int mo,
+      int ldm) {
+    for (int r = 0; r < rows; r++) {
+      int row = index == null ? r : index[from + r];
+      System.arraycopy(numerator, r * valueDim, x, xo + row * ldx, valueDim);
+      marks[mo + row * ldm] = denominator[r];
+      marks[mo + row * ldm + 1] = (float) (max[r] / Math.log(2));
+    }
+  }
+
+  @Override
+  public void resume(
+      float[] x,
+      int xo,
+      int ldx,
+      int @Nullable [] index,
+      int from,
+      float[] marks,
+      int mo,
+      int ldm) {
+    for (int r = 0; r < rows; r++) {
+      int row = index == null ? r : index[from + r];
+      System.arraycopy(x, xo + row * ldx, numerator, r * valueDim, valueDim);
+      denominator[r] = marks[mo + row * ldm];
+      max[r] = (float) (marks[mo + row * ldm + 1] * Math.log(2));
+    }
+  }
+
+  @Override
   public void finish(float[] out, int oo, int ldo) {
     for (int r = 0; r < rows; r++) {
       float inverse = denominator[r] == 0 ? 0 : 1 / denominator[r];

@@ -111,6 +111,39 @@ public final class SoftmaxTile {
     engine.attend(keys, v, vo, ldv, from, to, low, lo, high, ho, bias, bo, ldb);
   }
 
+  /// Puts the block aside, to be taken up again with other keys: per row its weighted values
+  /// relative to a reference, not yet divided, and two marks, the sum of the weights and that
+  /// reference as a base-2 logarithm; 0 and −∞ for a row that saw no key.
+  ///
+  /// A row that meets its keys in several blocks of queries costs two copies each time, instead of
+  /// a division, a logarithm and an exponential.
+  ///
+  /// @param x row r is written at `xo + r * ldx`
+  /// @param marks those of row r are written from `mo + r * ldm`
+  public void suspend(float[] x, int xo, int ldx, float[] marks, int mo, int ldm) {
+    engine.suspend(x, xo, ldx, null, 0, marks, mo, ldm);
+  }
+
+  /// Puts a block of gathered rows aside; row r becomes row `index[from + r]`.
+  public void suspend(
+      float[] x, int xo, int ldx, int[] index, int from, float[] marks, int mo, int ldm) {
+    engine.suspend(x, xo, ldx, index, from, marks, mo, ldm);
+  }
+
+  /// Right after [#begin] of the same query rows: takes up what [#suspend] put aside.
+  ///
+  /// @param x row r starts at `xo + r * ldx`
+  /// @param marks those of row r start at `mo + r * ldm`
+  public void resume(float[] x, int xo, int ldx, float[] marks, int mo, int ldm) {
+    engine.resume(x, xo, ldx, null, 0, marks, mo, ldm);
+  }
+
+  /// Takes up a block of gathered rows; row r is row `index[from + r]`.
+  public void resume(
+      float[] x, int xo, int ldx, int[] index, int from, float[] marks, int mo, int ldm) {
+    engine.resume(x, xo, ldx, index, from, marks, mo, ldm);
+  }
+
   /// Divides and writes the output rows.
   ///
   /// @param out row r is written at `oo + r * ldo`

@@ -26,6 +26,15 @@ interface TileEngine {
       int bo,
       int ldb);
 
+  /// Puts sums and references aside; row r goes to row `index[from + r]`, or to row r where `index`
+  /// is null.
+  void suspend(
+      float[] x, int xo, int ldx, int @Nullable [] index, int from, float[] marks, int mo, int ldm);
+
+  /// Takes up what [#suspend] put aside.
+  void resume(
+      float[] x, int xo, int ldx, int @Nullable [] index, int from, float[] marks, int mo, int ldm);
+
   /// Writes the quotients.
   void finish(float[] out, int oo, int ldo);
 

@@ -487,6 +487,42 @@ final class VectorTile implements TileEngine {
   }
 
   @Override
+  public void suspend(
+      float[] x,
+      int xo,
+      int ldx,
+      int @Nullable [] index,
+      int from,
+      float[] marks,
+      int mo,
+      int ldm) {
+    for (int r = 0; r < rows; r++) {
+      int row = index == null ? r : index[from + r];
+      System.arraycopy(numerator, r * numeratorStride, x, xo + row * ldx, valueDim);
+      marks[mo + row * ldm] = ScorePasses.sumLanes(sums, r * L);
+      marks[mo + row * ldm + 1] = -shift[r];
+    }
+  }
+
+  @Override
+  public void resume(
+      float[] x,
+      int xo,
+      int ldx,
+      int @Nullable [] index,
+      int from,
+      float[] marks,
+      int mo,
+      int ldm) {
+    for (int r = 0; r < rows; r++) {
+      int row = index == null ? r : index[from + r];
+      System.arraycopy(x, xo + row * ldx, numerator, r * numeratorStride, valueDim);
+      sums[r * L] = marks[mo + row * ldm];
+      shift[r] = -marks[mo + row * ldm + 1];
+    }
+  }
+
+  @Override
   public void finish(float[] out, int oo, int ldo) {
     for (int r = 0; r < rows; r++) {
       float sum = ScorePasses.sumLanes(sums, r * L);

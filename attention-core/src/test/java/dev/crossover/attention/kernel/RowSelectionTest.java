@@ -1,9 +1,12 @@
 package dev.crossover.attention.kernel;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.crossover.attention.random.Draws;
 import java.util.Arrays;
+import java.util.Comparator;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class RowSelectionTest {
@@ -50,6 +53,35 @@ class RowSelectionTest {
       }
       RowSelection.mix(n, 0, weight, index, v, 2, out, 1);
       assertEquals(0, out[n], "nothing chosen gives zeros");
+    }
+  }
+
+  @Test
+  void largestAreTheFirstOfASortedListWithoutNanAndInTheOrderOfTheirIndices() {
+    for (int count : new int[] {0, 1, 5, 16, 17, 63, 64, 65, 128, 200}) {
+      for (int wanted : new int[] {0, 1, 3, 15, 64, 201}) {
+        float[] x = Draws.gaussian(count + wanted, count + 5).data();
+        for (int i = 0; i < x.length; i++) {
+          x[i] = i % 17 == 9 ? Float.NaN : Math.round(3 * x[i]);
+        }
+        int[] expected =
+            IntStream.range(0, count)
+                .filter(i -> !Float.isNaN(x[2 + i]))
+                .boxed()
+                .sorted(Comparator.comparing((Integer i) -> -x[2 + i]).thenComparing(i -> i))
+                .limit(wanted)
+                .mapToInt(i -> i)
+                .sorted()
+                .toArray();
+        int[] into = new int[wanted + 2];
+        Arrays.fill(into, 7);
+        RowSelection.largest(count, wanted, x, 2, into, 1);
+        int[] all = Arrays.copyOf(new int[] {7}, wanted + 2);
+        Arrays.fill(all, 1, wanted + 1, -1);
+        System.arraycopy(expected, 0, all, 1, expected.length);
+        all[wanted + 1] = 7;
+        assertArrayEquals(all, into, count + " scores, " + wanted + " wanted");
+      }
     }
   }
 }

@@ -322,6 +322,50 @@ class SoftmaxTileTest {
     }
   }
 
+  /// Rows are put aside after a third of the keys, taken up as a gathered block in another order
+  /// for the second third, and in order again for the last; some see nothing of the first or at
+  /// all.
+  @Test
+  void rowsPutAsideAndTakenUpAgainAgreeWithTheOracle() {
+    Case c = new Case(29, 96, 20, 21, 11);
+    for (int i = 5 * c.dim; i < 6 * c.dim; i++) {
+      c.q[i] *= 200;
+    }
+    Arrays.fill(c.low, 7, 12, 40);
+    c.high[9] = 0;
+    SoftmaxTile tile = new SoftmaxTile(new Scratch(), c.rows, c.dim, c.valueDim);
+    KeyPanels panels = new KeyPanels(new Scratch(), c.keys, c.dim);
+    panels.pack(c.k, 0, c.dim, c.keys, 0);
+    float[] aside = new float[3 + c.rows * c.valueDim];
+    float[] marks = new float[1 + 2 * c.rows];
+    int[] index = new int[c.rows + 1];
+    int[] low = c.low.clone();
+    int[] high = c.high.clone();
+    for (int r = 0; r < c.rows; r++) {
+      index[1 + r] = c.rows - 1 - r;
+      low[r] = c.low[c.rows - 1 - r];
+      high[r] = c.high[c.rows - 1 - r];
+    }
+    tile.begin(c.q, 0, c.dim, c.rows, c.scale);
+    tile.attend(panels, c.v, 0, c.valueDim, 0, 32, c.low, 0, c.high, 0);
+    tile.suspend(aside, 3, c.valueDim, marks, 1, 2);
+    tile.begin(c.q, 0, c.dim, index, 1, c.rows, c.scale);
+    tile.resume(aside, 3, c.valueDim, index, 1, marks, 1, 2);
+    tile.attend(panels, c.v, 0, c.valueDim, 32, 64, low, 0, high, 0);
+    tile.suspend(aside, 3, c.valueDim, index, 1, marks, 1, 2);
+    assertEquals(0, marks[1 + 2 * 9], "the sum of a row that saw no key");
+    assertEquals(Float.NEGATIVE_INFINITY, marks[1 + 2 * 9 + 1], "its reference");
+    tile.begin(c.q, 0, c.dim, c.rows, c.scale);
+    tile.resume(aside, 3, c.valueDim, marks, 1, 2);
+    tile.attend(panels, c.v, 0, c.valueDim, 64, 96, c.low, 0, c.high, 0);
+    float[] out = new float[c.rows * c.valueDim];
+    float[] lse = new float[c.rows];
+    tile.finish(out, 0, c.valueDim, lse, 0);
+    for (int r = 0; r < c.rows; r++) {
+      c.checkRow(r, out, lse[r]);
+    }
+  }
+
   @Test
   void gatheredKeysAndQueriesEqualCopiedOnes() {
     Case problem = new Case(17, 50, 24, 16, 10);

@@ -59,13 +59,11 @@ final class LshHash {
   /// The bucket of one token in one round.
   ///
   /// @param rotated the token's products with this round's directions, from `at`
-  /// @param negated `−rotated`
   /// @param norm length of x
   /// @param longest what [#longest] gave
   int bucket(
       Kernels kernels,
       float[] rotated,
-      float[] negated,
       int at,
       float[] x,
       int xo,
@@ -80,8 +78,7 @@ final class LshHash {
     int first = 0;
     for (int factor : factors) {
       int half = factor / 2;
-      float largest =
-          Math.max(kernels.max(half, rotated, at + first), kernels.max(half, negated, at + first));
+      float largest = kernels.largestMagnitude(half, rotated, at + first);
       int winner = onlyOneFrom(rotated, at + first, half, (float) (largest - error));
       if (winner < 0) {
         winner = argmaxInDouble(x, xo, rotations, ro + round * directions + first, half);

@@ -6,20 +6,23 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.sparse.IntervalTile;
 import java.util.Arrays;
 
-/// The phases of [Reformer]: hash, sort, then round by round attention of chunks, merged as it
-/// comes.
+/// The phases of [Reformer]: hash, sort, then round by round attention of chunks, each of which
+/// takes up what its queries saw in the rounds before.
 ///
 /// Within a chunk the slots are kept by position, not by bucket: a chunk is a set, and by position
 /// its causal part is an interval, so that no pair needs a mask of its own.
 final class ReformerPlan extends AttentionPlan {
-  private static final int HASH_ROWS = 64;
+  private static final int HASH_ROWS = 192;
   private static final int GROUP_SLOTS = 1024;
+  private static final int MARKS = 2;
+
+  /// A weight of 2⁶⁰ leaves nothing of the others in float32.
+  private static final double LARGEST_EXPONENT = 60;
 
   private final Reformer attention;
   private final Kernels kernels = Kernels.get();
@@ -42,18 +45,16 @@ final class ReformerPlan extends AttentionPlan {
   private final LshHash hash;
   private final double[] longest;
   private final float[] keys;
-  private final float[] lse;
+  private final float[] marks;
   private final int[] bucketOf;
   private final int[] chunkOf;
   private final int[] order;
   private final int[][] counts = new int[threads()][];
   private final float[][] rotated = new float[threads()][];
-  private final float[][] negated = new float[threads()][];
   private final KeyPanels[] panels = new KeyPanels[threads()];
   private final float[][] values = new float[threads()][];
   private final IntervalTile[] tiles = new IntervalTile[threads()];
-  private final float[][] part = new float[threads()][];
-  private final float[][] partLse = new float[threads()][];
+  private final float[][] sumsBefore = new float[threads()][];
   private final float[][] bias = new float[threads()][];
   private final Workers.Task measure = this::measure;
   private final Workers.Task hashBlock = this::hashBlock;
@@ -81,7 +82,7 @@ final class ReformerPlan extends AttentionPlan {
     hash = new LshHash(d, rounds, factors);
     longest = scratch.doubles(shape.problems());
     keys = scratch.floats((long) shape.problems() * n * d);
-    lse = scratch.floats((long) shape.problems() * n);
+    marks = scratch.floats((long) shape.problems() * n * MARKS);
     long slots = (long) shape.problems() * rounds * padded;
     bucketOf = scratch.ints(slots);
     chunkOf = scratch.ints(slots);
@@ -90,12 +91,10 @@ final class ReformerPlan extends AttentionPlan {
     for (int t = 0; t < threads(); t++) {
       counts[t] = scratch.ints(Math.max(buckets + 1, chunksPerRound));
       rotated[t] = scratch.floats((long) HASH_ROWS * rounds * directions);
-      negated[t] = scratch.floats((long) HASH_ROWS * rounds * directions);
       panels[t] = new KeyPanels(scratch, loaded, d);
       values[t] = scratch.floats((long) loaded * dv);
       tiles[t] = new IntervalTile(scratch, rows, d, dv);
-      part[t] = scratch.floats((long) rows * dv);
-      partLse[t] = scratch.floats(rows);
+      sumsBefore[t] = scratch.floats(rows);
       bias[t] = scratch.floats(pairwise ? (long) rows * chunk : 0);
     }
   }
@@ -111,12 +110,12 @@ final class ReformerPlan extends AttentionPlan {
     long padded = paddedLength(attention, s);
     long shared =
         (long) s.problems() * Double.BYTES
-            + (long) s.problems() * n * (s.headDim() + 1L) * Float.BYTES
+            + (long) s.problems() * n * ((long) s.headDim() + MARKS) * Float.BYTES
             + 3L * s.problems() * attention.numHashes() * padded * Integer.BYTES;
     long floats =
-        2L * HASH_ROWS * attention.numHashes() * attention.directions(n)
+        (long) HASH_ROWS * attention.numHashes() * attention.directions(n)
             + (long) loaded * s.valueDim()
-            + (long) rows * (s.valueDim() + 1)
+            + rows
             + (pairwise ? (long) rows * chunk : 0)
             + Math.max(attention.buckets(n) + 1, padded / chunk);
     long perThread =
@@ -165,9 +164,7 @@ final class ReformerPlan extends AttentionPlan {
     float[] rotations = input("rotations");
     int ro = problem * d * rounds * directions;
     float[] y = rotated[worker];
-    float[] minusY = negated[worker];
     hash.rotate(kernels, count, x, (problem * n + first) * d, rotations, ro, y);
-    kernels.scale(count * rounds * directions, -1, y, 0, minusY, 0);
     for (int i = 0; i < count; i++) {
       int token = first + i;
       int xo = (problem * n + token) * d;
@@ -179,17 +176,7 @@ final class ReformerPlan extends AttentionPlan {
         bucketOf[(problem * rounds + r) * padded + token] =
             real
                 ? hash.bucket(
-                    kernels,
-                    y,
-                    minusY,
-                    at,
-                    x,
-                    xo,
-                    rotations,
-                    ro,
-                    r,
-                    Math.sqrt(squares),
-                    longest[problem])
+                    kernels, y, at, x, xo, rotations, ro, r, Math.sqrt(squares), longest[problem])
                 : buckets;
       }
       if (!real) {
@@ -266,12 +253,20 @@ final class ReformerPlan extends AttentionPlan {
     }
   }
 
-  /// Some queries of chunk c over the chunks it looks at, merged with the rounds before.
+  /// Some queries of chunk c over the chunks it looks at, after those of the rounds before.
   private void block(int worker, int problem, int c, int inGroup, int from, int count) {
     int slots = problem * rounds * padded;
     int queries = slots + c * chunk + from;
     IntervalTile tile = tiles[worker];
     tile.begin(input("qk"), problem * n * d, d, order, queries, count, factor);
+    int values = problem * n * dv;
+    if (round > 0) {
+      tile.resume(out, values, dv, order, queries, marks, problem * n * MARKS, MARKS);
+    }
+    for (int r = 0; r < count; r++) {
+      int sum = (problem * n + order[queries + r]) * MARKS;
+      sumsBefore[worker][r] = round == 0 ? 0 : marks[sum];
+    }
     for (int k = 0; k < seenChunks; k++) {
       int other = neighbour(c, k);
       int base = (inGroup + k) * chunk;
@@ -279,18 +274,36 @@ final class ReformerPlan extends AttentionPlan {
       if (pairwise) {
         pairBias(worker, problem, queries, count, other, real);
         tile.attendBiased(
-            panels[worker], values[worker], 0, dv, base, base + real, bias[worker], 0, chunk);
+            panels[worker], this.values[worker], 0, dv, base, base + real, bias[worker], 0, chunk);
       } else {
-        aroundSelf(tile, queries, count, slots + other * chunk, real, base, true);
-        tile.defer(panels[worker], values[worker], 0, dv);
-        aroundSelf(tile, queries, count, slots + other * chunk, real, base, false);
-        tile.defer(panels[worker], values[worker], 0, dv);
+        for (int side = 0; side < 2; side++) {
+          if (!mask.isCausal() && other / chunksPerRound == round) {
+            aroundSlot(tile, count, base, real, other == c ? from : real, side == 0);
+          } else {
+            aroundSelf(tile, queries, count, slots + other * chunk, real, base, side == 0);
+          }
+          tile.defer(panels[worker], this.values[worker], 0, dv);
+        }
       }
     }
-    tile.flush(panels[worker], values[worker], 0, dv);
-    tile.finish(part[worker], 0, dv, partLse[worker], 0);
+    tile.flush(panels[worker], this.values[worker], 0, dv);
+    tile.suspend(out, values, dv, order, queries, marks, problem * n * MARKS, MARKS);
     for (int r = 0; r < count; r++) {
-      merge(worker, problem, order[queries + r], r);
+      conclude(problem, order[queries + r], sumsBefore[worker][r]);
+    }
+  }
+
+  /// The keys of a chunk on one side of each query, where query r is in slot `first + r` if the
+  /// chunk has one, and may see all others.
+  private static void aroundSlot(
+      IntervalTile tile, int count, int base, int real, int first, boolean firstSide) {
+    for (int r = 0; r < count; r++) {
+      int slot = Math.min(real, first + r);
+      if (firstSide) {
+        tile.see(r, base, base + slot);
+      } else {
+        tile.see(r, base + slot + 1, base + real);
+      }
     }
   }
 
@@ -366,21 +379,24 @@ final class ReformerPlan extends AttentionPlan {
     return found;
   }
 
-  /// A query that saw no other token sees itself; then the rounds are merged by their log-sum-exp.
-  private void merge(int worker, int problem, int t, int r) {
-    float[] from = part[worker];
-    float own = partLse[worker][r];
-    if (own == Float.NEGATIVE_INFINITY && t < mask.causalLimit(t, n, n)) {
-      System.arraycopy(input("v"), (problem * n + t) * dv, from, r * dv, dv);
-      own = -attention.selfPenalty();
+  /// A query that saw no other token in a round sees itself, far below every score; after the last
+  /// round sums are divided.
+  private void conclude(int problem, int t, float sumBefore) {
+    int row = problem * n + t;
+    int mark = row * MARKS;
+    if (marks[mark] == sumBefore && t < mask.causalLimit(t, n, n)) {
+      double penalty = -attention.selfPenalty() / Math.log(2);
+      if (sumBefore == 0) {
+        marks[mark + 1] = (float) penalty;
+      }
+      double exponent = Math.min(LARGEST_EXPONENT, penalty - marks[mark + 1]);
+      float weight = (float) Math.pow(2, sumBefore == 0 ? 0 : exponent);
+      marks[mark] += weight;
+      kernels.axpy(dv, weight, input("v"), row * dv, out, row * dv);
     }
-    int o = (problem * n + t) * dv;
-    if (round == 0) {
-      System.arraycopy(from, r * dv, out, o, dv);
-      lse[problem * n + t] = own;
-    } else {
-      lse[problem * n + t] =
-          SoftmaxMerge.merge(dv, out, o, lse[problem * n + t], from, r * dv, own);
+    if (round == rounds - 1) {
+      float inverse = marks[mark] == 0 ? 0 : 1 / marks[mark];
+      kernels.scale(dv, inverse, out, row * dv, out, row * dv);
     }
   }
 }

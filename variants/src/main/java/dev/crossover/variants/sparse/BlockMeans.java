@@ -21,12 +21,30 @@ final class BlockMeans {
     for (int block = 0; block * (long) blockSize < count; block++) {
       int first = block * blockSize;
       int rows = Math.min(blockSize, count - first);
-      for (int c = 0; c < width; c++) {
+      int target = mo + block * width;
+      int c = 0;
+      for (; c + 4 <= width; c += 4) {
+        double sum0 = 0;
+        double sum1 = 0;
+        double sum2 = 0;
+        double sum3 = 0;
+        for (int at = xo + first * width + c, r = 0; r < rows; r++, at += width) {
+          sum0 += x[at];
+          sum1 += x[at + 1];
+          sum2 += x[at + 2];
+          sum3 += x[at + 3];
+        }
+        means[target + c] = (float) (sum0 / rows);
+        means[target + c + 1] = (float) (sum1 / rows);
+        means[target + c + 2] = (float) (sum2 / rows);
+        means[target + c + 3] = (float) (sum3 / rows);
+      }
+      for (; c < width; c++) {
         double sum = 0;
         for (int r = 0; r < rows; r++) {
           sum += x[xo + (first + r) * width + c];
         }
-        means[mo + block * width + c] = (float) (sum / rows);
+        means[target + c] = (float) (sum / rows);
       }
     }
   }

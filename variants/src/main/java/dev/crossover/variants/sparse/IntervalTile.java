@@ -171,6 +171,28 @@ public final class IntervalTile {
     }
   }
 
+  /// Puts the block aside; see [SoftmaxTile#suspend].
+  public void suspend(float[] x, int xo, int ldx, float[] marks, int mo, int ldm) {
+    tile.suspend(x, xo, ldx, marks, mo, ldm);
+  }
+
+  /// Puts a block of gathered rows aside; see [SoftmaxTile#suspend].
+  public void suspend(
+      float[] x, int xo, int ldx, int[] index, int from, float[] marks, int mo, int ldm) {
+    tile.suspend(x, xo, ldx, index, from, marks, mo, ldm);
+  }
+
+  /// Takes up a block; see [SoftmaxTile#resume].
+  public void resume(float[] x, int xo, int ldx, float[] marks, int mo, int ldm) {
+    tile.resume(x, xo, ldx, marks, mo, ldm);
+  }
+
+  /// Takes up a block of gathered rows; see [SoftmaxTile#resume].
+  public void resume(
+      float[] x, int xo, int ldx, int[] index, int from, float[] marks, int mo, int ldm) {
+    tile.resume(x, xo, ldx, index, from, marks, mo, ldm);
+  }
+
   /// Divides and writes the output rows; see [SoftmaxTile#finish].
   public void finish(float[] out, int oo, int ldo) {
     tile.finish(out, oo, ldo);

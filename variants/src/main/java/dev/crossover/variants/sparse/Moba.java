@@ -219,6 +219,10 @@ public record Moba(
           0,
           out,
           o);
+      for (int r = 0; r < count; r++) {
+        int row = o + r * dv;
+        kernels.scale(dv, selected[worker].inverse(r), out, row, out, row);
+      }
       int padded = Math.clamp((long) first + count - real, 0, count);
       Arrays.fill(out, o + (count - padded) * dv, o + count * dv, 0);
     }

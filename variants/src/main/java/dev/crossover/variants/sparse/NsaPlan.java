@@ -6,6 +6,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.RowSelection;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
@@ -13,7 +14,7 @@ import java.util.Arrays;
 /// The phases of [Nsa]: means, then compression and choice of blocks for all heads of a group, then
 /// selection and window head by head.
 final class NsaPlan extends AttentionPlan {
-  private static final int CHOICE_ROWS = 48;
+  private static final int CHOICE_ROWS = 64;
 
   private final Nsa attention;
   private final Kernels kernels = Kernels.get();
@@ -25,7 +26,7 @@ final class NsaPlan extends AttentionPlan {
   private final int chosenBefore;
   private final int queries;
   private final int parts;
-  private final int choiceBlocks = Math.ceilDiv(n, CHOICE_ROWS);
+  private final int choiceBlocks = n == 0 ? 0 : Math.ceilDiv(n + 1, CHOICE_ROWS);
   private final int rows = SoftmaxTile.preferredRows();
   private final int groups = shape.batchSize() * shape.numKeyValueHeads();
   private final float factor = (float) Attention.defaultScale(shape);
@@ -66,7 +67,7 @@ final class NsaPlan extends AttentionPlan {
     }
     for (int t = 0; t < threads(); t++) {
       scores[t] = scratch.floats((long) CHOICE_ROWS * pitch);
-      importance[t] = scratch.floats((long) CHOICE_ROWS * pitch);
+      importance[t] = scratch.floats(shape.groupSize() > 1 ? (long) CHOICE_ROWS * pitch : 0);
       transposed[t] = scratch.floats(transposeScratch(attention, shape));
       selected[t] = new SelectedBlocks(scratch, b, n, chosenBefore, d, dv);
       selection[t] = scratch.floats((long) queries * dv);
@@ -87,7 +88,9 @@ final class NsaPlan extends AttentionPlan {
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
     long shared = groups * (pitch * (long) (d + dv) + (long) n * before) + n;
     long words =
-        2L * CHOICE_ROWS * pitch + transposeScratch(attention, s) + (long) (queries + rows) * dv;
+        (s.groupSize() > 1 ? 2L : 1L) * CHOICE_ROWS * pitch
+            + transposeScratch(attention, s)
+            + (long) (queries + rows) * dv;
     long perThread =
         words * Float.BYTES
             + SelectedBlocks.bytes(attention.blockSize(), n, before, d, dv)
@@ -116,29 +119,41 @@ final class NsaPlan extends AttentionPlan {
   }
 
   /// Compression of some queries by all heads of a group, and the blocks they choose together.
+  ///
+  /// Queries are taken from the last one of a block on, where it becomes visible as a whole: those
+  /// of one product then see the same blocks.
   private void choose(int worker, int index) {
     int group = index / choiceBlocks;
-    int first = index % choiceBlocks * CHOICE_ROWS;
-    int count = Math.min(CHOICE_ROWS, n - first);
-    float[] importance = this.importance[worker];
-    Arrays.fill(importance, 0, count * pitch, 0);
+    int first = Math.max(0, index % choiceBlocks * CHOICE_ROWS - 1);
+    int count = Math.min(n, (index % choiceBlocks + 1) * CHOICE_ROWS - 1) - first;
+    float[] importance = scores[worker];
     for (int g = 0; g < shape.groupSize(); g++) {
-      int head = group * shape.groupSize() + g;
-      compress(worker, group, head, first, count);
-      for (int r = 0; r < count; r++) {
-        int visible = limit[first + r] / b;
-        kernels.add(
-            visible, scores[worker], r * pitch, importance, r * pitch, importance, r * pitch);
+      compress(worker, group, group * shape.groupSize() + g, first, count);
+      if (shape.groupSize() > 1) {
+        importance = this.importance[worker];
+        addImportance(worker, g == 0, first, count);
       }
     }
     for (int r = 0; r < count; r++) {
       int own = Math.max(0, limit[first + r] - 1) / b;
-      SelectedBlocks.choose(
-          importance, r * pitch, own, chosenBefore, chosen, (group * n + first + r) * chosenBefore);
+      int to = (group * n + first + r) * chosenBefore;
+      RowSelection.largest(own, chosenBefore, importance, r * pitch, chosen, to);
     }
   }
 
-  /// p and gate_compression · oc; leaves p in the scores.
+  private void addImportance(int worker, boolean isFirst, int first, int count) {
+    float[] sum = importance[worker];
+    for (int r = 0; r < count; r++) {
+      int length = BlockMeans.pitch(limit[first + r] / b);
+      if (isFirst) {
+        System.arraycopy(scores[worker], r * pitch, sum, r * pitch, length);
+      } else {
+        kernels.add(length, scores[worker], r * pitch, sum, r * pitch, sum, r * pitch);
+      }
+    }
+  }
+
+  /// p and gate_compression · oc; leaves p in the scores, zeros up to a whole vector.
   private void compress(int worker, int group, int head, int first, int count) {
     float[] p = scores[worker];
     kernels.multiplyTransposedB(
@@ -161,8 +176,7 @@ final class NsaPlan extends AttentionPlan {
       int visible = limit[first + from] / b;
       int to = from;
       while (to < count && limit[first + to] / b == visible) {
-        kernels.scale(visible, factor, p, to * pitch, p, to * pitch);
-        kernels.softmax(visible, p, to * pitch);
+        softmax(visible, p, to * pitch);
         to++;
       }
       kernels.multiply(
@@ -188,6 +202,14 @@ final class NsaPlan extends AttentionPlan {
     }
   }
 
+  /// Softmax of scores, not yet scaled, in whole vectors: a tail costs more than what it saves.
+  private void softmax(int visible, float[] p, int at) {
+    int length = BlockMeans.pitch(visible);
+    Arrays.fill(p, at + visible, at + length, Float.NEGATIVE_INFINITY);
+    kernels.scale(length, factor, p, at, p, at);
+    kernels.softmax(length, p, at);
+  }
+
   /// Selection and window of some consecutive queries of one head, added to the compression.
   private void attend(int worker, int index) {
     int head = index / parts;
@@ -209,7 +231,12 @@ final class NsaPlan extends AttentionPlan {
         (group * n + first) * chosenBefore,
         selection[worker],
         0);
-    add(input("gate_selection"), head, first, count, selection[worker]);
+    float[] gate = input("gate_selection");
+    for (int r = 0; r < count; r++) {
+      int row = head * n + first + r;
+      float weight = gate[row] * selected[worker].inverse(r);
+      kernels.axpy(dv, weight, selection[worker], r * dv, out, row * dv);
+    }
     for (int from = 0; from < count; from += rows) {
       window(worker, head, group, first + from, Math.min(rows, count - from));
     }
@@ -224,14 +251,9 @@ final class NsaPlan extends AttentionPlan {
     }
     tile.attend(panels[group].panels(), input("v"), group * n * dv, dv);
     tile.finish(window[worker], 0, dv);
-    add(input("gate_window"), head, first, count, window[worker]);
-  }
-
-  /// `out += gate · rows`.
-  private void add(float[] gate, int head, int first, int count, float[] from) {
     for (int r = 0; r < count; r++) {
       int row = head * n + first + r;
-      kernels.axpy(dv, gate[row], from, r * dv, out, row * dv);
+      kernels.axpy(dv, input("gate_window")[row], window[worker], r * dv, out, row * dv);
     }
   }
 }

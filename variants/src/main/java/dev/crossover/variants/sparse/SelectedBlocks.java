@@ -1,7 +1,6 @@
 package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import java.util.Arrays;
@@ -9,29 +8,21 @@ import java.util.Arrays;
 /// One worker's causal attention over blocks of keys that each query has chosen: its own block up
 /// to itself, and whole blocks before it.
 ///
-/// The queries that chose a block are gathered and meet it as one dense tile; what a query gets
-/// from different blocks is merged by log-sum-exp (Lu et al., arXiv:2502.13189, algorithm 1): its
-/// rows are summed with weights relative to its own block and divided at the end, one exponential
-/// per merge.
+/// The queries that chose a block are gathered and meet it as one dense tile, which takes up where
+/// the query's block before left off and is divided at the end: what algorithm 1 of Lu et al.,
+/// arXiv:2502.13189, does by merging log-sum-exps.
 final class SelectedBlocks {
   private static final int QUERIES_PER_BLOCK = 96;
   private static final int FEWEST_QUERIES = 768;
-
-  /// A weight above e⁶⁰ makes its block the new reference: sums of such weights stay finite in
-  /// float32.
-  private static final float LARGEST_EXPONENT = 60;
+  private static final int MARKS = 2;
 
   private final int blockSize;
   private final int perQuery;
   private final int dim;
   private final int valueDim;
   private final int rows = SoftmaxTile.preferredRows();
-  private final Kernels kernels = Kernels.get();
   private final IntervalTile tile;
-  private final float[] reference;
-  private final float[] weightSum;
-  private final float[] part;
-  private final float[] partLse;
+  private final float[] marks;
   private final int[] next;
   private final int[] queries;
 
@@ -48,10 +39,7 @@ final class SelectedBlocks {
     this.valueDim = valueDim;
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
     tile = new IntervalTile(scratch, rows, dim, valueDim);
-    reference = scratch.floats(most);
-    weightSum = scratch.floats(most);
-    part = scratch.floats((long) rows * valueDim);
-    partLse = scratch.floats(rows);
+    marks = scratch.floats((long) most * MARKS);
     next = scratch.ints(Math.ceilDiv(seqLen, blockSize) + 1L);
     queries = scratch.ints((long) most * perQuery);
   }
@@ -60,11 +48,7 @@ final class SelectedBlocks {
   static long bytes(int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
     int rows = SoftmaxTile.preferredRows();
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
-    long words =
-        (long) most * (2 + perQuery)
-            + (long) rows * (valueDim + 1)
-            + Math.ceilDiv(seqLen, blockSize)
-            + 1;
+    long words = (long) most * (MARKS + perQuery) + Math.ceilDiv(seqLen, blockSize) + 1;
     return IntervalTile.bytes(rows, dim, valueDim) + words * Integer.BYTES;
   }
 
@@ -81,7 +65,7 @@ final class SelectedBlocks {
   /// @param limit number of leading keys query r sees, from `limitOffset`; 0 makes its row zero
   /// @param chosen `perQuery` block numbers per query from `chosenOffset`, all before the block of
   ///     the query's last key; −1 is none
-  /// @param out receives the rows from `oo`
+  /// @param out receives the rows from `oo`, still to be multiplied with [#inverse]
   void attend(
       float[] q,
       int qo,
@@ -104,52 +88,29 @@ final class SelectedBlocks {
         tile.see(r, Math.max(0, seen - 1) / blockSize * blockSize, seen);
       }
       tile.attend(keys, v, vo, valueDim);
-      tile.finish(out, oo + first * valueDim, valueDim, reference, first);
+      tile.suspend(out, oo + first * valueDim, valueDim, marks, first * MARKS, MARKS);
     }
-    if (perQuery == 0) {
-      return;
-    }
-    Arrays.fill(weightSum, 0, count, 1);
     group(count, chosen, chosenOffset);
     for (int block = 0; block < next.length - 1; block++) {
       int end = next[block];
       for (int from = block == 0 ? 0 : next[block - 1]; from < end; from += rows) {
         int length = Math.min(rows, end - from);
         tile.begin(q, qo, dim, queries, from, length, factor);
+        tile.resume(out, oo, valueDim, queries, from, marks, 0, MARKS);
         for (int r = 0; r < length; r++) {
           tile.see(r, block * blockSize, (block + 1) * blockSize);
         }
         tile.attend(keys, v, vo, valueDim);
-        tile.finish(part, 0, valueDim, partLse, 0);
-        merge(from, length, out, oo);
+        tile.suspend(out, oo, valueDim, queries, from, marks, 0, MARKS);
       }
-    }
-    for (int r = 0; r < count; r++) {
-      float inverse = 1 / weightSum[r];
-      kernels.scale(valueDim, inverse, out, oo + r * valueDim, out, oo + r * valueDim);
     }
   }
 
-  /// Adds the tile's rows to their queries', weighted by e to the difference of their log-sum-exps.
-  private void merge(int from, int length, float[] out, int oo) {
-    for (int r = 0; r < length; r++) {
-      int row = queries[from + r];
-      partLse[r] -= reference[row];
-      if (partLse[r] > LARGEST_EXPONENT) {
-        float shrink = (float) Math.exp(-partLse[r]);
-        int o = oo + row * valueDim;
-        kernels.scale(valueDim, shrink, out, o, out, o);
-        weightSum[row] *= shrink;
-        reference[row] += partLse[r];
-        partLse[r] = 0;
-      }
-    }
-    kernels.exp(length, 1, 0, partLse, 0, partLse, 0);
-    for (int r = 0; r < length; r++) {
-      int row = queries[from + r];
-      weightSum[row] += partLse[r];
-      kernels.axpy(valueDim, partLse[r], part, r * valueDim, out, oo + row * valueDim);
-    }
+  /// What the rows of the last [#attend] are to be multiplied with: 1 over the sum of the weights,
+  /// 0 for a row that saw no key.
+  float inverse(int r) {
+    float sum = marks[r * MARKS];
+    return sum == 0 ? 0 : 1 / sum;
   }
 
   /// Lists the queries of each block: afterwards those of block I end at `next[I]`.
@@ -175,10 +136,14 @@ final class SelectedBlocks {
   /// @param scores from `at`
   /// @param into receives `wanted` indices from `to` by falling score, −1 where there is none
   static void choose(float[] scores, int at, int count, int wanted, int[] into, int to) {
+    if (wanted == 0) {
+      return;
+    }
     int size = 0;
+    float smallest = Float.NEGATIVE_INFINITY;
     for (int j = 0; j < count; j++) {
       float score = scores[at + j];
-      if (size == wanted && (wanted == 0 || !(score > scores[at + into[to + size - 1]]))) {
+      if (size == wanted && !(score > smallest)) {
         continue;
       }
       int place = size < wanted ? size++ : size - 1;
@@ -187,6 +152,7 @@ final class SelectedBlocks {
         place--;
       }
       into[to + place] = j;
+      smallest = scores[at + into[to + size - 1]];
     }
     for (int s = size; s < wanted; s++) {
       into[to + s] = -1;

@@ -36,8 +36,8 @@ import java.util.List;
 /// | merged head | `strided_union`, `fixed_union`: both parts in one softmax, each key once | |
 ///
 /// A column of the strided pattern is a residue class modulo l and thus plain causal attention on
-/// packed keys; the summary cells are gathered once per head; unions merge their parts by
-/// log-sum-exp.
+/// packed keys; the summary cells are gathered once per head; a union of column and local set is
+/// one softmax that is put aside between the two.
 ///
 /// Time about `4·n·(l + n/l)·d` for the strided and `4·n·(l/2 + c·n/(2l))·d` for the fixed union
 /// when causal: `n^1.5` with l near √n. Scratch one or two packed copies of the keys. Causal in the
@@ -176,18 +176,16 @@ public record SparseTransformer(
     double flops = pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
     long packed = packedBytes(s);
     int rows = SoftmaxTile.preferredRows();
-    long perThread =
-        IntervalTile.bytes(rows, s.headDim(), s.valueDim())
-            + (long) Float.BYTES * rows * (s.valueDim() + 1);
+    long perThread = IntervalTile.bytes(rows, s.headDim(), s.valueDim());
     long flags = mask.hasKeyPadding() ? (long) s.batchSize() * s.keySeqLen() : 0;
     for (int h = 0; mask.hasKeyPadding() && h < s.numHeads(); h++) {
       flags += s.batchSize() * (patternOf(h).hasSummary() ? summaryLength(s, h) : 0);
     }
-    long lse = any(Pattern.STRIDED_UNION) ? (long) s.problems() * s.keySeqLen() : 0;
+    long marks = any(Pattern.STRIDED_UNION) ? 2L * s.problems() * s.keySeqLen() : 0;
     return new Cost(
         flops,
         Cost.tensorBytes(s) + 2.0 * packed,
-        packed + threads * perThread + Integer.BYTES * (flags + lse));
+        packed + threads * perThread + Integer.BYTES * (flags + marks));
   }
 
   private long packedBytes(AttentionShape s) {

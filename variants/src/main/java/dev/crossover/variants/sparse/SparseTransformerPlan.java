@@ -5,14 +5,15 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.SoftmaxMerge;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 
 /// The passes of [SparseTransformer]: columns first, class by class; then the intervals and summary
-/// cells of each block of rows, merged with the columns where a head is their union.
+/// cells of each block of rows, which take up the columns where a head is their union.
 final class SparseTransformerPlan extends AttentionPlan {
+  private static final int MARKS = 2;
+
   private final SparseTransformer attention;
   private final int rows = SoftmaxTile.preferredRows();
   private final int n = shape.keySeqLen();
@@ -27,10 +28,8 @@ final class SparseTransformerPlan extends AttentionPlan {
   private final int[][] summaryReal = new int[shape.problems()][];
   private final SummaryCells[] cells = new SummaryCells[shape.numHeads()];
   private final int[] real;
-  private final float[] columnLse;
+  private final float[] columnMarks;
   private final IntervalTile[] tiles = new IntervalTile[threads()];
-  private final float[][] part = new float[threads()][];
-  private final float[][] partLse = new float[threads()][];
   private final int classes;
   private final int classBlocks;
   private final int blocks = Math.ceilDiv(n, rows);
@@ -57,12 +56,10 @@ final class SparseTransformerPlan extends AttentionPlan {
     for (int p = 0; p < shape.problems(); p++) {
       newSummary(p);
     }
-    columnLse =
-        scratch.floats(attention.any(Pattern.STRIDED_UNION) ? (long) shape.problems() * n : 0);
+    boolean union = attention.any(Pattern.STRIDED_UNION);
+    columnMarks = scratch.floats(union ? (long) shape.problems() * n * MARKS : 0);
     for (int t = 0; t < tiles.length; t++) {
       tiles[t] = new IntervalTile(scratch, rows, d, dv);
-      part[t] = scratch.floats((long) rows * dv);
-      partLse[t] = scratch.floats(rows);
     }
   }
 
@@ -159,10 +156,8 @@ final class SparseTransformerPlan extends AttentionPlan {
     }
     int o = shape.outputOffset(batch, h) + row * dv;
     if (union) {
-      tile.finish(out, o, classes * dv, partLse[worker], 0);
-      for (int r = 0; r < count; r++) {
-        columnLse[problem * n + row + r * classes] = partLse[worker][r];
-      }
+      int marks = (problem * n + row) * MARKS;
+      tile.suspend(out, o, classes * dv, columnMarks, marks, classes * MARKS);
     } else {
       tile.finish(out, o, classes * dv);
     }
@@ -180,7 +175,11 @@ final class SparseTransformerPlan extends AttentionPlan {
     int first = index % blocks * rows;
     int count = Math.min(rows, n - first);
     IntervalTile tile = tiles[worker];
+    int o = shape.outputOffset(batch, h) + first * dv;
     tile.begin(input("q"), shape.queryOffset(batch, h) + first * d, d, count, factor);
+    if (pattern == Pattern.STRIDED_UNION) {
+      tile.resume(out, o, dv, columnMarks, (problem * n + first) * MARKS, MARKS);
+    }
     if (pattern.hasInterval()) {
       interval(tile, pattern, first);
       KeyPanels keys = natural[groupOf(batch, h)].panels();
@@ -189,22 +188,7 @@ final class SparseTransformerPlan extends AttentionPlan {
     if (pattern.hasSummary()) {
       summary(tile, problem, pattern == Pattern.FIXED_UNION, first);
     }
-    int o = shape.outputOffset(batch, h) + first * dv;
-    if (pattern != Pattern.STRIDED_UNION) {
-      tile.finish(out, o, dv);
-      return;
-    }
-    tile.finish(part[worker], 0, dv, partLse[worker], 0);
-    for (int r = 0; r < count; r++) {
-      SoftmaxMerge.merge(
-          dv,
-          out,
-          o + r * dv,
-          columnLse[problem * n + first + r],
-          part[worker],
-          r * dv,
-          partLse[worker][r]);
-    }
+    tile.finish(out, o, dv);
   }
 
   /// S_local, S_block or everything.
