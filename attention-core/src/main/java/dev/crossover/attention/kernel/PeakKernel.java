@@ -13,7 +13,7 @@ public final class PeakKernel {
   private static final int MEGABYTES = 1024;
 
   private static final int MEGABYTES_PER_TASK = 4;
-  private static final int[] STREAMS = {1, 4, 8};
+  private static final int STREAMS = 4;
 
   private final Workers workers;
   private final float[][] left;
@@ -22,7 +22,6 @@ public final class PeakKernel {
   private final Workers.Task multiply = this::multiply;
   private final Workers.Task read = this::read;
   private float[] memory = new float[0];
-  private int streams = 4;
   private volatile float sink;
 
   /// @param threads number of threads, at least 1
@@ -54,25 +53,6 @@ public final class PeakKernel {
   /// kernels, on every thread.
   public void run() {
     workers.run(TASKS_PER_THREAD * workers.threads(), multiply);
-  }
-
-  /// Fused multiply-add rate in GFLOP/s: the median of several runs.
-  public double gigaflops() {
-    run();
-    run();
-    return median(flops(), this::run);
-  }
-
-  /// Rate at which all threads together read memory that no cache holds, in 10⁹ bytes per second:
-  /// the best of several orders of reading, each the median of several passes.
-  public double readBandwidth() {
-    double best = 0;
-    for (int order : STREAMS) {
-      streams = order;
-      readAll();
-      best = Math.max(best, median(bytesRead(), this::readAll));
-    }
-    return best;
   }
 
   /// Reads a gigabyte once on all threads, for benchmarks that time it among their contenders.
@@ -118,19 +98,8 @@ public final class PeakKernel {
     int floats = MEGABYTES_PER_TASK << 18;
     sink =
         KernelSelection.VECTOR
-            ? PeakLoop.read(memory, index * floats, floats, streams)
+            ? PeakLoop.read(memory, index * floats, floats, STREAMS)
             : Kernels.get().sum(floats, memory, index * floats);
-  }
-
-  private static double median(double amount, Runnable run) {
-    double[] rates = new double[9];
-    for (int i = 0; i < rates.length; i++) {
-      long start = System.nanoTime();
-      run.run();
-      rates[i] = amount / (System.nanoTime() - start);
-    }
-    java.util.Arrays.sort(rates);
-    return rates[rates.length / 2];
   }
 
   private static int rows() {

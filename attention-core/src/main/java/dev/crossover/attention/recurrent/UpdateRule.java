@@ -12,8 +12,8 @@ import dev.crossover.attention.AttentionShape;
 /// out_t = scale · S_tᵀ q_t
 /// ```
 ///
-/// At padded positions nothing is written and, unless [#decaysAtPadding], nothing decays; their
-/// keys, values and per-token inputs are never read. A rule is bound to the tensors of one call at
+/// At padded positions nothing is written and only a constant decay goes on; their keys, values and
+/// per-token inputs are never read. A rule is bound to the tensors of one call at
 /// a time and read by several threads.
 ///
 /// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`.
@@ -36,11 +36,6 @@ public interface UpdateRule {
 
   /// Takes the tensors of the next call; called before anything else.
   void bind(BoundInputs inputs);
-
-  /// Whether the decay goes on at padded positions: by default where it is constant.
-  default boolean decaysAtPadding() {
-    return decay() == Decay.CONSTANT;
-  }
 
   /// Whether what S already holds at a key is subtracted before it is written (the delta rule).
   default boolean erases() {

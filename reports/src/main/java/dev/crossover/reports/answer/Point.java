@@ -5,7 +5,6 @@ import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.SampleStatistics;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.OptionalDouble;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -159,11 +158,5 @@ public record Point(int n, List<ResultRecord> records) {
     return record.approximates() == Approximates.NONE || record.error() == null
         ? Double.NaN
         : record.error().relativeFrobenius();
-  }
-
-  /// Median over records as an optional: empty instead of NaN.
-  public OptionalDouble measuredError() {
-    double error = error();
-    return Double.isNaN(error) ? OptionalDouble.empty() : OptionalDouble.of(error);
   }
 }
