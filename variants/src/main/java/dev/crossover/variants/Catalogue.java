@@ -126,7 +126,11 @@ public final class Catalogue {
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
     if (text.startsWith(LAYER)) {
-      return MultiHeadLayer.around(parse(text.substring(LAYER.length())));
+      String core = text.substring(LAYER.length());
+      if (core.startsWith(LAYER)) {
+        throw new IllegalArgumentException("layer/ must be given once, but was '" + text + "'");
+      }
+      return MultiHeadLayer.around(parse(core));
     }
     int colon = text.indexOf(':');
     MechanismType type = find(colon < 0 ? text : text.substring(0, colon));

@@ -80,7 +80,7 @@ public final class FileInput implements InputSource {
 
   /// The label of a user's file.
   ///
-  /// @param path `.safetensors`, `.npy` or `.npz`
+  /// @param path `.safetensors` or `.npz`; a `.npy` file holds one array only
   /// @param names names of queries, keys and values in the file, in which `{layer}` stands for the
   ///     layer
   /// @param layer number of the layer, from 0
@@ -153,7 +153,7 @@ public final class FileInput implements InputSource {
   private synchronized Blocks blocks() throws IOException {
     Blocks known = loaded;
     if (known == null) {
-      known = path == null ? readResource() : read(path);
+      known = path == null ? readResource() : read(path, path.toString());
       loaded = known;
     }
     return known;
@@ -166,20 +166,22 @@ public final class FileInput implements InputSource {
         throw new IOException("the built-in input " + RESOURCE + " is missing from this build");
       }
       Files.copy(in, copy, StandardCopyOption.REPLACE_EXISTING);
-      return read(copy);
+      return read(copy, label());
     } finally {
       Files.deleteIfExists(copy);
     }
   }
 
-  private Blocks read(Path from) throws IOException {
-    TensorFile file = TensorFiles.open(from);
-    Part q = part(file, queryName);
-    Part k = part(file, keyName);
-    Part v = part(file, valueName);
+  private Blocks read(Path file, String from) throws IOException {
+    TensorFile tensors = TensorFiles.open(file);
+    Part q = part(tensors, from, queryName);
+    Part k = part(tensors, from, keyName);
+    Part v = part(tensors, from, valueName);
     require(from, q.dim == k.dim, "q and k must have one width", q.dim + " and " + k.dim);
     require(
         from, k.heads == v.heads, "k and v must have one head count", k.heads + " and " + v.heads);
+    require(
+        from, q.seqLen == k.seqLen, "q and k must have one length", q.seqLen + " and " + k.seqLen);
     require(
         from, k.seqLen == v.seqLen, "k and v must have one length", k.seqLen + " and " + v.seqLen);
     require(
@@ -195,13 +197,13 @@ public final class FileInput implements InputSource {
     for (int h = 0; h < (all ? q.heads : chosen.size()); h++) {
       int head = all ? h : chosen.get(h);
       require(from, head < q.heads, "heads must be below " + q.heads, String.valueOf(head));
-      queries.add(block(q, head));
+      queries.add(block(q, head, from, queryName));
       // selected query heads each keep a copy of the key head they share, so that any choice is
       // regular
       if (!all || h < k.heads) {
         int group = all ? 1 : q.heads / k.heads;
-        keys.add(block(k, head / group));
-        values.add(block(v, head / group));
+        keys.add(block(k, head / group, from, keyName));
+        values.add(block(v, head / group, from, valueName));
       }
     }
     return new Blocks(
@@ -212,23 +214,24 @@ public final class FileInput implements InputSource {
             1, queries.size(), keys.size(), q.seqLen, k.seqLen, q.dim, k.dim, v.dim));
   }
 
-  private Part part(TensorFile file, String pattern) throws IOException {
+  private Part part(TensorFile file, String from, String pattern) throws IOException {
     String name = pattern.replace("{layer}", Integer.toString(layer));
+    require(
+        from,
+        !file.contains(name) || !file.dtype(name).isIntegral(),
+        name + " must hold floating-point numbers",
+        file.contains(name) ? file.dtype(name).name() : "");
     Tensor tensor = file.tensor(name);
     int rank = tensor.rank();
-    require(
-        file.path(),
-        rank >= 2 && rank <= 5,
-        name + " must have 2 to 5 dimensions",
-        tensor.toString());
-    require(file.path(), tensor.size() > 0, name + " must not be empty", tensor.toString());
+    require(from, rank >= 2 && rank <= 5, name + " must have 2 to 5 dimensions", tensor.toString());
+    require(from, tensor.size() > 0, name + " must not be empty", tensor.toString());
     int seqLen = tensor.extent(rank - 2);
     int dim = tensor.extent(rank - 1);
     int heads = rank >= 3 ? tensor.extent(rank - 3) : 1;
     int skip = 0;
     if (rank == 5) {
       require(
-          file.path(),
+          from,
           layer >= 0 && layer < tensor.extent(0),
           "layer must be below " + tensor.extent(0),
           Integer.toString(layer));
@@ -237,10 +240,16 @@ public final class FileInput implements InputSource {
     return new Part(tensor, skip, heads, seqLen, dim);
   }
 
-  private static float[] block(Part part, int head) {
+  private static float[] block(Part part, int head, String from, String name) throws IOException {
     int size = part.seqLen * part.dim;
     float[] block = new float[size];
     System.arraycopy(part.tensor.data(), part.firstElement + head * size, block, 0, size);
+    for (int i = 0; i < size; i++) {
+      if (!Float.isFinite(block[i])) {
+        String place = " at head " + head + ", position " + i / part.dim;
+        require(from, false, name + " must be finite numbers", block[i] + place);
+      }
+    }
     return block;
   }
 
@@ -267,7 +276,7 @@ public final class FileInput implements InputSource {
         "input " + name + " must be a number from 0, but was '" + text + "'");
   }
 
-  private static void require(Path file, boolean holds, String rule, String value)
+  private static void require(String file, boolean holds, String rule, String value)
       throws IOException {
     if (!holds) {
       throw new IOException(file + ": " + rule + ", but was " + value);

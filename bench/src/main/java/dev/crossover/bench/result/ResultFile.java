@@ -53,10 +53,7 @@ public final class ResultFile implements AutoCloseable {
         FileChannel.open(
             path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
     try {
-      FileLock lock = tryLock(channel);
-      if (lock == null) {
-        throw new IOException(path + " is being written by another sweep");
-      }
+      FileLock lock = tryLock(path, channel);
       ResultFile file = new ResultFile(path, channel, lock);
       file.endTornLine();
       return file;
@@ -187,15 +184,17 @@ public final class ResultFile implements AutoCloseable {
     channel.force(false);
   }
 
-  private static FileLock tryLock(FileChannel channel) throws IOException {
+  private static FileLock tryLock(Path path, FileChannel channel) throws IOException {
     try {
       FileLock lock = channel.tryLock();
       if (lock == null) {
-        throw new IOException("the result file is being written by another sweep");
+        throw new IOException(
+            path + ": the file must not be in use, but another sweep is writing it");
       }
       return lock;
     } catch (OverlappingFileLockException e) {
-      throw new IOException("the result file is being written by this process already", e);
+      throw new IOException(
+          path + ": the file must not be in use, but this process is writing it", e);
     }
   }
 }

@@ -62,13 +62,31 @@ public record Problem(
             point.heads() == 0 ? DEFAULT_HEADS : point.heads(),
             point.n(),
             point.dim() == 0 ? DEFAULT_DIM : point.dim());
+    AttentionShape shape = input.shapeFor(wish);
+    requireAsked("batch", point.batch(), shape.batchSize(), input);
+    requireAsked("heads", point.heads(), shape.numHeads(), input);
+    requireAsked("dim", point.dim(), shape.headDim(), input);
     return new Problem(
         point,
         Catalogue.typeOf(attention),
         attention,
-        input.shapeFor(wish),
+        shape,
         maskFor(attention, point.mask()),
         input);
+  }
+
+  /// A size that was asked for must be the one that will be measured.
+  private static void requireAsked(String name, int asked, int own, InputSource input) {
+    if (asked != 0 && asked != own) {
+      throw new IllegalArgumentException(
+          name
+              + " must be that of input "
+              + input.label()
+              + " ("
+              + own
+              + ") or absent, but was "
+              + asked);
+    }
   }
 
   /// The tensors the mechanism reads, drawn or loaded afresh.

@@ -275,6 +275,9 @@ public final class SweepFile {
         lengths.add((int) n);
       }
     }
+    if (lengths.isEmpty()) {
+      throw error(node, "lengths must hold a value, but was empty");
+    }
     return lengths;
   }
 

@@ -10,7 +10,9 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.DType;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileWriter;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -160,6 +162,46 @@ class InputSourceTest {
     assertFault(odd, FileInput.label(odd, List.of("q", "k", "v"), 0, List.of()));
     assertFault(odd, FileInput.label(odd, List.of("q", "nokey", "v"), 0, List.of()));
     assertFault(odd, FileInput.label(odd, List.of("k", "k", "v"), 0, List.of(5)));
+    Path shifted = folder.resolve("shifted.safetensors");
+    write(shifted, "q", new int[] {1, 7, 2}, "k", new int[] {1, 8, 2}, "v", new int[] {1, 8, 2});
+    assertFault(shifted, FileInput.label(shifted, List.of("q", "k", "v"), 0, List.of()));
+  }
+
+  /// Every output and error that depends on such a number would be NaN, which no chart can show.
+  @ParameterizedTest
+  @ValueSource(floats = {Float.NaN, Float.POSITIVE_INFINITY, Float.NEGATIVE_INFINITY})
+  void numberThatIsNotFiniteIsRefusedWithItsPlace(float number) throws IOException {
+    Path file = folder.resolve("nan.safetensors");
+    Tensor key = Tensor.zeros(2, 8, 3);
+    key.data()[8 * 3 + 5 * 3 + 1] = number;
+    new TensorFileWriter()
+        .add("q", Tensor.zeros(2, 8, 3))
+        .add("k", key)
+        .add("v", Tensor.zeros(2, 8, 3))
+        .writeSafeTensors(file);
+    IOException fault = fault(FileInput.label(file, List.of("q", "k", "v"), 0, List.of()));
+    assertEquals(
+        file + ": k must be finite numbers, but was " + number + " at head 1, position 5",
+        fault.getMessage());
+    InputSource other =
+        InputSource.parse(FileInput.label(file, List.of("q", "k", "v"), 0, List.of(0)));
+    assertEquals(1, other.shapeFor(ANY.withSeqLens(8, 8)).numHeads(), "the other head is sound");
+  }
+
+  @Test
+  void integersAreNoQueries() throws IOException {
+    Path file = folder.resolve("tokens.safetensors");
+    new TensorFileWriter()
+        .add("q", DType.I32, new int[64], 1, 8, 8)
+        .add("k", Tensor.zeros(1, 8, 8))
+        .add("v", Tensor.zeros(1, 8, 8))
+        .writeSafeTensors(file);
+    IOException fault = fault(FileInput.label(file, List.of("q", "k", "v"), 0, List.of()));
+    assertEquals(file + ": q must hold floating-point numbers, but was I32", fault.getMessage());
+  }
+
+  private static IOException fault(String label) {
+    return assertThrows(IOException.class, () -> InputSource.parse(label).shapeFor(ANY), label);
   }
 
   private static void assertFault(Path file, String label) {

@@ -123,6 +123,7 @@ class SweepFileTest {
         "studies: forwrd;1;studies must be one of;did you mean forward?",
         "effort: ful;1;effort must be one of;did you mean full?",
         "lengths: 0;1;lengths must be whole numbers;",
+        "lengths: [];1;lengths must hold a value;",
         "lengths: 8..4;1;lengths must grow;",
         "lengths: {a: b};1;lengths must be a word;",
         "heads: 1.5;1;heads must be whole numbers;",

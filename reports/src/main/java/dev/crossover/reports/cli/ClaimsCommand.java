@@ -93,6 +93,7 @@ final class ClaimsCommand implements Callable<Integer> {
     } else if (!measure(claims, records, effort, threadCount, own, err)) {
       return Main.FAILED;
     }
+    Files.createDirectories(folder);
     Map<String, List<double[]>> known = new HashMap<>();
     ClaimReplay replay =
         ClaimReplay.of(
@@ -103,7 +104,6 @@ final class ClaimsCommand implements Callable<Integer> {
                     known.computeIfAbsent(rule.better(), s -> squaredErrors(s, threadCount)),
                     known.computeIfAbsent(rule.worse(), s -> squaredErrors(s, threadCount))));
     ClaimPage.lines(replay).forEach(out::println);
-    Files.createDirectories(folder);
     Path page = folder.resolve(PAGE);
     Files.writeString(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
     out.println();

@@ -10,6 +10,7 @@ import dev.crossover.reports.study.ErrorReport;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
@@ -31,14 +32,19 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class ErrorsCommand implements Callable<Integer> {
+  private static final int DEFAULT_LENGTH = 1024;
+
   @Option(
       names = "--input",
       paramLabel = "INPUT",
       description = "Where tensors come from, as for sweep; captured when absent.")
   private String input = InputSource.CAPTURED;
 
-  @Option(names = "--n", paramLabel = "N", description = "Sequence length; 1024 when absent.")
-  private int n = 1024;
+  @Option(
+      names = "--n",
+      paramLabel = "N",
+      description = "Sequence length; 1024, or all the input has.")
+  private @Nullable Integer n;
 
   @Option(
       names = "--mask",
@@ -86,12 +92,13 @@ final class ErrorsCommand implements Callable<Integer> {
     ErrorReport.Wish wish =
         new ErrorReport.Wish(
             input,
-            n,
+            length(),
             Lists.pieces(masks, ErrorsCommand::causal).stream().distinct().toList(),
             specs,
             seeds,
             seed,
             threads);
+    Files.createDirectories(folder); // a folder that cannot be is found before the computing
     ErrorReport report = ErrorReport.compute(wish, err::println);
     Machine machine = Machine.current();
     String environment =
@@ -110,6 +117,19 @@ final class ErrorsCommand implements Callable<Integer> {
                 .toAbsolutePath());
     out.flush();
     return 0;
+  }
+
+  /// The length to use: what was asked for, which the input must have.
+  private int length() throws IOException {
+    int longest = InputSource.parse(input).maxSeqLen();
+    if (n == null) {
+      return Math.min(DEFAULT_LENGTH, longest);
+    }
+    if (n > longest) {
+      throw new IllegalArgumentException(
+          "n must be at most the positions of input " + input + " (" + longest + "), but was " + n);
+    }
+    return n;
   }
 
   /// Layers project their inputs: their weights are no weights of the tensors at hand.

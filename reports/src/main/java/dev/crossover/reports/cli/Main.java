@@ -107,7 +107,7 @@ public final class Main implements Runnable {
     boolean foreseen = asked || cause instanceof IOException;
     String message =
         foreseen && cause.getMessage() != null
-            ? cause.getMessage()
+            ? FileFaults.message(cause)
             : cause.getClass().getSimpleName()
                 + ": "
                 + cause.getMessage()
@@ -117,6 +117,9 @@ public final class Main implements Runnable {
 
   private int tell(CommandLine at, String message, Throwable fault, int exitCode) {
     String line = message.replaceAll("\\s*\\R\\s*", "; ").strip();
+    if (line.endsWith("but was")) {
+      line += " empty";
+    }
     at.getErr().println("crossover: " + line);
     if (debug) {
       fault.printStackTrace(at.getErr());

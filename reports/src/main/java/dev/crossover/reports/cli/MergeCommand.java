@@ -51,20 +51,21 @@ final class MergeCommand implements Callable<Integer> {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     Path to = Objects.requireNonNull(target);
-    for (Path file : files) {
-      if (!Files.isRegularFile(file)) {
-        throw new UsageException(file + ": there is no such result file");
-      }
-    }
+    RecordFiles.requireAll(files);
     if (Files.exists(to) && !isAmongInputs(to)) {
       throw new UsageException(to + ": the file exists already and is not among those merged");
     }
-    ResultFile.Contents contents = ResultFile.read(files.toArray(Path[]::new));
-    contents.warnings().forEach(self.commandLine().getErr()::println);
-    List<ResultRecord> records = contents.records();
-    if (records.isEmpty()) {
-      throw new UsageException(files.getFirst() + ": the files hold no records");
+    if (Files.exists(to)) {
+      List<String> unread = ResultFile.read(to).warnings();
+      if (!unread.isEmpty()) {
+        throw new UsageException(
+            to
+                + ": a file that is replaced must be understood whole, but "
+                + unread.getFirst()
+                + "; another OUT keeps it");
+      }
     }
+    List<ResultRecord> records = RecordFiles.read(files, self.commandLine().getErr());
     Set<String> machines = new TreeSet<>();
     for (ResultRecord record : records) {
       machines.add(record.environment().machine());

@@ -12,36 +12,45 @@ final class QkvOptions {
   @Option(
       names = "--qkv",
       paramLabel = "FILE",
-      description = "Queries, keys and values of your own: .safetensors, .npy or .npz.")
+      description = "Queries, keys and values of your own: .safetensors or .npz.")
   private @Nullable Path file;
 
   @Option(
       names = "--qkv-names",
       paramLabel = "Q,K,V",
       description = "Their names in the file, q,k,v when absent; {layer} stands for the layer.")
-  private String names = "q,k,v";
+  private @Nullable String names;
 
   @Option(names = "--qkv-layer", paramLabel = "L", description = "Layer, from 0.")
-  private int layer;
+  private @Nullable Integer layer;
 
   @Option(
       names = "--qkv-heads",
       paramLabel = "H,…",
       split = ",",
       description = "Query heads, from 0; all when absent.")
-  private List<Integer> heads = List.of();
+  private @Nullable List<Integer> heads;
 
   /// Label of the input they name; nothing when no file was given.
   ///
-  /// @throws IllegalArgumentException if there are not three names
+  /// @throws IllegalArgumentException if there are not three names, or they are of no file
   Optional<String> label() {
     if (file == null) {
+      if (names != null || layer != null || heads != null) {
+        throw new IllegalArgumentException(
+            "qkv must be given with --qkv-names, --qkv-layer and --qkv-heads, but was absent");
+      }
       return Optional.empty();
     }
-    List<String> three = Lists.pieces(names, name -> name);
+    List<String> three = names == null ? List.of("q", "k", "v") : Lists.pieces(names, name -> name);
     if (three.size() != 3) {
       throw new IllegalArgumentException("qkv-names must be three names, but was '" + names + "'");
     }
-    return Optional.of(FileInput.label(file.toAbsolutePath().normalize(), three, layer, heads));
+    return Optional.of(
+        FileInput.label(
+            file.toAbsolutePath().normalize(),
+            three,
+            layer == null ? 0 : layer,
+            heads == null ? List.of() : heads));
   }
 }

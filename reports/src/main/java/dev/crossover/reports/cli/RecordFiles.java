@@ -21,16 +21,29 @@ final class RecordFiles {
       throws IOException, UsageException {
     List<Path> all =
         files.isEmpty() ? List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)) : files;
-    for (Path file : all) {
+    requireAll(all);
+    ResultFile.Contents contents = ResultFile.read(all.toArray(Path[]::new));
+    List<String> warnings = contents.warnings();
+    if (contents.records().isEmpty()) {
+      throw new UsageException(
+          warnings.isEmpty()
+              ? all.getFirst() + ": the file must hold records, but holds no records"
+              : warnings.getFirst() + more(warnings.size()) + "; the file holds no records");
+    }
+    warnings.forEach(err::println);
+    return contents.records();
+  }
+
+  /// Refuses what is not a file before anything is read.
+  static void requireAll(List<Path> files) throws UsageException {
+    for (Path file : files) {
       if (!Files.isRegularFile(file)) {
         throw new UsageException(file + ": there is no such result file");
       }
     }
-    ResultFile.Contents contents = ResultFile.read(all.toArray(Path[]::new));
-    if (contents.records().isEmpty()) {
-      throw new UsageException(all.getFirst() + ": the file holds no records");
-    }
-    contents.warnings().forEach(err::println);
-    return contents.records();
+  }
+
+  private static String more(int lines) {
+    return lines == 1 ? "" : " (as were " + (lines - 1) + " more)";
   }
 }

@@ -1,11 +1,9 @@
 package dev.crossover.reports.cli;
 
-import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -46,17 +44,7 @@ final class ReportCommand implements Callable<Integer> {
     PrintWriter err = self.commandLine().getErr();
     List<Path> all =
         files.isEmpty() ? List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)) : files;
-    for (Path file : all) {
-      if (!Files.isRegularFile(file)) {
-        throw new UsageException(file + ": there is no such result file");
-      }
-    }
-    ResultFile.Contents contents = ResultFile.read(all.toArray(Path[]::new));
-    contents.warnings().forEach(err::println);
-    List<ResultRecord> records = contents.records();
-    if (records.isEmpty()) {
-      throw new UsageException(all.getFirst() + ": the file holds no records");
-    }
+    List<ResultRecord> records = RecordFiles.read(all, err);
     Path beside = all.getFirst().toAbsolutePath().getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
     out.println(

@@ -1,11 +1,11 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Nearest;
-import dev.crossover.bench.input.FileInput;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.jmh.JmhForks;
 import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Forecast;
 import dev.crossover.bench.sweep.Progress;
 import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.Sweep.Effort;
@@ -22,9 +22,11 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -88,27 +90,7 @@ final class SweepCommand implements Callable<Integer> {
               + " sinks:count=4,mass=0.5.")
   private @Nullable String inputs;
 
-  @Option(
-      names = "--qkv",
-      paramLabel = "FILE",
-      description = "Queries, keys and values of your own: .safetensors, .npy or .npz.")
-  private @Nullable Path qkv;
-
-  @Option(
-      names = "--qkv-names",
-      paramLabel = "Q,K,V",
-      description = "Their names in the file, q,k,v when absent; {layer} stands for the layer.")
-  private String qkvNames = "q,k,v";
-
-  @Option(names = "--qkv-layer", paramLabel = "L", description = "Layer, from 0.")
-  private int qkvLayer;
-
-  @Option(
-      names = "--qkv-heads",
-      paramLabel = "H,…",
-      split = ",",
-      description = "Query heads, from 0; all when absent.")
-  private List<Integer> qkvHeads = List.of();
+  @Mixin private QkvOptions qkv = new QkvOptions();
 
   @Option(names = "--seed", paramLabel = "S,…", description = "Seeds of everything drawn; 42.")
   private @Nullable String seeds;
@@ -184,10 +166,12 @@ final class SweepCommand implements Callable<Integer> {
     }
     Path file = resultsIn(folder);
     String typed = TypedCommand.of(self);
+    SweepRunner forecaster =
+        new SweepRunner(plan, new JmhForks(), new Progress(err, onTerminal()), typed);
+    Forecast forecast = forecaster.forecast(file);
+    requireSomeToMeasure(plan, forecast);
     if (dryRun) {
-      SweepRunner runner =
-          new SweepRunner(plan, new JmhForks(), new Progress(err, onTerminal()), typed);
-      ForecastTable.print(runner.forecast(file), out);
+      ForecastTable.print(forecast, out);
       return 0;
     }
     SweepRunner.Summary summary = measured(plan, file, err, typed);
@@ -210,6 +194,17 @@ final class SweepCommand implements Callable<Integer> {
     }
     out.flush();
     return failed == 0 ? 0 : Main.FAILED;
+  }
+
+  /// A sweep of which nothing can be measured is a typing error; a share may be left with nothing.
+  private static void requireSomeToMeasure(SweepPlan plan, Forecast forecast)
+      throws UsageException {
+    List<Forecast.Row> rows = forecast.rows();
+    if (plan.shards() == 1 && forecast.count(Forecast.Fate.SKIP) == rows.size()) {
+      throw new UsageException(
+          (rows.size() == 1 ? "" : "none of the " + rows.size() + " points can be measured: ")
+              + rows.getFirst().reason());
+    }
   }
 
   /// Runs the sweep; a person who stops it is told that nothing is lost.
@@ -284,18 +279,14 @@ final class SweepCommand implements Callable<Integer> {
   }
 
   private List<String> inputLabels(Sweep usual) {
-    if (qkv == null) {
+    Optional<String> own = qkv.label();
+    if (own.isEmpty()) {
       return inputs == null ? usual.inputs() : Lists.specs(inputs);
     }
     if (inputs != null) {
       throw new IllegalArgumentException("input must be absent when --qkv is given");
     }
-    List<String> names = Lists.pieces(qkvNames, name -> name);
-    if (names.size() != 3) {
-      throw new IllegalArgumentException(
-          "qkv-names must be three names, but was '" + qkvNames + "'");
-    }
-    return List.of(FileInput.label(qkv.toAbsolutePath().normalize(), names, qkvLayer, qkvHeads));
+    return List.of(own.get());
   }
 
   private Effort chosenEffort(Effort usual) {

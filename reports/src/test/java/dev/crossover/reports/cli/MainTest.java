@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class MainTest {
   @TempDir Path folder;
@@ -57,6 +58,17 @@ class MainTest {
         "sweep --qkv a.npy --input captured;input must be absent",
         "sweep --qkv a.npy --qkv-names q,k;three names",
         "sweep --qkv does-not-exist.safetensors;does-not-exist.safetensors",
+        "sweep --qkv-layer 3;qkv must be given",
+        "sweep --qkv-heads 1 --dry-run;qkv must be given",
+        "sweep --dim 513;dim must be that of input captured (64) or absent, but was 513",
+        "sweep --heads 5;heads must be that of input captured (2) or absent, but was 5",
+        "sweep --batch 3 --dry-run;batch must be that of input captured (1)",
+        "sweep --n 16384 -m tiled;n must be at most the positions of input captured (8192)",
+        "sweep --n 1000000000 --input gaussian;none of the 5 points can be measured: query must",
+        "sweep --study decode -m linformer --n 64;decoding must not be asked for",
+        "sweep --input captured:heads=9;captured:heads=9: heads must be below 2, but was 9",
+        "sweep -m layer/layer/tiled;layer/ must be given once",
+        "sweep -m tiled,,tiled;but was empty",
         "swep;did you mean sweep?",
         "list nope;mechanism must be one of",
         "report absent.jsonl;absent.jsonl: there is no such result file",
@@ -74,6 +86,8 @@ class MainTest {
         "compare;OLD",
         "compare a.jsonl absent.jsonl;a.jsonl: there is no such result file",
         "compare a b --alph 0.1;did you mean --alpha?",
+        "errors --n 9000;n must be at most the positions of input captured (8192), but was 9000",
+        "errors --n 15;n must be at least 16",
         "conformance;FILE"
       })
   void askingForWhatDoesNotExistIsOneLineAndExitCodeTwo(String command, String expected) {
@@ -204,13 +218,38 @@ class MainTest {
     assertEquals(2, answer.out.lines().count(), "one line per file and a summary");
   }
 
-  @Test
-  void emptyResultFileIsRefused() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"", "{\"torn", "a\nb\nc\n", "null\n[]\n"})
+  void fileWithoutRecordsIsRefusedInOneLineByEveryCommandThatReadsOne(String text)
+      throws IOException {
     Path file = folder.resolve("results.jsonl");
-    Files.writeString(file, "{\"torn");
-    Answer answer = run("report", file.toString());
-    assertEquals(Main.USAGE, answer.code);
-    assertTrue(answer.err.contains("no records"), answer.err);
+    Files.writeString(file, text);
+    String name = file.toString();
+    for (String[] command :
+        new String[][] {
+          {"report", name},
+          {"merge", folder.resolve("all.jsonl").toString(), name},
+          {"compare", name, name},
+          {"claims", name},
+          {"advise", "--n", "8", "--results", name}
+        }) {
+      Answer answer = run(command);
+      assertEquals(Main.USAGE, answer.code, answer.err);
+      assertTrue(answer.oneLineOfError(), answer.err);
+      assertTrue(answer.err.contains(name), answer.err);
+      assertTrue(answer.err.contains("no records"), answer.err);
+    }
+  }
+
+  @Test
+  void folderThatCannotBeWrittenIsNamedWithTheReason() throws IOException {
+    Path file = folder.resolve("file");
+    Files.writeString(file, "");
+    Answer answer = run("sweep", "--n", "64", "-m", "tiled", "--out", file.toString());
+    assertEquals(Main.FAILED, answer.code, answer.err);
+    assertTrue(answer.oneLineOfError(), answer.out + answer.err);
+    assertTrue(answer.err.contains(file + ": must be a folder, but was a file"), answer.err);
+    assertEquals(answer.err, run("errors", "--out", file.toString()).err, "before it computes");
   }
 
   @Test

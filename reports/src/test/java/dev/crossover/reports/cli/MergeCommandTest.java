@@ -1,5 +1,6 @@
 package dev.crossover.reports.cli;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -85,6 +86,20 @@ class MergeCommandTest {
     assertEquals(Main.USAGE, merge(folder.resolve("new.jsonl"), folder.resolve("absent.jsonl")));
     assertEquals(0, merge(here, here), said);
     assertEquals(12, keys(here).size());
+  }
+
+  /// A record of a later version is one this version cannot write again.
+  @Test
+  void fileThatIsNotUnderstoodWholeIsNotReplaced() throws IOException {
+    Path here = measured(SWEEP, 0, 1, "here.jsonl");
+    Path later = folder.resolve("later.jsonl");
+    String line = Files.readString(here).lines().findFirst().orElseThrow();
+    Files.writeString(later, line.replace("\"schema\":1", "\"schema\":99") + "\n");
+    byte[] before = Files.readAllBytes(later);
+    assertEquals(Main.USAGE, merge(later, later, here));
+    assertTrue(said.contains("later.jsonl:1: line skipped: schema must be"), said);
+    assertArrayEquals(before, Files.readAllBytes(later));
+    assertEquals(0, merge(folder.resolve("both.jsonl"), later, here), said);
   }
 
   @Test
