@@ -12,11 +12,14 @@ import dev.crossover.attention.tensor.Tensor;
 /// The plan of [Tiled] for a few query rows against many keys: keys are read once, in place, and
 /// one key head's rows are split into parts that all threads share, merged by their log-sum-exp.
 final class ShortPlan extends AttentionPlan {
-  private static final int KEYS_PER_PART = 4096;
+  private static final int LEAST_KEYS_PER_PART = 4096;
+  private static final int MOST_KEYS_PER_PART = 16384;
+  private static final int ENOUGH_PARTS = 32;
 
   private final float scale;
   private final int heads = shape.batchSize() * shape.numKeyValueHeads();
   private final int rows = shape.querySeqLen() * shape.groupSize();
+  private final int keysPerPart = keysPerPart(shape);
   private final int parts = parts(shape);
   private final VisibleKeys visible = new VisibleKeys(scratch, shape, mask);
   private final ShortQueries[] queries = new ShortQueries[threads()];
@@ -53,7 +56,13 @@ final class ShortPlan extends AttentionPlan {
   }
 
   private static int parts(AttentionShape s) {
-    return Math.ceilDiv(s.keySeqLen(), KEYS_PER_PART);
+    return Math.ceilDiv(s.keySeqLen(), keysPerPart(s));
+  }
+
+  /// Long parts read memory faster, many parts occupy more threads.
+  private static int keysPerPart(AttentionShape s) {
+    long keys = (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
+    return Math.clamp(keys / ENOUGH_PARTS, LEAST_KEYS_PER_PART, MOST_KEYS_PER_PART);
   }
 
   @Override
@@ -69,8 +78,8 @@ final class ShortPlan extends AttentionPlan {
   private void part(int worker, int index) {
     int head = index / parts;
     int batch = head / shape.numKeyValueHeads();
-    int from = index % parts * KEYS_PER_PART;
-    int to = Math.min(visible.count(batch), from + KEYS_PER_PART);
+    int from = index % parts * keysPerPart;
+    int to = Math.min(visible.count(batch), from + keysPerPart);
     ShortQueries query = queries[worker];
     int nq = shape.querySeqLen();
     query.begin(input("q"), head * rows * shape.headDim(), rows, scale);

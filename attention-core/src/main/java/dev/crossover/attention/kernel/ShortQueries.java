@@ -9,7 +9,7 @@ import org.jspecify.annotations.Nullable;
 /// three times.
 ///
 /// ```
-/// for each 4096 keys:  s = q · kᵀ;  m' = max(m, s);  o, z = (o, z) · e^(m − m');
+/// for each 16384 keys:  s = q · kᵀ;  m' = max(m, s);  o, z = (o, z) · e^(m − m');
 ///                     p = e^(s − m');  z = z + Σ p;  o = o + p · v
 /// ```
 ///
@@ -17,7 +17,8 @@ import org.jspecify.annotations.Nullable;
 /// GB/s to a plain sum: dot products one at a time 27 GB/s, 44 from the second-level cache; eight
 /// at a time with their lanes added in butterflies 34, 115 from the cache. With them the length of
 /// a chunk matters, because going from keys to values and back lets the prefetchers start anew:
-/// 24, 29, 34 GB/s at 256, 1024, 4096 keys. Huge pages (`-XX:+UseTransparentHugePages`) give
+/// 24, 29, 34 GB/s at 256, 1024, 4096 keys; with two threads, which share 46 GB/s, 31, 36, 39 at
+/// 4096, 8192, 16384 and 36 at 65536. Huge pages (`-XX:+UseTransparentHugePages`) give
 /// another tenth. Reading four far parts of the keys side by side, or touching rows ahead, cost a
 /// tenth to a third.
 ///
@@ -26,8 +27,8 @@ public final class ShortQueries {
   /// Number of rows up to which reading keys in place is worth it.
   public static final int MAX_ROWS = 16;
 
+  /// Scores of a turn, all rows together.
   private static final int SCORES = 16384;
-  private static final int LONGEST_CHUNK = 4096;
 
   private final Kernels kernels = Kernels.get();
   private final int dim;
@@ -67,7 +68,7 @@ public final class ShortQueries {
   }
 
   private static int chunk(int maxRows) {
-    return Math.min(LONGEST_CHUNK, SCORES / Math.max(1, maxRows));
+    return SCORES / Math.max(1, maxRows);
   }
 
   /// Takes query rows and forgets everything before.
