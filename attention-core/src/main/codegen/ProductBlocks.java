@@ -3,6 +3,12 @@ final class ProductBlocks {
   private static final int MAX_ROWS = 4;
   private static final int MAX_VECTORS = 4;
 
+  /// A block of Aᵀ for machines with 32 registers: eight neighbours in a row of A, so that a line
+  /// of the cache is read for two blocks of rows and not for four.
+  private static final int TALL_ROWS = 8;
+
+  private static final int TALL_VECTORS = 2;
+
   /// Beyond this many accumulators a block with a masked last column outgrows the first compiler
   /// ("out of virtual registers"), never gets a profile and so is never optimised: it is made of
   /// two blocks.
@@ -31,6 +37,9 @@ final class ProductBlocks {
         }
       }
     }
+    out.append("  /// `C[8, 2·L] (+)= Aᵀ · B`.\n");
+    out.append(
+        block(false, TALL_ROWS, TALL_VECTORS, false).replace("private static void", "static void"));
     return out.append(TriangleBlocks.source()).append("}\n").toString();
   }
 

@@ -125,8 +125,32 @@ public interface Kernels {
   /// `Σ x[i]·y[i]`.
   float dot(int n, float[] x, int xo, float[] y, int yo);
 
+  /// `y[i] = Σ_c A[i,c]·x[c]` for m rows of n.
+  void dotRows(int m, int n, float[] a, int ao, int lda, float[] x, int xo, float[] y, int yo);
+
   /// `Σ x[i]`.
   float sum(int n, float[] x, int xo);
+
+  /// Reads ahead what is about to be used: one element of every cache line, in four streams,
+  /// because nothing else is then in the way of many requests at once. Passes that compute while
+  /// they read wait for memory a second time (one thread, 16 KiB before each product of linear
+  /// attention: 11.3 → 10.0 ms of the whole at n = 8192).
+  ///
+  /// @return a number without a meaning, to be kept so that the reads are
+  default float readAhead(int n, float[] x, int xo) {
+    int quarter = n >> 2;
+    float s0 = 0;
+    float s1 = 0;
+    float s2 = 0;
+    float s3 = 0;
+    for (int i = xo; i < xo + quarter; i += 16) {
+      s0 += x[i];
+      s1 += x[i + quarter];
+      s2 += x[i + 2 * quarter];
+      s3 += x[i + 3 * quarter];
+    }
+    return s0 + s1 + s2 + s3;
+  }
 
   /// Largest of `x[0..n)`; −∞ when n = 0.
   float max(int n, float[] x, int xo);
@@ -148,6 +172,19 @@ public interface Kernels {
   /// `y[i] = alpha · x[i]`; x and y may be the same range.
   void scale(int n, float alpha, float[] x, int xo, float[] y, int yo);
 
+  /// `y[r,i] = factor[r] · x[r,i]` for rows of n; x and y may be the same range.
+  void scaleRows(
+      int rows,
+      int n,
+      float[] factor,
+      int fo,
+      float[] x,
+      int xo,
+      int ldx,
+      float[] y,
+      int yo,
+      int ldy);
+
   /// `z[i] = x[i] + y[i]`; z may be x or y.
   void add(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo);
 
@@ -162,6 +199,11 @@ public interface Kernels {
 
   /// Softmax of one row in place; −∞ entries get exactly 0, and a row of only −∞ becomes zeros.
   void softmax(int n, float[] x, int xo);
+
+  /// `y[r] = softmax(scale · x[r])` for rows of n, with the limits of [#softmax]; x and y may be
+  /// the same range.
+  void softmaxRows(
+      int rows, int n, float scale, float[] x, int xo, int ldx, float[] y, int yo, int ldy);
 
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);

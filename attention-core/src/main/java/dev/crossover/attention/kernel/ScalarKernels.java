@@ -162,6 +162,14 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void dotRows(
+      int m, int n, float[] a, int ao, int lda, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < m; i++) {
+      y[yo + i] = dot(n, a, ao + i * lda, x, xo);
+    }
+  }
+
+  @Override
   public float sum(int n, float[] x, int xo) {
     float sum = 0;
     for (int i = 0; i < n; i++) {
@@ -228,6 +236,23 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void scaleRows(
+      int rows,
+      int n,
+      float[] factor,
+      int fo,
+      float[] x,
+      int xo,
+      int ldx,
+      float[] y,
+      int yo,
+      int ldy) {
+    for (int r = 0; r < rows; r++) {
+      scale(n, factor[fo + r], x, xo + r * ldx, y, yo + r * ldy);
+    }
+  }
+
+  @Override
   public void add(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo) {
     for (int i = 0; i < n; i++) {
       z[zo + i] = x[xo + i] + y[yo + i];
@@ -260,6 +285,15 @@ final class ScalarKernels implements Kernels {
     }
     float sum = exp(n, 1, -max, x, xo, x, xo);
     scale(n, 1 / sum, x, xo, x, xo);
+  }
+
+  @Override
+  public void softmaxRows(
+      int rows, int n, float scale, float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+    for (int r = 0; r < rows; r++) {
+      scale(n, scale, x, xo + r * ldx, y, yo + r * ldy);
+      softmax(n, y, yo + r * ldy);
+    }
   }
 
   @Override

@@ -50,6 +50,9 @@ final class LinearChunk {
 
   private int keyCount;
 
+  /// Of no meaning; see [Kernels#readAhead].
+  private float readAhead;
+
   LinearChunk(FeatureSite site, LinearForm form, FeatureMap map, int worker) {
     Scratch scratch = site.scratch();
     this.map = map;
@@ -112,6 +115,7 @@ final class LinearChunk {
       int vo) {
     noKeys(state);
     keyCount = count;
+    readAhead = kernels.readAhead(count * dim, k, ko) + kernels.readAhead(count * valueDim, v, vo);
     for (int r = 0; r < count; ) {
       int end = r;
       while (end < count && mask.isRealKey(batch, first + end)) {
@@ -173,6 +177,7 @@ final class LinearChunk {
       float[] out,
       int oo) {
     rows.of(worker, batch, head, position, first, count).from(q, qo, dim);
+    readAhead = kernels.readAhead(count * dim, q, qo);
     map.queries(rows, queryFeatures, 0);
     if (state.seen) {
       kernels.multiply(
@@ -195,9 +200,7 @@ final class LinearChunk {
     if (hasRealKeys()) {
       addVisibleKeys(state, count, offset, q, qo, out, oo);
     } else {
-      for (int i = 0; i < count && state.seen; i++) {
-        denominators[i] = kernels.dot(width, queryFeatures, i * width, state.normaliser, 0);
-      }
+      weighState(state, count);
     }
     if (shift != 0) {
       addShift(state, count, offset, out, oo);
@@ -217,12 +220,20 @@ final class LinearChunk {
   private void addVisibleKeys(
       LinearState state, int count, int offset, float[] q, int qo, float[] out, int oo) {
     multiplyKeys(count, offset, q, qo);
+    weighState(state, count);
     for (int i = 0; i < count; i++) {
       denominators[i] = weigh(state, i, limit(i, offset), out, oo + i * valueDim);
     }
     kernels.multiplyLower(
         count, valueDim, keyCount, offset, products, 0, CHUNK, values, 0, valueDim, out, oo,
         valueDim, true);
+  }
+
+  /// Q z.
+  private void weighState(LinearState state, int count) {
+    if (state.seen) {
+      kernels.dotRows(count, width, queryFeatures, 0, width, state.normaliser, 0, denominators, 0);
+    }
   }
 
   /// A, at least where row i sees key j: from features, or from the rows themselves.
@@ -281,14 +292,14 @@ final class LinearChunk {
     }
   }
 
-  /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z + Σ_j
-  /// A_ij.
+  /// Brings row i of Q S and of A to the reference of its last visible key; returns Q_i·z, which
+  /// is in place, + Σ_j A_ij.
   private float weigh(LinearState state, int i, int limit, float[] out, int o) {
     float sum = 0;
     double reference = references[limit];
     if (state.seen) {
       float factor = (float) LinearState.factor(references[0], reference);
-      sum = factor * kernels.dot(width, queryFeatures, i * width, state.normaliser, 0);
+      sum = factor * denominators[i];
       if (factor != 1) {
         kernels.scale(valueDim, factor, out, o, out, o);
       }

@@ -168,7 +168,8 @@ public record CosFormer(
     }
   }
 
-  /// φ(x_i) = [relu(x_i) sin t_i, relu(x_i) cos t_i], for queries and keys alike.
+  /// φ(x_i) = [relu(x_i) sin t_i, relu(x_i) cos t_i], for queries and keys alike; no sine or cosine
+  /// is negative, so that the relu may come last.
   private static final class CosineWeighted implements FeatureMap {
     private final Kernels kernels = Kernels.get();
     private final int d;
@@ -194,13 +195,12 @@ public record CosFormer(
 
     @Override
     public void queries(FeatureRows rows, float[] phi, int at) {
-      for (int r = 0; r < rows.count(); r++) {
-        int o = at + r * 2 * d;
-        int i = rows.position() + r;
-        kernels.relu(d, 0, rows.data(), rows.at(r), phi, o);
-        kernels.scale(d, cosine[i], phi, o, phi, o + d);
-        kernels.scale(d, sine[i], phi, o, phi, o);
-      }
+      int count = rows.count();
+      int i = rows.position();
+      int m = 2 * d;
+      kernels.scaleRows(count, d, sine, i, rows.data(), rows.at(0), d, phi, at, m);
+      kernels.scaleRows(count, d, cosine, i, rows.data(), rows.at(0), d, phi, at + d, m);
+      kernels.relu(count * m, 0, phi, at, phi, at);
     }
 
     @Override

@@ -150,6 +150,7 @@ public record EfficientAttention(
     private final Context[][] contexts = new Context[keyHeads][keySegments.count()];
     private final float[][] rows = new float[threads()][];
     private final float[][] newMax = new float[threads()][];
+    private final float[] readAhead = new float[threads()];
     private final float[] ones;
     private final Workers.Task accumulate = this::accumulate;
     private final Workers.Task normalise = this::normalise;
@@ -202,7 +203,11 @@ public record EfficientAttention(
     /// Adds ρ_k(k)ᵀ v of some rows, up to each channel's sum.
     private void add(int worker, Context context, int row, int count) {
       float[] k = input("k");
+      float[] v = input("v");
       int ko = row * d;
+      int vo = row * dv;
+      readAhead[worker] =
+          kernels.readAhead(count * d, k, ko) + kernels.readAhead(count * dv, v, vo);
       if (softmax) {
         raiseMaxima(worker, context, k, ko, count);
         float[] weights = rows[worker];
@@ -215,8 +220,7 @@ public record EfficientAttention(
         k = weights;
         ko = 0;
       }
-      kernels.multiplyTransposedA(
-          d, dv, count, k, ko, d, input("v"), row * dv, dv, context.product, 0, dv, true);
+      kernels.multiplyTransposedA(d, dv, count, k, ko, d, v, vo, dv, context.product, 0, dv, true);
     }
 
     /// Takes the maximum of every channel over some more rows and rescales what is there already.
@@ -275,13 +279,11 @@ public record EfficientAttention(
         int count = Math.min(Segments.CHUNK, end - i);
         float[] q = input("q");
         int qo = shape.queryOffset(batch, h) + i * d;
+        readAhead[worker] = kernels.readAhead(count * d, q, qo);
         if (softmax) {
-          System.arraycopy(q, qo, rows[worker], 0, count * d);
+          kernels.softmaxRows(count, d, 1, q, qo, d, rows[worker], 0, d);
           q = rows[worker];
           qo = 0;
-          for (int r = 0; r < count; r++) {
-            kernels.softmax(d, q, r * d);
-          }
         }
         kernels.multiply(
             count,

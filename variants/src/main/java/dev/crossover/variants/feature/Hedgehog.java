@@ -244,9 +244,7 @@ public record Hedgehog(
           at,
           m,
           false);
-      for (int r = 0; r < rows.count(); r++) {
-        activate(phi, at + r * m);
-      }
+      activate(rows.count(), phi, at);
       if (clamp > 0) {
         for (int i = at; i < at + rows.count() * m; i++) {
           phi[i] = Math.max(phi[i], clamp);
@@ -254,24 +252,32 @@ public record Hedgehog(
       }
     }
 
-    /// Turns y, the first half of a row, into φ.
-    private void activate(float[] phi, int y) {
-      int minus = y + f;
-      float factor = map == Map.SOFTMAX_JOINT2 ? 2 : 1;
-      kernels.scale(f, -factor, phi, y, phi, minus);
+    /// Turns y, the first half of every row, into φ.
+    private void activate(int rows, float[] phi, int at) {
+      int m = 2 * f;
       switch (map) {
-        case EXP_PLAIN -> kernels.exp(2 * f, 1, 0, phi, y, phi, y);
+        case EXP_PLAIN -> {
+          for (int y = at; y < at + rows * m; y += m) {
+            kernels.exp(f, -1, 0, phi, y, phi, y + f);
+            kernels.exp(f, 1, 0, phi, y, phi, y);
+          }
+        }
         case EXP_HALVES -> {
-          kernels.exp(f, 1, -kernels.max(f, phi, y), phi, y, phi, y);
-          kernels.exp(f, 1, -kernels.max(f, phi, minus), phi, minus, phi, minus);
+          for (int y = at; y < at + rows * m; y += m) {
+            kernels.scale(f, -1, phi, y, phi, y + f);
+            kernels.exp(f, 1, -kernels.max(f, phi, y + f), phi, y + f, phi, y + f);
+            kernels.exp(f, 1, -kernels.max(f, phi, y), phi, y, phi, y);
+          }
         }
         case SOFTMAX_HALVES -> {
-          kernels.softmax(f, phi, y);
-          kernels.softmax(f, phi, minus);
+          kernels.softmaxRows(rows, f, -1, phi, at, m, phi, at + f, m);
+          kernels.softmaxRows(rows, f, 1, phi, at, m, phi, at, m);
         }
         case SOFTMAX_JOINT2 -> {
-          kernels.scale(f, factor, phi, y, phi, y);
-          kernels.softmax(2 * f, phi, y);
+          for (int y = at; y < at + rows * m; y += m) {
+            kernels.scale(f, -1, phi, y, phi, y + f);
+          }
+          kernels.softmaxRows(rows, m, 2, phi, at, m, phi, at, m);
         }
       }
     }
