@@ -202,8 +202,20 @@ public interface Kernels {
 
   /// `y[r] = softmax(scale · x[r])` for rows of n, with the limits of [#softmax]; x and y may be
   /// the same range.
+  ///
+  /// @param work scratch of `rows` floats from `wo`
   void softmaxRows(
-      int rows, int n, float scale, float[] x, int xo, int ldx, float[] y, int yo, int ldy);
+      int rows,
+      int n,
+      float scale,
+      float[] x,
+      int xo,
+      int ldx,
+      float[] y,
+      int yo,
+      int ldy,
+      float[] work,
+      int wo);
 
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);

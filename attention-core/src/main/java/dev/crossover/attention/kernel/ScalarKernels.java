@@ -289,7 +289,17 @@ final class ScalarKernels implements Kernels {
 
   @Override
   public void softmaxRows(
-      int rows, int n, float scale, float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+      int rows,
+      int n,
+      float scale,
+      float[] x,
+      int xo,
+      int ldx,
+      float[] y,
+      int yo,
+      int ldy,
+      float[] work,
+      int wo) {
     for (int r = 0; r < rows; r++) {
       scale(n, scale, x, xo + r * ldx, y, yo + r * ldy);
       softmax(n, y, yo + r * ldy);

@@ -205,10 +205,7 @@ final class LinearChunk {
     if (shift != 0) {
       addShift(state, count, offset, out, oo);
     }
-    for (int i = 0; i < count; i++) {
-      boolean visible = state.seen || realKeys[limit(i, offset)] > 0;
-      divide(visible, denominators[i], out, oo + i * valueDim);
-    }
+    divide(state, count, offset, out, oo);
   }
 
   /// Number of the chunk's keys that order lets row i see.
@@ -339,13 +336,16 @@ final class LinearChunk {
   }
 
   /// A denominator of exactly 0, which says that all features have vanished, gives zeros.
-  private void divide(boolean visible, float sum, float[] out, int o) {
-    float by = visible ? denominator.of(sum) : 0;
-    if (by == 0) {
-      Arrays.fill(out, o, o + valueDim, 0);
-    } else {
-      kernels.scale(valueDim, 1 / by, out, o, out, o);
+  private void divide(LinearState state, int count, int offset, float[] out, int oo) {
+    for (int i = 0; i < count; i++) {
+      boolean visible = state.seen || realKeys[limit(i, offset)] > 0;
+      float by = visible ? denominator.of(denominators[i]) : 0;
+      if (by == 0) {
+        Arrays.fill(out, oo + i * valueDim, oo + (i + 1) * valueDim, 0);
+      }
+      denominators[i] = by == 0 ? 0 : 1 / by;
     }
+    kernels.scaleRows(count, valueDim, denominators, 0, out, oo, valueDim, out, oo, valueDim);
   }
 
   /// Adds the chunk's keys to the state: S += Kᵀ v, z += Σ K. Uses the chunk's features up.

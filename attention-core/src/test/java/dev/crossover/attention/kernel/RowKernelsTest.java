@@ -67,7 +67,7 @@ class RowKernelsTest {
           x[i] *= 10;
         }
         float[] y = new float[OFFSET + ROWS * stride];
-        kernels.softmaxRows(ROWS, n, scale, x, OFFSET, n, y, OFFSET, stride);
+        kernels.softmaxRows(ROWS, n, scale, x, OFFSET, n, y, OFFSET, stride, new float[7], 1);
         for (int r = 0; r < ROWS; r++) {
           double[] expected = softmax(n, scale, x, OFFSET + r * n);
           for (int c = 0; c < n; c++) {
@@ -77,7 +77,7 @@ class RowKernelsTest {
           }
           assertEquals(0, y[OFFSET + r * stride + n] + y[OFFSET + r * stride + n + 1]);
         }
-        kernels.softmaxRows(ROWS, n, scale, x, OFFSET, n, x, OFFSET, n);
+        kernels.softmaxRows(ROWS, n, scale, x, OFFSET, n, x, OFFSET, n, new float[7], 2);
         for (int r = 0; r < ROWS; r++) {
           for (int c = 0; c < n; c++) {
             assertEquals(y[OFFSET + r * stride + c], x[OFFSET + r * n + c]);
@@ -117,7 +117,7 @@ class RowKernelsTest {
         x[2 * n + 4] = nan;
         Arrays.fill(x, 3 * n, 4 * n, hidden);
         x[3 * n + 1] = nan;
-        kernels.softmaxRows(4, n, 1, x, 0, n, x, 0, n);
+        kernels.softmaxRows(4, n, 1, x, 0, n, x, 0, n, new float[4], 0);
         for (int c = 0; c < n; c++) {
           assertEquals(0, x[c]);
           assertEquals(c == 3 ? 1 : 0, x[n + c]);

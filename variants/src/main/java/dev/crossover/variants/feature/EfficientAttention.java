@@ -106,7 +106,7 @@ public record EfficientAttention(
     long floats =
         (long) keyHeads * segments * Context.floats(s)
             + Segments.CHUNK
-            + threads * ((long) Segments.CHUNK * s.headDim() + s.headDim());
+            + threads * (Segments.CHUNK * (s.headDim() + 1L) + s.headDim());
     return new Cost(flops, Cost.tensorBytes(s), floats * Float.BYTES);
   }
 
@@ -150,6 +150,7 @@ public record EfficientAttention(
     private final Context[][] contexts = new Context[keyHeads][keySegments.count()];
     private final float[][] rows = new float[threads()][];
     private final float[][] newMax = new float[threads()][];
+    private final float[][] maxima = new float[threads()][];
     private final float[] readAhead = new float[threads()];
     private final float[] ones;
     private final Workers.Task accumulate = this::accumulate;
@@ -169,6 +170,7 @@ public record EfficientAttention(
       for (int t = 0; t < rows.length; t++) {
         rows[t] = scratch.floats((long) Segments.CHUNK * d);
         newMax[t] = scratch.floats(d);
+        maxima[t] = scratch.floats(Segments.CHUNK);
       }
     }
 
@@ -281,7 +283,7 @@ public record EfficientAttention(
         int qo = shape.queryOffset(batch, h) + i * d;
         readAhead[worker] = kernels.readAhead(count * d, q, qo);
         if (softmax) {
-          kernels.softmaxRows(count, d, 1, q, qo, d, rows[worker], 0, d);
+          kernels.softmaxRows(count, d, 1, q, qo, d, rows[worker], 0, d, maxima[worker], 0);
           q = rows[worker];
           qo = 0;
         }

@@ -17,10 +17,12 @@ import dev.crossover.attention.linear.Denominator;
 import dev.crossover.attention.linear.FeatureInputs;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
+import dev.crossover.attention.linear.FeatureSite;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
 import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.linear.Segments;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
@@ -169,7 +171,8 @@ public record Hedgehog(
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int f = features(s);
     double row = 2.0 * s.headDim() * f + 8.0 * f;
-    return new LinearCost(s, mask, threads, 2 * f).total(row, row, 0, 0);
+    long maxima = (long) threads * Segments.CHUNK * Float.BYTES;
+    return new LinearCost(s, mask, threads, 2 * f).total(row, row, 0, maxima);
   }
 
   @Override
@@ -184,9 +187,7 @@ public record Hedgehog(
 
   private LinearForm form() {
     return new LinearForm(
-        site ->
-            new Spikes(
-                featureMap, site.shape().headDim(), features(site.shape()), (float) featureClamp),
+        site -> new Spikes(featureMap, site, features(site.shape()), (float) featureClamp),
         Denominator.plus(eps));
   }
 
@@ -197,14 +198,19 @@ public record Hedgehog(
     private final int d;
     private final int f;
     private final float clamp;
+    private final float[][] maxima;
     private float[] queryMap = new float[0];
     private float[] keyMap = new float[0];
 
-    Spikes(Map map, int d, int f, float clamp) {
+    Spikes(Map map, FeatureSite site, int f, float clamp) {
       this.map = map;
-      this.d = d;
+      this.d = site.shape().headDim();
       this.f = f;
       this.clamp = clamp;
+      this.maxima = new float[site.threads()][];
+      for (int t = 0; t < maxima.length; t++) {
+        maxima[t] = site.scratch().floats(Segments.CHUNK);
+      }
     }
 
     @Override
@@ -244,7 +250,7 @@ public record Hedgehog(
           at,
           m,
           false);
-      activate(rows.count(), phi, at);
+      activate(rows.count(), phi, at, maxima[rows.worker()]);
       if (clamp > 0) {
         for (int i = at; i < at + rows.count() * m; i++) {
           phi[i] = Math.max(phi[i], clamp);
@@ -253,7 +259,7 @@ public record Hedgehog(
     }
 
     /// Turns y, the first half of every row, into φ.
-    private void activate(int rows, float[] phi, int at) {
+    private void activate(int rows, float[] phi, int at, float[] work) {
       int m = 2 * f;
       switch (map) {
         case EXP_PLAIN -> {
@@ -270,14 +276,14 @@ public record Hedgehog(
           }
         }
         case SOFTMAX_HALVES -> {
-          kernels.softmaxRows(rows, f, -1, phi, at, m, phi, at + f, m);
-          kernels.softmaxRows(rows, f, 1, phi, at, m, phi, at, m);
+          kernels.softmaxRows(rows, f, -1, phi, at, m, phi, at + f, m, work, 0);
+          kernels.softmaxRows(rows, f, 1, phi, at, m, phi, at, m, work, 0);
         }
         case SOFTMAX_JOINT2 -> {
           for (int y = at; y < at + rows * m; y += m) {
             kernels.scale(f, -1, phi, y, phi, y + f);
           }
-          kernels.softmaxRows(rows, m, 2, phi, at, m, phi, at, m);
+          kernels.softmaxRows(rows, m, 2, phi, at, m, phi, at, m, work, 0);
         }
       }
     }
