@@ -172,12 +172,13 @@ public record Advice(
       List<Integer> lengths,
       Question question,
       Optional<Errors> errors) {
-    Curve own = series.time().orElse(null);
+    Optional<Curve> measured = series.time();
     for (int n : lengths) {
-      if (own == null || series.at(n).isEmpty() || series.at(n).get().samples().isEmpty()) {
+      if (measured.isEmpty() || series.at(n).isEmpty() || series.at(n).get().samples().isEmpty()) {
         return without(series.label(), series.spec(), "not measured at n = " + Wording.length(n));
       }
     }
+    Curve own = measured.orElseThrow();
     Curve baseline = exact.time().orElseThrow();
     int worst = lengths.getFirst();
     Ratio speedUp = Ratio.of(baseline, own, worst, PanelAnswer.SEED);

@@ -24,13 +24,13 @@ final class DecodeErrors {
         causal.put(key(record), record.error());
       }
     }
-    return records.stream()
-        .map(
-            r ->
-                r.study() == Study.DECODE && r.error() == null && causal.containsKey(key(r))
-                    ? with(r, causal.get(key(r)))
-                    : r)
-        .toList();
+    return records.stream().map(r -> filled(r, causal)).toList();
+  }
+
+  private static ResultRecord filled(ResultRecord r, Map<String, ErrorNorms> causal) {
+    boolean open = r.study() == Study.DECODE && r.error() == null;
+    ErrorNorms error = open ? causal.get(key(r)) : null;
+    return error == null ? r : with(r, error);
   }
 
   private static String key(ResultRecord r) {

@@ -7,6 +7,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -98,7 +99,7 @@ public record Headlines(String lead, List<Finding> findings) {
           + " error there, the first being "
           + first.series().label()
           + " "
-          + fromWords(answer, first.time().get(baseline))
+          + fromWords(answer, first.timeAgainst(baseline))
           + ".";
     }
     if (winners.stream().allMatch(s -> s.errorFrom(0).isEmpty())) {
@@ -155,7 +156,7 @@ public record Headlines(String lead, List<Finding> findings) {
                 s ->
                     s.series().label()
                         + " "
-                        + fromWords(answer, s.time().get(baseline))
+                        + fromWords(answer, s.timeAgainst(baseline))
                         + ", "
                         + errorWords(s, from(s, baseline))));
     list(
@@ -166,7 +167,7 @@ public record Headlines(String lead, List<Finding> findings) {
                 s ->
                     s.series().label()
                         + " "
-                        + fromWords(answer, s.time().get(baseline))
+                        + fromWords(answer, s.timeAgainst(baseline))
                         + ", "
                         + errorWords(s, from(s, baseline))
                         + " against "
@@ -175,12 +176,12 @@ public record Headlines(String lead, List<Finding> findings) {
         findings,
         "Faster, but with an error that was not measured here: ",
         unmeasured.stream()
-            .map(s -> s.series().label() + " " + fromWords(answer, s.time().get(baseline))));
+            .map(s -> s.series().label() + " " + fromWords(answer, s.timeAgainst(baseline))));
     list(
         findings,
         "Faster, but computing something other than softmax attention, so that no error applies: ",
         other.stream()
-            .map(s -> s.series().label() + " " + fromWords(answer, s.time().get(baseline))));
+            .map(s -> s.series().label() + " " + fromWords(answer, s.timeAgainst(baseline))));
     list(
         findings,
         "Faster than " + words + " only in between, not at the largest length: ",
@@ -201,7 +202,7 @@ public record Headlines(String lead, List<Finding> findings) {
   }
 
   private static Finding gain(PanelAnswer answer, SeriesAnswer winner, String baseline) {
-    Crossover crossover = winner.time().get(baseline);
+    Crossover crossover = winner.timeAgainst(baseline);
     return new Finding(
         winner.series().label(),
         " is faster than "
@@ -231,7 +232,7 @@ public record Headlines(String lead, List<Finding> findings) {
   private static Stream<String> labels(
       List<SeriesAnswer> answers, String baseline, Crossover.Kind kind) {
     return answers.stream()
-        .filter(s -> s.time().get(baseline).kind() == kind)
+        .filter(s -> s.timeAgainst(baseline).kind() == kind)
         .map(s -> s.series().label());
   }
 
@@ -245,7 +246,7 @@ public record Headlines(String lead, List<Finding> findings) {
     if (exact.isEmpty()) {
       return Optional.empty();
     }
-    Crossover crossover = exact.get().time().get(baseline);
+    Crossover crossover = exact.get().timeAgainst(baseline);
     String words = words(answer, baseline);
     String own =
         wins(exact.get(), baseline)
@@ -329,7 +330,7 @@ public record Headlines(String lead, List<Finding> findings) {
   }
 
   private static boolean wins(SeriesAnswer answer, String baseline) {
-    Crossover.Kind kind = answer.time().get(baseline).kind();
+    Crossover.Kind kind = answer.timeAgainst(baseline).kind();
     return kind == Crossover.Kind.REACHED || kind == Crossover.Kind.BELOW_SMALLEST;
   }
 
@@ -369,12 +370,12 @@ public record Headlines(String lead, List<Finding> findings) {
   }
 
   private static int largest(List<SeriesAnswer> answers, String baseline) {
-    return answers.stream().mapToInt(s -> s.time().get(baseline).largest()).max().orElseThrow();
+    return answers.stream().mapToInt(s -> s.timeAgainst(baseline).largest()).max().orElseThrow();
   }
 
   /// Length from which a winner is faster: its crossover, or the smallest common length.
   private static double from(SeriesAnswer answer, String baseline) {
-    Crossover crossover = answer.time().get(baseline);
+    Crossover crossover = answer.timeAgainst(baseline);
     return crossover.kind() == Crossover.Kind.REACHED ? crossover.n() : crossover.smallest();
   }
 
@@ -416,7 +417,7 @@ public record Headlines(String lead, List<Finding> findings) {
   }
 
   private static String words(PanelAnswer answer, String baseline) {
-    String words = BASELINE_WORDS.get(baseline);
+    String words = Objects.requireNonNull(BASELINE_WORDS.get(baseline), baseline);
     if (!answer.panel().decoding()) {
       return words;
     }

@@ -45,6 +45,13 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
       Map<String, Crossover> time,
       Map<String, Crossover> memory) {
 
+    /// The crossover in time against a baseline that [#time] holds.
+    ///
+    /// @throws NullPointerException naming a baseline that it does not hold
+    public Crossover timeAgainst(String baseline) {
+      return Objects.requireNonNull(time.get(baseline), baseline);
+    }
+
     /// Smallest and largest error over the lengths from a given one on; empty when none was
     /// measured.
     public Optional<double[]> errorFrom(double n) {

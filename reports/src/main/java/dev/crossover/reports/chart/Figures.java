@@ -17,6 +17,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.ToDoubleFunction;
 
@@ -82,13 +83,17 @@ public final class Figures {
     return best;
   }
 
+  private Look look(Series series) {
+    return Objects.requireNonNull(looks.get(series.spec()), series.spec());
+  }
+
   private void time() {
     boolean decoding = answer.panel().decoding();
     LogPlot plot =
         new LogPlot(
             lengthAxis(), new Axis("time per " + (decoding ? "token" : "call"), Quantity.SECONDS));
     for (SeriesAnswer one : answer.series()) {
-      Look look = looks.get(one.series().spec());
+      Look look = look(one.series());
       String slope =
           one.timeFit()
               .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
@@ -119,7 +124,7 @@ public final class Figures {
   private void tokens() {
     LogPlot plot = new LogPlot(lengthAxis(), new Axis("tokens per second", Quantity.NUMBER));
     for (Series one : answer.panel().series()) {
-      Look look = looks.get(one.spec());
+      Look look = look(one);
       List<double[]> bars = new ArrayList<>();
       for (double[] bar : timeBars(one)) {
         double batch = one.points().getFirst().first().shape().batch();
@@ -144,10 +149,7 @@ public final class Figures {
                   .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
                   .orElse("")
               : "";
-      plot.line(
-          one.series().label() + slope,
-          looks.get(one.series().spec()),
-          points(one.series(), bytes));
+      plot.line(one.series().label() + slope, look(one.series()), points(one.series(), bytes));
     }
     String how =
         switch (name) {
@@ -166,7 +168,7 @@ public final class Figures {
         case NONE -> without.add(one.label());
         case EXACT -> {}
         case SOFTMAX -> {
-          Look look = looks.get(one.spec());
+          Look look = look(one);
           List<double[]> bars = new ArrayList<>();
           one.points().stream()
               .filter(p -> p.errorHigh() > p.errorLow())
@@ -208,9 +210,7 @@ public final class Figures {
       }
       lowest = Math.min(lowest, point.error());
       plot.dots(
-          one.label(),
-          looks.get(one.spec()),
-          List.of(new double[] {cost.applyAsDouble(point), point.error()}));
+          one.label(), look(one), List.of(new double[] {cost.applyAsDouble(point), point.error()}));
     }
     for (Series one : answer.front(n, cost)) {
       if (inexact(one)) {
@@ -241,7 +241,7 @@ public final class Figures {
         double at = cost.applyAsDouble(point);
         plot.guide(
             one.label() + " (exact)",
-            looks.get(one.spec()).color(),
+            look(one).color(),
             DOTTED,
             List.of(new double[] {at, lowest / 1.5}, new double[] {at, highest * 1.5}));
       }
@@ -278,7 +278,7 @@ public final class Figures {
                 : ", " + Wording.percent(place.shareOfPeak()) + " of peak";
         plot.dots(
             one.label() + "   " + Wording.digits(place.gflops()) + " GFLOP/s" + share,
-            looks.get(one.spec()),
+            look(one),
             List.of(new double[] {place.intensity(), place.gflops()}));
       }
     }

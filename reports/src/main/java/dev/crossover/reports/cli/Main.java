@@ -102,7 +102,8 @@ public final class Main implements Runnable {
   }
 
   private int answer(CommandLine at, Exception fault) {
-    Throwable cause = fault instanceof UncheckedIOException wrapped ? wrapped.getCause() : fault;
+    Throwable inner = fault instanceof UncheckedIOException ? fault.getCause() : null;
+    Throwable cause = inner == null ? fault : inner;
     boolean asked = cause instanceof IllegalArgumentException || cause instanceof UsageException;
     boolean foreseen = asked || cause instanceof IOException;
     String message =

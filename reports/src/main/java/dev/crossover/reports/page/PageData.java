@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.function.ToDoubleFunction;
 import org.jspecify.annotations.Nullable;
 
@@ -61,7 +62,8 @@ final class PageData {
     Map<String, Look> looks = Palette.of(panel.series());
     List<Map<String, Object>> series = new ArrayList<>();
     for (SeriesAnswer one : answer.series()) {
-      series.add(series(one, looks.get(one.series().spec())));
+      String spec = one.series().spec();
+      series.add(series(one, Objects.requireNonNull(looks.get(spec), spec)));
     }
     data.put("series", series);
     return data;

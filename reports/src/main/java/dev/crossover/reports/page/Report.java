@@ -54,8 +54,8 @@ public final class Report {
     for (int i = 0; i < answers.size(); i++) {
       Map<String, Object> panel = panel(answers.get(i), i, command, figureFolder, csvFolder);
       List<Map<String, Object>> maps =
-          Maps.of(answers.get(i).panel(), (String) panel.get("prefix"), figureFolder, room);
-      room -= maps.stream().mapToInt(m -> (int) m.get("bytes")).sum();
+          Maps.of(answers.get(i).panel(), String.valueOf(panel.get("prefix")), figureFolder, room);
+      room -= maps.stream().mapToInt(m -> m.get("bytes") instanceof Integer size ? size : 0).sum();
       panel.put("maps", maps);
       panel.put("hasMaps", !maps.isEmpty());
       panel.put("mapPositions", Math.min(AttentionMap.MOST_POSITIONS, largest(answers.get(i))));

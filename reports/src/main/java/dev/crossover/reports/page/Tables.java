@@ -192,8 +192,8 @@ final class Tables {
     }
     for (Series series : answer.panel().series()) {
       for (Point point : series.points()) {
-        boolean time = byTime.get(point.n()).contains(series);
-        boolean bytes = byBytes.get(point.n()).contains(series);
+        boolean time = byTime.getOrDefault(point.n(), List.of()).contains(series);
+        boolean bytes = byBytes.getOrDefault(point.n(), List.of()).contains(series);
         String fronts = time && bytes ? "time, memory" : time ? "time" : bytes ? "memory" : "";
         rows.add(pointRow(series, point, fronts));
       }
