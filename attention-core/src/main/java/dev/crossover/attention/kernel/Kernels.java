@@ -217,6 +217,23 @@ public interface Kernels {
       float[] work,
       int wo);
 
+  /// `y[c] = max(y[c], x[r,c] over r)` for rows of n; a NaN in x is passed over.
+  void maximaOfColumns(int rows, int n, float[] x, int xo, int ldx, float[] y, int yo);
+
+  /// `y[r,c] = exp(x[r,c] − minus[c])` for rows of n, one after the other, and `sums[c] += Σ_r
+  /// y[r,c]`, with the limits of [#exp].
+  void expOfColumns(
+      int rows,
+      int n,
+      float[] minus,
+      int mo,
+      float[] x,
+      int xo,
+      float[] y,
+      int yo,
+      float[] sums,
+      int so);
+
   /// `y[i] = elu(x[i]) + 1`: x + 1 for x > 0, exp(x) otherwise; x and y may be the same range.
   void eluPlusOne(int n, float[] x, int xo, float[] y, int yo);
 

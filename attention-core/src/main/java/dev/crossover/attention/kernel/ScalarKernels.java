@@ -307,6 +307,53 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void maximaOfColumns(int rows, int n, float[] x, int xo, int ldx, float[] y, int yo) {
+    for (int r = 0; r < rows; r++) {
+      for (int c = 0; c < n; c++) {
+        float value = x[xo + r * ldx + c];
+        y[yo + c] = value > y[yo + c] ? value : y[yo + c];
+      }
+    }
+  }
+
+  @Override
+  public void expOfColumns(
+      int rows,
+      int n,
+      float[] minus,
+      int mo,
+      float[] x,
+      int xo,
+      float[] y,
+      int yo,
+      float[] sums,
+      int so) {
+    expOfLastColumns(rows, n, 0, minus, mo, x, xo, y, yo, sums, so);
+  }
+
+  /// [#expOfColumns] for columns `from … n - 1`.
+  void expOfLastColumns(
+      int rows,
+      int n,
+      int from,
+      float[] minus,
+      int mo,
+      float[] x,
+      int xo,
+      float[] y,
+      int yo,
+      float[] sums,
+      int so) {
+    for (int r = 0; r < rows; r++) {
+      for (int c = from; c < n; c++) {
+        float e = exp(x[xo + r * n + c] - minus[mo + c]);
+        y[yo + r * n + c] = e;
+        sums[so + c] += e;
+      }
+    }
+  }
+
+  @Override
   public void eluPlusOne(int n, float[] x, int xo, float[] y, int yo) {
     for (int i = 0; i < n; i++) {
       float value = x[xo + i];

@@ -104,8 +104,7 @@ final class LinearState {
     }
   }
 
-  /// Adds a chunk's Kᵀ v to S. Summing four chunks' before, in order to pass over S less often,
-  /// made the whole 4 % slower at d = 64: the product had to be read again.
+  /// Adds a chunk's Kᵀ v to S.
   void add(float[] product) {
     if (carried.length == 0) {
       kernels.add(sum.length, sum, 0, product, 0, sum, 0);

@@ -130,6 +130,53 @@ class RowKernelsTest {
 
   @ParameterizedTest
   @MethodSource("kernels")
+  void maximaOfColumnsAreTheLargestOfEachAndOfWhatWasThere(Kernels kernels) {
+    for (int n : WIDTHS) {
+      for (int rows : new int[] {0, 1, 4, ROWS}) {
+        float[] x = gaussians(OFFSET + rows * (n + 2), 10);
+        float[] y = gaussians(n + 2, 11);
+        float[] before = y.clone();
+        kernels.maximaOfColumns(rows, n, x, OFFSET, n + 2, y, 1);
+        for (int c = 0; c < n + 2; c++) {
+          float expected = before[c];
+          for (int r = 0; r < rows && c >= 1 && c <= n; r++) {
+            expected = Math.max(expected, x[OFFSET + r * (n + 2) + c - 1]);
+          }
+          assertEquals(expected, y[c]);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void exponentialsOfColumnsAgreeWithDoublesAndAreSummed(Kernels kernels) {
+    for (int n : WIDTHS) {
+      float[] x = gaussians(OFFSET + ROWS * n, 12);
+      float[] minus = gaussians(n + 1, 13);
+      float[] y = new float[OFFSET + ROWS * n + 1];
+      float[] sums = new float[n + 2];
+      Arrays.fill(sums, 1);
+      kernels.expOfColumns(ROWS, n, minus, 1, x, OFFSET, y, OFFSET, sums, 1);
+      for (int c = 0; c < n; c++) {
+        double sum = 1;
+        for (int r = 0; r < ROWS; r++) {
+          int at = OFFSET + r * n + c;
+          double expected = Math.exp((double) x[at] - minus[1 + c]);
+          // the exponent, below 16 in magnitude, is rounded once
+          assertWithin(expected, y[at], (Tolerance.EXP + 16 * UNIT) * expected, "exp");
+          sum += y[at];
+        }
+        assertWithin(sum, sums[1 + c], Tolerance.ofSum(ROWS + 1, sum), "sum");
+      }
+      assertEquals(1, sums[0]);
+      assertEquals(1, sums[n + 1]);
+      assertEquals(0, y[0] + y[OFFSET + ROWS * n]);
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
   void readingAheadStaysWithinItsRangeAndChangesNothing(Kernels kernels) {
     for (int n = 0; n < 200; n++) {
       float[] x = gaussians(n, 6);

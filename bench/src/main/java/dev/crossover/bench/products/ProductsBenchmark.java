@@ -36,6 +36,7 @@ public class ProductsBenchmark {
   @Param({
     "peak",
     "AB 2048 256 64",
+    "ABpadded 2048 256 64",
     "AB 2048 64 256",
     "AB 256 64 2048",
     "AB 64 64 64",
@@ -48,6 +49,8 @@ public class ProductsBenchmark {
     "AtB 256 64 2048",
     "AtB 64 64 64",
     "AtB 64 64 128",
+    "AtB 128 64 64",
+    "AtB 256 64 64",
     "AtB 64 64 256",
     "lower 64 64 64",
     "lower 128 64 128",
@@ -65,6 +68,7 @@ public class ProductsBenchmark {
   private int m;
   private int n;
   private int k;
+  private int pitch;
   private float[] a = new float[0];
   private float[] b = a;
   private float[] c = a;
@@ -102,6 +106,7 @@ public class ProductsBenchmark {
     peak = new PeakKernel(1);
     if (words.length < 4) {
       n = words.length == 2 ? Integer.parseInt(words[1]) : ELEMENTS;
+      work = new float[ELEMENTS];
       a = Draws.gaussian(1, ELEMENTS).data();
       c = new float[ELEMENTS];
       return;
@@ -109,15 +114,16 @@ public class ProductsBenchmark {
     m = Integer.parseInt(words[1]);
     n = Integer.parseInt(words[2]);
     k = Integer.parseInt(words[3]);
+    pitch = name.equals("ABpadded") ? n + 16 : n;
     a = Draws.gaussian(1, m * k).data();
-    b = Draws.gaussian(2, k * n).data();
+    b = Draws.gaussian(2, k * pitch).data();
     c = new float[m * n];
     work = new float[kernels.transposedBScratch(n, k)];
     run();
     double expected = 0;
     for (int l = 0; l < k; l++) {
       double left = name.equals("AtB") ? a[l * m + m - 1] : a[(m - 1) * k + l];
-      expected += left * (name.equals("ABt") ? b[(n - 1) * k + l] : b[l * n + n - 1]);
+      expected += left * (name.equals("ABt") ? b[(n - 1) * k + l] : b[l * pitch + n - 1]);
     }
     double error = Math.abs(expected - c[m * n - 1]);
     if (!(error < 1e-3)) {
@@ -132,23 +138,16 @@ public class ProductsBenchmark {
   public float[] run() {
     switch (name) {
       case "peak" -> peak.run();
-      case "AB" -> kernels.multiply(m, n, k, a, 0, k, b, 0, n, c, 0, n, false);
+      case "AB", "ABpadded" -> kernels.multiply(m, n, k, a, 0, k, b, 0, pitch, c, 0, n, false);
       case "ABt" -> kernels.multiplyTransposedB(m, n, k, a, 0, k, b, 0, k, c, 0, n, false, work, 0);
       case "AtB" -> kernels.multiplyTransposedA(m, n, k, a, 0, m, b, 0, n, c, 0, n, false);
       case "lower" -> kernels.multiplyLower(m, n, k, 0, a, 0, k, b, 0, n, c, 0, n, false);
       case "exp" -> kernels.exp(ELEMENTS, 1, 0, a, 0, c, 0);
       case "elu+1" -> kernels.eluPlusOne(ELEMENTS, a, 0, c, 0);
       case "relu" -> kernels.relu(ELEMENTS, 0, a, 0, c, 0);
-      case "softmax" -> softmaxRows();
+      case "softmax" -> kernels.softmaxRows(ELEMENTS / n, n, 1, a, 0, n, c, 0, n, work, 0);
       default -> throw new IllegalArgumentException("operation must be known, but was " + name);
     }
     return c;
-  }
-
-  private void softmaxRows() {
-    System.arraycopy(a, 0, c, 0, ELEMENTS);
-    for (int row = 0; row < ELEMENTS; row += n) {
-      kernels.softmax(n, c, row);
-    }
   }
 }

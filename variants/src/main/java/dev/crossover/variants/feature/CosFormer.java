@@ -67,8 +67,9 @@ import java.util.OptionalInt;
         "with max_length only: otherwise M is the length so far, and every earlier weight "
             + "changes with every token",
     bound =
-        "products take half of the time at n = 8192, memory a quarter, writing "
-            + "features the rest",
+        "the two products, near the peak, are three fifths of the time at n = "
+            + "8192; waiting for memory is an eighth, writing and summing features "
+            + "the rest",
     differences =
         @Mechanism.Difference(
             what = "bound of the denominator",

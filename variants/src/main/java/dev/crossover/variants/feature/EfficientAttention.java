@@ -62,8 +62,9 @@ import java.util.Arrays;
         "none: each channel of the keys is normalised over all positions, later ones "
             + "included, so it cannot be causal",
     bound =
-        "products take a third of the time; softmax of query rows, channel maxima and "
-            + "memory the rest")
+        "the two products, near the peak, are under half of the time; "
+            + "exponentials and maxima of query rows and key channels are a quarter, "
+            + "waiting for memory and adding up the rest")
 public record EfficientAttention(
     @Parameter(value = "how queries and keys are normalised", defaultValue = "softmax")
         Normalisation normalisation)
@@ -105,7 +106,6 @@ public record EfficientAttention(
                 * (product + (softmax ? 4.0 : 0) * s.headDim());
     long floats =
         (long) keyHeads * segments * Context.floats(s)
-            + Segments.CHUNK
             + threads * (Segments.CHUNK * (s.headDim() + 1L) + s.headDim());
     return new Cost(flops, Cost.tensorBytes(s), floats * Float.BYTES);
   }
@@ -120,12 +120,12 @@ public record EfficientAttention(
   private static final class Context {
     final float[] product;
     final float[] sums;
-    final float[] minusMax;
+    final float[] max;
 
     Context(Scratch scratch, AttentionShape s) {
       product = scratch.floats((long) s.headDim() * s.valueDim());
       sums = scratch.floats(s.headDim());
-      minusMax = scratch.floats(s.headDim());
+      max = scratch.floats(s.headDim());
     }
 
     static long floats(AttentionShape s) {
@@ -135,7 +135,7 @@ public record EfficientAttention(
     void clear() {
       Arrays.fill(product, 0);
       Arrays.fill(sums, 0);
-      Arrays.fill(minusMax, Float.POSITIVE_INFINITY);
+      Arrays.fill(max, Float.NEGATIVE_INFINITY);
     }
   }
 
@@ -152,7 +152,6 @@ public record EfficientAttention(
     private final float[][] newMax = new float[threads()][];
     private final float[][] maxima = new float[threads()][];
     private final float[] readAhead = new float[threads()];
-    private final float[] ones;
     private final Workers.Task accumulate = this::accumulate;
     private final Workers.Task normalise = this::normalise;
     private final Workers.Task attend = this::attend;
@@ -165,8 +164,6 @@ public record EfficientAttention(
           head[s] = new Context(scratch, shape);
         }
       }
-      ones = scratch.floats(Segments.CHUNK);
-      Arrays.fill(ones, 1);
       for (int t = 0; t < rows.length; t++) {
         rows[t] = scratch.floats((long) Segments.CHUNK * d);
         newMax[t] = scratch.floats(d);
@@ -213,12 +210,7 @@ public record EfficientAttention(
       if (softmax) {
         raiseMaxima(worker, context, k, ko, count);
         float[] weights = rows[worker];
-        for (int r = 0; r < count; r++) {
-          kernels.add(d, k, ko + r * d, context.minusMax, 0, weights, r * d);
-        }
-        kernels.exp(count * d, 1, 0, weights, 0, weights, 0);
-        kernels.multiply(
-            1, d, count, ones, 0, Segments.CHUNK, weights, 0, d, context.sums, 0, d, true);
+        kernels.expOfColumns(count, d, context.max, 0, k, ko, weights, 0, context.sums, 0);
         k = weights;
         ko = 0;
       }
@@ -228,20 +220,16 @@ public record EfficientAttention(
     /// Takes the maximum of every channel over some more rows and rescales what is there already.
     private void raiseMaxima(int worker, Context context, float[] k, int ko, int count) {
       float[] raised = newMax[worker];
-      System.arraycopy(context.minusMax, 0, raised, 0, d);
-      for (int r = 0; r < count; r++) {
-        for (int c = 0; c < d; c++) {
-          raised[c] = Math.min(raised[c], -k[ko + r * d + c]);
-        }
-      }
+      System.arraycopy(context.max, 0, raised, 0, d);
+      kernels.maximaOfColumns(count, d, k, ko, d, raised, 0);
       rescale(context, raised);
     }
 
-    private void rescale(Context context, float[] minusMax) {
+    private void rescale(Context context, float[] max) {
       for (int c = 0; c < d; c++) {
-        if (minusMax[c] != context.minusMax[c]) {
-          float factor = (float) Math.exp((double) minusMax[c] - context.minusMax[c]);
-          context.minusMax[c] = minusMax[c];
+        if (max[c] != context.max[c]) {
+          float factor = (float) Math.exp((double) context.max[c] - max[c]);
+          context.max[c] = max[c];
           context.sums[c] *= factor;
           kernels.scale(dv, factor, context.product, c * dv, context.product, c * dv);
         }
@@ -255,7 +243,7 @@ public record EfficientAttention(
       for (int s = 1; s < contexts[keyHead].length; s++) {
         Context part = contexts[keyHead][s];
         for (int c = 0; c < d; c++) {
-          common[c] = Math.min(total.minusMax[c], part.minusMax[c]);
+          common[c] = Math.max(total.max[c], part.max[c]);
         }
         rescale(total, common);
         rescale(part, common);

@@ -72,8 +72,9 @@ import java.util.OptionalInt;
     memory = "2 d²",
     exponent = 1,
     bound =
-        "products take two fifths of the time; exponentials and the normalisation of "
-            + "every row the rest",
+        "products, near the peak, are half of the time; the softmax of both "
+            + "halves of every row is a quarter, bounding and summing features the "
+            + "rest",
     differences =
         @Mechanism.Difference(
             what = "feature map",

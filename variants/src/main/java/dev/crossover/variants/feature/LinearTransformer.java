@@ -68,8 +68,9 @@ import java.util.List;
     memory = "d²",
     exponent = 1,
     bound =
-        "products take under half of the time at d = 64 and n = 8192, memory a "
-            + "quarter, feature maps and row sums a fifth",
+        "the two products, near the peak, are half of the time at d = 64 and "
+            + "n = 8192; waiting for memory is a fifth, feature maps, row sums and "
+            + "divisions the rest",
     differences =
         @Mechanism.Difference(
             what = "eps in the denominator",

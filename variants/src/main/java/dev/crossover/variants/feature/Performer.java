@@ -92,6 +92,10 @@ import java.util.OptionalDouble;
     time = "8 n m d",
     memory = "m d",
     exponent = 1,
+    bound =
+        "products, near the peak, are two thirds of the time; exponentials of "
+            + "256 features per row and their maxima are a fifth, passes over "
+            + "features in the second-level cache the rest; memory does not count",
     decoding = "not with stabiliser=global: the maximum it subtracts runs over later keys too",
     differences = {
       @Mechanism.Difference(

@@ -79,8 +79,9 @@ import java.util.List;
     memory = "2 D d",
     exponent = 1,
     bound =
-        "products take half of the time; normalising, sines, cosines and scaling pass "
-            + "over every feature",
+        "products, near the peak, are half of the time; sines and cosines are a "
+            + "tenth, norms, scaling and sums, each a pass over the features, the "
+            + "rest",
     differences =
         @Mechanism.Difference(
             what = "normalisation of features and denominator",

@@ -26,6 +26,7 @@ final class RfaFeatures implements FeatureMap {
   private final double inverseTau;
   private final float[] projection;
   private final float[][] projected;
+  private final float[][] inverseNorms;
   private float[] gate = new float[0];
 
   RfaFeatures(Rfa rfa, FeatureSite site) {
@@ -42,7 +43,9 @@ final class RfaFeatures implements FeatureMap {
     inverseTau = 1 / rfa.tau();
     projection = site.scratch().floats(heads * Projections.size(m, d));
     projected = new float[site.threads()][];
+    inverseNorms = new float[site.threads()][];
     for (int t = 0; t < projected.length; t++) {
+      inverseNorms[t] = site.scratch().floats(Segments.CHUNK);
       projected[t] = site.scratch().floats(gaussian ? (long) Segments.CHUNK * m : 0);
     }
   }
@@ -50,7 +53,7 @@ final class RfaFeatures implements FeatureMap {
   /// Bytes the constructor allocates.
   static long scratchBytes(Rfa rfa, AttentionShape s, int threads) {
     long m = rfa.numFeatures();
-    long perWorker = rfa.kernel() == Rfa.Kernel.GAUSSIAN ? Segments.CHUNK * m : 0;
+    long perWorker = Segments.CHUNK * (rfa.kernel() == Rfa.Kernel.GAUSSIAN ? m + 1 : 1);
     return Float.BYTES
         * (s.numHeads() * Projections.size(rfa.numFeatures(), s.headDim()) + threads * perWorker);
   }
@@ -102,15 +105,17 @@ final class RfaFeatures implements FeatureMap {
         uo,
         m,
         false);
+    float[] inverses = inverseNorms[rows.worker()];
     for (int r = 0; r < rows.count(); r++) {
-      float inverse = inverseNorm(rows.data(), rows.at(r));
-      kernels.scale(m, inverse, u, uo + r * m, u, uo + r * m);
-      if (gaussian) {
+      inverses[r] = inverseNorm(rows.data(), rows.at(r));
+    }
+    kernels.scaleRows(rows.count(), m, inverses, 0, u, uo, m, u, uo, m);
+    if (gaussian) {
+      for (int r = 0; r < rows.count(); r++) {
         int o = at + r * width;
         kernels.sinCos(m, u, r * m, phi, o, phi, o + m);
       }
-    }
-    if (!gaussian) {
+    } else {
       kernels.relu(rows.count() * m, 0, phi, at, phi, at);
     }
     kernels.scale(rows.count() * width, factor, phi, at, phi, at);
