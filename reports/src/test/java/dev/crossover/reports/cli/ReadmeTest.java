@@ -10,6 +10,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -17,10 +18,14 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /// The README's table and example are the program's.
 class ReadmeTest {
+  private static final String JAR = "java -jar reports/target/crossover.jar ";
   private static final String BEGIN = "<!-- crossover list --markdown -->\n";
+
+  @TempDir Path folder;
 
   @Test
   void tableIsWhatListPrints() throws IOException {
@@ -32,6 +37,57 @@ class ReadmeTest {
     int begin = readme.indexOf(BEGIN) + BEGIN.length();
     String table = readme.substring(begin, readme.indexOf("<!-- end -->"));
     assertEquals(out.toString(), table, "crossover list --markdown prints the new table");
+  }
+
+  /// Options that do not exist, and lengths that the input does not have, are found by a dry run.
+  @Test
+  void sweepCommandsMeasureEveryPointTheyName() throws IOException {
+    Path yaml = folder.resolve("mine.yaml");
+    String readme = readme();
+    int begin = readme.indexOf("```yaml\n") + "```yaml\n".length();
+    Files.writeString(yaml, readme.substring(begin, readme.indexOf("```", begin)));
+    Path tensors = folder.resolve("my-model.safetensors");
+    new TensorFileWriter()
+        .add("q", Draws.gaussian(1, 1, 2, 8192, 4))
+        .add("k", Draws.gaussian(2, 1, 2, 8192, 4))
+        .add("v", Draws.gaussian(3, 1, 2, 8192, 4))
+        .writeSafeTensors(tensors);
+    int commands = 0;
+    for (String line : readme.lines().filter(l -> l.startsWith(JAR + "sweep")).toList()) {
+      String command =
+          line.substring(JAR.length())
+              .replaceFirst("\\s*#.*", "")
+              .replace(" --dry-run", "")
+              .replace("mine.yaml", yaml.toString())
+              .replace("my-model.safetensors", tensors.toString());
+      String answer = answer((command + " --dry-run -o " + folder).split(" "));
+      assertTrue(answer.contains(" 0 skipped"), line + "\n" + answer);
+      commands++;
+    }
+    assertTrue(commands >= 5, "sweep commands in the README");
+  }
+
+  @Test
+  void everyOptionOfEveryCommandExists() throws IOException {
+    int options = 0;
+    for (String line : readme().lines().filter(l -> l.startsWith(JAR)).toList()) {
+      String[] words = line.substring(JAR.length()).replaceFirst("\\s*#.*", "").split(" ");
+      String help = answer("help", words[0]);
+      for (String word : words) {
+        if (word.startsWith("-")) {
+          assertTrue(help.contains(" " + word) || help.contains("," + word), line + ": " + word);
+          options++;
+        }
+      }
+    }
+    assertTrue(options >= 10, "options in the README");
+  }
+
+  private static String answer(String... command) {
+    StringWriter out = new StringWriter();
+    StringWriter err = new StringWriter();
+    assertEquals(0, Main.run(new PrintWriter(out), new PrintWriter(err), command), err.toString());
+    return out.toString();
   }
 
   @Test
