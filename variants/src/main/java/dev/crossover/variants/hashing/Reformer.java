@@ -92,8 +92,8 @@ import java.util.OptionalDouble;
             + "moves earlier ones into other chunks: row t of the causal forward pass depends "
             + "on tokens after t, and no session can foresee them",
     bound =
-        "bringing rows into the order of their buckets: gathering takes 22 % of the time, hashing "
-            + "17 %, the two products 38 %",
+        "bringing rows into the order of their buckets: gathering takes 20 % of the time, hashing "
+            + "18 %, writing rows back to their places 6 %; the two products are 42 %",
     differences = {
       @Mechanism.Difference(
           what = "Temperature",

@@ -83,6 +83,7 @@ final class Landmarks {
     }
   }
 
+  /// One row at a time: with four rows per pass the whole mechanism was 2 to 5 % slower.
   private void add(float[] x, int xo, int to) {
     for (int c = 0; c < d; c++) {
       mean[to + c] += x[xo + c];

@@ -85,6 +85,14 @@ public final class IntervalTile {
     }
   }
 
+  /// Attends to the keys at panel positions `from … to - 1`, as far as they lie in the rows'
+  /// intervals, which thus serve for several ranges.
+  public void attend(KeyPanels keys, float[] v, int vo, int ldv, int from, int to) {
+    if (from < to) {
+      run(keys, v, vo, ldv, from, to);
+    }
+  }
+
   /// Attends to the keys of the rows' intervals that are of a wanted kind, run by run.
   ///
   /// @param v values, the value of the key at panel position j starts at `vo + j * ldv`
@@ -99,8 +107,23 @@ public final class IntervalTile {
       int kindOffset,
       int kindStride,
       int wanted) {
-    int end = last();
-    int from = first();
+    attend(keys, v, vo, ldv, first(), last(), kind, kindOffset, kindStride, wanted);
+  }
+
+  /// Attends to the keys of a wanted kind at panel positions `begin … end - 1`, as far as they lie
+  /// in the rows' intervals.
+  public void attend(
+      KeyPanels keys,
+      float[] v,
+      int vo,
+      int ldv,
+      int begin,
+      int end,
+      int[] kind,
+      int kindOffset,
+      int kindStride,
+      int wanted) {
+    int from = begin;
     while (from < end) {
       if ((kind[kindOffset + from * kindStride] & wanted) == 0) {
         from++;

@@ -12,7 +12,9 @@ import java.util.Arrays;
 /// the query's block before left off and is divided at the end: what algorithm 1 of Lu et al.,
 /// arXiv:2502.13189, does by merging log-sum-exps.
 final class SelectedBlocks {
+  /// Between 60 and 192, NSA's time at n = 8192 changes by less than 1 %.
   private static final int QUERIES_PER_BLOCK = 96;
+
   private static final int FEWEST_QUERIES = 768;
   private static final int MARKS = 2;
 
