@@ -3,6 +3,7 @@ package dev.crossover.bench.jmh;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
@@ -35,6 +36,7 @@ import org.openjdk.jmh.infra.IterationParams;
 public class DecodeBenchmark {
   private final List<Length> lengths = new ArrayList<>();
   private int iterations;
+  private int threads = 1;
 
   /// One context length: what a trial needs, made once, or the reason why it cannot run.
   private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
@@ -66,6 +68,7 @@ public class DecodeBenchmark {
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
     for (Point point : parameters.points(Study.DECODE)) {
+      threads = point.threads();
       lengths.add(prepared(point));
     }
     List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
@@ -154,16 +157,17 @@ public class DecodeBenchmark {
   }
 
   private void saveFacts() {
+    Conditions conditions = ForkReport.conditions(threads);
     List<ForkReport.Content> contents = new ArrayList<>();
     for (Length length : lengths) {
       Run run = length.run;
-      contents.add(run == null ? Objects.requireNonNull(length.refusal) : facts(run));
+      contents.add(run == null ? Objects.requireNonNull(length.refusal) : facts(run, conditions));
     }
     ForkReport.save(contents);
   }
 
-  private static ForkReport.Content facts(Run run) {
+  private static ForkReport.Content facts(Run run, Conditions conditions) {
     return run.report.facts(
-        0, 0, run.session.stateBytes(), run.allocation.bytesPerCall(), null, null);
+        0, 0, run.session.stateBytes(), run.allocation.bytesPerCall(), null, null, conditions);
   }
 }

@@ -2,7 +2,9 @@ package dev.crossover.bench.jmh;
 
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.RecordJson;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.sweep.Forks.Facts;
 import java.io.IOException;
@@ -10,6 +12,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
 
 /// What a fork leaves in a file for the process that started it.
@@ -75,7 +78,8 @@ final class ForkReport {
       @Nullable Long stateBytes,
       @Nullable Double allocatedBytesPerCall,
       @Nullable ErrorNorms error,
-      @Nullable AttentionRows rows) {
+      @Nullable AttentionRows rows,
+      Conditions conditions) {
     Facts facts =
         new Facts(
             scratchBytes,
@@ -87,8 +91,21 @@ final class ForkReport {
             error,
             rows,
             Kernels.get().description(),
-            "");
+            "",
+            conditions);
     return new Content(facts, null);
+  }
+
+  /// The machine's conditions now, to be called as soon as the last iteration has ended: the clock
+  /// still has the pace of the measurement, and the load average's minute is that of the fork.
+  ///
+  /// @param threads threads that measured
+  static Conditions conditions(int threads) {
+    OptionalDouble load = Machine.loadAverage();
+    OptionalDouble megahertz = Machine.megahertz(threads);
+    return new Conditions(
+        load.isPresent() ? load.getAsDouble() : null,
+        megahertz.isPresent() ? megahertz.getAsDouble() : null);
   }
 
   /// Leaves what is known in the file, if one was asked for.

@@ -5,6 +5,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
@@ -37,6 +38,7 @@ import org.openjdk.jmh.infra.IterationParams;
 public class ForwardBenchmark {
   private final List<Length> lengths = new ArrayList<>();
   private int iterations;
+  private int threads = 1;
 
   /// One length: what a trial needs, made once, or the reason why it cannot run.
   private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
@@ -58,6 +60,7 @@ public class ForwardBenchmark {
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
     for (Point point : parameters.points(Study.FORWARD)) {
+      threads = point.threads();
       lengths.add(prepared(point));
     }
     List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
@@ -132,22 +135,26 @@ public class ForwardBenchmark {
   }
 
   private void saveFacts() throws IOException {
+    Conditions conditions = ForkReport.conditions(threads);
     List<ForkReport.Content> contents = new ArrayList<>();
     for (int i = 0; i < lengths.size(); i++) {
       Run run = lengths.get(i).run;
-      contents.add(run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i));
+      contents.add(
+          run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i, conditions));
     }
     ForkReport.save(contents);
   }
 
-  private static ForkReport.Content facts(Run run, int position) throws IOException {
+  private static ForkReport.Content facts(Run run, int position, Conditions conditions)
+      throws IOException {
     return run.report.facts(
         run.plan.scratchBytes(),
         run.plan.parameterBytes(),
         null,
         run.allocation.bytesPerCall(),
         ForkReport.wantsError(position) ? error(run) : null,
-        ForkReport.wantsRows(position) ? run.problem.attentionRows() : null);
+        ForkReport.wantsRows(position) ? run.problem.attentionRows() : null,
+        conditions);
   }
 
   private static @Nullable ErrorNorms error(Run run) {

@@ -183,7 +183,8 @@ public final class JmhForks implements Forks {
             facts.error(),
             facts.rows(),
             facts.kernels(),
-            String.join(" ", flags)));
+            String.join(" ", flags),
+            facts.conditions()));
   }
 
   private static List<Double> samples(RunResult result) {

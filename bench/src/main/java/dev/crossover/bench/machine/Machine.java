@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
@@ -56,11 +57,20 @@ public record Machine(String cpu, int cores, long memoryBytes, String os, String
     return load >= 0 ? OptionalDouble.of(load) : OptionalDouble.empty();
   }
 
-  /// Mean frequency of the processors in MHz as the kernel tells it; absent where it does not.
-  public static OptionalDouble megahertz() {
-    return lines(Path.of("/proc/cpuinfo")).stream()
+  /// Mean frequency in MHz, as the kernel tells it, of as many of the fastest processors as there
+  /// are threads, since idle ones run slower; absent where the kernel does not tell.
+  public static OptionalDouble megahertz(int threads) {
+    return megahertz(lines(Path.of("/proc/cpuinfo")), threads);
+  }
+
+  /// The same from the lines of `/proc/cpuinfo`.
+  static OptionalDouble megahertz(List<String> lines, int threads) {
+    return lines.stream()
         .filter(line -> line.startsWith("cpu MHz") && line.matches(".*:\\s*[0-9.]+\\s*"))
-        .mapToDouble(line -> Double.parseDouble(line.substring(line.indexOf(':') + 1).strip()))
+        .map(line -> Double.parseDouble(line.substring(line.indexOf(':') + 1).strip()))
+        .sorted(Comparator.reverseOrder())
+        .limit(threads)
+        .mapToDouble(Double::doubleValue)
         .average();
   }
 

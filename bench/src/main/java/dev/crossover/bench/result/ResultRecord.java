@@ -111,8 +111,8 @@ public record ResultRecord(
   /// @param plannedForks number of forks the sweep wants for this point; fewer lists are a point
   ///     not yet finished
   /// @param tokensPerSecond batch entries decoded per second; decoding only
-  /// @param conditions what the machine was doing when each fork began, one for each list of
-  ///     samples; absent in records of earlier versions
+  /// @param conditions what the machine was doing when each fork's measurement had ended, one for
+  ///     each list of samples; absent in records of earlier versions
   public record Time(
       List<List<Double>> samples,
       double median,
@@ -134,11 +134,12 @@ public record ResultRecord(
     }
   }
 
-  /// What the machine was doing when a fork began.
+  /// What the machine was doing when a fork's measurement had ended.
   ///
   /// @param loadAverage processes that ran or waited to, averaged over the last minute; the sweep's
   ///     own forks are among them; absent where the system does not tell
-  /// @param megahertz mean frequency of the processors; Linux only
+  /// @param megahertz mean frequency of as many of the fastest processors as there are threads;
+  ///     Linux only, and on many virtual machines a constant
   public record Conditions(@Nullable Double loadAverage, @Nullable Double megahertz) {}
 
   /// Memory in bytes, told in ways that must agree.

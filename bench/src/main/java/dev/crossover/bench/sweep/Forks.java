@@ -1,6 +1,7 @@
 package dev.crossover.bench.sweep;
 
 import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import java.util.ArrayList;
@@ -59,6 +60,8 @@ public interface Forks {
   /// @param rows how peaked exact attention is on this input; absent when not asked for
   /// @param kernels kernels in use
   /// @param jvmFlags flags of the process
+  /// @param conditions what the machine was doing when the measurement had ended; absent where the
+  ///     process did not look
   record Facts(
       long countedScratchBytes,
       long parameterBytes,
@@ -69,7 +72,35 @@ public interface Forks {
       @Nullable ErrorNorms error,
       @Nullable AttentionRows rows,
       String kernels,
-      String jvmFlags) {}
+      String jvmFlags,
+      @Nullable Conditions conditions) {
+
+    /// Without knowledge of the machine's conditions.
+    public Facts(
+        long countedScratchBytes,
+        long parameterBytes,
+        @Nullable Long stateBytes,
+        @Nullable Double allocatedBytesPerCall,
+        @Nullable Long baselineResidentBytes,
+        @Nullable Long peakResidentBytes,
+        @Nullable ErrorNorms error,
+        @Nullable AttentionRows rows,
+        String kernels,
+        String jvmFlags) {
+      this(
+          countedScratchBytes,
+          parameterBytes,
+          stateBytes,
+          allocatedBytesPerCall,
+          baselineResidentBytes,
+          peakResidentBytes,
+          error,
+          rows,
+          kernels,
+          jvmFlags,
+          null);
+    }
+  }
 
   /// Measures one point in a fresh process.
   ///

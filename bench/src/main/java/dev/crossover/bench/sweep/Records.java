@@ -84,8 +84,7 @@ final class Records {
       @Nullable ResultRecord earlier,
       Forks.Measured fork,
       @Nullable Peak peak,
-      int plannedForks,
-      Conditions conditions) {
+      int plannedForks) {
     List<List<Double>> samples = new ArrayList<>();
     if (earlier != null && earlier.time() != null) {
       samples.addAll(earlier.time().samples());
@@ -109,7 +108,11 @@ final class Records {
         problem,
         Status.OK,
         null,
-        time(problem, samples, plannedForks, conditions(earlier, samples.size() - 1, conditions)),
+        time(
+            problem,
+            samples,
+            plannedForks,
+            conditions(earlier, samples.size() - 1, facts.conditions())),
         memory(facts, earlier),
         error,
         peak,
@@ -219,7 +222,7 @@ final class Records {
 
   /// Conditions of all forks; of earlier ones that kept none, nothing is known.
   private static List<Conditions> conditions(
-      @Nullable ResultRecord earlier, int forks, Conditions latest) {
+      @Nullable ResultRecord earlier, int forks, @Nullable Conditions latest) {
     List<Conditions> all = new ArrayList<>();
     if (earlier != null && earlier.time() != null && earlier.time().conditions() != null) {
       all.addAll(earlier.time().conditions());
@@ -227,7 +230,7 @@ final class Records {
     while (all.size() < forks) {
       all.add(new Conditions(null, null));
     }
-    all.add(latest);
+    all.add(latest == null ? new Conditions(null, null) : latest);
     return List.copyOf(all);
   }
 

@@ -5,7 +5,6 @@ import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import dev.crossover.bench.result.ResultRecord.Status;
 import java.io.IOException;
@@ -18,7 +17,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.OptionalDouble;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
 
@@ -298,10 +296,9 @@ public final class SweepRunner {
       wishes.add(
           new Forks.Wish(earlier == null || earlier.error() == null, !making.knowsRows(problem)));
     }
-    Conditions conditions = conditions();
     List<Forks.Outcome> outcomes = forks.run(group, settings(group), wishes);
     for (int i = 0; i < outcomes.size(); i++) {
-      if (!record(file, group.get(i), outcomes.get(i), peak, conditions)) {
+      if (!record(file, group.get(i), outcomes.get(i), peak)) {
         return i;
       }
     }
@@ -310,18 +307,14 @@ public final class SweepRunner {
 
   /// Records one outcome; false when the user stopped the sweep.
   private boolean record(
-      ResultFile file,
-      Problem problem,
-      Forks.Outcome outcome,
-      @Nullable Peak peak,
-      Conditions conditions)
+      ResultFile file, Problem problem, Forks.Outcome outcome, @Nullable Peak peak)
       throws IOException {
     Point point = problem.point();
     ResultRecord earlier = known.get(point);
     switch (outcome) {
       case Forks.Measured measured -> {
         ResultRecord record =
-            making.measured(problem, earlier, measured, peak, plan.effort().forks(), conditions);
+            making.measured(problem, earlier, measured, peak, plan.effort().forks());
         making.learn(record);
         pace.learn(problem, record);
         append(file, point, record);
@@ -334,14 +327,6 @@ public final class SweepRunner {
       }
     }
     return true;
-  }
-
-  private static Conditions conditions() {
-    OptionalDouble load = Machine.loadAverage();
-    OptionalDouble megahertz = Machine.megahertz();
-    return new Conditions(
-        load.isPresent() ? load.getAsDouble() : null,
-        megahertz.isPresent() ? megahertz.getAsDouble() : null);
   }
 
   private @Nullable Peak measurePeak(int threads) {

@@ -11,6 +11,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import dev.crossover.bench.result.ResultRecord.Status;
@@ -228,12 +229,22 @@ class SweepRunnerTest {
   }
 
   @Test
-  void everyForkKeepsItsConditions() throws IOException {
-    SweepRunner.Summary summary =
-        runner(new ScriptedForks(point -> measured(0.5)), sweep(64), PLENTY).run(file());
+  void everyForkKeepsTheConditionsItSaw() throws IOException {
+    int[] forks = new int[1];
+    ScriptedForks seeing =
+        new ScriptedForks(
+            point ->
+                new Forks.Measured(List.of(0.5), seen(new Conditions(1.5 + forks[0]++, 2600.0))));
+    SweepRunner.Summary summary = runner(seeing, sweep(64), PLENTY).run(file());
+    List<Double> loads = new ArrayList<>();
     for (ResultRecord record : ResultFile.read(file()).records()) {
       assertEquals(record.forks(), record.time().conditions().size());
+      for (Conditions conditions : record.time().conditions()) {
+        assertEquals(2600.0, conditions.megahertz());
+        loads.add(conditions.loadAverage());
+      }
     }
+    assertEquals(forks[0], loads.stream().distinct().count());
     assertEquals(summary.records().size(), ResultFile.read(file()).records().size());
   }
 
@@ -312,6 +323,10 @@ class SweepRunnerTest {
         s.effort(),
         s.shard(),
         s.shards());
+  }
+
+  private static Forks.Facts seen(Conditions conditions) {
+    return new Forks.Facts(10, 0, null, 0.0, null, null, null, null, "scalar", "", conditions);
   }
 
   private static Forks.Outcome measured(double seconds) {

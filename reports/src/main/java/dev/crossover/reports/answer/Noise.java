@@ -49,7 +49,8 @@ public record Noise(
     for (Curve curve : curves) {
       for (Sample sample : curve.samples()) {
         if (sample.forks().size() > 1) {
-          spreads.add(new Spread(curve.label() + " at n = " + sample.n(), sample.spread()));
+          spreads.add(
+              new Spread(curve.label() + " at n = " + Wording.length(sample.n()), sample.spread()));
         }
       }
     }

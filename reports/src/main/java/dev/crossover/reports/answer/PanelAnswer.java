@@ -14,7 +14,9 @@ import java.util.function.ToDoubleFunction;
 /// @param panel the records
 /// @param series one answer per series, in the panel's order
 /// @param noise spread between forks of the whole panel
-public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
+/// @param disturbances load and clock beside the forks
+public record PanelAnswer(
+    Panel panel, List<SeriesAnswer> series, Noise noise, Disturbances disturbances) {
 
   /// Names of the exact baselines crossovers are stated against, the honest one first.
   public static final List<String> BASELINES = List.of("tiled", "materialised");
@@ -76,7 +78,7 @@ public record PanelAnswer(Panel panel, List<SeriesAnswer> series, Noise noise) {
     }
     List<Curve> curves =
         panel.series().stream().map(Series::time).flatMap(Optional::stream).toList();
-    return new PanelAnswer(panel, answers, Noise.of(curves));
+    return new PanelAnswer(panel, answers, Noise.of(curves), Disturbances.of(panel));
   }
 
   private static SeriesAnswer answer(Panel panel, Series series) {

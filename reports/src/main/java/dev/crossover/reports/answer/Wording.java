@@ -17,6 +17,11 @@ public final class Wording {
     return String.format(Locale.ROOT, "%,d", n);
   }
 
+  /// A number rounded to a whole one: `2,596`.
+  public static String whole(double value) {
+    return String.format(Locale.ROOT, "%,d", Math.round(value));
+  }
+
   /// An interpolated length, two significant digits below 1,000 and three above: `1,890`.
   public static String about(double n) {
     double step = Math.pow(10, Math.floor(Math.log10(n)) - (n < 1000 ? 1 : 2));

@@ -3,10 +3,8 @@ package dev.crossover.reports.page;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.Labels;
-import dev.crossover.reports.answer.Noise;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
-import dev.crossover.reports.answer.Wording;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -22,7 +20,7 @@ final class Doubts {
   static List<String> of(List<PanelAnswer> answers, List<ResultRecord> records) {
     List<String> doubts = new ArrayList<>();
     for (PanelAnswer answer : answers) {
-      noise(answer, answers.size() > 1, doubts);
+      doubts.addAll(NoiseWords.of(answer, answers.size() > 1));
     }
     long missing = records.stream().filter(r -> r.status() != ResultRecord.Status.OK).count();
     if (missing > 0) {
@@ -78,40 +76,6 @@ final class Doubts {
     return doubts.stream()
         .map(d -> d.substring(0, 1).toUpperCase(Locale.ROOT) + d.substring(1))
         .toList();
-  }
-
-  private static void noise(PanelAnswer answer, boolean several, List<String> doubts) {
-    Noise noise = answer.noise();
-    String where = several ? answer.panel().title() + ": " : "";
-    if (noise.verdict() == Noise.Verdict.UNKNOWN) {
-      doubts.add(where + "every point ran in one process only, so the noise is unknown.");
-      return;
-    }
-    String judgement =
-        switch (noise.verdict()) {
-          case QUIET -> "the machine was quiet";
-          case RESTLESS -> "the machine was not quite at rest";
-          default -> "the machine was noisy, and small differences mean nothing";
-        };
-    doubts.add(
-        where
-            + judgement
-            + ": forks of one point lie "
-            + Wording.percent(noise.medianSpread())
-            + " apart in the median, "
-            + Wording.percent(noise.worstSpread())
-            + " at worst ("
-            + noise.worstPoint()
-            + ")"
-            + (noise.noisyPoints() > 0
-                ? "; "
-                    + noise.noisyPoints()
-                    + " of "
-                    + noise.points()
-                    + " points differ by more than "
-                    + Wording.percent(Noise.NOISY)
-                : "")
-            + ".");
   }
 
   private static void fits(List<PanelAnswer> answers, List<String> doubts) {

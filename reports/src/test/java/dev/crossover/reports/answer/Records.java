@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.random.RandomGenerator;
+import org.jspecify.annotations.Nullable;
 
 /// Synthetic result records of known truth.
 public final class Records {
@@ -86,6 +87,39 @@ public final class Records {
         new ResultRecord.Counted(seconds * 40e9, 4.0 * 8 * 4 * n * 64),
         new ResultRecord.Peak(110, 18),
         environment("Example CPU @ 2.5 GHz"));
+  }
+
+  /// The same point under conditions of the machine, one for each fork.
+  public static ResultRecord under(
+      ResultRecord like, @Nullable List<ResultRecord.Conditions> conditions) {
+    ResultRecord.Time time = like.time();
+    return new ResultRecord(
+        like.schema(),
+        like.study(),
+        like.mechanism(),
+        like.spec(),
+        like.parameters(),
+        like.approximates(),
+        like.shape(),
+        like.mask(),
+        like.input(),
+        like.threads(),
+        like.seed(),
+        like.status(),
+        like.reason(),
+        new ResultRecord.Time(
+            time.samples(),
+            time.median(),
+            time.low(),
+            time.high(),
+            time.plannedForks(),
+            time.tokensPerSecond(),
+            conditions),
+        like.memory(),
+        like.error(),
+        like.counted(),
+        like.peak(),
+        like.environment());
   }
 
   /// A point that was not measured.
