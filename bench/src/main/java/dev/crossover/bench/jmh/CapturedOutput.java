@@ -12,6 +12,7 @@ import org.openjdk.jmh.runner.format.OutputFormat;
 /// Keeps the end of what JMH and its forks print, so that a failure can be told in one line.
 final class CapturedOutput implements OutputFormat {
   private static final int LONGEST = 20_000;
+  private static final int KILLED = 137;
 
   private final StringBuilder text = new StringBuilder();
 
@@ -104,6 +105,9 @@ final class CapturedOutput implements OutputFormat {
               || lower.contains("exit code"))) {
         fallback = trimmed;
       }
+    }
+    if (fallback.endsWith("exit code " + KILLED)) {
+      return "killed from outside, as the system does when memory runs out (" + fallback + ")";
     }
     return fallback.isEmpty() ? "the process ended without a result" : fallback;
   }
