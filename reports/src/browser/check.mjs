@@ -26,7 +26,7 @@ const browser = await chromium.launch({
 const claims = [];
 const claim = (text, body) => claims.push({ text, body });
 
-async function open(file, options = {}) {
+async function open(file, options = {}, before = null) {
   const context = await browser.newContext({ locale: 'en-US', viewport: { width: 1360, height: 900 }, ...options });
   const page = await context.newPage();
   page.complaints = [];
@@ -35,6 +35,7 @@ async function open(file, options = {}) {
   page.on('pageerror', error => page.complaints.push(error.message));
   page.on('dialog', dialog => { page.complaints.push('dialog'); dialog.dismiss(); });
   page.on('request', request => page.requests.push(request.url()));
+  if (before) await page.addInitScript(before);
   await page.goto(pathToFileURL(file).href);
   return page;
 }
@@ -61,11 +62,48 @@ const coloured = canvas => {
   return count;
 };
 
-async function hover(page, chart) {
+/* What a chart's canvas is told to write, with the place: labels of its axes. */
+const writeDown = () => {
+  const fillText = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+    const at = this.getTransform().transformPoint({ x, y });
+    (this.canvas.written ??= []).push({ text, x: at.x, y: at.y });
+    return fillText.apply(this, arguments);
+  };
+};
+const lengthLabels = chart => chart.locator('canvas').evaluate(canvas => [...new Map(canvas.written
+  .filter(label => /^[\d,]+$/.test(label.text))
+  .map(label => [Number(label.text.replaceAll(',', '')), label.x]))].map(([n, x]) => ({ n, x })));
+
+/* Ratio of luminances by WCAG 2 of the faintest text among some elements, with its words. */
+const faintest = selector => {
+  const channels = colour => colour.match(/[\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = element => {
+    for (let e = element; e; e = e.parentElement) {
+      const c = channels(getComputedStyle(e).backgroundColor);
+      if (c.length < 4 || c[3] > 0.99) return c;
+    }
+    return [255, 255, 255];
+  };
+  let least = { ratio: 21, words: '' };
+  for (const element of document.querySelectorAll(selector)) {
+    if (!element.innerText?.trim() && !(element instanceof SVGElement)) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [luminance(channels(element instanceof SVGElement ? style.fill : style.color)), luminance(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < least.ratio) least = { ratio, words: `${element.tagName}: ${element.textContent.slice(0, 60)}` };
+  }
+  return least;
+};
+
+async function hover(page, chart, across = 0.78) {
   await chart.scrollIntoViewIfNeeded();
   const box = await chart.locator('.u-over').boundingBox();
   for (let share = 0.1; share < 0.9; share += 0.04) {
-    await page.mouse.move(box.x + box.width * 0.78, box.y + box.height * share);
+    await page.mouse.move(box.x + box.width * across, box.y + box.height * share);
     await page.waitForTimeout(30);
     if (await chart.locator('.tip').isVisible()) return chart.locator('.tip').innerText();
   }
@@ -92,7 +130,22 @@ claim('answers in words come first', async () => {
   const page = await open(studyFile);
   const lead = await page.locator('.lead').first().boundingBox();
   assert.ok(lead.y < 500, `lead at ${lead.y}`);
-  assert.match(await page.locator('.answers').innerText(), /is faster than tiled exact attention from n = [\d,]+ \([\d,]+–[\d,]+\), at [\d.–]+ % error/);
+  assert.match(await page.locator('.answers').innerText(), /is faster than tiled exact attention from n\s=\s[\d,]+ \([\d,]+–[\d,]+\), at [\d.–]+\s% error/);
+});
+
+claim('lengths stand on a log2 axis: each doubling is as wide as the next', async () => {
+  const page = await open(studyFile, {}, writeDown);
+  await scrollThrough(page);
+  for (const kind of ['time', 'error', 'memory']) {
+    const labels = await lengthLabels(page.locator(`.chart[data-chart="${kind}"]`).first());
+    assert.ok(labels.length >= 4, `${kind}: ${labels.length} labels`);
+    const steps = labels.slice(1).map((label, i) => {
+      const doublings = Math.log2(label.n / labels[i].n);
+      assert.ok(Number.isInteger(doublings) && doublings > 0, `${kind}: ${labels[i].n} then ${label.n}`);
+      return (label.x - labels[i].x) / doublings;
+    });
+    for (const step of steps) assert.ok(Math.abs(step - steps[0]) <= 2, `${kind}: ${steps}`);
+  }
 });
 
 claim('hovering names mechanism, interval, forks, samples and error', async () => {
@@ -124,18 +177,23 @@ claim('a switch removes its mechanism from every chart of the panel and brings i
 });
 
 claim('dragging zooms, and a button resets', async () => {
-  const page = await open(studyFile);
+  const page = await open(studyFile, {}, writeDown);
   const chart = timeChart(page);
   await chart.scrollIntoViewIfNeeded();
   await page.waitForTimeout(100);
+  const all = await lengthLabels(chart);
   const whole = await pixels(chart);
   const box = await chart.locator('.u-over').boundingBox();
   await page.mouse.move(box.x + box.width * 0.4, box.y + box.height * 0.3);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width * 0.8, box.y + box.height * 0.7, { steps: 6 });
+  await chart.locator('canvas').evaluate(canvas => { canvas.written = []; });
   await page.mouse.up();
   await page.waitForTimeout(80);
   assert.notEqual(await pixels(chart), whole);
+  const some = await lengthLabels(chart);
+  assert.ok(some.length < all.length && some.length > 0, `${some.length} of ${all.length} lengths after the zoom`);
+  assert.match(await hover(page, chart, 0.5), /n = [\d,]+/);
   const reset = chart.getByText('reset zoom');
   assert.ok(await reset.isVisible());
   await reset.click();
@@ -169,6 +227,10 @@ claim('a heading sorts its column up and down', async () => {
   await head.click();
   assert.deepEqual(await column(), [...up].reverse());
   assert.equal(await head.getAttribute('aria-sort'), 'descending');
+  const first = table.locator('th').first();
+  await first.press('Enter');
+  const names = await table.locator('tbody tr').evaluateAll(rows => rows.map(row => row.cells[0].dataset.value));
+  assert.deepEqual(names, [...names].sort((a, b) => a.localeCompare(b)));
 });
 
 for (const colorScheme of ['light', 'dark']) {
@@ -194,6 +256,28 @@ claim('dark follows the system, also while the page is open', async () => {
   assert.notEqual(await ground(), dark);
   assert.notEqual(await pixels(timeChart(page)), drawn);
 });
+
+for (const colorScheme of ['light', 'dark']) {
+  claim(`no text is fainter than 4.5 to 1 on its ground (${colorScheme})`, async () => {
+    const page = await open(studyFile, { colorScheme });
+    await scrollThrough(page);
+    for (const details of await page.locator('details').all()) await details.evaluate(d => { d.open = true; });
+    const least = await page.evaluate(faintest, 'p, li, h1, h2, h3, a, td, th, dt, dd, pre, summary, figcaption, figcaption span, button, select, .plot svg text');
+    assert.ok(least.ratio >= 4.5, `${least.ratio.toFixed(2)}: ${least.words}`);
+  });
+
+  claim(`no label of a front or roofline leaves its drawing, at 390 pixels neither (${colorScheme})`, async () => {
+    for (const width of [1280, 390]) {
+      const page = await open(studyFile, { viewport: { width, height: 844 }, colorScheme });
+      await scrollThrough(page);
+      const outside = await page.evaluate(() => [...document.querySelectorAll('.plot svg text')].filter(text => {
+        const inner = text.getBoundingClientRect(), outer = text.ownerSVGElement.getBoundingClientRect();
+        return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.top < outer.top - 1 || inner.bottom > outer.bottom + 1;
+      }).map(text => text.textContent));
+      assert.deepEqual(outside, [], `at ${width}`);
+    }
+  });
+}
 
 claim('without scripts the answers and tables are still there', async () => {
   const page = await open(studyFile, { javaScriptEnabled: false });
