@@ -5,6 +5,8 @@ import java.awt.image.IndexColorModel;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import javax.imageio.ImageIO;
 
 /// Attention weights as a small picture: queries downwards, keys to the right, logarithmic shades.
@@ -44,6 +46,33 @@ public final class HeatMap {
       throw new UncheckedIOException(e);
     }
     return out.toByteArray();
+  }
+
+  /// The numbers behind the picture, comma-separated: a row for each row of pixels, named by its
+  /// first query, a column for each column of pixels, named by its first key, the mean weight with
+  /// three significant digits.
+  public static String csv(int n, Weights weights) {
+    int step = (n + MOST_PIXELS - 1) / MOST_PIXELS;
+    StringBuilder out = new StringBuilder("query");
+    for (int key = 0; key < n; key += step) {
+      out.append(",key_").append(key);
+    }
+    out.append("\r\n");
+    for (int query = 0; query < n; query += step) {
+      out.append(query);
+      for (int key = 0; key < n; key += step) {
+        double mean = mean(n, weights, query, key, step);
+        out.append(',').append(mean == 0 ? "0" : Float.toString(rounded(mean)));
+      }
+      out.append("\r\n");
+    }
+    return out.toString();
+  }
+
+  private static float rounded(double value) {
+    return Double.isFinite(value)
+        ? new BigDecimal(value).round(new MathContext(3)).floatValue()
+        : (float) value;
   }
 
   private static double mean(int n, Weights weights, int query, int key, int step) {

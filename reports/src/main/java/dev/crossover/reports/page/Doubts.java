@@ -22,6 +22,12 @@ final class Doubts {
     for (PanelAnswer answer : answers) {
       doubts.addAll(NoiseWords.of(answer, answers.size() > 1));
     }
+    answers.stream()
+        .filter(answer -> !answer.series().isEmpty())
+        .map(NoiseWords::unknown)
+        .filter(words -> !words.isEmpty())
+        .distinct()
+        .forEach(doubts::add);
     long missing = records.stream().filter(r -> r.status() != ResultRecord.Status.OK).count();
     if (missing > 0) {
       doubts.add(

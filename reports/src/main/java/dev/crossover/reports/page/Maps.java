@@ -22,42 +22,45 @@ final class Maps {
 
   /// Views of a panel's pictures, which are also written as files.
   ///
+  /// @param folder folder of the pictures
+  /// @param csvFolder folder of their numbers
   /// @param room bytes left in the page
   /// @return name, label, note and, while there is room, the picture as a data address
-  static List<Map<String, Object>> of(Panel panel, String prefix, Path folder, int room)
-      throws IOException {
+  static List<Map<String, Object>> of(
+      Panel panel, String prefix, Path folder, Path csvFolder, int room) throws IOException {
     List<Map<String, Object>> views = new ArrayList<>();
     List<AttentionMap> exact = new ArrayList<>();
     int left = room;
     for (AttentionMap map : AttentionMap.of(panel)) {
       if (exact.stream().noneMatch(map::sameExact)) {
         String label = exact.isEmpty() ? "Exact" : "Exact, for " + map.label();
-        byte[] png = HeatMap.png(map.positions(), map::exactWeight);
+        String name = prefix + "-rows-exact-" + exact.size();
+        byte[] png = written(name, map.positions(), map::exactWeight, folder, csvFolder);
         left -= png.length;
-        views.add(
-            view(
-                prefix + "-rows-exact-" + exact.size(),
-                label,
-                "softmax weights",
-                png,
-                left,
-                folder));
+        views.add(view(name, label, "softmax weights", png, left));
         exact.add(map);
       }
-      byte[] png = HeatMap.png(map.positions(), map::weight);
-      left -= png.length;
       String slug = map.spec().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
       String name = prefix + "-rows-" + slug.substring(0, Math.min(60, slug.length()));
+      byte[] png = written(name, map.positions(), map::weight, folder, csvFolder);
+      left -= png.length;
       String note = "total variation " + Wording.digits(map.totalVariation());
-      views.add(view(name, map.label(), note, png, left, folder));
+      views.add(view(name, map.label(), note, png, left));
     }
     return views;
   }
 
-  private static Map<String, Object> view(
-      String name, String label, String note, byte[] png, int left, Path folder)
+  private static byte[] written(
+      String name, int positions, HeatMap.Weights weights, Path folder, Path csvFolder)
       throws IOException {
+    byte[] png = HeatMap.png(positions, weights);
     Files.write(folder.resolve(name + ".png"), png);
+    Files.writeString(csvFolder.resolve(name + ".csv"), HeatMap.csv(positions, weights));
+    return png;
+  }
+
+  private static Map<String, Object> view(
+      String name, String label, String note, byte[] png, int left) {
     String data =
         left < 0 ? "" : "data:image/png;base64," + Base64.getEncoder().encodeToString(png);
     return Map.of(

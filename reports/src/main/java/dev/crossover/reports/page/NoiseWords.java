@@ -18,7 +18,7 @@ final class NoiseWords {
 
   private NoiseWords() {}
 
-  /// One sentence for the spread, one more for each thing that was noticed or is not known.
+  /// One sentence for the spread, one more for each thing that was noticed.
   ///
   /// @param several whether the sentences must name the panel
   static List<String> of(PanelAnswer answer, boolean several) {
@@ -32,20 +32,23 @@ final class NoiseWords {
     if (!noticed.drifted().isEmpty()) {
       words.add(where + drifted(noticed));
     }
-    if (noticed.loads() == 0 && noticed.clocks() == 0) {
-      words.add(
-          where
-              + "neither load nor frequency was recorded, so that noise is judged by the spread"
-              + " between forks alone.");
-    } else if (noticed.constantClock()) {
-      words.add(
-          where
-              + "the system told the same frequency, "
-              + megahertz(noticed.medianMegahertz())
-              + ", at every fork, as virtual machines do: a clock that slowed down would show in"
-              + " the spread only.");
-    }
     return words;
+  }
+
+  /// What cannot be known about a panel's load and clock, in a sentence that does not name the
+  /// panel; empty when both were told.
+  static String unknown(PanelAnswer answer) {
+    Disturbances noticed = answer.disturbances();
+    if (noticed.loads() == 0 && noticed.clocks() == 0) {
+      return "neither load nor frequency was recorded, so that noise is judged by the spread"
+          + " between forks alone.";
+    }
+    return noticed.constantClock()
+        ? "the system told the same frequency, "
+            + megahertz(noticed.medianMegahertz())
+            + ", at every fork, as virtual machines do: a clock that slowed down would show in the"
+            + " spread only."
+        : "";
   }
 
   private static String spread(Noise noise, boolean disturbed) {

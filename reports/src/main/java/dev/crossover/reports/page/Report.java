@@ -18,10 +18,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 
 /// Writes a report: `report.html` (self-contained), `report.md`, `figures/` (PNG and PDF) and
@@ -54,7 +56,12 @@ public final class Report {
     for (int i = 0; i < answers.size(); i++) {
       Map<String, Object> panel = panel(answers.get(i), i, command, figureFolder, csvFolder);
       List<Map<String, Object>> maps =
-          Maps.of(answers.get(i).panel(), String.valueOf(panel.get("prefix")), figureFolder, room);
+          Maps.of(
+              answers.get(i).panel(),
+              String.valueOf(panel.get("prefix")),
+              figureFolder,
+              csvFolder,
+              room);
       room -= maps.stream().mapToInt(m -> m.get("bytes") instanceof Integer size ? size : 0).sum();
       panel.put("maps", maps);
       panel.put("hasMaps", !maps.isEmpty());
@@ -69,7 +76,7 @@ public final class Report {
     view.put("capabilities", HtmlTable.of(capabilities));
     view.put("capabilitiesMarkdown", capabilities.markdown());
     List<String> doubts = Doubts.of(answers, records);
-    view.put("doubts", doubts);
+    view.put("doubts", doubts.stream().map(Report::unbroken).toList());
     view.put("doubtsMarkdown", doubts.stream().map(Markdown::escape).toList());
     view.put("command", command);
     view.put("commandMarkdown", Markdown.code(command));
@@ -107,9 +114,13 @@ public final class Report {
     view.put("title", panel.title());
     view.put("titleMarkdown", Markdown.escape(panel.title()));
     view.put("sizes", panel.sizes());
-    view.put("lead", headlines.lead());
+    view.put("lead", unbroken(headlines.lead()));
     view.put("leadMarkdown", Markdown.escape(headlines.lead()));
-    view.put("findings", headlines.findings());
+    view.put(
+        "findings",
+        headlines.findings().stream()
+            .map(f -> new Headlines.Finding(f.subject(), unbroken(f.text())))
+            .toList());
     view.put("findingsMarkdown", headlines.findings().stream().map(Report::markdown).toList());
     view.put("origin", origin);
     view.put("originMarkdown", Markdown.escape(origin));
@@ -172,6 +183,12 @@ public final class Report {
     } catch (UncheckedIOException e) {
       throw e.getCause();
     }
+  }
+
+  /// A sentence whose numbers stay on one line with their units and with `n =`.
+  private static String unbroken(String text) {
+    return text.replaceAll("(?<=\\d) (?=%|ms\\b|µs\\b|[KMG]iB\\b)", "\u00a0")
+        .replaceAll("\\bn = (?=\\d)", "n\u00a0=\u00a0");
   }
 
   private static String markdown(Headlines.Finding finding) {
@@ -311,7 +328,7 @@ public final class Report {
       fact(facts, "memory", Wording.bytes((double) e.memoryBytes()));
       fact(facts, "system", e.os());
       fact(facts, "JDK", e.jdk());
-      fact(facts, "JVM flags", String.join("  |  ", flags));
+      fact(facts, "JVM flags", flags(flags));
       fact(facts, "kernels", e.kernels());
       fact(facts, "commit", e.commit());
       String first = stamps.iterator().next();
@@ -321,6 +338,43 @@ public final class Report {
       views.add(Map.of("facts", facts));
     }
     return views;
+  }
+
+  /// The flags of all forks: those that all share, then what of the others' values was used.
+  ///
+  /// Heaps are as large as a point needs, so that `-Xmx` differs from fork to fork.
+  private static String flags(Set<String> all) {
+    Set<String> shared = null;
+    Set<String> every = new TreeSet<>();
+    for (String flags : all) {
+      List<String> words = List.of(flags.strip().split("\\s+"));
+      every.addAll(words);
+      if (shared == null) {
+        shared = new LinkedHashSet<>(words);
+      } else {
+        shared.retainAll(words);
+      }
+    }
+    if (shared == null) {
+      return "";
+    }
+    every.removeAll(shared);
+    Map<String, TreeSet<Long>> heaps = new TreeMap<>();
+    List<String> others = new ArrayList<>();
+    for (String flag : every) {
+      if (flag.matches("-X(ms|mx|mn)\\d{1,9}m")) {
+        long megabytes = Long.parseLong(flag.substring(4, flag.length() - 1));
+        heaps.computeIfAbsent(flag.substring(0, 4), k -> new TreeSet<>()).add(megabytes);
+      } else {
+        others.add(flag);
+      }
+    }
+    List<String> words = new ArrayList<>(shared);
+    heaps.forEach((flag, sizes) -> words.add(flag + sizes.first() + "m…" + sizes.last() + "m"));
+    if (!others.isEmpty()) {
+      words.add("and in some forks " + String.join(" ", others));
+    }
+    return String.join(" ", words);
   }
 
   private static void fact(List<Map<String, String>> facts, String name, String value) {

@@ -24,7 +24,7 @@
   const seconds = v => v == null ? '–' : scaled(v * 1e9, 1000, ['ns', 'µs', 'ms', 's']);
   const bytes = v => v == null ? '–' : scaled(v, 1024, ['B', 'KiB', 'MiB', 'GiB', 'TiB']);
   const percent = v => v == null ? '–' : v !== 0 && v < 1e-4 ? (v * 100).toExponential(0) + ' %'
-    : Number((v * 100).toPrecision(2)) + ' %';
+    : Number((v * 100).toPrecision(2)).toLocaleString('en-US') + ' %';
   const whole = v => Math.round(v).toLocaleString('en-US');
 
   /* Markers: unit shapes around the origin, as in the static figures. */
@@ -278,7 +278,8 @@
         svg.append(make('line', {class: 'grid', x1: px(v), x2: px(v), y1: box.top, y2: box.bottom}));
         if (px(v) - edge < 58) continue;
         edge = px(v);
-        svg.append(make('text', {x: px(v), y: box.bottom + 18, 'text-anchor': 'middle'}, xWords(v)));
+        const last = px(v) + 26 > width;
+        svg.append(make('text', {x: last ? width : px(v), y: box.bottom + 18, 'text-anchor': last ? 'end' : 'middle'}, xWords(v)));
       }
       for (const v of ticks(10, 1, y0, y1, 6)) {
         svg.append(make('line', {class: 'grid', x1: box.left, x2: box.right, y1: py(v), y2: py(v)}),
@@ -286,6 +287,7 @@
       }
       svg.append(make('text', {x: (box.left + box.right) / 2, y: height - 8, 'text-anchor': 'middle'},
         roofline ? 'counted FLOPs per counted byte' : costKey === 't' ? 'time' : 'counted memory'));
+      svg.append(make('text', {class: 'unit', x: 2, y: 12}, roofline ? 'GFLOP/s' : 'error'));
       if (ridge) {
         const line = [[x0, x0 * panel.bandwidth], [ridge, panel.peak], [x1, panel.peak]]
           .map(([x, y]) => px(x) + ',' + Math.min(box.bottom, py(Math.max(y, y0)))).join(' ');

@@ -16,7 +16,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.random.RandomGeneratorFactory;
-import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 /// Records of two threads and three rounds at six lengths of one mechanism, the forks of a point
@@ -118,8 +117,8 @@ class NoiseWordsTest {
   }
 
   private static String words(List<ResultRecord> records) {
-    return NoiseWords.of(PanelAnswer.of(Panel.of(records).getFirst()), false).stream()
-        .collect(Collectors.joining("\n"));
+    PanelAnswer answer = PanelAnswer.of(Panel.of(records).getFirst());
+    return String.join("\n", NoiseWords.of(answer, false)) + "\n" + NoiseWords.unknown(answer);
   }
 
   private static List<ResultRecord> records(Machine machine) {

@@ -54,7 +54,7 @@ class ReportTest {
 
   @Test
   void answersComeBeforeCharts() {
-    int answer = page.indexOf("is faster than tiled exact attention from n ");
+    int answer = page.indexOf("is faster than tiled exact attention from n\u00a0");
     assertTrue(answer > 0);
     assertTrue(answer < page.indexOf("class=\"chart\""));
   }
@@ -107,6 +107,51 @@ class ReportTest {
           lines.getFirst());
       assertEquals(1 + 7 * 6 + 5, lines.size());
     }
+  }
+
+  @Test
+  void everyFigureHasItsNumbersInAFileOfTheSameName() throws Exception {
+    try (Stream<Path> figures = Files.list(target.resolve("figures"))) {
+      List<String> names =
+          figures
+              .map(f -> f.getFileName().toString().replaceAll("\\.(png|pdf)$", ""))
+              .distinct()
+              .toList();
+      assertTrue(names.stream().anyMatch(n -> n.contains("-rows-exact-")), names.toString());
+      for (String name : names) {
+        Path csv = target.resolve("csv").resolve(name + ".csv");
+        assertTrue(Files.exists(csv), csv.toString());
+        assertTrue(Files.readAllLines(csv).size() > 1, csv + " is empty");
+      }
+    }
+  }
+
+  /// Forks differ in nothing but their heaps, which are told as a range, and in a flag of one.
+  @Test
+  void flagsOfManyForksAreToldOnce() throws Exception {
+    List<ResultRecord> records = new ArrayList<>();
+    int heap = 500;
+    for (ResultRecord record : SyntheticStudy.records(1)) {
+      ResultRecord.Environment e = record.environment();
+      heap++;
+      String flags = "--shared -Xms" + heap + "m -Xmx" + heap + "m" + (heap == 503 ? " -X:o" : "");
+      records.add(
+          Records.on(
+              record,
+              new ResultRecord.Environment(
+                  e.cpu(),
+                  e.cores(),
+                  e.memoryBytes(),
+                  e.os(),
+                  e.jdk(),
+                  flags,
+                  e.kernels(),
+                  e.commit(),
+                  e.timestamp())));
+    }
+    Report.write(records.subList(0, 8), folder.resolve("flags"), COMMAND);
+    String text = Files.readString(folder.resolve("flags").resolve("report.md"));
+    assertTrue(text.contains("--shared -Xms501m…508m -Xmx501m…508m and in some forks -X:o"), text);
   }
 
   /// Speed and work are told against tiled attention, so its own row reads 1 in both.
