@@ -59,6 +59,12 @@ public interface FeatureMap {
   /// @param phi target, row r at `at + r * width()`
   void keys(FeatureRows rows, float[] phi, int at);
 
+  /// Passes a padded key, whose features are 0, and may set its reference, which is otherwise that
+  /// of the key before it; by default it does not.
+  ///
+  /// @param row the padded key's row, whose data must not be read
+  default void padding(FeatureRows row) {}
+
   /// How the scale of key features runs; none by default.
   default Scaling scaling() {
     return Scaling.NONE;

@@ -141,6 +141,8 @@ final class LinearChunk {
             keyRows, Math.min(keyRows.length, r * dim), Math.min(keyRows.length, (r + 1) * dim), 0);
         references[r + 1] = references[r];
         realKeys[r + 1] = realKeys[r];
+        rows.of(worker, batch, head, position + r, first + r, 1);
+        map.padding(rows.scaledBy(references, r));
       }
     }
     if (realKeys[count] == count) {
@@ -355,11 +357,11 @@ final class LinearChunk {
 
   /// Adds the chunk's keys to the state: S += Kᵀ v, z += Σ K. Uses the chunk's features up.
   void absorb(LinearState state) {
+    double last = references[keyCount];
+    state.rescale(last);
     if (!hasRealKeys()) {
       return;
     }
-    double last = references[keyCount];
-    state.rescale(last);
     for (int r = 0; r < keyCount; r++) {
       if (references[r + 1] != last) {
         float factor = (float) LinearState.factor(references[r + 1], last);

@@ -4,6 +4,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.tensor.Tensor;
+import java.util.function.DoubleUnaryOperator;
 import org.jspecify.annotations.Nullable;
 
 /// Attention by naive loops in double precision: one pair at a time, nothing shared with the
@@ -103,12 +104,19 @@ public final class Oracle {
   /// attention when the weights are products of features. A row whose denominator is 0 is zero.
   public static double[] normalised(
       AttentionShape shape, Mask mask, Tensor value, Pair weight, double eps) {
-    return weighted(shape, mask, value, weight, eps, true);
+    return normalised(shape, mask, value, weight, sum -> sum + eps);
+  }
+
+  /// Weighted means `Σ_j w_ij v_j / rule(Σ_j w_ij)` over the visible keys; a row whose denominator
+  /// is 0 is zero.
+  public static double[] normalised(
+      AttentionShape shape, Mask mask, Tensor value, Pair weight, DoubleUnaryOperator rule) {
+    return weighted(shape, mask, value, weight, rule);
   }
 
   /// Weighted sums `Σ_j w_ij v_j` over the visible keys: linear attention without a denominator.
   public static double[] summed(AttentionShape shape, Mask mask, Tensor value, Pair weight) {
-    return weighted(shape, mask, value, weight, 0, false);
+    return weighted(shape, mask, value, weight, _ -> 1);
   }
 
   /// `q_i · k_j` of a query head and the key/value head it reads.
@@ -133,7 +141,7 @@ public final class Oracle {
   }
 
   private static double[] weighted(
-      AttentionShape shape, Mask mask, Tensor value, Pair weight, double eps, boolean divide) {
+      AttentionShape shape, Mask mask, Tensor value, Pair weight, DoubleUnaryOperator rule) {
     double[] out = new double[outputSize(shape)];
     for (int b = 0; b < shape.batchSize(); b++) {
       for (int h = 0; h < shape.numHeads(); h++) {
@@ -146,9 +154,7 @@ public final class Oracle {
               addRow(shape, out, b, h, i, w, value, j);
             }
           }
-          if (divide) {
-            divideRow(shape, out, b, h, i, sum + eps);
-          }
+          divideRow(shape, out, b, h, i, rule.applyAsDouble(sum));
         }
       }
     }

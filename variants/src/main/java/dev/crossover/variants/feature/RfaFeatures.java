@@ -128,13 +128,25 @@ final class RfaFeatures implements FeatureMap {
     if (!gated) {
       return;
     }
-    int length = gate.length / (batches * heads);
-    int first = (rows.batch() * heads + rows.head()) * length + rows.index();
     for (int r = 0; r < rows.count(); r++) {
-      float g = Math.max(gate[first + r], LEAST_GATE);
+      float g = gate(rows, r);
       rows.reference(r, rows.referenceBefore(r) - Math.log(g));
       kernels.scale(width, 1 - g, phi, at + r * width, phi, at + r * width);
     }
+  }
+
+  /// The gate forgets at padded positions too; only nothing is written there.
+  @Override
+  public void padding(FeatureRows row) {
+    if (gated) {
+      row.reference(0, row.referenceBefore(0) - Math.log(gate(row, 0)));
+    }
+  }
+
+  private float gate(FeatureRows rows, int r) {
+    int length = gate.length / (batches * heads);
+    int first = (rows.batch() * heads + rows.head()) * length + rows.index();
+    return Math.max(gate[first + r], LEAST_GATE);
   }
 
   /// 1/|x|, or 1/(|x| + 1e-3); a zero vector stays zero.
