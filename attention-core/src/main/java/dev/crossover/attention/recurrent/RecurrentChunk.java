@@ -244,8 +244,7 @@ final class RecurrentChunk {
       decay.state(state, s, width, stride);
     }
     for (int i = 0; i < count && producing; i++) {
-      boolean real = mask.isRealKey(batch, first + i);
-      rule.finish(head, row + i, real, column, width, out, o + i * valueDim, finishing);
+      rule.finish(head, row + i, column, width, out, o + i * valueDim, finishing);
     }
   }
 

@@ -191,7 +191,7 @@ public final class RecurrentSession extends TokenSession {
         row * valueDim,
         valueDim,
         false);
-    rule.finish(head, row, true, 0, valueDim, out, row * valueDim, errors[worker]);
+    rule.finish(head, row, 0, valueDim, out, row * valueDim, errors[worker]);
   }
 
   private int sharedRow(int problem) {

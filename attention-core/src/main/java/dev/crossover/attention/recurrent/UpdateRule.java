@@ -89,9 +89,8 @@ public interface UpdateRule {
 
   /// Completes the output of one row, for columns `from` to `from + count - 1`; by default nothing.
   ///
-  /// @param real whether the row's position is not padded
   /// @param out holds `scale · Sᵀq` of these columns from `at` on
   /// @param work scratch of `count` elements
   default void finish(
-      int head, int row, boolean real, int from, int count, float[] out, int at, float[] work) {}
+      int head, int row, int from, int count, float[] out, int at, float[] work) {}
 }

@@ -237,6 +237,11 @@ public abstract class AttentionContract implements ContractSubject {
     }
 
     @Override
+    public boolean paddedRowsReadTheirValue() {
+      return test.paddedRowsReadTheirValue();
+    }
+
+    @Override
     public List<String> scoredInputs() {
       return test.scoredInputs();
     }

@@ -79,6 +79,11 @@ public interface ContractSubject {
     return exact ? EXACT : NONE;
   }
 
+  /// Whether a row at a padded position takes in that position's own value, past attention: a skip.
+  default boolean paddedRowsReadTheirValue() {
+    return false;
+  }
+
   /// Optional inputs that the checks switch on, all together, in a second round; the reference must
   /// know them. When this is empty all optional inputs are switched on, and the reference is not
   /// asked.

@@ -309,7 +309,8 @@ final class MaskChecks {
     }
   }
 
-  /// Poisons padded keys and values (every row must stay), or all padded tokens, queries included
+  /// Poisons padded keys and values (every row must stay, or every real one where padded rows read
+  /// their own value), or all padded tokens, queries included
   /// (rows at real positions must stay).
   private static void requirePaddingHides(
       ContractSubject subject,
@@ -345,7 +346,8 @@ final class MaskChecks {
     int nq = after.extent(after.rank() - 2);
     int perEntry = after.size() / after.extent(0);
     for (int e = 0; e < after.size(); e++) {
-      if (!wholeToken || padding.isReal(e / perEntry, e / width % nq)) {
+      boolean stays = !wholeToken && !subject.paddedRowsReadTheirValue();
+      if (stays || padding.isReal(e / perEntry, e / width % nq)) {
         Runs.requireSameBits(
             before.data()[e],
             after.data()[e],

@@ -80,15 +80,13 @@ final class Mamba2Layer implements UpdateRule {
     return step > LINEAR ? step : Math.log1p(Math.exp(step));
   }
 
-  /// (S_tᵀ q_t + D x_t) · silu(z_t); x of padded positions is not read.
+  /// (S_tᵀ q_t + D x_t) · silu(z_t), at padded positions too: there only the time step is 0.
   @Override
   public void finish(
-      int head, int row, boolean real, int from, int count, float[] out, int at, float[] work) {
+      int head, int row, int from, int count, float[] out, int at, float[] work) {
     int first = row * valueDim + from;
-    if (real) {
-      for (int c = 0; c < count; c++) {
-        out[at + c] = Math.fma(skip[head], x[first + c], out[at + c]);
-      }
+    for (int c = 0; c < count; c++) {
+      out[at + c] = Math.fma(skip[head], x[first + c], out[at + c]);
     }
     if (gate.length > 0) {
       Kernels.get().exp(count, -1, 0, gate, first, work, 0);

@@ -50,8 +50,8 @@ import java.util.OptionalInt;
 /// with `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
 ///
 /// Time `4·n·d·dv + n·C·(d + dv)` per head; memory d·dv per head at work. Causal by
-/// construction; any key padding: the time step is 0 at padded positions, and their x is not read
-/// (no skip). No setting makes it softmax. Convolution before and norm after belong to the layer,
+/// construction; any key padding: the time step is 0 at padded positions, whose x reaches their own
+/// row only, through the skip. No setting makes it softmax. Convolution before and norm after belong to the layer,
 /// not here.
 ///
 /// @param level what the tensors are

@@ -9,10 +9,13 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 
@@ -48,6 +51,16 @@ class Mamba2LayerTest extends AttentionContract {
   }
 
   @Override
+  public boolean paddedRowsReadTheirValue() {
+    return true;
+  }
+
+  @Override
+  public Map<Claim, String> exemptions() {
+    return Map.of(Claim.EMPTY_ROWS_ZERO, "the skip lets a token's own x through");
+  }
+
+  @Override
   public Reference reference() {
     return (attention, shape, mask, inputs) -> expected((Mamba2Ssd) attention, shape, mask, inputs);
   }
@@ -79,15 +92,29 @@ class Mamba2LayerTest extends AttentionContract {
     double[] out = core.run(s, mask, heads).out();
     for (int e = 0; e < out.length; e++) {
       int row = e / s.valueDim();
-      if (mask.isRealKey(row / n / s.numHeads(), row % n)) {
-        out[e] += inputs.get("skip").data()[row / n % s.numHeads()] * inputs.get("v").data()[e];
-      }
+      out[e] += inputs.get("skip").data()[row / n % s.numHeads()] * inputs.get("v").data()[e];
       if (inputs.has("output_gate")) {
         double z = inputs.get("output_gate").data()[e];
         out[e] *= z / (1 + Math.exp(-z));
       }
     }
     return out;
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        60,
+        1,
+        r -> {
+          Mamba2Ssd one = module(1, r.chance(2));
+          AttentionShape s = r.shape(one);
+          int groups = s.numHeads() % 2 == 0 && r.chance(2) ? 2 : r.of(1, s.numHeads());
+          return r.problem(module(groups, one.timeStepSoftplus()), s)
+              .masked(Mask.causal())
+              .changed(inputs -> r.blurred(inputs, "skip"));
+        },
+        reference());
   }
 
   @Test
