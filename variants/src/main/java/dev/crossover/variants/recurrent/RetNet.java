@@ -41,8 +41,9 @@ import java.util.OptionalDouble;
 /// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
 /// `rotary=interleaved` first rotates the pairs (2a, 2a + 1) of q and k at position t by `t ·
-/// 10000^(−a/(d/2 − 1))`. States are then relative to the next position: `final_state` may be the
-/// `initial_state` of a sequence that counts from 0 again.
+/// 10000^(−a/(d/2 − 1))`. With `state_positions=relative`, `final_state` is then relative to the next
+/// position, so that it may be the `initial_state` of a sequence that counts from 0 again; with
+/// `state_positions=absolute`, which golden files mean, it is the sum of rotated keys as it stands.
 ///
 /// `normalisation=scores_and_rms` divides row i of D by √ΣD_i, row i of the weights by their
 /// absolute sum held within [1, 5e4], and the output row by its root mean square. The absolute sum
@@ -56,6 +57,7 @@ import java.util.OptionalDouble;
 /// @param scale factor on q; absent: 1/√d
 /// @param rotary rotation of q and k by position
 /// @param normalisation of scores and output rows
+/// @param statePositions what rotated final states are relative to
 /// @param eps added to the mean square of an output row, with `scores_and_rms`
 @Mechanism(
     name = "retnet",
@@ -86,6 +88,11 @@ public record RetNet(
     @Parameter(value = "rotation of q and k by position", defaultValue = "none") Rotary rotary,
     @Parameter(value = "of scores and output rows", defaultValue = "none")
         Normalisation normalisation,
+    @Parameter(
+            value = "what rotated final states are relative to",
+            defaultValue = "relative",
+            goldenDefault = "absolute")
+        StatePositions statePositions,
     @Parameter(value = "eps of the root mean square, > 0", defaultValue = "1e-6") double eps)
     implements Attention {
 
@@ -105,11 +112,24 @@ public record RetNet(
     SCORES_AND_RMS
   }
 
+  /// What a final state of rotated keys is relative to.
+  public enum StatePositions {
+    /// The position after the last, where the next sequence counts from 0.
+    RELATIVE,
+    /// Position 0 of the sequence.
+    ABSOLUTE
+  }
+
   /// Validates eps.
   public RetNet {
     if (!(eps > 0) || Double.isInfinite(eps)) {
       throw new IllegalArgumentException("eps must be > 0, but was " + eps);
     }
+  }
+
+  /// With final states from which the next sequence goes on.
+  public RetNet(OptionalDouble scale, Rotary rotary, Normalisation normalisation, double eps) {
+    this(scale, rotary, normalisation, StatePositions.RELATIVE, eps);
   }
 
   /// The recurrence alone.
@@ -255,7 +275,8 @@ public record RetNet(
 
     @Override
     public void restartPositions(float[] state, int at, int width, int positions) {
-      for (int a = 0; a < angles.length; a++) {
+      boolean relative = statePositions == StatePositions.RELATIVE;
+      for (int a = 0; a < angles.length && relative; a++) {
         double cos = Math.cos(-positions * angles[a]);
         double sin = Math.sin(-positions * angles[a]);
         int row = at + 2 * a * width;
