@@ -106,8 +106,8 @@ public final class Replay {
     }
     Tensors one = backward(attention, shape, 1);
     Tensors two = backward(attention, shape, 2);
-    for (int t = 0; t < one.size(); t++) {
-      compare(one.name(t), one.name(t), one.tensor(t));
+    for (String name : file.gradients()) {
+      compare(name, name, one.get(name));
     }
     for (int t = 0; t < one.size(); t++) {
       if (!sameBits(one.tensor(t), two.tensor(t))) {
@@ -124,10 +124,15 @@ public final class Replay {
     }
     Tensor out = unwritten(attention.outputShape(shape));
     attention.plan(shape, file.mask(), threads).forward(file.inputs(), out, results);
-    Tensors gradients = Tensors.NONE;
     for (String name : file.gradients()) {
-      Tensor input = file.inputs().get(name.substring("grad_".length()));
-      gradients = gradients.with(name, unwritten(input.shape()));
+      if (!file.inputs().has(name.substring("grad_".length()))) {
+        throw new CannotReplay(name + " must belong to one of " + file.inputs().names());
+      }
+    }
+    Tensors gradients = Tensors.NONE;
+    for (String name : file.inputs().names()) {
+      gradients =
+          gradients.with("grad_" + name, unwritten(file.inputs().get(name).shape()));
     }
     Tensor upstream = file.outputGradient().orElseThrow();
     attention

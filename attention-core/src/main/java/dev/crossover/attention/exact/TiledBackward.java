@@ -14,7 +14,7 @@ import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/// The backward pass of [Tiled]: gradients of q, k and v.
+/// The backward pass of [Tiled]: gradients of q, k, v and, if there is one, the bias.
 ///
 /// ```
 /// in parallel, for each part of the keys of each key/value head:   ∂k, ∂v and the part's share of ∂q
@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
 /// ```
 ///
 /// A head has several parts where heads are too few to fill all threads; the number depends on the
-/// shape only, never on the number of threads.
+/// shape only, never on the number of threads. A bias is shared by the batch: its gradient is summed
+/// over one batch entry after another.
 final class TiledBackward implements BackwardPlan {
   private static final int ENOUGH_TASKS = 16;
   private static final int LEAST_KEYS = 2 * SoftmaxGradient.keyStep();
@@ -47,6 +48,11 @@ final class TiledBackward implements BackwardPlan {
   private float[] out = q;
   private float[] lse = q;
   private float[] gradOut = q;
+  private float[] bias = q;
+  private float[] gradBias = q;
+  private boolean biased;
+  private int firstHead;
+  private int headsAtOnce;
   private float[] gradQuery = q;
   private float[] gradKey = q;
   private float[] gradValue = q;
@@ -85,9 +91,6 @@ final class TiledBackward implements BackwardPlan {
   public void backward(
       Tensors inputs, Tensor output, Tensors results, Tensor gradOutput, Tensors written) {
     AttentionShape s = shape;
-    if (inputs.has("bias")) {
-      throw new IllegalArgumentException("tiled: inputs must not contain bias, but did");
-    }
     int b = s.batchSize();
     int kv = s.numKeyValueHeads();
     q = checked("q", inputs.get("q"), b, s.numHeads(), s.querySeqLen(), s.headDim());
@@ -109,10 +112,30 @@ final class TiledBackward implements BackwardPlan {
       Arrays.fill(gradKey, 0);
       Arrays.fill(gradValue, 0);
     }
-    workers.run(heads * parts, part);
+    if (inputs.has("bias")) {
+      runBiased(inputs.get("bias"), written.get("grad_bias"));
+    } else {
+      firstHead = 0;
+      headsAtOnce = heads;
+      workers.run(heads * parts, part);
+    }
     if (parts > 1) {
       workers.run(b * s.numHeads(), sum);
     }
+  }
+
+  private void runBiased(Tensor given, Tensor gradient) {
+    int h = shape.numHeads();
+    bias = checked("bias", given, 1, h, shape.querySeqLen(), shape.keySeqLen());
+    gradBias = checked("grad_bias", gradient, 1, h, shape.querySeqLen(), shape.keySeqLen());
+    Arrays.fill(gradBias, 0);
+    biased = true;
+    headsAtOnce = shape.numKeyValueHeads();
+    for (int batch = 0; batch < shape.batchSize(); batch++) {
+      firstHead = batch * headsAtOnce;
+      workers.run(headsAtOnce * parts, part);
+    }
+    biased = false;
   }
 
   private static float[] checked(
@@ -134,8 +157,8 @@ final class TiledBackward implements BackwardPlan {
   }
 
   private void part(int worker, int index) {
-    int head = index % heads;
-    int part = index / heads;
+    int head = firstHead + index % headsAtOnce;
+    int part = index / headsAtOnce;
     int batch = head / shape.numKeyValueHeads();
     int first = head % shape.numKeyValueHeads() * shape.groupSize();
     int start = part * partKeys;
@@ -164,6 +187,9 @@ final class TiledBackward implements BackwardPlan {
     int nq = shape.querySeqLen();
     int qo = shape.queryOffset(batch, h);
     int oo = shape.outputOffset(batch, h);
+    if (biased) {
+      gradient.bias(bias, gradBias, h * nq * shape.keySeqLen(), shape.keySeqLen());
+    }
     gradient.addQueries(
         q,
         qo,

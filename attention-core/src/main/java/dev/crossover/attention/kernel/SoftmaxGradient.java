@@ -18,12 +18,15 @@ import org.jspecify.annotations.Nullable;
 /// ∂q, ∂k times the scale
 /// ```
 ///
+/// A bias that was added to the scaled scores is added to them here before p; its gradient is ds.
+///
 /// Keys are packed real ones only, so padding never reaches a gradient. What causal order hides
 /// does not either, although 0 · NaN is NaN: products read copies of q, ∂out and k in which a row
 /// that is not finite is zero, and the p and ds of rows that see such numbers are set to NaN where
 /// they see. One instance belongs to one worker and may take a part of a head's keys; the shares of
 /// ∂q of all parts are then to be added.
 public final class SoftmaxGradient {
+  private static final float LOG2_E = (float) (1 / Math.log(2));
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
   private static final int ROWS = KernelSelection.VECTOR ? Lanes.ROWS : 4;
@@ -63,6 +66,12 @@ public final class SoftmaxGradient {
   private final float[] gradQuery;
   private final float[] gradKey;
   private final float[] gradValue;
+  private int @Nullable [] positions;
+  private int firstPosition;
+  private float @Nullable [] bias;
+  private float[] gradBias = new float[0];
+  private int biasAt;
+  private int biasStride;
   private int keys;
 
   /// @param scratch allocator
@@ -126,6 +135,9 @@ public final class SoftmaxGradient {
   public void begin(
       float[] k, int ko, float[] v, int vo, int @Nullable [] index, int from, int count) {
     keys = count;
+    positions = index;
+    firstPosition = from;
+    bias = null;
     for (int j = 0; j < count; j++) {
       int row = index == null ? j : index[from + j];
       System.arraycopy(k, ko + row * dim, keyRows, j * dim, dim);
@@ -139,6 +151,22 @@ public final class SoftmaxGradient {
     }
     Arrays.fill(gradKey, 0);
     Arrays.fill(gradValue, 0);
+  }
+
+  /// Takes the bias of the next query head and adds to its gradient, where queries see keys.
+  ///
+  /// @param rows `[nq, nk]` from `at`, one column per key of the head, hidden ones included
+  /// @param gradient shaped and placed like the bias
+  public void bias(float[] rows, float[] gradient, int at, int nk) {
+    bias = rows;
+    gradBias = gradient;
+    biasAt = at;
+    biasStride = nk;
+  }
+
+  /// Column of the bias that belongs to a key taken.
+  private int column(int key, int skip) {
+    return positions == null ? skip + key : positions[firstPosition + key];
   }
 
   /// Zeroes the rows of a copy that are not finite.
@@ -252,6 +280,7 @@ public final class SoftmaxGradient {
       int row = block + g;
       FusedProducts.scores(
           dim, query, row * dim, keyPanels.data, tile * dim, panels, p, g * TILE, minusLse, row);
+      addBias(tile, g, row, Math.min(ROWS, count - g), most, skip);
       FusedProducts.scores(
           valueDim,
           gradOut,
@@ -276,9 +305,34 @@ public final class SoftmaxGradient {
             Arrays.fill(p, start, start + seen, Float.NaN);
           }
         }
+        addBiasGradient(tile, start, row + r, seen, skip);
       }
       FusedProducts.weighted(
           dim, most, ds, g * TILE, keyRows, tile * dim, dim, gradQuery, row * keyStride, keyStride);
+    }
+  }
+
+  /// Adds the bias to the scores of some rows, in units of log 2.
+  private void addBias(int tile, int group, int row, int count, int most, int skip) {
+    float[] rows = bias;
+    if (rows == null) {
+      return;
+    }
+    for (int r = 0; r < count; r++) {
+      int from = biasAt + (row + r) * biasStride;
+      int to = (group + r) * TILE;
+      for (int j = 0; j < most; j++) {
+        p[to + j] += rows[from + column(tile + j, skip)] * LOG2_E;
+      }
+    }
+  }
+
+  private void addBiasGradient(int tile, int from, int row, int seen, int skip) {
+    if (bias == null) {
+      return;
+    }
+    for (int j = 0; j < seen; j++) {
+      gradBias[biasAt + row * biasStride + column(tile + j, skip)] += ds[from + j];
     }
   }
 
@@ -314,6 +368,9 @@ public final class SoftmaxGradient {
     for (int r = 0; r < rows; r++) {
       for (int j = 0; j < Math.min(keys, high[ho + r] - skip); j++) {
         float score = scale * kernels.dot(dim, queryRows, r * dim, keyRows, j * dim);
+        float[] added = bias;
+        int at = added == null ? 0 : biasAt + r * biasStride + column(j, skip);
+        score += added == null ? 0 : added[at];
         float weight = (float) Math.exp(score + minusLse[r] * Math.log(2));
         int value = j * valueDim;
         float slope =
@@ -323,6 +380,9 @@ public final class SoftmaxGradient {
         if (faults[r] != 0) {
           slope = Float.NaN;
           weight = faults[r] >= NAN_WEIGHT ? slope : weight;
+        }
+        if (added != null) {
+          gradBias[at] += slope;
         }
         kernels.axpy(dim, slope, keyRows, j * dim, gradQuery, r * keyStride);
         kernels.axpy(dim, slope, queryRows, r * dim, gradKey, j * keyStride);

@@ -115,6 +115,21 @@ class ReplayTest {
   }
 
   @Test
+  void gradientOfABiasAloneIsCompared() throws IOException {
+    GoldenWriter biased =
+        new GoldenWriter()
+            .f32("bias", new int[] {1, 1, 1, 2}, 0, 0)
+            .f32("grad_out", new int[] {1, 1, 1, 1}, 1);
+    MechanismType tiled = MechanismType.of(Tiled.class);
+    GoldenWriter right = biased.f64("grad_bias", new int[] {1, 1, 1, 2}, -0.5, 0.5);
+    assertTrue(replay(right, tiled).passed(), replay(right, tiled).line());
+    GoldenWriter wrong = biased.f64("grad_bias", new int[] {1, 1, 1, 2}, 0.5, 0.5);
+    assertEquals(Status.DEVIATED, replay(wrong, tiled).status());
+    GoldenWriter unknown = biased.f64("grad_gate", new int[] {1}, 0);
+    assertEquals(Status.CANNOT_REPLAY, replay(unknown, tiled).status());
+  }
+
+  @Test
   void rowsTheFileHasZeroAreZeroedWhereTheMechanismComputesThem() throws IOException {
     GoldenWriter padded =
         new GoldenWriter()

@@ -103,12 +103,13 @@ class TiledGradientTest {
             case 1 -> Mask.causal();
             default -> Mask.both(Mask.causal(), Mask.keys(nk, real));
           };
-      check(shape, mask, seed);
+      check(shape, mask, inputs(shape, seed), seed);
+      Tensor bias = Draws.gaussian(seed + 8, 1, 2, nq, nk);
+      check(shape, mask, inputs(shape, seed).with("bias", bias), seed);
     }
   }
 
-  private static void check(AttentionShape s, Mask mask, long seed) {
-    Tensors inputs = inputs(s, seed);
+  private static void check(AttentionShape s, Mask mask, Tensors inputs, long seed) {
     Tensor gradOut = Draws.gaussian(seed + 9, 2, 2, s.querySeqLen(), s.valueDim());
     Tensors gradients = backward(new Tiled(), s, mask, inputs, gradOut, 2);
     Tensor q = inputs.get("q");
@@ -118,6 +119,7 @@ class TiledGradientTest {
     double[] gq = new double[q.size()];
     double[] gk = new double[k.size()];
     double[] gv = new double[v.size()];
+    double[] gb = new double[2 * s.querySeqLen() * s.keySeqLen()];
     int d = s.headDim();
     int dv = s.valueDim();
     for (int b = 0; b < 2; b++) {
@@ -128,9 +130,11 @@ class TiledGradientTest {
           double sum = 0;
           double mean = 0;
           int go = s.outputOffset(b, h) + i * dv;
+          int row = (h * s.querySeqLen() + i) * s.keySeqLen();
           for (int j = 0; j < p.length; j++) {
             if (Oracle.sees(s, mask, b, i, j)) {
-              p[j] = Math.exp(scale * Oracle.dot(s, q, k, b, h, i, j));
+              double bias = inputs.has("bias") ? inputs.get("bias").data()[row + j] : 0;
+              p[j] = Math.exp(scale * Oracle.dot(s, q, k, b, h, i, j) + bias);
               sum += p[j];
               for (int c = 0; c < dv; c++) {
                 int value = s.valueOffset(b, h) + j * dv + c;
@@ -144,6 +148,7 @@ class TiledGradientTest {
           }
           for (int j = 0; j < p.length; j++) {
             double slope = scale * p[j] * (dp[j] - mean);
+            gb[row + j] += slope / scale;
             for (int c = 0; c < d; c++) {
               int qi = s.queryOffset(b, h) + i * d + c;
               int ki = s.keyOffset(b, h) + j * d + c;
@@ -163,6 +168,9 @@ class TiledGradientTest {
     compare(gq, gradients.get("grad_q"), seed + " grad_q");
     compare(gk, gradients.get("grad_k"), seed + " grad_k");
     compare(gv, gradients.get("grad_v"), seed + " grad_v");
+    if (inputs.has("bias")) {
+      compare(gb, gradients.get("grad_bias"), seed + " grad_bias");
+    }
   }
 
   private static void compare(double[] expected, Tensor actual, String what) {
@@ -174,7 +182,7 @@ class TiledGradientTest {
   @Test
   void anyNumberOfThreadsGivesTheSameBits() {
     AttentionShape shape = AttentionShape.of(2, 3, 50, 16);
-    Tensors inputs = inputs(shape, 3);
+    Tensors inputs = inputs(shape, 3).with("bias", Draws.gaussian(7, 1, 3, 50, 50));
     Tensor gradOut = Draws.gaussian(4, 2, 3, 50, 16);
     Tensors one = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 1);
     Tensors three = backward(new Tiled(), shape, Mask.causal(), inputs, gradOut, 3);
