@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -39,6 +40,11 @@ class BasedTest extends AttentionContract {
               return 1 + s + s * s / 2;
             },
             0);
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(60, 1, r -> r.problem(new Based()), reference());
   }
 
   @TestFactory

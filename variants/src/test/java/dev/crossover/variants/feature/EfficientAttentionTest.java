@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.feature.EfficientAttention.Normalisation;
 import java.util.List;
 import java.util.stream.Stream;
@@ -81,6 +82,12 @@ class EfficientAttentionTest extends AttentionContract {
           }
           return weight / row;
         });
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        60, 1, r -> r.problem(new EfficientAttention(r.of(Normalisation.values()))), reference());
   }
 
   @TestFactory

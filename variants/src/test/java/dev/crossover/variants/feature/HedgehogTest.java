@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.feature.Hedgehog.Map;
 import java.util.List;
 import java.util.OptionalInt;
@@ -57,7 +58,7 @@ class HedgehogTest extends AttentionContract {
               }
               return weight;
             },
-            1e-6);
+            ((Hedgehog) attention).eps());
   }
 
   private static double[] features(Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {
@@ -93,6 +94,22 @@ class HedgehogTest extends AttentionContract {
       phi[a] = Math.max(phi[a] / by, hedgehog.featureClamp());
     }
     return phi;
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        100,
+        1,
+        r ->
+            r.problem(
+                    new Hedgehog(
+                        r.of(Map.values()),
+                        r.chance(2) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 14)),
+                        r.of(0.0, 1e-12, 0.05),
+                        r.of(1e-6, 1e-2)))
+                .changed(inputs -> r.blurred(inputs, "w_q", "w_k")),
+        reference());
   }
 
   @TestFactory

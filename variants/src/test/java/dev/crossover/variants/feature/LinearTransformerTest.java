@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -48,6 +49,18 @@ class LinearTransformerTest extends AttentionContract {
 
   private static double phi(double x) {
     return x > 0 ? x + 1 : Math.exp(x);
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        60,
+        1,
+        r ->
+            r.problem(
+                new LinearTransformer(
+                    LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1)))),
+        reference());
   }
 
   @TestFactory

@@ -7,7 +7,8 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.Oracle;
 
 /// The weights of Performer from its definition, in double precision: the key maximum of every row
-/// is taken over the keys that row may see.
+/// is taken over the keys that row may see, or over all. Trigonometric features are not scaled by
+/// their largest norm, which cancels.
 final class PerformerOracle {
   private final Performer performer;
   private final AttentionShape shape;
@@ -67,6 +68,19 @@ final class PerformerOracle {
     int first = (b * shape.numKeyValueHeads() + h / group) * shape.keySeqLen();
     double eps = performer.epsOrDefault();
     double sum = 0;
+    if (performer.kernel() == Performer.Kernel.SOFTMAX_HYPERBOLIC) {
+      for (int a = 0; a < queries[q].length; a++) {
+        double u = queries[q][a] + keys[first + j][a];
+        sum += Math.exp(-queryNorms[q] - keyNorms[first + j]) * Math.cosh(u) / queries[q].length;
+      }
+      return sum;
+    }
+    if (performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC) {
+      for (int a = 0; a < queries[q].length; a++) {
+        sum += Math.cos(queries[q][a] - keys[first + j][a]) / queries[q].length;
+      }
+      return sum * Math.exp(keyNorms[first + j]);
+    }
     if (!performer.kernel().isSoftmax()) {
       for (int a = 0; a < queries[q].length; a++) {
         sum += (Math.max(queries[q][a], 0) + eps) * (Math.max(keys[first + j][a], 0) + eps);
@@ -75,7 +89,8 @@ final class PerformerOracle {
     }
     double c = Double.NEGATIVE_INFINITY;
     for (int other = 0; other < shape.keySeqLen(); other++) {
-      if (Oracle.sees(shape, mask, b, i, other)) {
+      if (performer.stabiliser() == Performer.Stabiliser.GLOBAL
+          || Oracle.sees(shape, mask, b, i, other)) {
         c = Math.max(c, keyMaxima[first + other]);
       }
     }
@@ -87,6 +102,13 @@ final class PerformerOracle {
               / queries[q].length;
     }
     return sum;
+  }
+
+  /// The output: weighted means, whose denominators up to s get 2 s added.
+  double[] out(Tensor value) {
+    double s = performer.renormStabilizer().orElse(performer.kernel().isSoftmax() ? 1e-6 : 0);
+    return Oracle.normalised(
+        shape, mask, value, this::weight, sum -> Math.abs(sum) <= s ? sum + 2 * s : sum);
   }
 
   private static double max(double[] x) {

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -33,6 +34,13 @@ class DeltaNetTest extends RecurrentContract {
   @Override
   public List<String> scoredInputs() {
     return List.of("q");
+  }
+
+  @Override
+  Attention drawn(RandomCases r) {
+    OptionalDouble scale = r.of(OptionalDouble.empty(), OptionalDouble.of(2));
+    OptionalInt chunk = r.of(OptionalInt.empty(), OptionalInt.of(r.from(1, 90)));
+    return new DeltaNet(scale, chunk);
   }
 
   @Override

@@ -10,6 +10,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
@@ -27,6 +28,12 @@ class GatedDeltaNetTest extends RecurrentContract {
   @Override
   public List<String> scoredInputs() {
     return List.of("q");
+  }
+
+  @Override
+  Attention drawn(RandomCases r) {
+    OptionalDouble scale = r.of(OptionalDouble.empty(), OptionalDouble.of(2));
+    return new GatedDeltaNet(scale);
   }
 
   @Override

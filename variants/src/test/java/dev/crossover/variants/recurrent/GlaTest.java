@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.Arrays;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
@@ -25,6 +26,12 @@ class GlaTest extends RecurrentContract {
   @Override
   public Attention attention() {
     return new Gla();
+  }
+
+  @Override
+  Attention drawn(RandomCases r) {
+    OptionalDouble scale = r.of(OptionalDouble.empty(), OptionalDouble.of(2));
+    return new Gla(scale);
   }
 
   @Override

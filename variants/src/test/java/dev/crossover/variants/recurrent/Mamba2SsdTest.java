@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -26,6 +27,12 @@ class Mamba2SsdTest extends RecurrentContract {
   @Override
   public Attention attention() {
     return new Mamba2Ssd();
+  }
+
+  @Override
+  Attention drawn(RandomCases r) {
+    OptionalInt chunk = r.of(OptionalInt.empty(), OptionalInt.of(r.from(1, 90)));
+    return new Mamba2Ssd(Mamba2Ssd.Level.HEAD, 1, true, chunk);
   }
 
   @Override

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -28,6 +29,36 @@ abstract class RecurrentContract extends AttentionContract {
   public Reference reference() {
     return (attention, shape, mask, inputs) ->
         recurrence(attention, shape, inputs).run(shape, mask, inputs).out();
+  }
+
+  /// A setting for a random problem: by default [#attention].
+  Attention drawn(RandomCases random) {
+    return attention();
+  }
+
+  /// Forgetting nothing, as drawn, and nearly everything.
+  @Test
+  void randomProblemsAgreeWithTheRecurrence() {
+    RandomCases.check(
+        60,
+        1,
+        r -> {
+          float factor = r.of(0f, 1f, 1f, 20f, 300f);
+          return r.problem(drawn(r))
+              .changed(inputs -> scaled(inputs, "log_decay", factor));
+        },
+        reference());
+  }
+
+  static Tensors scaled(Tensors inputs, String name, float factor) {
+    if (!inputs.has(name)) {
+      return inputs;
+    }
+    Tensor product = inputs.get(name).copy();
+    for (int e = 0; e < product.size(); e++) {
+      product.data()[e] *= factor;
+    }
+    return inputs.with(name, product);
   }
 
   @Test

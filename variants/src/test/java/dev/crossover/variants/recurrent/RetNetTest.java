@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -29,6 +30,12 @@ class RetNetTest extends RecurrentContract {
   @Override
   public Attention attention() {
     return new RetNet();
+  }
+
+  @Override
+  Attention drawn(RandomCases r) {
+    OptionalDouble scale = r.of(OptionalDouble.empty(), OptionalDouble.of(2));
+    return new RetNet(scale, RetNet.Rotary.NONE, RetNet.Normalisation.NONE, 1e-6);
   }
 
   @Override

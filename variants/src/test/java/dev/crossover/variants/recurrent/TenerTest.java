@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.recurrent.Tener.Variant;
 import java.util.List;
 import java.util.stream.Stream;
@@ -79,6 +80,30 @@ class TenerTest extends AttentionContract {
     }
     double angle = x * Math.exp(-(c % p) * Math.log(10000) / (p - 1));
     return c < p ? Math.sin(angle) : Math.cos(angle);
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        60,
+        1,
+        r -> {
+          Tener tener = new Tener(r.of(Variant.values()), r.chance(2), 5);
+          AttentionShape s = r.shape(tener);
+          int d = s.headDim() + 3;
+          return r.problem(
+              tener,
+              new AttentionShape(
+                  s.batchSize(),
+                  s.numHeads(),
+                  s.numKeyValueHeads(),
+                  s.querySeqLen(),
+                  s.keySeqLen(),
+                  d,
+                  d,
+                  s.valueDim()));
+        },
+        reference());
   }
 
   @TestFactory

@@ -17,6 +17,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.recurrent.TransformerXl.Positions;
 import java.util.List;
 import java.util.OptionalInt;
@@ -58,7 +59,10 @@ class TransformerXlTest extends AttentionContract {
     TransformerXl xl = (TransformerXl) attention;
     int d = s.headDim();
     int memory = s.keySeqLen() - s.querySeqLen();
-    double[] r = positionKeys(xl, s, inputs.get("position_projection"));
+    double[] r =
+        xl.positions() == Positions.GIVEN
+            ? given(s, inputs.get("projected_positions"))
+            : positionKeys(xl, s, inputs.get("position_projection"));
     return Oracle.softmax(
         s,
         mask,
@@ -82,6 +86,18 @@ class TransformerXlTest extends AttentionContract {
         });
   }
 
+  /// Row t of the given position keys belongs to distance nk − 1 − t.
+  private static double[] given(AttentionShape s, Tensor projected) {
+    double[] r = new double[projected.size()];
+    int d = s.headDim();
+    for (int e = 0; e < r.length; e++) {
+      int h = e / (s.keySeqLen() * d);
+      int distance = s.keySeqLen() - 1 - e / d % s.keySeqLen();
+      r[(distance * s.numHeads() + h) * d + e % d] = projected.data()[e];
+    }
+    return r;
+  }
+
   private static double[] positionKeys(TransformerXl xl, AttentionShape s, Tensor projection) {
     int model = projection.extent(0);
     int width = projection.extent(1);
@@ -97,6 +113,29 @@ class TransformerXlTest extends AttentionContract {
       }
     }
     return r;
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        80,
+        1,
+        r -> {
+          int n = r.length();
+          int memory = r.chance(3) ? 0 : r.from(1, 40);
+          boolean same = r.chance(2);
+          TransformerXl xl =
+              new TransformerXl(
+                  same ? r.from(1, n + memory + 2) : memory,
+                  same,
+                  r.of(Positions.values()),
+                  r.chance(2) ? OptionalInt.of(r.from(1, n + memory)) : OptionalInt.empty(),
+                  r.chance(2) ? OptionalInt.of(2 * r.from(1, 8)) : OptionalInt.empty(),
+                  5);
+          return r.problem(xl, r.shape(xl).withSeqLens(n, n + memory))
+              .changed(inputs -> r.blurred(inputs, "content_bias", "position_bias"));
+        },
+        reference());
   }
 
   @TestFactory

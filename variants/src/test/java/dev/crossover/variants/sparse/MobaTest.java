@@ -12,6 +12,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -33,6 +34,12 @@ class MobaTest extends AttentionContract {
   @Override
   public Reference reference() {
     return MobaTest::expected;
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        100, 1, r -> r.problem(new Moba(r.from(1, 20), r.from(1, 6))), reference());
   }
 
   @TestFactory

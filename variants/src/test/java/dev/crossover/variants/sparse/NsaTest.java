@@ -13,6 +13,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -46,6 +47,15 @@ class NsaTest extends AttentionContract {
   public Map<Claim, String> exemptions() {
     return Map.of(
         Claim.GROUPED_EQUALS_REPEATED, "the query heads of one key head choose blocks together");
+  }
+
+  @Test
+  void randomProblemsAgreeWithTheDefinition() {
+    RandomCases.check(
+        100,
+        1,
+        r -> r.problem(new Nsa(r.from(1, 20), r.from(2, 6), r.from(1, 40))),
+        reference());
   }
 
   @TestFactory
