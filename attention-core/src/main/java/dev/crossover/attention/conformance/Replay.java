@@ -131,8 +131,7 @@ public final class Replay {
     }
     Tensors gradients = Tensors.NONE;
     for (String name : file.inputs().names()) {
-      gradients =
-          gradients.with("grad_" + name, unwritten(file.inputs().get(name).shape()));
+      gradients = gradients.with("grad_" + name, unwritten(file.inputs().get(name).shape()));
     }
     Tensor upstream = file.outputGradient().orElseThrow();
     attention

@@ -22,8 +22,8 @@ import org.jspecify.annotations.Nullable;
 /// ```
 ///
 /// A head has several parts where heads are too few to fill all threads; the number depends on the
-/// shape only, never on the number of threads. A bias is shared by the batch: its gradient is summed
-/// over one batch entry after another.
+/// shape only, never on the number of threads. A bias is shared by the batch: its gradient is
+/// summed over one batch entry after another.
 final class TiledBackward implements BackwardPlan {
   private static final int ENOUGH_TASKS = 16;
   private static final int LEAST_KEYS = 2 * SoftmaxGradient.keyStep();

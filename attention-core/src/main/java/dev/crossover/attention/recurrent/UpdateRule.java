@@ -91,6 +91,5 @@ public interface UpdateRule {
   ///
   /// @param out holds `scale · Sᵀq` of these columns from `at` on
   /// @param work scratch of `count` elements
-  default void finish(
-      int head, int row, int from, int count, float[] out, int at, float[] work) {}
+  default void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {}
 }

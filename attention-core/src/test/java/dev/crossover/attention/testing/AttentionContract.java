@@ -237,6 +237,11 @@ public abstract class AttentionContract implements ContractSubject {
     }
 
     @Override
+    public List<String> readAtPadding() {
+      return test.readAtPadding();
+    }
+
+    @Override
     public boolean paddedRowsReadTheirValue() {
       return test.paddedRowsReadTheirValue();
     }

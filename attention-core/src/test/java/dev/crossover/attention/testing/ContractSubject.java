@@ -84,6 +84,11 @@ public interface ContractSubject {
     return false;
   }
 
+  /// Inputs per token that count at padded positions too: a gate that goes on forgetting.
+  default List<String> readAtPadding() {
+    return List.of();
+  }
+
   /// Optional inputs that the checks switch on, all together, in a second round; the reference must
   /// know them. When this is empty all optional inputs are switched on, and the reference is not
   /// asked.

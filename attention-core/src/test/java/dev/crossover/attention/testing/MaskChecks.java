@@ -326,7 +326,7 @@ final class MaskChecks {
     for (int t = 0; t < inputs.size(); t++) {
       String name = inputs.name(t);
       boolean keyOrValue = name.matches("[kv](_.*)?") && axes.keyOnly(name);
-      if (wholeToken || keyOrValue) {
+      if ((wholeToken || keyOrValue) && !subject.readAtPadding().contains(name)) {
         mixed =
             mixed.with(
                 name,

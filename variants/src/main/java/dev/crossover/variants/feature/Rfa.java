@@ -56,8 +56,9 @@ import java.util.List;
 /// | S, z  | `final_state`, `final_normaliser` | `[batch, numHeads, M, dv]`, `[batch, numHeads, M]` |
 ///
 /// Time `12·n·D·d` per head (arccos `8·n·D·d`); memory M·(dv + 1) with M = 2D (arccos D). Honours
-/// every [Mask]; padding writes nothing, but the gate goes on forgetting; a row that may see no key is zero. As D grows
-/// the gaussian form without gate tends to softmax attention over x̂ with scale 1/tau².
+/// every [Mask]; padding writes nothing, but the gate goes on forgetting; a row that may see no key
+/// is zero. As D grows the gaussian form without gate tends to softmax attention over x̂ with scale
+/// 1/tau².
 ///
 /// @param variant paper or released code
 /// @param kernel features

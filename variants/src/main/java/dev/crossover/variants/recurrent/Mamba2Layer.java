@@ -82,8 +82,7 @@ final class Mamba2Layer implements UpdateRule {
 
   /// (S_tᵀ q_t + D x_t) · silu(z_t), at padded positions too: there only the time step is 0.
   @Override
-  public void finish(
-      int head, int row, int from, int count, float[] out, int at, float[] work) {
+  public void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {
     int first = row * valueDim + from;
     for (int c = 0; c < count; c++) {
       out[at + c] = Math.fma(skip[head], x[first + c], out[at + c]);

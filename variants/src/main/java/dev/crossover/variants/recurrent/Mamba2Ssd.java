@@ -49,10 +49,10 @@ import java.util.OptionalInt;
 /// Chunks of C rows: `out = eᶜ (Q S) + ((Q Kᵀ) ∘ L) V`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ V`
 /// with `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
 ///
-/// Time `4·n·d·dv + n·C·(d + dv)` per head; memory d·dv per head at work. Causal by
-/// construction; any key padding: the time step is 0 at padded positions, whose x reaches their own
-/// row only, through the skip. No setting makes it softmax. Convolution before and norm after belong to the layer,
-/// not here.
+/// Time `4·n·d·dv + n·C·(d + dv)` per head; memory d·dv per head at work. Causal by construction;
+/// any key padding: the time step is 0 at padded positions, whose x reaches their own row only,
+/// through the skip. No setting makes it softmax. Convolution before and norm after belong to the
+/// layer, not here.
 ///
 /// @param level what the tensors are
 /// @param groups module level: heads of q and k, a divisor of the number of heads

@@ -41,9 +41,10 @@ import java.util.OptionalDouble;
 /// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
 ///
 /// `rotary=interleaved` first rotates the pairs (2a, 2a + 1) of q and k at position t by `t ·
-/// 10000^(−a/(d/2 − 1))`. With `state_positions=relative`, `final_state` is then relative to the next
-/// position, so that it may be the `initial_state` of a sequence that counts from 0 again; with
-/// `state_positions=absolute`, which golden files mean, it is the sum of rotated keys as it stands.
+/// 10000^(−a/(d/2 − 1))`. With `state_positions=relative`, `final_state` is then relative to the
+/// next position, so that it may be the `initial_state` of a sequence that counts from 0 again;
+/// with `state_positions=absolute`, which golden files mean, it is the sum of rotated keys as it
+/// stands.
 ///
 /// `normalisation=scores_and_rms` divides row i of D by √ΣD_i, row i of the weights by their
 /// absolute sum held within [1, 5e4], and the output row by its root mean square. The absolute sum

@@ -66,8 +66,7 @@ class CosFormerTest extends AttentionContract {
           int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
           OptionalInt length =
               r.chance(3) ? OptionalInt.empty() : OptionalInt.of(longest + r.of(0, 1, 50, 3000));
-          return r.problem(
-              new CosFormer(CosFormer.Map.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
+          return r.problem(new CosFormer(CosFormer.Map.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
         },
         (attention, shape, mask, inputs) -> {
           CosFormer cosFormer = (CosFormer) attention;

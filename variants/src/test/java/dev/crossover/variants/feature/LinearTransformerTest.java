@@ -58,8 +58,10 @@ class LinearTransformerTest extends AttentionContract {
         1,
         r ->
             r.problem(
-                new LinearTransformer(
-                    LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1)))),
+                    new LinearTransformer(
+                        LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
+                .changed(
+                    inputs -> Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))),
         reference());
   }
 

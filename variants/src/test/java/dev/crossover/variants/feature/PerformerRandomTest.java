@@ -14,8 +14,8 @@ import org.junit.jupiter.api.Test;
 
 /// Every feature map of Performer under every option, against its definition.
 class PerformerRandomTest {
-  /// Trigonometric features are signed: a sum of weights is smaller than the weights, which magnifies
-  /// rounding errors; narrow inputs and many features keep it from being much smaller.
+  /// Trigonometric features are signed: a sum of weights is smaller than the weights, which
+  /// magnifies rounding errors; narrow inputs and many features keep it from being much smaller.
   private static final double TOLERANCE = 1e-4;
 
   @Test

@@ -15,6 +15,11 @@ class RfaGateTest extends AttentionContract {
   }
 
   @Override
+  public List<String> readAtPadding() {
+    return List.of("gate");
+  }
+
+  @Override
   public List<String> optionalInputs() {
     return List.of("sigma");
   }

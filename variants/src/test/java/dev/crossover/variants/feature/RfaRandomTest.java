@@ -18,7 +18,8 @@ import org.junit.jupiter.api.Test;
 
 /// Random feature attention under every option, against its quadratic definition.
 class RfaRandomTest {
-  /// Signed features: a sum of weights is smaller than the weights, which magnifies rounding errors.
+  /// Signed features: a sum of weights is smaller than the weights, which magnifies rounding
+  /// errors.
   private static final double TOLERANCE = 2e-4;
 
   @Test

@@ -44,8 +44,7 @@ abstract class RecurrentContract extends AttentionContract {
         1,
         r -> {
           float factor = r.of(0f, 1f, 1f, 20f, 300f);
-          return r.problem(drawn(r))
-              .changed(inputs -> scaled(inputs, "log_decay", factor));
+          return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
         },
         reference());
   }

@@ -38,8 +38,7 @@ class MobaTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        100, 1, r -> r.problem(new Moba(r.from(1, 20), r.from(1, 6))), reference());
+    RandomCases.check(100, 1, r -> r.problem(new Moba(r.from(1, 20), r.from(1, 6))), reference());
   }
 
   @TestFactory

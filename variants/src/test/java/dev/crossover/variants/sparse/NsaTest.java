@@ -52,10 +52,7 @@ class NsaTest extends AttentionContract {
   @Test
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(
-        100,
-        1,
-        r -> r.problem(new Nsa(r.from(1, 20), r.from(2, 6), r.from(1, 40))),
-        reference());
+        100, 1, r -> r.problem(new Nsa(r.from(1, 20), r.from(2, 6), r.from(1, 40))), reference());
   }
 
   @TestFactory
