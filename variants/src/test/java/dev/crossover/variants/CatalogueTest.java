@@ -9,6 +9,8 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.mechanism.MechanismType;
 import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 
 class CatalogueTest {
@@ -61,6 +63,26 @@ class CatalogueTest {
       }
     }
     assertTrue(found >= 2, "settings that do not decode: " + found);
+  }
+
+  /// n and d are the lengths and widths of every paper; any other letter is a parameter's.
+  @Test
+  void everyLetterOfACostFormulaIsExplainedByAParameter() {
+    for (MechanismType type : Catalogue.all()) {
+      String meanings =
+          type.parameters().stream()
+              .map(MechanismType.ParameterInfo::meaning)
+              .collect(Collectors.joining("; "));
+      var letters =
+          Pattern.compile("\\b[a-zA-Z]\\b")
+              .matcher(type.mechanism().time() + ", " + type.mechanism().memory());
+      while (letters.find()) {
+        String letter = letters.group();
+        assertTrue(
+            letter.matches("[nd]") || meanings.matches(".*\\b" + letter + "\\b.*"),
+            type.name() + " does not say what " + letter + " is");
+      }
+    }
   }
 
   @Test

@@ -119,7 +119,7 @@ public record Reformer(
             value = "even factors of the number of buckets; 2 max(1, n div m) when absent",
             defaultValue = "")
         List<Integer> numBuckets,
-    @Parameter(value = "rounds of hashing, >= 1", defaultValue = "1") int numHashes,
+    @Parameter(value = "rounds r of hashing, >= 1", defaultValue = "1") int numHashes,
     @Parameter(value = "chunks looked at before the own one, >= 0", defaultValue = "1")
         int chunksBefore,
     @Parameter(value = "chunks looked at after the own one, >= 0", defaultValue = "0")

@@ -90,7 +90,7 @@ public record Luna(
         OptionalInt heads,
     @Parameter(value = "heads of the pack stage, those of unpack when absent", defaultValue = "")
         OptionalInt packHeads,
-    @Parameter(value = "length of the extra sequence, >= 1", defaultValue = "16") int packLength,
+    @Parameter(value = "length l of the extra sequence, >= 1", defaultValue = "16") int packLength,
     @Parameter(value = "keys are the values", defaultValue = "true") boolean tieKeyValue,
     @Parameter(value = "pack weights of the causal form", defaultValue = "softplus2")
         Activation activation,

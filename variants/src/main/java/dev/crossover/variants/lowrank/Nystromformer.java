@@ -86,8 +86,8 @@ import java.util.OptionalInt;
           test = "NystromformerTest.publishedInitialisationCouplesBatchEntries")
     })
 public record Nystromformer(
-    @Parameter(value = "number of landmarks, >= 1", defaultValue = "64") int landmarks,
-    @Parameter(value = "steps of the pseudo-inverse, >= 1", defaultValue = "6") int iterations,
+    @Parameter(value = "number of landmarks m, >= 1", defaultValue = "64") int landmarks,
+    @Parameter(value = "steps T of the pseudo-inverse, >= 1", defaultValue = "6") int iterations,
     @Parameter(value = "scale of the first iterate", defaultValue = "original") Init init,
     @Parameter(value = "segments when landmarks does not divide n", defaultValue = "unequal")
         SegmentRule segmentRule,

@@ -74,7 +74,7 @@ import java.util.OptionalDouble;
     decoding =
         "not with normalisation=scores_and_rms: the absolute sums of a row's weights need "
             + "every earlier key, which no state of bounded size holds",
-    bound = "memory: 75 % of the peak while tensors stay in the cache, near 50 % at n = " + "8192",
+    bound = "memory: 75 % of the peak while tensors stay in the cache, near 50 % at n = 8192",
     differences =
         @Mechanism.Difference(
             what = "normalisation of scores and outputs",

@@ -82,7 +82,9 @@ import java.util.List;
             defaultIs = "the code's meaning, with the released model's value",
             test = "LongformerTest.windowIsARadiusAndCountsTheQueryItself"))
 public record Longformer(
-    @Parameter(value = "neighbours on each side (causal: on the left), >= 1", defaultValue = "256")
+    @Parameter(
+            value = "neighbours w on each side (causal: on the left), >= 1",
+            defaultValue = "256")
         int window,
     @Parameter(
             value = "step between neighbours, >= 1: one for all heads or one per head",

@@ -74,7 +74,7 @@ import java.util.OptionalInt;
             defaultIs = "the paper's constant",
             test = "TopKTest.divisorKeepsAShareOfTheKeysWithALowerBound"))
 public record TopK(
-    @Parameter(value = "keys kept per row, >= 1; 8 without a divisor", defaultValue = "")
+    @Parameter(value = "keys k kept per row, >= 1; 8 without a divisor", defaultValue = "")
         OptionalInt topK,
     @Parameter(value = "keeps ceil(nk / divisor) keys instead, >= 1", defaultValue = "")
         OptionalInt topKDivisor,
