@@ -8,11 +8,19 @@ import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.conformance.GoldenFile;
+import dev.crossover.attention.conformance.Replay;
+import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.DType;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.attention.testing.ContractSubject.Reference;
 import dev.crossover.attention.testing.Inputs;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -29,17 +37,24 @@ import org.apache.commons.rng.UniformRandomProvider;
 /// ```java
 /// RandomCases.check(100, 1, r -> r.problem(new Local(r.from(1, 9))), LocalTest::expected);
 /// ```
+///
+/// The system property `cases.factor` multiplies the number of problems, for a search by hand.
 public final class RandomCases {
   /// What conformance allows a float32 mechanism that states no error of its own: `2e-5 + 2e-5
   /// |value|`, the value being the largest of its row.
   public static final double TOLERANCE = 2e-5;
 
-  private static final int LONGEST = 140;
+  private static final String FACTOR = "cases.factor";
+  private static final int SHORT = 140;
+  private static final int LONGEST = 1100;
 
   private final UniformRandomProvider generator;
 
-  private RandomCases(long seed) {
+  private final boolean thorough;
+
+  private RandomCases(long seed, boolean thorough) {
     generator = Draws.generator(seed);
+    this.thorough = thorough;
   }
 
   /// One problem.
@@ -82,19 +97,43 @@ public final class RandomCases {
       double tolerance,
       Function<RandomCases, Problem> draw,
       Reference expected) {
-    for (int i = 0; i < count; i++) {
-      checkOne(Draws.seedFor(seed, "case " + i), "case " + i, tolerance, draw, expected);
+    check(count, seed, false, tolerance, draw, expected);
+  }
+
+  /// As [#check], half of the problems as golden files that are replayed, some of the sequences
+  /// beyond a thousand tokens, and some with zero and equal rows.
+  ///
+  /// @param count number of problems
+  /// @param seed seed of all of them
+  /// @param draw draws one problem
+  /// @param expected the output, row-major
+  public static void checkThoroughly(
+      int count, long seed, Function<RandomCases, Problem> draw, Reference expected) {
+    check(count, seed, true, TOLERANCE, draw, expected);
+  }
+
+  private static void check(
+      int count,
+      long seed,
+      boolean thorough,
+      double tolerance,
+      Function<RandomCases, Problem> draw,
+      Reference expected) {
+    int factor = Integer.getInteger(FACTOR, 1);
+    for (int i = 0; i < count * factor; i++) {
+      long own = Draws.seedFor(seed, "case " + i);
+      RandomCases random = new RandomCases(own, thorough);
+      random.checkOne(own, "case " + i, tolerance, draw, expected);
     }
   }
 
-  private static void checkOne(
+  private void checkOne(
       long seed,
       String name,
       double tolerance,
       Function<RandomCases, Problem> draw,
       Reference expected) {
-    RandomCases random = new RandomCases(seed);
-    Problem problem = draw.apply(random);
+    Problem problem = draw.apply(this);
     Attention attention = problem.attention();
     AttentionShape shape = problem.shape();
     Mask mask = problem.mask();
@@ -103,16 +142,74 @@ public final class RandomCases {
     if (!attention.equals(type.create(type.parametersOf(attention)))) {
       throw new AssertionError(what + " must be what its parameters as text say");
     }
-    Tensors inputs = problem.change().apply(random.inputs(attention, shape, seed));
+    Tensors inputs = problem.change().apply(inputs(attention, shape, seed));
     try {
       double[] wanted = expected.out(attention, shape, mask, inputs);
+      boolean plain = chance(2);
+      if (plain && thorough) {
+        requireReplay(type, problem, inputs, wanted, tolerance, what);
+        return;
+      }
       Tensor out = Tensor.zeros(attention.outputShape(shape));
       Arrays.fill(out.data(), Float.NaN);
-      Tensors poisoned = random.chance(2) ? inputs : withHiddenNaN(shape, mask, inputs);
-      attention.plan(shape, mask, random.from(1, 3)).forward(poisoned, out);
+      Tensors poisoned = plain ? inputs : withHiddenNaN(shape, mask, inputs);
+      attention.plan(shape, mask, from(1, 3)).forward(poisoned, out);
       requireClose(wanted, out, tolerance, what + ", inputs " + inputs);
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | IOException e) {
       throw new AssertionError(what, e);
+    }
+  }
+
+  /// Writes the problem and its answer as a golden file and replays that: the parameters as text,
+  /// one thread and two, and token by token where the mechanism decodes.
+  private static void requireReplay(
+      MechanismType type,
+      Problem problem,
+      Tensors inputs,
+      double[] wanted,
+      double tolerance,
+      String what)
+      throws IOException {
+    Attention attention = problem.attention();
+    AttentionShape shape = problem.shape();
+    Mask mask = problem.mask();
+    TensorFileWriter file = new TensorFileWriter();
+    file.metadata("format", "2").metadata("mechanism", type.goldenName()).metadata("case", "drawn");
+    file.metadata("source", "own").metadata("causal", Boolean.toString(mask.isCausal()));
+    file.metadata("float32_error", Double.toString(tolerance / 4));
+    double largest = Arrays.stream(wanted).map(Math::abs).max().orElse(0);
+    file.metadata("max_abs_out", Double.toString(tolerance * largest * 1e6));
+    if (mask.isCausal()) {
+      int offset = mask.causalOffset(shape.querySeqLen(), shape.keySeqLen());
+      file.metadata("causal_offset", Integer.toString(offset));
+    }
+    if (shape.groupSize() > 1) {
+      file.metadata("kv_heads", Integer.toString(shape.numKeyValueHeads()));
+    }
+    if (mask.hasKeyPadding()) {
+      int[] real = new int[shape.batchSize() * shape.keySeqLen()];
+      for (int j = 0; j < real.length; j++) {
+        real[j] = mask.isRealKey(j / shape.keySeqLen(), j % shape.keySeqLen()) ? 1 : 0;
+      }
+      boolean padded = Arrays.stream(real).anyMatch(j -> j == 0);
+      boolean zero = attention.capabilities().zeroesPaddedQueries() && padded;
+      file.metadata("padded_query_rows", zero ? "zero" : "computed");
+      file.add("key_mask", DType.U8, real, shape.batchSize(), shape.keySeqLen());
+    }
+    type.parametersOf(attention).forEach((key, value) -> file.metadata(key, value));
+    for (int t = 0; t < inputs.size(); t++) {
+      file.add(inputs.name(t), inputs.tensor(t));
+    }
+    file.add("out", DType.F64, wanted, attention.outputShape(shape));
+    Path path = Files.createTempFile("case", ".safetensors");
+    try {
+      file.writeSafeTensors(path);
+      ReplayResult result = Replay.run(GoldenFile.read(path), type);
+      if (!result.passed()) {
+        throw new AssertionError(what + ": " + result.line());
+      }
+    } finally {
+      Files.delete(path);
     }
   }
 
@@ -150,13 +247,13 @@ public final class RandomCases {
   public int length() {
     return switch (from(0, 11)) {
       case 0, 1 -> from(1, 3);
-      case 2 -> from(60, LONGEST);
+      case 2 -> from(60, SHORT);
       default -> from(1, 40);
     };
   }
 
-  /// A shape within the capabilities: up to three batch entries, four heads, shared key/value
-  /// heads, different lengths and widths where the mechanism takes them.
+  /// A shape within the capabilities: up to three batch entries and key/value heads, shared ones,
+  /// different lengths and widths where the mechanism takes them.
   public AttentionShape shape(Attention attention) {
     Capabilities can = attention.capabilities();
     int keyValueHeads = from(1, 3);
@@ -164,15 +261,24 @@ public final class RandomCases {
     int n = length();
     int nk = can.crossAttention() && chance(2) ? length() : n;
     int d = from(1, 12);
-    return new AttentionShape(
-        from(1, 3),
-        keyValueHeads * group,
-        keyValueHeads,
-        n,
-        nk,
-        d,
-        can.keyDim() && chance(2) ? from(1, 12) : d,
-        can.valueDim() && chance(2) ? from(1, 12) : d);
+    AttentionShape shape =
+        new AttentionShape(
+            from(1, 3),
+            keyValueHeads * group,
+            keyValueHeads,
+            n,
+            nk,
+            d,
+            can.keyDim() && chance(2) ? from(1, 12) : d,
+            can.valueDim() && chance(2) ? from(1, 12) : d);
+    return thorough && chance(24) ? longer(shape) : shape;
+  }
+
+  /// One batch entry and one key/value head, beyond a few hundred tokens.
+  private AttentionShape longer(AttentionShape s) {
+    int n = from(SHORT, LONGEST);
+    int nk = s.querySeqLen() == s.keySeqLen() ? n : from(SHORT, LONGEST);
+    return new AttentionShape(1, s.groupSize(), 1, n, nk, s.headDim(), s.keyDim(), s.valueDim());
   }
 
   /// A mask within the capabilities: order aligned, padding at the end, on the left or with holes,
@@ -245,7 +351,28 @@ public final class RandomCases {
             .map(TensorSpec::name)
             .filter(name -> chance(2))
             .toList();
-    return Inputs.withParameters(attention, shape, Inputs.of(attention, shape, seed, on));
+    Tensors drawn = Inputs.withParameters(attention, shape, Inputs.of(attention, shape, seed, on));
+    return thorough && chance(6) ? withZeroAndEqualRows(drawn) : drawn;
+  }
+
+  /// Some rows of queries, keys and values made zero, some equal to the row before.
+  private Tensors withZeroAndEqualRows(Tensors inputs) {
+    Tensors result = inputs;
+    for (String name : List.of("q", "k", "v", "qk", "x")) {
+      if (inputs.has(name)) {
+        Tensor tensor = inputs.get(name).copy();
+        int width = tensor.extent(tensor.rank() - 1);
+        for (int row = width; row < tensor.size(); row += width) {
+          if (chance(5)) {
+            Arrays.fill(tensor.data(), row, row + width, 0);
+          } else if (chance(5)) {
+            System.arraycopy(tensor.data(), row - width, tensor.data(), row, width);
+          }
+        }
+        result = result.with(name, tensor);
+      }
+    }
+    return result;
   }
 
   /// NaN in the rows of k and v that padding hides.

@@ -42,9 +42,10 @@ import java.util.OptionalInt;
 /// Padding, `authors`: rows of q and k count as zero in the segment means, which are still divided
 /// by the segment's length; K3 hides padded keys. `masked_landmarks`: a landmark is divided by its
 /// real rows plus eps and hidden if it has none; rows of hidden landmarks are uniform. Queries
-/// count as padded where nq = nk; such rows weigh all landmarks alike under both rules. A sequence
-/// without real keys gives zeros. Lengths below `landmarks` are refused under `unequal`, because a
-/// segment would be empty; under `front_padding` zero rows fill them up.
+/// count as padded where nq = nk; such rows weigh all landmarks alike under both rules, and all
+/// real keys alike where attention is exact. A sequence without real keys gives zeros. Lengths
+/// below `landmarks` are refused under `unequal`, because a segment would be empty; under
+/// `front_padding` zero rows fill them up.
 ///
 /// The `original` initial scale is one number for the whole batch, so that an output depends on the
 /// other batch entries and heads; `exact` follows the paper and does not.

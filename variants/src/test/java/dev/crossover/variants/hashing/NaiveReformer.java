@@ -177,17 +177,34 @@ final class NaiveReformer {
     return max + Math.log(sum);
   }
 
+  /// Steps 6 and 7 of the specification: penalties are added in the authors' code, and replace the
+  /// score in the other. Where an offset hides a token from itself, later keys do not exist.
   private double score(int round, int slotRound, int t, int u) {
-    boolean hidden = u >= n || !mask.isRealKey(batch, u);
-    hidden |= u >= mask.causalLimit(t, n, n);
-    hidden |=
-        reformer.sameBucketOnly() && (slotRound != round || bucket[round][t] != bucket[round][u]);
-    if (hidden) {
+    boolean padded = u >= n || !mask.isRealKey(batch, u);
+    boolean later = u >= mask.causalLimit(t, n, n);
+    double score = padded ? 0 : reformer.scale().orElse(defaultScale()) * product(t, u);
+    if (t >= mask.causalLimit(t, n, n) && later) {
       return Double.NEGATIVE_INFINITY;
     }
-    if (u == t) {
-      return -1e5;
+    if (reformer.variant() == Variant.TRAX) {
+      score -= (later ? 1e9 : 0) + (u == t ? 1e5 : 0) + (padded ? 1e9 : 0);
+    } else if (u == t) {
+      score = -5e4;
+    } else if (later || padded) {
+      score = Double.NEGATIVE_INFINITY;
     }
+    if (reformer.sameBucketOnly() && (slotRound != round || bucket[round][t] != bucket[round][u])) {
+      score = Double.NEGATIVE_INFINITY;
+    }
+    return reformer.discountDuplicates() ? score - Math.log(timesFound(t, u) + 1e-9) : score;
+  }
+
+  private double defaultScale() {
+    return reformer.variant() == Variant.TRAX ? 1 : 1 / Math.sqrt(shape.headDim());
+  }
+
+  /// x_t · k̂_u.
+  private double product(int t, int u) {
     int d = shape.headDim();
     double dot = 0;
     double squares = 0;
@@ -196,11 +213,9 @@ final class NaiveReformer {
       dot += inputs.get("qk").data()[(problem * n + t) * d + c] * key;
       squares += key * key;
     }
-    double score =
-        reformer.variant() == Variant.TRAX
-            ? dot / Math.sqrt(squares / d + 1e-6) / Math.sqrt(d)
-            : dot / Math.max(Math.sqrt(squares), 1e-12) / Math.sqrt(d);
-    return reformer.discountDuplicates() ? score - Math.log(timesFound(t, u) + 1e-9) : score;
+    return reformer.variant() == Variant.TRAX
+        ? dot / Math.sqrt(squares / d + 1e-6) / Math.sqrt(d)
+        : dot / Math.max(Math.sqrt(squares), 1e-12);
   }
 
   private int timesFound(int t, int u) {

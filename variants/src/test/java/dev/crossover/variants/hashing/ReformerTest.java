@@ -17,6 +17,7 @@ import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.hashing.Reformer.Variant;
 import dev.crossover.variants.sparse.SparseRuns;
 import java.util.List;
@@ -268,5 +269,25 @@ class ReformerTest extends AttentionContract {
         sameBucketOnly,
         discountDuplicates,
         Draws.DEFAULT_SEED);
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(150, 21, r -> r.problem(drawn(r)), NaiveReformer::out);
+  }
+
+  private static Reformer drawn(RandomCases r) {
+    boolean sameBucketOnly = r.chance(3);
+    return new Reformer(
+        r.of(Variant.values()),
+        r.chance(8) ? 200 : r.from(1, 12),
+        r.list(r.from(0, 3), f -> 2 * f.from(1, 4)),
+        r.from(1, 4),
+        r.from(0, 3),
+        r.from(0, 2),
+        r.chance(2) ? OptionalDouble.empty() : OptionalDouble.of(r.between(-1, 2)),
+        sameBucketOnly,
+        r.chance(sameBucketOnly ? 2 : 8),
+        r.from(0, 99));
   }
 }

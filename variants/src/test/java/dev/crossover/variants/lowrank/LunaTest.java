@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.lowrank.Luna.Activation;
 import dev.crossover.variants.lowrank.Luna.Level;
 import java.util.List;
@@ -190,5 +191,32 @@ class LunaTest extends AttentionContract {
       inputs = inputs.with(map + "_weight", identity);
     }
     return inputs;
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(
+        120,
+        23,
+        LunaTest::drawn,
+        (luna, shape, mask, inputs) -> LunaReference.out((Luna) luna, shape, mask, inputs));
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    Level level = r.of(Level.values());
+    AttentionShape shape = r.shape(new Luna(level, 1));
+    int width = shape.numHeads() * shape.headDim();
+    int packHeads = r.from(1, width);
+    Luna luna =
+        new Luna(
+            level,
+            OptionalInt.of(shape.numHeads()),
+            width % packHeads == 0 ? OptionalInt.of(packHeads) : OptionalInt.empty(),
+            r.from(1, 20),
+            r.chance(2),
+            r.of(Activation.values()),
+            r.from(1, 99));
+    String[] biases = luna.maps().stream().map(map -> map + "_bias").toArray(String[]::new);
+    return r.problem(luna, shape).changed(inputs -> r.blurred(inputs, biases));
   }
 }

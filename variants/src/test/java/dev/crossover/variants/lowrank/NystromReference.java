@@ -18,6 +18,7 @@ final class NystromReference {
   private final Tensors inputs;
   private final int m;
   private final boolean masked;
+  private final boolean exact;
 
   private NystromReference(Nystromformer setting, AttentionShape s, Mask mask, Tensors inputs) {
     this.setting = setting;
@@ -26,6 +27,7 @@ final class NystromReference {
     this.inputs = inputs;
     this.m = setting.landmarks();
     this.masked = setting.maskRule() == MaskRule.MASKED_LANDMARKS;
+    this.exact = m == s.querySeqLen() && m == s.keySeqLen();
   }
 
   static double[] out(Nystromformer setting, AttentionShape s, Mask mask, Tensors inputs) {
@@ -74,7 +76,7 @@ final class NystromReference {
     return means;
   }
 
-  /// softmax(a bᵀ / √d), hidden entries by the mask rule.
+  /// softmax(a bᵀ / √d), hidden entries by the mask rule; exact attention hides keys only.
   private double[][] softmax(Rows a, Rows b, boolean hideColumns) {
     double[][] p = new double[a.x.length][b.x.length];
     for (int i = 0; i < p.length; i++) {
@@ -83,7 +85,8 @@ final class NystromReference {
         for (int c = 0; c < s.headDim(); c++) {
           p[i][j] += a.x[i][c] * b.x[j][c] / Math.sqrt(s.headDim());
         }
-        if (masked ? !a.real[i] || !b.real[j] : hideColumns && !b.real[j]) {
+        boolean hidden = masked && !exact ? !a.real[i] || !b.real[j] : hideColumns && !b.real[j];
+        if (hidden) {
           p[i][j] = HIDDEN;
         }
         max = Math.max(max, p[i][j]);
@@ -117,7 +120,7 @@ final class NystromReference {
       Rows q = queries(p, self);
       Rows v = rows("v", s.valueOffset(b, p % s.numHeads()), s.keySeqLen(), s.valueDim(), b, true);
       double[][] mixed;
-      if (m == s.querySeqLen() && m == s.keySeqLen()) {
+      if (exact) {
         mixed = multiply(softmax(q, keys(p), true), v.x);
       } else {
         double scale = setting.init() == Init.EXACT ? largestColumn(kernels[p]) : largestColumn;

@@ -16,6 +16,7 @@ import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.lowrank.Nystromformer.Init;
 import dev.crossover.variants.lowrank.Nystromformer.MaskRule;
 import dev.crossover.variants.lowrank.Nystromformer.SegmentRule;
@@ -199,5 +200,36 @@ class NystromformerTest extends AttentionContract {
     for (int e = 0; e < out.size(); e++) {
       assertEquals(plain.data()[e] + 2 * inputs.get("v").data()[e], out.data()[e], 1e-6);
     }
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(150, 22, NystromformerTest::drawn, NystromformerTest::expected);
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    boolean conv = r.chance(3);
+    OptionalInt taps = conv ? OptionalInt.of(r.from(1, 7)) : OptionalInt.empty();
+    SegmentRule segments = r.of(SegmentRule.values());
+    Nystromformer any = new Nystromformer(1, 1, Init.EXACT, segments, MaskRule.AUTHORS, taps, 1e-8);
+    AttentionShape shape = r.shape(any);
+    int shortest = Math.min(shape.querySeqLen(), shape.keySeqLen());
+    int most = segments == SegmentRule.UNEQUAL ? Math.min(9, shortest) : 9;
+    int landmarks = shortest < 15 && r.chance(6) ? shortest : r.from(1, most);
+    return r.problem(
+        new Nystromformer(
+            landmarks,
+            r.from(1, 8),
+            r.of(Init.values()),
+            segments,
+            r.of(MaskRule.values()),
+            taps,
+            r.of(1e-8, 0.0, 0.1)),
+        shape);
+  }
+
+  private static double[] expected(
+      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+    return NystromReference.out((Nystromformer) attention, shape, mask, inputs);
   }
 }

@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -177,5 +178,20 @@ class AdditiveTest extends AttentionContract {
         Draws.gaussian(1, 1, 1, nq, 4),
         Draws.gaussian(2, 1, 1, nk, 6),
         Draws.gaussian(3, 1, 1, nk, 3));
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(
+        120,
+        28,
+        r ->
+            r.problem(
+                    new Additive(
+                        r.chance(3) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 20)),
+                        r.chance(2),
+                        r.from(1, 99)))
+                .changed(inputs -> r.blurred(inputs, "gain", "tanh_bias")),
+        reference());
   }
 }

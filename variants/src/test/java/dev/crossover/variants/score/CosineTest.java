@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
@@ -48,11 +49,17 @@ class CosineTest extends AttentionContract {
             (b, h, i, j) -> {
               double scale =
                   inputs.has("logit_scale")
-                      ? Math.min(100, Math.exp(inputs.get("logit_scale").data()[h]))
+                      ? Math.exp(inputs.get("logit_scale").data()[h])
                       : inputs.get("key_strength")
                           .data()[(b * shape.numHeads() + h) * shape.querySeqLen() + i];
+              double most = inputs.has("logit_scale") ? 100 : Double.POSITIVE_INFINITY;
+              scale = Math.min(scale, ((Cosine) attention).maxScale().orElse(most));
+              int row = h * shape.querySeqLen() + i;
+              double bias =
+                  inputs.has("bias") ? inputs.get("bias").data()[row * shape.keySeqLen() + j] : 0;
               double eps = ((Cosine) attention).eps();
-              return scale * cosine(shape, inputs.get("q"), inputs.get("k"), eps, b, h, i, j);
+              return bias
+                  + scale * cosine(shape, inputs.get("q"), inputs.get("k"), eps, b, h, i, j);
             });
   }
 
@@ -206,5 +213,20 @@ class CosineTest extends AttentionContract {
       y.data()[i] *= (float) factor;
     }
     return y;
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(
+        150,
+        29,
+        r ->
+            r.problem(
+                    new Cosine(
+                        r.of(Cosine.ScaleMode.values()),
+                        r.chance(2) ? OptionalDouble.empty() : OptionalDouble.of(r.from(1, 20)),
+                        r.of(1e-12, 0.0, 0.5)))
+                .changed(inputs -> r.blurred(inputs, "logit_scale")),
+        reference());
   }
 }

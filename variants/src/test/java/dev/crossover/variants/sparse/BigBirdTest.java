@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.sparse.BigBird.DuplicatePolicy;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -165,8 +166,7 @@ class BigBirdTest extends AttentionContract {
   }
 
   /// Section 1 of the specification: a key's weight is multiplied by how often its block is listed.
-  private static double[] expected(
-      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+  static double[] expected(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     BigBird bird = (BigBird) attention;
     int n = shape.keySeqLen();
     int b = bird.blockSize();
@@ -202,5 +202,34 @@ class BigBirdTest extends AttentionContract {
       }
     }
     return out;
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(150, 24, BigBirdTest::drawn, BigBirdTest::expected);
+  }
+
+  /// Half of the lists are arbitrary: with repetitions, global and neighbouring blocks.
+  private static RandomCases.Problem drawn(RandomCases r) {
+    BigBird bird =
+        new BigBird(
+            r.from(1, 6),
+            r.from(0, 4),
+            r.of(DuplicatePolicy.values()),
+            r.of(RandomBlocks.Plan.values()),
+            r.from(1, 99));
+    var problem = r.problem(bird);
+    int blocks = Math.ceilDiv(problem.shape().keySeqLen(), bird.blockSize());
+    if (r.chance(2)) {
+      return problem;
+    }
+    return problem.changed(
+        inputs -> {
+          Tensor listed = inputs.get("random_blocks").copy();
+          for (int s = 0; s < listed.size(); s++) {
+            listed.data()[s] = r.from(0, blocks - 1);
+          }
+          return inputs.with("random_blocks", listed);
+        });
   }
 }

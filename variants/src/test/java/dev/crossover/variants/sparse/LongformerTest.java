@@ -14,6 +14,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -169,8 +170,7 @@ class LongformerTest extends AttentionContract {
   }
 
   /// Section 1 of the specification, one pair at a time.
-  private static double[] expected(
-      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+  static double[] expected(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     Longformer longformer = (Longformer) attention;
     int n = shape.keySeqLen();
     Tensor global =
@@ -206,5 +206,26 @@ class LongformerTest extends AttentionContract {
       }
     }
     return local;
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(150, 25, LongformerTest::drawn, LongformerTest::expected);
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    AttentionShape shape = r.shape(new Longformer(1));
+    List<Integer> dilation = r.list(r.chance(2) ? 1 : shape.numHeads(), one -> one.from(1, 5));
+    Longformer longformer = new Longformer(r.chance(8) ? 200 : r.from(1, 9), dilation);
+    return r.problem(longformer, shape)
+        .changed(
+            inputs -> {
+              Tensor global = Tensor.zeros(shape.batchSize(), shape.keySeqLen());
+              int rarity = r.from(1, 12);
+              for (int j = 0; j < global.size(); j++) {
+                global.data()[j] = r.chance(rarity) ? 1 : 0;
+              }
+              return inputs.has("global_mask") ? inputs.with("global_mask", global) : inputs;
+            });
   }
 }

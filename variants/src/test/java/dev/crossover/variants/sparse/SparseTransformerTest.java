@@ -14,6 +14,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 import java.util.Arrays;
 import java.util.List;
@@ -162,8 +163,7 @@ class SparseTransformerTest extends AttentionContract {
   }
 
   /// The sets of the specification, one pair at a time.
-  private static double[] expected(
-      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+  static double[] expected(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     SparseTransformer sparse = (SparseTransformer) attention;
     return Oracle.softmax(
         shape,
@@ -194,5 +194,23 @@ class SparseTransformerTest extends AttentionContract {
       case FIXED_UNION -> block || summary;
       case ALL -> true;
     };
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(
+        200, 26, SparseTransformerTest::drawn, SparseTransformerTest::expected);
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    AttentionShape shape = r.shape(new SparseTransformer(Pattern.ALL, 1));
+    int stride = r.chance(6) ? r.from(10, 60) : r.from(1, 9);
+    int size = r.from(1, stride);
+    int slots = r.from(1, stride / size);
+    int patterns = r.chance(2) ? 1 : shape.numHeads();
+    return r.problem(
+        new SparseTransformer(
+            r.list(patterns, one -> one.of(Pattern.values())), stride, size, slots, r.chance(2)),
+        shape);
   }
 }

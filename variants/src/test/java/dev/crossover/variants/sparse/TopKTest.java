@@ -14,6 +14,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.RandomCases;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
@@ -170,5 +171,16 @@ class TopKTest extends AttentionContract {
               ? row[j] / Math.sqrt(shape.headDim())
               : Double.NEGATIVE_INFINITY;
         });
+  }
+
+  @Test
+  void anySettingShapeAndMaskAgreesWithTheDefinition() {
+    RandomCases.checkThoroughly(150, 27, r -> r.problem(drawn(r)), TopKTest::expected);
+  }
+
+  private static TopK drawn(RandomCases r) {
+    return r.chance(2)
+        ? new TopK(r.chance(4) ? r.from(10, 60) : r.from(1, 9))
+        : new TopK(OptionalInt.empty(), OptionalInt.of(r.from(1, 30)), r.from(0, 6));
   }
 }
