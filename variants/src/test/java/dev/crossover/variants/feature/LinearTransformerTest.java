@@ -60,8 +60,7 @@ class LinearTransformerTest extends AttentionContract {
             r.problem(
                     new LinearTransformer(
                         LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
-                .changed(
-                    inputs -> Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))),
+                .changed(inputs -> Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))),
         reference());
   }
 
