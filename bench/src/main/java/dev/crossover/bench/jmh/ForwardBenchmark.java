@@ -68,6 +68,7 @@ public class ForwardBenchmark {
       saveFacts();
       throw new IllegalArgumentException("every length was refused");
     }
+    Warmup.untilCompiled(runs.getFirst()::forward);
     for (Run run : runs) {
       Warmup.untilSteady(run::forward);
     }

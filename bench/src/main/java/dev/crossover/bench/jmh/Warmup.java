@@ -12,6 +12,7 @@ import java.lang.management.ManagementFactory;
 /// reach, and it can pause there for half a second without getting faster.
 final class Warmup {
   private static final long BATCH_NANOS = 40_000_000;
+  private static final long COMPILING_NANOS = 1_500_000_000L;
   private static final long LONGEST_NANOS = 4_000_000_000L;
   private static final int STEADY_BATCHES = 5;
   private static final int STEADY_BATCHES_WHILE_ALLOCATING = 25;
@@ -20,14 +21,25 @@ final class Warmup {
 
   private Warmup() {}
 
+  /// Calls until steady, for a process that has run nothing like it: at least 1.5 seconds, because
+  /// the compiler may take one of them over a single method while all seems steady.
+  static void untilCompiled(Runnable call) {
+    untilSteady(call, COMPILING_NANOS);
+  }
+
   /// Calls until steady: at least two calls, at most about four seconds or one call beyond.
   static void untilSteady(Runnable call) {
+    untilSteady(call, 0);
+  }
+
+  private static void untilSteady(Runnable call, long least) {
     long begin = System.nanoTime();
     double best = Double.MAX_VALUE;
     int steady = 0;
     int needed = STEADY_BATCHES;
     ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    while (steady < needed && System.nanoTime() - begin < LONGEST_NANOS) {
+    while (System.nanoTime() - begin < least
+        || steady < needed && System.nanoTime() - begin < LONGEST_NANOS) {
       long batch = System.nanoTime();
       double fastest = Double.MAX_VALUE;
       long now = batch;
