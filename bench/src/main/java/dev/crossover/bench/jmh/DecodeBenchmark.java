@@ -76,13 +76,15 @@ public class DecodeBenchmark {
       saveFacts();
       throw new IllegalArgumentException("every length was refused");
     }
+    Warmup.untilCompiled(() -> decodeAgain(runs.getFirst()));
     for (Run run : runs) {
-      Warmup.untilSteady(
-          () -> {
-            run.rewind();
-            run.decode();
-          });
+      Warmup.untilSteady(() -> decodeAgain(run));
     }
+  }
+
+  private static void decodeAgain(Run run) {
+    run.rewind();
+    run.decode();
   }
 
   private static Length prepared(Point point) throws IOException {
