@@ -1,5 +1,6 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.jmh.JmhForks;
@@ -13,6 +14,7 @@ import dev.crossover.bench.sweep.SweepFile;
 import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
 import dev.crossover.reports.page.Report;
+import dev.crossover.variants.Catalogue;
 import java.io.Console;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -262,9 +264,11 @@ final class SweepCommand implements Callable<Integer> {
   }
 
   private Sweep overridden(Sweep usual) {
+    List<String> specs = mechanisms == null ? usual.specs() : Lists.specs(mechanisms);
+    refuseCausalOrder(specs);
     return new Sweep(
         studies == null ? usual.studies() : Lists.pieces(studies, SweepCommand::study),
-        mechanisms == null ? usual.specs() : Lists.specs(mechanisms),
+        specs,
         lengths == null ? usual.lengths() : Lists.lengths("n", lengths),
         dims == null ? usual.dims() : Lists.integers("dim", dims),
         heads == null ? usual.heads() : Lists.integers("heads", heads),
@@ -276,6 +280,19 @@ final class SweepCommand implements Callable<Integer> {
         usual.effort(),
         0,
         1);
+  }
+
+  /// The default mask yields to a mechanism that knows no order; one that was asked for does not.
+  private void refuseCausalOrder(List<String> specs) {
+    if (masks == null || !masks.equals("causal")) {
+      return;
+    }
+    for (String spec : specs) {
+      if (Catalogue.parse(spec).capabilities().causal() == Causality.NEVER) {
+        throw new IllegalArgumentException(
+            "mask must be none for " + spec + ", which cannot be causal, but was causal");
+      }
+    }
   }
 
   private List<String> inputLabels(Sweep usual) {

@@ -42,6 +42,7 @@ class MainTest {
         "sweep --n 0;from 1",
         "sweep --threads 0;threads must",
         "sweep --mask casual;did you mean causal?",
+        "sweep -m tiled,nystromformer --mask causal;mask must be none for nystromformer",
         "sweep standrd;did you mean standard?",
         "sweep absent.yaml;or a YAML file, but was absent.yaml",
         "sweep --print quik;did you mean quick?",
