@@ -7,8 +7,8 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.select.IntervalTile;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.variants.sparse.IntervalTile;
 import java.util.Arrays;
 
 /// The phases of [Reformer]: hash, sort, then round by round attention of chunks, each of which

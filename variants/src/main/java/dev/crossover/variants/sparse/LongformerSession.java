@@ -5,6 +5,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyValueBlocks;
 import dev.crossover.attention.kernel.ShortQueries;
+import dev.crossover.attention.select.KeyValueSession;
 import java.util.Arrays;
 
 /// Decoding of [Longformer].

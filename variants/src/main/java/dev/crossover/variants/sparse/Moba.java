@@ -14,6 +14,10 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.select.BlockMeans;
+import dev.crossover.attention.select.KeyValueSession;
+import dev.crossover.attention.select.SelectedBlocks;
+import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 

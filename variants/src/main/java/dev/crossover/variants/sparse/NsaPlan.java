@@ -8,6 +8,10 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.RowSelection;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.select.BlockMeans;
+import dev.crossover.attention.select.IntervalTile;
+import dev.crossover.attention.select.SelectedBlocks;
+import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 

@@ -5,6 +5,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.select.SelectedBlocks;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 

@@ -14,6 +14,8 @@ import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.select.IntervalTile;
+import dev.crossover.attention.select.StridedPanels;
 import java.util.List;
 
 /// Factorised softmax attention: every query sees a local set and a far-reaching set of about √n

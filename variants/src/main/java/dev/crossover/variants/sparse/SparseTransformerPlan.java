@@ -6,6 +6,8 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.select.IntervalTile;
+import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 

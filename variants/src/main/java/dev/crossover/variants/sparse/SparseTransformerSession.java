@@ -1,6 +1,7 @@
 package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 
 /// Decoding of [SparseTransformer].

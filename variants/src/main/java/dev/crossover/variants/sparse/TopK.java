@@ -18,6 +18,8 @@ import dev.crossover.attention.kernel.RowSelection;
 import dev.crossover.attention.kernel.ScoreTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.select.KeyValueSession;
+import dev.crossover.attention.select.LargestScores;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.OptionalInt;
 

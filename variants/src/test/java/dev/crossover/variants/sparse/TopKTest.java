@@ -10,6 +10,7 @@ import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.select.LargestScores;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;

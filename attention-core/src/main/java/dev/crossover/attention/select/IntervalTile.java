@@ -1,4 +1,4 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;

@@ -1,4 +1,4 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -11,7 +11,7 @@ import java.util.Arrays;
 /// The queries that chose a block are gathered and meet it as one dense tile, which takes up where
 /// the query's block before left off and is divided at the end: what algorithm 1 of Lu et al.,
 /// arXiv:2502.13189, does by merging log-sum-exps.
-final class SelectedBlocks {
+public final class SelectedBlocks {
   /// Between 60 and 192, NSA's time at n = 8192 changes by less than 1 %.
   private static final int QUERIES_PER_BLOCK = 96;
 
@@ -34,7 +34,8 @@ final class SelectedBlocks {
   /// @param perQuery most blocks a query chooses besides its own
   /// @param dim width of query and key rows
   /// @param valueDim width of value rows
-  SelectedBlocks(Scratch scratch, int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
+  public SelectedBlocks(
+      Scratch scratch, int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
     this.blockSize = blockSize;
     this.perQuery = perQuery;
     this.dim = dim;
@@ -47,7 +48,7 @@ final class SelectedBlocks {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
+  public static long bytes(int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
     int rows = SoftmaxTile.preferredRows();
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
     long words = (long) most * (MARKS + perQuery) + Math.ceilDiv(seqLen, blockSize) + 1;
@@ -55,7 +56,7 @@ final class SelectedBlocks {
   }
 
   /// How many consecutive queries to take at once, so that enough of them choose the same block.
-  static int queriesAtOnce(int blockSize, int seqLen, int perQuery) {
+  public static int queriesAtOnce(int blockSize, int seqLen, int perQuery) {
     long blocks = Math.ceilDiv(seqLen, blockSize);
     long wanted = QUERIES_PER_BLOCK * blocks / Math.max(1, perQuery);
     return (int) Math.min(seqLen, Math.max(FEWEST_QUERIES, wanted));
@@ -68,7 +69,7 @@ final class SelectedBlocks {
   /// @param chosen `perQuery` block numbers per query from `chosenOffset`, all before the block of
   ///     the query's last key; −1 is none
   /// @param out receives the rows from `oo`, still to be multiplied with [#inverse]
-  void attend(
+  public void attend(
       float[] q,
       int qo,
       int count,
@@ -110,7 +111,7 @@ final class SelectedBlocks {
 
   /// What the rows of the last [#attend] are to be multiplied with: 1 over the sum of the weights,
   /// 0 for a row that saw no key.
-  float inverse(int r) {
+  public float inverse(int r) {
     float sum = marks[r * MARKS];
     return sum == 0 ? 0 : 1 / sum;
   }
@@ -137,7 +138,7 @@ final class SelectedBlocks {
   ///
   /// @param scores from `at`
   /// @param into receives `wanted` indices from `to` by falling score, −1 where there is none
-  static void choose(float[] scores, int at, int count, int wanted, int[] into, int to) {
+  public static void choose(float[] scores, int at, int count, int wanted, int[] into, int to) {
     if (wanted == 0) {
       return;
     }

@@ -1,4 +1,4 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.RowSelection;
@@ -11,7 +11,7 @@ import java.util.Arrays;
 /// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
 /// groups to read again, and few candidates to a quickselect. The groups of a block of scores are
 /// its residue classes, so that each lane of a vector holds the maximum of one.
-final class LargestScores {
+public final class LargestScores {
   private static final int SEGMENT = ScoreTile.SEGMENT;
   private static final int LANES = RowSelection.GROUPS;
   private static final int SMALLEST_GROUP = ScoreTile.SMALLEST_BLOCK / LANES;
@@ -24,14 +24,14 @@ final class LargestScores {
 
   /// @param scratch allocator
   /// @param maxScores longest row
-  LargestScores(Scratch scratch, int maxScores) {
+  public LargestScores(Scratch scratch, int maxScores) {
     maxima = scratch.floats(maxima(maxScores));
     candidates = scratch.floats(maxScores);
     reordered = scratch.floats(Math.max(maxScores, maxima(maxScores)));
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int maxScores) {
+  public static long bytes(int maxScores) {
     long floats = maxima(maxScores) + maxScores + Math.max(maxScores, maxima(maxScores));
     return floats * Float.BYTES;
   }
@@ -42,7 +42,7 @@ final class LargestScores {
 
   /// Scores whose maxima are taken together when k of at least `count` are wanted; 0 if maxima are
   /// not worth it.
-  static int block(int count, int k) {
+  public static int block(int count, int k) {
     long affordable = count / ((long) GROUPS_PER_KEPT * Math.max(1, k));
     return affordable < SMALLEST_GROUP
         ? 0
@@ -50,7 +50,7 @@ final class LargestScores {
   }
 
   /// Lists the scores of a row without gaps; see the other form.
-  int keep(float[] scores, int count, int k, int[] kept, float[] keptScores) {
+  public int keep(float[] scores, int count, int k, int[] kept, float[] keptScores) {
     int block = block(count, k);
     if (block > 0) {
       Arrays.fill(maxima, 0, Math.ceilDiv(count, block) * LANES, Float.NEGATIVE_INFINITY);
@@ -70,7 +70,7 @@ final class LargestScores {
   /// @param kept receives their indices j; has room for `count`
   /// @param keptScores receives the scores in the same order
   /// @return how many there are: at least k if so many are finite
-  int keep(
+  public int keep(
       float[] scores,
       int at,
       int stride,
@@ -155,7 +155,7 @@ final class LargestScores {
   /// equal values end at once. NaN counts as smallest.
   ///
   /// @param k from 1 to n
-  static float kthLargest(float[] a, int n, int k) {
+  public static float kthLargest(float[] a, int n, int k) {
     int low = 0;
     int high = n - 1;
     int wanted = k - 1;

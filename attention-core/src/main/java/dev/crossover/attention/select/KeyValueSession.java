@@ -1,4 +1,4 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
@@ -13,7 +13,7 @@ import java.util.Arrays;
 /// The cache is a ring of `capacity` positions per key/value head: position t lives in slot t mod
 /// capacity, unless a subclass lays its slots out otherwise or reserves slots beyond the ring.
 /// Subclasses say which positions a token sees.
-abstract class KeyValueSession extends TokenSession {
+public abstract class KeyValueSession extends TokenSession {
   private final int capacity;
   private final float factor;
   private final int heads = shape.batchSize() * shape.numKeyValueHeads();
@@ -31,7 +31,7 @@ abstract class KeyValueSession extends TokenSession {
   /// @param shape widths and heads; `keySeqLen` is the largest number of positions
   /// @param threads number of threads, at least 1
   /// @param reach positions kept, the current one included; all of them if there are fewer
-  KeyValueSession(Attention attention, AttentionShape shape, int threads, long reach) {
+  protected KeyValueSession(Attention attention, AttentionShape shape, int threads, long reach) {
     super(attention, shape);
     capacity = Math.clamp(reach, 1, Math.max(1, shape.keySeqLen()));
     factor = (float) Attention.defaultScale(shape);

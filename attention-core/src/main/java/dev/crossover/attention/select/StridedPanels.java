@@ -1,4 +1,4 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -9,7 +9,7 @@ import dev.crossover.attention.kernel.KeyPanels;
 /// A stride of 1 is the natural order. The key at position `c + p·s` is found at panel position
 /// `start(c) + p`; its value, left where it is, at `valueOffset(c, …) + (start(c) + p) ·
 /// valueStride`.
-final class StridedPanels {
+public final class StridedPanels {
   private final KeyPanels panels;
   private final int seqLen;
   private final int stride;
@@ -20,7 +20,7 @@ final class StridedPanels {
   /// @param seqLen number of keys n
   /// @param stride distance of neighbours in a class, at least 1; one above n means n
   /// @param dim width of a key row
-  StridedPanels(Scratch scratch, int seqLen, int stride, int dim) {
+  public StridedPanels(Scratch scratch, int seqLen, int stride, int dim) {
     this.seqLen = seqLen;
     this.stride = classes(seqLen, stride);
     this.pitch = pitch(seqLen, stride);
@@ -29,18 +29,18 @@ final class StridedPanels {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int seqLen, int stride, int dim) {
+  public static long bytes(int seqLen, int stride, int dim) {
     return KeyPanels.bytes(pitch(seqLen, stride) * classes(seqLen, stride), dim);
   }
 
   /// Number of classes: the stride, or n where that is smaller.
-  static int classes(int seqLen, int stride) {
+  public static int classes(int seqLen, int stride) {
     return Math.max(1, Math.min(stride, seqLen));
   }
 
   /// Panel positions from one class to the next: whole panels, unless a class is shorter than a
   /// panel.
-  static int pitch(int seqLen, int stride) {
+  public static int pitch(int seqLen, int stride) {
     int longest = Math.ceilDiv(seqLen, classes(seqLen, stride));
     int panel = KeyPanels.alignment();
     return longest < panel ? longest : Math.ceilDiv(longest, panel) * panel;
@@ -49,34 +49,34 @@ final class StridedPanels {
   /// Packs all keys of a head.
   ///
   /// @param key source, row j starts at `offset + j * dim`
-  void pack(float[] key, int offset) {
+  public void pack(float[] key, int offset) {
     for (int c = 0; c < stride; c++) {
       panels.pack(key, offset + c * dim, stride * dim, size(c), start(c));
     }
   }
 
   /// The packed keys.
-  KeyPanels panels() {
+  public KeyPanels panels() {
     return panels;
   }
 
   /// Distance of neighbours in a class.
-  int stride() {
+  public int stride() {
     return stride;
   }
 
   /// Panel position of the first key of a class.
-  int start(int c) {
+  public int start(int c) {
     return c * pitch;
   }
 
   /// Number of keys of a class.
-  int size(int c) {
+  public int size(int c) {
     return Math.ceilDiv(seqLen - c, stride);
   }
 
   /// Number of keys of a class among the first `limit` positions.
-  int sizeWithin(int c, int limit) {
+  public int sizeWithin(int c, int limit) {
     return limit <= c ? 0 : Math.ceilDiv(limit - c, stride);
   }
 
@@ -84,7 +84,7 @@ final class StridedPanels {
   ///
   /// @param offset first element of the head's values
   /// @param valueDim width of a value row
-  int valueOffset(int c, int offset, int valueDim) {
+  public int valueOffset(int c, int offset, int valueDim) {
     return offset + (c - start(c) * stride) * valueDim;
   }
 }

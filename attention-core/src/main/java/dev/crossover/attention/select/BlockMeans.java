@@ -1,14 +1,14 @@
-package dev.crossover.variants.sparse;
+package dev.crossover.attention.select;
 
 /// Means of consecutive rows, block by block, summed in double.
-final class BlockMeans {
+public final class BlockMeans {
   private static final int ROUND = 16;
 
   private BlockMeans() {}
 
   /// Rows to set aside for the means of `blocks` blocks: a multiple of a vector, so that products
   /// with all of them have no tail.
-  static int pitch(int blocks) {
+  public static int pitch(int blocks) {
     return Math.ceilDiv(blocks, ROUND) * ROUND;
   }
 
@@ -17,7 +17,8 @@ final class BlockMeans {
   /// @param count number of rows; the last block may be short, its mean is over the rows it has
   /// @param x row r starts at `xo + r * width`
   /// @param means row I, the mean of block I, is written at `mo + I * width`
-  static void of(int blockSize, int count, int width, float[] x, int xo, float[] means, int mo) {
+  public static void of(
+      int blockSize, int count, int width, float[] x, int xo, float[] means, int mo) {
     for (int block = 0; block * (long) blockSize < count; block++) {
       int first = block * blockSize;
       int rows = Math.min(blockSize, count - first);
