@@ -100,14 +100,37 @@ public interface Attention {
     return newPlan(PlanRequest.checked(this, shape, mask, threads));
   }
 
-  /// Builds a plan of the backward pass.
+  /// Checks the request against the capabilities and builds a plan with a backward pass.
   ///
   /// @param shape the problem
   /// @param mask which keys each query may see
-  /// @param threads number of threads, at least 1
+  /// @param threads number of threads, at least 1; any number gives the same bits
   /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, by name
   /// @throws UnsupportedOperationException if [Capabilities#gradients()] is false, by name
-  default BackwardPlan backward(AttentionShape shape, Mask mask, int threads) {
+  default DifferentiablePlan differentiable(AttentionShape shape, Mask mask, int threads) {
+    if (!capabilities().gradients()) {
+      throw new UnsupportedOperationException(
+          name() + " must not be asked for gradients: not supported");
+    }
+    return newDifferentiablePlan(PlanRequest.checked(this, shape, mask, threads));
+  }
+
+  /// Builds a plan with a backward pass; called by [#differentiable] after the request has been
+  /// checked against the capabilities.
+  ///
+  /// @param request the checked shape, mask and threads
+  default DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    throw new UnsupportedOperationException(
+        name() + " must not be asked for gradients: not supported");
+  }
+
+  /// Counted work and memory of the backward pass of [#differentiable].
+  ///
+  /// @param shape the problem, within [#capabilities()]
+  /// @param mask the mask, within [#capabilities()]
+  /// @param threads number of threads of the plan, at least 1
+  /// @throws UnsupportedOperationException if [Capabilities#gradients()] is false, by name
+  default GradientCost gradientCost(AttentionShape shape, Mask mask, int threads) {
     throw new UnsupportedOperationException(
         name() + " must not be asked for gradients: not supported");
   }

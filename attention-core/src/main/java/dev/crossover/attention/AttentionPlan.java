@@ -34,6 +34,8 @@ public abstract class AttentionPlan {
   private final int[][] resultShapes;
   private final @Nullable Tensor[] boundResults;
   private final int[] outputShape;
+  private Tensors given = Tensors.NONE;
+  private @Nullable Tensor written;
 
   /// Draws the mechanism's parameters from its seed and prepares the checks of `forward`.
   protected AttentionPlan(PlanRequest request) {
@@ -72,7 +74,19 @@ public abstract class AttentionPlan {
     this.inputs.bind(inputs);
     requireOutput(output);
     bindResults(inputs, output, results);
+    given = inputs;
+    written = output;
     compute(output);
+  }
+
+  /// The tensors that the last `forward` was given.
+  final Tensors boundInputs() {
+    return given;
+  }
+
+  /// The output that the last `forward` wrote; absent before it.
+  final @Nullable Tensor boundOutput() {
+    return written;
   }
 
   /// Bytes this plan allocated for its own use, exactly; equals the declared [Cost#scratchBytes].
@@ -88,6 +102,12 @@ public abstract class AttentionPlan {
   /// Number of threads.
   public final int threads() {
     return request.threads();
+  }
+
+  /// Runs a plan that this one is built upon, on the inputs that this one was given; its results
+  /// are written to `results`.
+  protected final void runNested(AttentionPlan nested, Tensor output, Tensors results) {
+    nested.forward(given, output, results);
   }
 
   /// Writes every element of `output` from the inputs bound by `forward`. Allocates nothing.

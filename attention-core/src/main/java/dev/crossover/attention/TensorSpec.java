@@ -11,7 +11,10 @@ import java.util.Arrays;
 ///     is off
 /// @param meaning one line for documentation, with the distribution it is drawn from
 /// @param draw makes one from a seed; for optional tensors it is what a demonstration would use
-public record TensorSpec(String name, Shape shape, Role role, String meaning, Draw draw) {
+/// @param differentiable whether gradients flow to it (inputs) or from it (results); index and mask
+///     tensors and constants of the published mechanism say no
+public record TensorSpec(
+    String name, Shape shape, Role role, String meaning, Draw draw, boolean differentiable) {
 
   /// Part a tensor plays.
   public enum Role {
@@ -57,23 +60,28 @@ public record TensorSpec(String name, Shape shape, Role role, String meaning, Dr
 
   /// A tensor that must be given.
   public static TensorSpec input(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.INPUT, meaning, draw);
+    return new TensorSpec(name, Shape.of(shape), Role.INPUT, meaning, draw, true);
   }
 
   /// A tensor that is drawn from the mechanism's seed when it is not given.
   public static TensorSpec parameter(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.PARAMETER, meaning, draw);
+    return new TensorSpec(name, Shape.of(shape), Role.PARAMETER, meaning, draw, true);
   }
 
   /// A tensor whose absence switches an option off.
   public static TensorSpec optional(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.OPTIONAL, meaning, draw);
+    return new TensorSpec(name, Shape.of(shape), Role.OPTIONAL, meaning, draw, true);
   }
 
   /// An extra result.
   public static TensorSpec result(String name, String meaning, int... shape) {
     return new TensorSpec(
-        name, Shape.of(shape), Role.RESULT, meaning, (_, sizes) -> Tensor.zeros(sizes));
+        name, Shape.of(shape), Role.RESULT, meaning, (_, sizes) -> Tensor.zeros(sizes), true);
+  }
+
+  /// The same tensor, through which no gradient flows.
+  public TensorSpec constant() {
+    return new TensorSpec(name, shape, role, meaning, draw, false);
   }
 
   /// Draws a tensor of this spec's shape.

@@ -48,6 +48,9 @@ public final class GoldenFile {
           "seed");
   private static final Set<String> EXPECTED =
       Set.of("out", "final_state", "final_normaliser", "out_pack");
+  /// Prefix of gradients: upstream ones of `out` and of the results, and expected ones of inputs.
+  private static final String GRADIENT = "grad_";
+
   private static final Set<String> INFORMATION =
       Set.of(
           "allowed_pairs",
@@ -67,6 +70,7 @@ public final class GoldenFile {
   private final Map<String, Expected> expected = new LinkedHashMap<>();
   private final Map<String, Expected> gradients = new LinkedHashMap<>();
   private final @Nullable Tensor outputGradient;
+  private Tensors upstream = Tensors.NONE;
   private final List<String> information = new ArrayList<>();
   private final Mask mask;
   private final OptionalInt causalOffset;
@@ -176,6 +180,12 @@ public final class GoldenFile {
     return Optional.ofNullable(outputGradient);
   }
 
+  /// The upstream gradients of results by name, for example `grad_final_state`; absent ones are
+  /// zero.
+  public Tensors upstream() {
+    return upstream;
+  }
+
   /// Names of the tensors that nothing has to produce.
   public List<String> information() {
     return List.copyOf(information);
@@ -230,9 +240,11 @@ public final class GoldenFile {
         information.add(name);
       } else if (EXPECTED.contains(name)) {
         expected.put(name, expected(name));
-      } else if (name.startsWith("grad_")) {
-        if (!name.equals("grad_out")) {
+      } else if (name.startsWith(GRADIENT)) {
+        if (!EXPECTED.contains(name.substring(GRADIENT.length()))) {
           gradients.put(name, expected(name));
+        } else if (!name.equals("grad_out")) {
+          upstream = upstream.with(name, input(name));
         }
       } else if (!name.equals("key_mask")) {
         given = given.with(name, input(name));

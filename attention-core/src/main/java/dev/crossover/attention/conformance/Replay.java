@@ -3,6 +3,7 @@ package dev.crossover.attention.conformance;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -109,6 +110,8 @@ public final class Replay {
     for (String name : file.gradients()) {
       compare(name, name, one.get(name));
     }
+    String out = one.name(one.size() - 1);
+    compare(out, "out", comparable(attention, "out", one.get(out)));
     for (int t = 0; t < one.size(); t++) {
       if (!sameBits(one.tensor(t), two.tensor(t))) {
         return one.name(t) + " must have the same bits with two threads";
@@ -119,25 +122,32 @@ public final class Replay {
 
   private Tensors backward(Attention attention, AttentionShape shape, int threads) {
     Tensors results = Tensors.NONE;
+    Tensors upstream = Tensors.NONE;
     for (TensorSpec spec : attention.results(shape)) {
-      results = results.with(spec.name(), unwritten(spec.shape().toArray()));
-    }
-    Tensor out = unwritten(attention.outputShape(shape));
-    attention.plan(shape, file.mask(), threads).forward(file.inputs(), out, results);
-    for (String name : file.gradients()) {
-      if (!file.inputs().has(name.substring("grad_".length()))) {
-        throw new CannotReplay(name + " must belong to one of " + file.inputs().names());
+      String name = "grad_" + spec.name();
+      if (file.upstream().has(name)) {
+        results = results.with(spec.name(), unwritten(spec.shape().toArray()));
+        upstream = upstream.with(name, file.upstream().get(name));
       }
     }
-    Tensors gradients = Tensors.NONE;
-    for (String name : file.inputs().names()) {
-      gradients = gradients.with("grad_" + name, unwritten(file.inputs().get(name).shape()));
+    if (upstream.size() != file.upstream().size()) {
+      throw new CannotReplay(
+          "upstream gradients must belong to results of the mechanism, but were "
+              + file.upstream().names());
     }
-    Tensor upstream = file.outputGradient().orElseThrow();
-    attention
-        .backward(shape, file.mask(), threads)
-        .backward(file.inputs(), out, results, upstream, gradients);
-    return gradients;
+    Tensors gradients = Tensors.NONE;
+    for (String name : file.gradients()) {
+      String input = name.substring("grad_".length());
+      if (!file.inputs().has(input)) {
+        throw new CannotReplay(name + " must belong to one of " + file.inputs().names());
+      }
+      gradients = gradients.with(name, unwritten(file.inputs().get(input).shape()));
+    }
+    Tensor out = unwritten(attention.outputShape(shape));
+    DifferentiablePlan plan = attention.differentiable(shape, file.mask(), threads);
+    plan.forward(file.inputs(), out, results);
+    plan.backward(file.outputGradient().orElseThrow(), upstream, gradients);
+    return gradients.with("out of the differentiable plan", out);
   }
 
   private void requireKeyValueHeads(AttentionShape shape) {

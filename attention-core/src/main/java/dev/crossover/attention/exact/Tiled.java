@@ -4,12 +4,12 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BackwardPlan;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -94,11 +94,12 @@ public record Tiled(
   public List<TensorSpec> results(AttentionShape s) {
     return List.of(
         TensorSpec.result(
-            "lse",
-            "log of the sum of the exponentials of a row's visible scores, −∞ without any",
-            s.batchSize(),
-            s.numHeads(),
-            s.querySeqLen()));
+                "lse",
+                "log of the sum of the exponentials of a row's visible scores, −∞ without any",
+                s.batchSize(),
+                s.numHeads(),
+                s.querySeqLen())
+            .constant());
   }
 
   @Override
@@ -127,8 +128,8 @@ public record Tiled(
   }
 
   @Override
-  public BackwardPlan backward(AttentionShape shape, Mask mask, int threads) {
-    return new TiledBackward(PlanRequest.checked(this, shape, mask, threads), scaleFor(shape));
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new TiledDifferentiable(request, scaleFor(request.shape()));
   }
 
   @Override

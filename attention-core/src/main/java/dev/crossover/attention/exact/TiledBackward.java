@@ -1,17 +1,13 @@
 package dev.crossover.attention.exact;
 
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BackwardPlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.Tensors;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.SoftmaxGradient;
-import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// The backward pass of [Tiled]: gradients of q, k, v and, if there is one, the bias.
@@ -24,13 +20,12 @@ import org.jspecify.annotations.Nullable;
 /// A head has several parts where heads are too few to fill all threads; the number depends on the
 /// shape only, never on the number of threads. A bias is shared by the batch: its gradient is
 /// summed over one batch entry after another.
-final class TiledBackward implements BackwardPlan {
+final class TiledBackward {
   private static final int ENOUGH_TASKS = 16;
   private static final int LEAST_KEYS = 2 * SoftmaxGradient.keyStep();
 
   private final AttentionShape shape;
   private final float scale;
-  private final Scratch scratch = new Scratch();
   private final Workers workers;
   private final VisibleKeys visible;
   private final int[] limits;
@@ -49,7 +44,7 @@ final class TiledBackward implements BackwardPlan {
   private float[] lse = q;
   private float[] gradOut = q;
   private float[] bias = q;
-  private float[] gradBias = q;
+  private float @Nullable [] gradBias;
   private boolean biased;
   private int firstHead;
   private int headsAtOnce;
@@ -57,7 +52,7 @@ final class TiledBackward implements BackwardPlan {
   private float[] gradKey = q;
   private float[] gradValue = q;
 
-  TiledBackward(PlanRequest request, double scale) {
+  TiledBackward(PlanRequest request, double scale, Scratch scratch) {
     shape = request.shape();
     this.scale = (float) scale;
     Mask mask = request.mask();
@@ -87,48 +82,51 @@ final class TiledBackward implements BackwardPlan {
     }
   }
 
-  @Override
-  public void backward(
-      Tensors inputs, Tensor output, Tensors results, Tensor gradOutput, Tensors written) {
-    AttentionShape s = shape;
-    int b = s.batchSize();
-    int kv = s.numKeyValueHeads();
-    q = checked("q", inputs.get("q"), b, s.numHeads(), s.querySeqLen(), s.headDim());
-    k = checked("k", inputs.get("k"), b, kv, s.keySeqLen(), s.headDim());
-    v = checked("v", inputs.get("v"), b, kv, s.keySeqLen(), s.valueDim());
-    out = checked("output", output, b, s.numHeads(), s.querySeqLen(), s.valueDim());
-    gradOut = checked("gradOutput", gradOutput, b, s.numHeads(), s.querySeqLen(), s.valueDim());
-    Tensor sums = results.get("lse");
-    if (!sums.hasShape(new int[] {b, s.numHeads(), s.querySeqLen()})) {
-      throw new IllegalArgumentException(
-          "tiled: lse must have shape [batch, heads, nq], but was " + sums);
-    }
-    lse = sums.data();
-    gradQuery =
-        checked("grad_q", written.get("grad_q"), b, s.numHeads(), s.querySeqLen(), s.headDim());
-    gradKey = checked("grad_k", written.get("grad_k"), b, kv, s.keySeqLen(), s.headDim());
-    gradValue = checked("grad_v", written.get("grad_v"), b, kv, s.keySeqLen(), s.valueDim());
+  /// Writes the gradients of one forward pass.
+  ///
+  /// @param newLse the log-sum-exp that the forward pass wrote
+  /// @param newBias added to the scores, or null
+  /// @param newGradBias the gradient of the bias is added here, unless it is null
+  void run(
+      float[] newQ,
+      float[] newK,
+      float[] newV,
+      float[] newOut,
+      float[] newLse,
+      float @Nullable [] newBias,
+      float[] newGradOut,
+      float[] newGradQuery,
+      float[] newGradKey,
+      float[] newGradValue,
+      float @Nullable [] newGradBias) {
+    q = newQ;
+    k = newK;
+    v = newV;
+    out = newOut;
+    lse = newLse;
+    gradOut = newGradOut;
+    gradQuery = newGradQuery;
+    gradKey = newGradKey;
+    gradValue = newGradValue;
     if (visible.gathered()) {
       Arrays.fill(gradKey, 0);
       Arrays.fill(gradValue, 0);
     }
-    if (inputs.has("bias")) {
-      runBiased(inputs.get("bias"), written.get("grad_bias"));
+    if (newBias != null) {
+      bias = newBias;
+      gradBias = newGradBias;
+      runBiased();
     } else {
       firstHead = 0;
       headsAtOnce = heads;
       workers.run(heads * parts, part);
     }
     if (parts > 1) {
-      workers.run(b * s.numHeads(), sum);
+      workers.run(shape.batchSize() * shape.numHeads(), sum);
     }
   }
 
-  private void runBiased(Tensor given, Tensor gradient) {
-    int h = shape.numHeads();
-    bias = checked("bias", given, 1, h, shape.querySeqLen(), shape.keySeqLen());
-    gradBias = checked("grad_bias", gradient, 1, h, shape.querySeqLen(), shape.keySeqLen());
-    Arrays.fill(gradBias, 0);
+  private void runBiased() {
     biased = true;
     headsAtOnce = shape.numKeyValueHeads();
     for (int batch = 0; batch < shape.batchSize(); batch++) {
@@ -136,20 +134,6 @@ final class TiledBackward implements BackwardPlan {
       workers.run(headsAtOnce * parts, part);
     }
     biased = false;
-  }
-
-  private static float[] checked(
-      String name, Tensor tensor, int batch, int heads, int seqLen, int dim) {
-    if (!tensor.hasShape(new int[] {batch, heads, seqLen, dim})) {
-      throw new IllegalArgumentException(
-          "tiled: "
-              + name
-              + " must have shape "
-              + Arrays.toString(new int[] {batch, heads, seqLen, dim})
-              + ", but was "
-              + tensor);
-    }
-    return Objects.requireNonNull(tensor.data());
   }
 
   private int queryFloats() {
@@ -187,9 +171,11 @@ final class TiledBackward implements BackwardPlan {
     int nq = shape.querySeqLen();
     int qo = shape.queryOffset(batch, h);
     int oo = shape.outputOffset(batch, h);
-    if (biased) {
-      gradient.bias(bias, gradBias, h * nq * shape.keySeqLen(), shape.keySeqLen());
-    }
+    gradient.bias(
+        biased ? bias : null,
+        biased ? gradBias : null,
+        h * nq * shape.keySeqLen(),
+        shape.keySeqLen());
     gradient.addQueries(
         q,
         qo,
@@ -216,10 +202,5 @@ final class TiledBackward implements BackwardPlan {
       int share = part * queryFloats() + o;
       Kernels.get().add(count, gradQuery, o, shares, share, gradQuery, o);
     }
-  }
-
-  @Override
-  public long scratchBytes() {
-    return scratch.bytes();
   }
 }

@@ -69,7 +69,7 @@ public final class SoftmaxGradient {
   private int @Nullable [] positions;
   private int firstPosition;
   private float @Nullable [] bias;
-  private float[] gradBias = new float[0];
+  private float @Nullable [] gradBias;
   private int biasAt;
   private int biasStride;
   private int keys;
@@ -155,9 +155,10 @@ public final class SoftmaxGradient {
 
   /// Takes the bias of the next query head and adds to its gradient, where queries see keys.
   ///
-  /// @param rows `[nq, nk]` from `at`, one column per key of the head, hidden ones included
-  /// @param gradient shaped and placed like the bias
-  public void bias(float[] rows, float[] gradient, int at, int nk) {
+  /// @param rows `[nq, nk]` from `at`, one column per key of the head, hidden ones included; null
+  ///     for no bias
+  /// @param gradient shaped and placed like the bias; null where it is not wanted
+  public void bias(float @Nullable [] rows, float @Nullable [] gradient, int at, int nk) {
     bias = rows;
     gradBias = gradient;
     biasAt = at;
@@ -328,11 +329,12 @@ public final class SoftmaxGradient {
   }
 
   private void addBiasGradient(int tile, int from, int row, int seen, int skip) {
-    if (bias == null) {
+    float[] sums = gradBias;
+    if (sums == null) {
       return;
     }
     for (int j = 0; j < seen; j++) {
-      gradBias[biasAt + row * biasStride + column(tile + j, skip)] += ds[from + j];
+      sums[biasAt + row * biasStride + column(tile + j, skip)] += ds[from + j];
     }
   }
 
@@ -381,8 +383,9 @@ public final class SoftmaxGradient {
           slope = Float.NaN;
           weight = faults[r] >= NAN_WEIGHT ? slope : weight;
         }
-        if (added != null) {
-          gradBias[at] += slope;
+        float[] sums = gradBias;
+        if (sums != null) {
+          sums[at] += slope;
         }
         kernels.axpy(dim, slope, keyRows, j * dim, gradQuery, r * keyStride);
         kernels.axpy(dim, slope, queryRows, r * dim, gradKey, j * keyStride);

@@ -109,7 +109,7 @@ class ReplayTest {
     ReplayResult result = replay(withGradients(0.5), tiled);
     assertTrue(result.passed(), result.line());
     assertEquals(
-        List.of("out", "grad_q", "grad_k", "grad_v"),
+        List.of("out", "grad_q", "grad_k", "grad_v", "out of the differentiable plan"),
         result.comparisons().stream().map(Comparison::name).toList());
     assertEquals(Status.DEVIATED, replay(withGradients(0.6), tiled).status());
   }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.conformance.GoldenFile;
@@ -258,7 +259,7 @@ class TiledGradientTest {
     UnsupportedOperationException thrown =
         assertThrows(
             UnsupportedOperationException.class,
-            () -> new Materialised().backward(shape, Mask.none(), 1));
+            () -> new Materialised().differentiable(shape, Mask.none(), 1));
     assertTrue(thrown.getMessage().contains("materialised"));
   }
 
@@ -273,16 +274,15 @@ class TiledGradientTest {
   private static Tensors backward(
       Tiled tiled, AttentionShape s, Mask mask, Tensors inputs, Tensor gradOut, int threads) {
     Tensor out = Tensor.zeros(tiled.outputShape(s));
-    Tensors results =
-        Tensors.NONE.with("lse", Tensor.zeros(s.batchSize(), s.numHeads(), s.querySeqLen()));
-    tiled.plan(s, mask, threads).forward(inputs, out, results);
+    DifferentiablePlan plan = tiled.differentiable(s, mask, threads);
+    plan.forward(inputs, out);
     Tensors gradients = Tensors.NONE;
     for (String name : inputs.names()) {
       Tensor gradient = Tensor.zeros(inputs.get(name).shape());
       java.util.Arrays.fill(gradient.data(), Float.NaN);
       gradients = gradients.with("grad_" + name, gradient);
     }
-    tiled.backward(s, mask, threads).backward(inputs, out, results, gradOut, gradients);
+    plan.backward(gradOut, gradients);
     return gradients;
   }
 

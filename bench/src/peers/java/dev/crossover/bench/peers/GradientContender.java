@@ -1,6 +1,6 @@
 package dev.crossover.bench.peers;
 
-import dev.crossover.attention.BackwardPlan;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.random.Draws;
@@ -13,10 +13,8 @@ final class GradientContender implements Contender {
 
   private static final int CHECKED_ROWS = 20;
 
-  private final BackwardPlan plan;
+  private final DifferentiablePlan plan;
   private final Tensors inputs;
-  private final Tensor out;
-  private final Tensors results;
   private final Tensor gradOut;
   private final Tensors gradients;
 
@@ -26,16 +24,15 @@ final class GradientContender implements Contender {
     int d = problem.shape().headDim();
     Tiled tiled = new Tiled();
     inputs = problem.inputs();
-    out = Tensor.zeros(1, heads, n, d);
-    results = Tensors.NONE.with("lse", Tensor.zeros(1, heads, n));
+    Tensor out = Tensor.zeros(1, heads, n, d);
     gradOut = Draws.gaussian(4, 1, heads, n, d);
     gradients =
         Tensors.NONE
             .with("grad_q", Tensor.zeros(1, heads, n, d))
             .with("grad_k", Tensor.zeros(1, heads, n, d))
             .with("grad_v", Tensor.zeros(1, heads, n, d));
-    tiled.plan(problem.shape(), problem.mask(), threads).forward(inputs, out, results);
-    plan = tiled.backward(problem.shape(), problem.mask(), threads);
+    plan = tiled.differentiable(problem.shape(), problem.mask(), threads);
+    plan.forward(inputs, out);
   }
 
   @Override
@@ -45,7 +42,7 @@ final class GradientContender implements Contender {
 
   @Override
   public void run() {
-    plan.backward(inputs, out, results, gradOut, gradients);
+    plan.backward(gradOut, gradients);
   }
 
   @Override

@@ -1,6 +1,7 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.conformance.GoldenFile;
+import dev.crossover.attention.conformance.GoldenReplay;
 import dev.crossover.attention.conformance.Replay;
 import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.mechanism.MechanismType;
@@ -40,6 +41,7 @@ final class ConformanceCommand implements Callable<Integer> {
 
   @Spec private @Nullable CommandSpec spec;
 
+  private final List<GoldenReplay> kinds = GoldenReplay.all();
   private int passed;
   private int deviated;
   private int notReplayed;
@@ -59,6 +61,12 @@ final class ConformanceCommand implements Callable<Integer> {
   }
 
   private void replay(PrintWriter out, Path path) {
+    for (GoldenReplay kind : kinds) {
+      if (kind.accepts(path)) {
+        report(out, kind.replay(path));
+        return;
+      }
+    }
     GoldenFile file;
     try {
       file = GoldenFile.read(path);
@@ -80,13 +88,16 @@ final class ConformanceCommand implements Callable<Integer> {
       return;
     }
     for (MechanismType type : types) {
-      ReplayResult result = Replay.run(file, type);
-      out.println(result.line());
-      switch (result.status()) {
-        case PASSED -> passed++;
-        case DEVIATED -> deviated++;
-        case CANNOT_REPLAY -> notReplayed++;
-      }
+      report(out, Replay.run(file, type));
+    }
+  }
+
+  private void report(PrintWriter out, ReplayResult result) {
+    out.println(result.line());
+    switch (result.status()) {
+      case PASSED -> passed++;
+      case DEVIATED -> deviated++;
+      case CANNOT_REPLAY -> notReplayed++;
     }
   }
 

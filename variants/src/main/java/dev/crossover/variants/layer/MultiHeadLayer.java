@@ -83,7 +83,8 @@ public record MultiHeadLayer(Attention core) implements Attention {
               TensorSpec.Shape.of(s.batchSize(), s.keySeqLen(), width),
               s.querySeqLen() == s.keySeqLen() ? Role.OPTIONAL : Role.INPUT,
               "what keys and values are made of; x when absent, N(0,1)",
-              Draws::gaussian));
+              Draws::gaussian,
+              true));
     }
     specs.add(weight("query_weight", s.numHeads() * s.headDim(), width));
     if (!sharesQueriesAndKeys(s)) {

@@ -160,7 +160,8 @@ public record Luna(
             TensorSpec.Shape.of(s.batchSize(), s.keySeqLen(), width),
             s.querySeqLen() == s.keySeqLen() ? TensorSpec.Role.OPTIONAL : TensorSpec.Role.INPUT,
             "what is packed, x when absent, N(0,1)",
-            Draws::gaussian));
+            Draws::gaussian,
+            true));
     specs.add(sequence("pack", s.batchSize(), packLength, width));
     for (String map : maps()) {
       specs.add(
