@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.RecordType;
 import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -51,7 +52,7 @@ class CatalogueTest {
     int found = 0;
     for (MechanismType type : Catalogue.all()) {
       boolean decodes = type.defaults().capabilities().decoding();
-      for (MechanismType.ParameterInfo parameter : type.parameters()) {
+      for (RecordType.ParameterInfo parameter : type.parameters()) {
         for (String value : parameter.values()) {
           boolean can = type.create(Map.of(parameter.name(), value)).capabilities().decoding();
           if (decodes && !can) {
@@ -71,7 +72,7 @@ class CatalogueTest {
     for (MechanismType type : Catalogue.all()) {
       String meanings =
           type.parameters().stream()
-              .map(MechanismType.ParameterInfo::meaning)
+              .map(RecordType.ParameterInfo::meaning)
               .collect(Collectors.joining("; "));
       var letters =
           Pattern.compile("\\b[a-zA-Z]\\b")

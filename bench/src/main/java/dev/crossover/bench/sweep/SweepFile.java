@@ -1,8 +1,8 @@
 package dev.crossover.bench.sweep;
 
 import dev.crossover.attention.mechanism.MechanismType;
-import dev.crossover.attention.mechanism.MechanismType.ParameterInfo;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.attention.mechanism.RecordType.ParameterInfo;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;

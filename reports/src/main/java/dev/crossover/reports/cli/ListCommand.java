@@ -5,6 +5,7 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.variants.Catalogue;
 import java.io.PrintWriter;
 import java.util.ArrayList;
@@ -63,7 +64,7 @@ final class ListCommand implements Callable<Integer> {
     if (!m.decoding().isEmpty()) {
       out.println("  decoding   " + m.decoding());
     }
-    for (MechanismType.ParameterInfo parameter : type.parameters()) {
+    for (RecordType.ParameterInfo parameter : type.parameters()) {
       String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();
       out.println("  parameter  " + parameter.name() + " = " + value + ": " + parameter.meaning());
       if (!parameter.values().isEmpty()) {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -180,7 +181,7 @@ class MainTest {
     for (MechanismType type : Catalogue.all()) {
       assertTrue(answer.out.contains(type.name() + " — " + type.mechanism().title()));
       String own = run("list", type.name()).out;
-      for (MechanismType.ParameterInfo parameter : type.parameters()) {
+      for (RecordType.ParameterInfo parameter : type.parameters()) {
         String value = parameter.defaultValue().isEmpty() ? "(absent)" : parameter.defaultValue();
         assertTrue(own.contains(parameter.name() + " = " + value + ": "), own);
       }
