@@ -113,11 +113,16 @@ public abstract class AttentionPlan {
   /// Writes every element of `output` from the inputs bound by `forward`. Allocates nothing.
   protected abstract void compute(Tensor output);
 
+  /// The inputs bound by `forward`: those given, and parameters drawn from the seed.
+  protected final BoundTensors inputs() {
+    return inputs;
+  }
+
   /// The elements of an input: the one given, or the parameter drawn from the seed.
   ///
   /// @throws IllegalStateException if it is optional and absent
   protected final float[] input(String name) {
-    return inputs.data(name);
+    return inputs.get(name);
   }
 
   /// Whether an optional input was given.

@@ -40,6 +40,18 @@ public abstract class DifferentiablePlan extends AttentionPlan {
   private final String[] resultNames;
   private final @Nullable Tensor[] resultGradients;
   private final String mechanism;
+  private final BoundTensors boundGradients =
+      new BoundTensors() {
+        @Override
+        public boolean has(String name) {
+          return wantsGradient(name);
+        }
+
+        @Override
+        public float[] get(String name) {
+          return gradient(name);
+        }
+      };
   private @Nullable Tensor gradOutput;
 
   /// Prepares the checks of `forward` and `backward`.
@@ -116,6 +128,11 @@ public abstract class DifferentiablePlan extends AttentionPlan {
       throw new IllegalStateException("out is not bound");
     }
     return output.data();
+  }
+
+  /// Where to add the gradients that the caller asked for, by the inputs' names.
+  protected final BoundTensors gradients() {
+    return boundGradients;
   }
 
   /// Whether the caller asked for the gradient of an input, by the input's name.

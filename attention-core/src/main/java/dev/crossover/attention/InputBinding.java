@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
 /// absent parameters drawn once from the mechanism's seed.
 ///
 /// Binding again replaces what was bound and allocates nothing. Used by one caller at a time.
-public final class InputBinding {
+public final class InputBinding implements BoundTensors {
   private final String mechanism;
   private final TensorSpec[] specs;
   private final int[][] shapes;
@@ -20,6 +20,13 @@ public final class InputBinding {
 
   /// Draws the parameters of a mechanism for a shape.
   public InputBinding(Attention attention, AttentionShape shape) {
+    this(attention, shape, null);
+  }
+
+  /// Prepares for another shape of the same mechanism.
+  ///
+  /// @param drawnBefore whose parameters are used again where their shapes are the same
+  InputBinding(Attention attention, AttentionShape shape, @Nullable InputBinding drawnBefore) {
     mechanism = attention.name();
     List<TensorSpec> inputs = attention.inputs(shape);
     specs = inputs.toArray(TensorSpec[]::new);
@@ -29,12 +36,25 @@ public final class InputBinding {
     long drawnBytes = 0;
     for (int i = 0; i < specs.length; i++) {
       if (specs[i].role() == TensorSpec.Role.PARAMETER) {
-        Tensor tensor = specs[i].drawn(Draws.seedFor(attention.seed(), specs[i].name()));
+        Tensor tensor = drawnBefore == null ? null : drawnBefore.drawn(specs[i].name(), shapes[i]);
+        if (tensor == null) {
+          tensor = specs[i].drawn(Draws.seedFor(attention.seed(), specs[i].name()));
+        }
         drawn[i] = tensor;
         drawnBytes += (long) tensor.size() * Float.BYTES;
       }
     }
     parameterBytes = drawnBytes;
+  }
+
+  private @Nullable Tensor drawn(String name, int[] sizes) {
+    for (int i = 0; i < specs.length; i++) {
+      Tensor tensor = drawn[i];
+      if (tensor != null && specs[i].name().equals(name) && tensor.hasShape(sizes)) {
+        return tensor;
+      }
+    }
+    return null;
   }
 
   /// Checks and takes the given tensors; parameters that are absent are the drawn ones.
@@ -75,10 +95,8 @@ public final class InputBinding {
     }
   }
 
-  /// The elements of a bound tensor.
-  ///
-  /// @throws IllegalStateException if it is optional and absent, or nothing was bound yet
-  public float[] data(String name) {
+  @Override
+  public float[] get(String name) {
     for (int i = 0; i < specs.length; i++) {
       Tensor tensor = bound[i];
       if (tensor != null && specs[i].name().equals(name)) {
@@ -88,7 +106,7 @@ public final class InputBinding {
     throw new IllegalStateException(name + " is not bound");
   }
 
-  /// Whether a tensor of this name is bound.
+  @Override
   public boolean has(String name) {
     for (int i = 0; i < specs.length; i++) {
       if (specs[i].name().equals(name)) {

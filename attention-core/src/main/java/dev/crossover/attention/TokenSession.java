@@ -51,7 +51,7 @@ public abstract class TokenSession implements DecodeSession {
   public final void prefill(Tensors inputs) {
     AttentionShape given = attention.shapeOf(inputs);
     int tokens = given.keySeqLen();
-    current = new InputBinding(attention, shape.withSeqLens(tokens, tokens));
+    current = new InputBinding(attention, shape.withSeqLens(tokens, tokens), oneToken);
     current.bind(inputs);
     requireRoom(tokens);
     if (takeTogether(tokens)) {
@@ -94,9 +94,14 @@ public abstract class TokenSession implements DecodeSession {
   /// Clears the state; a state that is rewritten before it is read needs nothing.
   protected void forget() {}
 
+  /// The inputs of the current call: those given, and parameters drawn from the seed.
+  protected final BoundTensors inputs() {
+    return current;
+  }
+
   /// The elements of an input: the one given, or the parameter drawn from the seed.
   protected final float[] input(String name) {
-    return current.data(name);
+    return current.get(name);
   }
 
   /// Whether an optional input was given.

@@ -1,5 +1,7 @@
 package dev.crossover.attention.linear;
 
+import dev.crossover.attention.BoundTensors;
+
 /// The feature maps φ_q and φ_k of one linear attention: what distinguishes one such mechanism from
 /// another.
 ///
@@ -7,6 +9,7 @@ package dev.crossover.attention.linear;
 /// position, head and batch entry, and on tensors bound by [#begin]; key features may also carry a
 /// scale that runs along the sequence, see [Scaling]. Nothing here may allocate but the
 /// constructor.
+
 public interface FeatureMap {
 
   /// Makes the feature map of a plan or session.
@@ -35,7 +38,7 @@ public interface FeatureMap {
   int width();
 
   /// Takes the tensors of a call; runs before anything else of that call, on the caller's thread.
-  default void begin(FeatureInputs inputs) {}
+  default void begin(BoundTensors inputs) {}
 
   /// Number of tasks that [#prepare] must run before features are asked for; 0 by default.
   default int preparations() {

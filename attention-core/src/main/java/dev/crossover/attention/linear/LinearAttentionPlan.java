@@ -34,18 +34,6 @@ public final class LinearAttentionPlan extends AttentionPlan {
   private final Workers.Task attend = this::attend;
   private final Workers.Task attendCausally = this::attendCausally;
   private final Workers.Task finish = this::finish;
-  private final FeatureInputs inputs =
-      new FeatureInputs() {
-        @Override
-        public boolean has(String name) {
-          return hasInput(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return input(name);
-        }
-      };
   private float[] q = new float[0];
   private float[] k = new float[0];
   private float[] v = new float[0];
@@ -85,7 +73,7 @@ public final class LinearAttentionPlan extends AttentionPlan {
     k = input("k");
     v = input("v");
     out = output.data();
-    map.begin(inputs);
+    map.begin(inputs());
     workers.run(map.preparations(), prepare);
     workers.run(keyHeads * (states[0].length - 1), accumulate);
     workers.run(keyHeads, combine);

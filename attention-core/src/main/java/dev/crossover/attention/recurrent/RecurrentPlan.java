@@ -23,18 +23,6 @@ public class RecurrentPlan extends AttentionPlan {
   private final ChunkLayout layout;
   private final RecurrentChunk[] chunks;
   private final Workers.Task task = this::task;
-  private final BoundInputs bound =
-      new BoundInputs() {
-        @Override
-        public boolean has(String name) {
-          return hasInput(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return input(name);
-        }
-      };
   private float[] q = new float[0];
   private float[] k = new float[0];
   private float[] v = new float[0];
@@ -73,7 +61,7 @@ public class RecurrentPlan extends AttentionPlan {
     k = input("k");
     v = input("v");
     out = output.data();
-    rule.bind(bound);
+    rule.bind(inputs());
     workers.run(shape.problems() * layout.tasksPerHead(), task);
   }
 

@@ -28,18 +28,6 @@ public final class RecurrentSession extends TokenSession {
   private final Workers.Task write = this::write;
   private final Workers.Task read = this::read;
   private final Workers.Task prefix = this::prefix;
-  private final BoundInputs bound =
-      new BoundInputs() {
-        @Override
-        public boolean has(String name) {
-          return hasInput(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return input(name);
-        }
-      };
   private final ChunkLayout layout;
   private RecurrentChunk[] chunks = new RecurrentChunk[0];
   private int token;
@@ -71,7 +59,7 @@ public final class RecurrentSession extends TokenSession {
   protected void take(int t, int ofTokens) {
     token = t;
     tokens = ofTokens;
-    rule.bind(bound);
+    rule.bind(inputs());
     if (position() == 0 && hasInput(INITIAL)) {
       System.arraycopy(input(INITIAL), 0, states, 0, states.length);
     }
@@ -81,7 +69,7 @@ public final class RecurrentSession extends TokenSession {
   @Override
   protected boolean takeTogether(int ofTokens) {
     tokens = ofTokens;
-    rule.bind(bound);
+    rule.bind(inputs());
     if (position() == 0 && hasInput(INITIAL)) {
       System.arraycopy(input(INITIAL), 0, states, 0, states.length);
     }

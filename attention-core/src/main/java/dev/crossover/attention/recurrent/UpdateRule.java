@@ -1,6 +1,7 @@
 package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 
 /// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is
 /// written.
@@ -35,7 +36,7 @@ public interface UpdateRule {
   Decay decay();
 
   /// Takes the tensors of the next call; called before anything else.
-  void bind(BoundInputs inputs);
+  void bind(BoundTensors inputs);
 
   /// Whether what S already holds at a key is subtracted before it is written (the delta rule).
   default boolean erases() {

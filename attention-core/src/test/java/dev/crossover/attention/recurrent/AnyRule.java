@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -133,7 +134,7 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
     }
 
     @Override
-    public void bind(BoundInputs inputs) {
+    public void bind(BoundTensors inputs) {
       g = decay == Decay.NONE ? g : inputs.get("g");
       beta = weighsWrites() ? inputs.get("beta") : beta;
     }

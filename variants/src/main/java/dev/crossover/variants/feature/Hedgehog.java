@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -14,7 +15,6 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.linear.Denominator;
-import dev.crossover.attention.linear.FeatureInputs;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
@@ -220,7 +220,7 @@ public record Hedgehog(
     }
 
     @Override
-    public void begin(FeatureInputs inputs) {
+    public void begin(BoundTensors inputs) {
       queryMap = inputs.get("w_q");
       keyMap = inputs.get("w_k");
     }

@@ -1,9 +1,9 @@
 package dev.crossover.variants.feature;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.linear.FeatureInputs;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
@@ -120,7 +120,7 @@ final class PerformerFeatures implements FeatureMap {
 
   /// ωᵀ with the scale of the inputs in it, so that products need neither.
   @Override
-  public void begin(FeatureInputs inputs) {
+  public void begin(BoundTensors inputs) {
     k = inputs.get("k");
     if (projection.length == 0) {
       return;

@@ -1,8 +1,8 @@
 package dev.crossover.variants.feature;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.linear.FeatureInputs;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
@@ -70,7 +70,7 @@ final class RfaFeatures implements FeatureMap {
 
   /// Wᵀ of every head, with sigma and 1/tau in it.
   @Override
-  public void begin(FeatureInputs inputs) {
+  public void begin(BoundTensors inputs) {
     if (gated) {
       gate = inputs.get("gate");
     }

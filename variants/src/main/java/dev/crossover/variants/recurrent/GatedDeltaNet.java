@@ -3,6 +3,7 @@ package dev.crossover.variants.recurrent;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -12,7 +13,6 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.recurrent.BoundInputs;
 import dev.crossover.attention.recurrent.RecurrentCost;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
@@ -144,7 +144,7 @@ public record GatedDeltaNet(
     }
 
     @Override
-    public void bind(BoundInputs inputs) {
+    public void bind(BoundTensors inputs) {
       beta = inputs.get("beta");
       logDecay = inputs.get("log_decay");
     }

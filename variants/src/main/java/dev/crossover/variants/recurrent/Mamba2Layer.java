@@ -1,8 +1,8 @@
 package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.recurrent.BoundInputs;
 import dev.crossover.attention.recurrent.UpdateRule;
 
 /// Mamba-2's layer core: time steps scale decay rates and inputs, a skip and a gate complete the
@@ -50,7 +50,7 @@ final class Mamba2Layer implements UpdateRule {
   }
 
   @Override
-  public void bind(BoundInputs inputs) {
+  public void bind(BoundTensors inputs) {
     timeStep = inputs.get("time_step");
     rate = inputs.get("decay_rate");
     skip = inputs.get("skip");

@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -14,7 +15,6 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.recurrent.BoundInputs;
 import dev.crossover.attention.recurrent.RecurrentCost;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
@@ -241,7 +241,7 @@ public record Mamba2Ssd(
     }
 
     @Override
-    public void bind(BoundInputs inputs) {
+    public void bind(BoundTensors inputs) {
       logDecay = inputs.get("log_decay");
     }
 

@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -12,7 +13,6 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.recurrent.BoundInputs;
 import dev.crossover.attention.recurrent.RecurrentCost;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
@@ -236,7 +236,7 @@ public record RetNet(
     }
 
     @Override
-    public void bind(BoundInputs inputs) {
+    public void bind(BoundTensors inputs) {
       decay = inputs.get("decay");
     }
 
