@@ -19,7 +19,7 @@ public record EffectiveWeights(float[][] heads, int queries, int keys) {
   public static final int MOST_POSITIONS = 512;
 
   /// The mechanism's weights.
-  static EffectiveWeights of(ErrorProblem problem, ErrorProblem.Run run) {
+  public static EffectiveWeights of(ErrorProblem problem, ErrorProblem.Run run) {
     AttentionPlan plan = run.attention().plan(problem.shape(), problem.mask(), problem.threads());
     Tensor out = Tensor.zeros(run.attention().outputShape(problem.shape()));
     EffectiveWeights weights = empty(problem.shape());
@@ -31,7 +31,7 @@ public record EffectiveWeights(float[][] heads, int queries, int keys) {
   }
 
   /// The weights of exact attention.
-  static EffectiveWeights exact(ErrorProblem problem, ExactTarget target) {
+  public static EffectiveWeights exact(ErrorProblem problem, ExactTarget target) {
     EffectiveWeights weights = empty(problem.shape());
     for (int first = 0; first < weights.keys; first += problem.shape().valueDim()) {
       ExactTarget units =

@@ -33,7 +33,7 @@ public record ErrorProblem(
   /// @param attention the mechanism
   /// @param inputs its tensors
   /// @param target what it approximates
-  record Run(Attention attention, Tensors inputs, ExactTarget target) {}
+  public record Run(Attention attention, Tensors inputs, ExactTarget target) {}
 
   /// Loads or draws tensors; generated ones have two heads of width 64.
   ///
@@ -74,7 +74,7 @@ public record ErrorProblem(
   /// The mechanism made ready; empty when it cannot honour the mask or refuses the sizes.
   ///
   /// @throws IllegalArgumentException if the spec itself is not valid
-  Optional<Run> run(String spec) {
+  public Optional<Run> run(String spec) {
     Attention attention = Catalogue.parse(spec);
     Causality causality = attention.capabilities().causal();
     if (causality == (mask.isCausal() ? Causality.NEVER : Causality.ALWAYS)) {
@@ -90,7 +90,7 @@ public record ErrorProblem(
   }
 
   /// The mechanism's output.
-  Tensor output(Run run) {
+  public Tensor output(Run run) {
     Tensor out = Tensor.zeros(run.attention().outputShape(shape));
     run.attention().plan(shape, mask, threads).forward(run.inputs(), out);
     return out;

@@ -1,0 +1,36 @@
+package dev.crossover.bench.reading;
+
+import java.util.Arrays;
+
+/// Attention rows of some tokens are linearly dependent, so that a partial correlation among them
+/// has no meaning.
+public final class SingularRowsException extends IllegalArgumentException {
+  private static final long serialVersionUID = 1L;
+
+  /// @param nodes the tokens of the test
+  /// @param dependent the one whose row adds nothing to those before it
+  SingularRowsException(int[] nodes, int dependent) {
+    super(
+        "attention rows of a test must be linearly independent, but among the tokens "
+            + Arrays.toString(nodes)
+            + " the row of "
+            + dependent
+            + " is a combination of the others");
+  }
+
+  /// @param tokens number of rows
+  /// @param rank how many of them are independent
+  SingularRowsException(int tokens, int rank) {
+    super(
+        "attention rows of the tokens must be linearly independent, but the "
+            + tokens
+            + " rows have rank "
+            + rank
+            + ": their covariance is singular, and tests that condition on more than "
+            + Math.max(0, rank - 2)
+            + " tokens mean nothing (fewer tokens, more of the mechanism's features or landmarks,"
+            + " or a max order of at most "
+            + Math.max(0, rank - 2)
+            + " would do)");
+  }
+}
