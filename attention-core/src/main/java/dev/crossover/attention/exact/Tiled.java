@@ -11,6 +11,7 @@ import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -130,6 +131,11 @@ public record Tiled(
   @Override
   public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
     return new TiledDifferentiable(request, scaleFor(request.shape()));
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return TiledDifferentiable.cost(s, mask, threads, cost(s, mask, threads).scratchBytes());
   }
 
   @Override

@@ -3,6 +3,8 @@ package dev.crossover.attention.exact;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
+import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.kernel.Kernels;
@@ -25,13 +27,21 @@ final class TiledDifferentiable extends DifferentiablePlan {
     super(request);
     forward = request.attention().newPlan(request);
     scratch.include(forward.scratchBytes());
-    backward = new TiledBackward(request, scale, scratch);
+    backward = new TiledBackward(shape, mask, request.threads(), scale, false, scratch);
     AttentionShape s = shape;
     lse = Tensor.of(kept.floats(rows(s)), s.batchSize(), s.numHeads(), s.querySeqLen());
     results = Tensors.NONE.with(LSE, lse);
     gradQuery = scratch.floats(rows(s) * s.headDim());
     gradKey = scratch.floats(keyRows(s) * s.headDim());
     gradValue = scratch.floats(keyRows(s) * s.valueDim());
+  }
+
+  static GradientCost cost(AttentionShape s, Mask mask, int threads, long forwardScratch) {
+    long own = rows(s) * s.headDim() + keyRows(s) * (s.headDim() + s.valueDim());
+    return new GradientCost(
+        TiledBackward.flops(s, mask),
+        Float.BYTES * rows(s),
+        forwardScratch + TiledBackward.bytes(s, mask, threads, false) + Float.BYTES * own);
   }
 
   private static long rows(AttentionShape s) {
@@ -52,19 +62,13 @@ final class TiledDifferentiable extends DifferentiablePlan {
 
   @Override
   protected void differentiate(float[] gradOut) {
-    boolean biased = hasInput("bias");
-    backward.run(
-        input("q"),
-        input("k"),
-        input("v"),
-        output(),
-        lse.data(),
-        biased ? input("bias") : null,
-        gradOut,
-        gradQuery,
-        gradKey,
-        gradValue,
-        wantsGradient("bias") ? gradient("bias") : null);
+    backward.bind(input("q"), input("k"), input("v"), output(), lse.data());
+    if (hasInput("bias")) {
+      float[] gradBias = wantsGradient("bias") ? gradient("bias") : null;
+      backward.runBiased(gradOut, gradQuery, gradKey, gradValue, input("bias"), gradBias);
+    } else {
+      backward.run(gradOut, gradQuery, gradKey, gradValue);
+    }
     add("q", gradQuery);
     add("k", gradKey);
     add("v", gradValue);

@@ -18,7 +18,8 @@ import org.jspecify.annotations.Nullable;
 /// ∂q, ∂k times the scale
 /// ```
 ///
-/// A bias that was added to the scaled scores is added to them here before p; its gradient is ds.
+/// A bias or a [ScoreTerm] that was added to the scaled scores is added to them here before p; its
+/// gradient is ds.
 ///
 /// Keys are packed real ones only, so padding never reaches a gradient. What causal order hides
 /// does not either, although 0 · NaN is NaN: products read copies of q, ∂out and k in which a row
@@ -63,6 +64,10 @@ public final class SoftmaxGradient {
   private final float[] minusD;
   private final float[] p;
   private final float[] ds;
+  /// What a term adds to the scores of a block, and the positions of its keys.
+  private final float[] added;
+
+  private final int[] columns;
   private final float[] gradQuery;
   private final float[] gradKey;
   private final float[] gradValue;
@@ -72,14 +77,22 @@ public final class SoftmaxGradient {
   private float @Nullable [] gradBias;
   private int biasAt;
   private int biasStride;
+  private @Nullable ScoreTerm term;
+  private int termRow;
   private int keys;
+
+  /// For use without [#term].
+  public SoftmaxGradient(Scratch scratch, int nq, int nk, int dim, int valueDim) {
+    this(scratch, nq, nk, dim, valueDim, false);
+  }
 
   /// @param scratch allocator
   /// @param nq number of query rows of a head
   /// @param nk largest number of keys
   /// @param dim width of query and key rows
   /// @param valueDim width of value and output rows
-  public SoftmaxGradient(Scratch scratch, int nq, int nk, int dim, int valueDim) {
+  /// @param terms whether [#term] will be called
+  public SoftmaxGradient(Scratch scratch, int nq, int nk, int dim, int valueDim, boolean terms) {
     long queries = padded(nq);
     this.dim = dim;
     this.valueDim = valueDim;
@@ -97,6 +110,8 @@ public final class SoftmaxGradient {
     minusD = scratch.floats(queries);
     p = scratch.floats((BLOCK + 1L) * TILE);
     ds = scratch.floats((BLOCK + 1L) * TILE);
+    added = scratch.floats(terms ? (long) BLOCK * TILE : 0);
+    columns = scratch.ints(terms ? TILE : 0);
     gradQuery = scratch.floats(queries * keyStride);
     gradKey = scratch.floats((nk + ROWS) * (long) keyStride);
     gradValue = scratch.floats((nk + ROWS) * (long) valueStride);
@@ -114,6 +129,11 @@ public final class SoftmaxGradient {
             + 2 * (BLOCK + 1L) * TILE
             + (nk + ROWS) * (long) (stride(dim) + stride(valueDim));
     return KeyPanels.bytes(nk, dim) + KeyPanels.bytes(nk, valueDim) + floats * Float.BYTES;
+  }
+
+  /// Bytes the constructor allocates.
+  public static long bytes(int nq, int nk, int dim, int valueDim, boolean terms) {
+    return bytes(nq, nk, dim, valueDim) + (terms ? (BLOCK + 1L) * TILE * Float.BYTES : 0);
   }
 
   private static long padded(int rows) {
@@ -138,6 +158,7 @@ public final class SoftmaxGradient {
     positions = index;
     firstPosition = from;
     bias = null;
+    term = null;
     for (int j = 0; j < count; j++) {
       int row = index == null ? j : index[from + j];
       System.arraycopy(k, ko + row * dim, keyRows, j * dim, dim);
@@ -163,6 +184,15 @@ public final class SoftmaxGradient {
     gradBias = gradient;
     biasAt = at;
     biasStride = nk;
+  }
+
+  /// Takes the term of the next query rows.
+  ///
+  /// @param newTerm computed tile by tile; null for none
+  /// @param firstQuery position of the first of these rows
+  public void term(@Nullable ScoreTerm newTerm, int firstQuery) {
+    term = newTerm;
+    termRow = firstQuery;
   }
 
   /// Column of the bias that belongs to a key taken.
@@ -277,11 +307,13 @@ public final class SoftmaxGradient {
   private void weights(int tile, int block, int count, int most, int[] high, int ho, int skip) {
     int panels = (most + Lanes.PANEL - 1) / Lanes.PANEL;
     int end = (most + ROWS - 1) / ROWS * ROWS;
+    takeTerm(tile, block, count, most, skip);
     for (int g = 0; g < count; g += ROWS) {
       int row = block + g;
       FusedProducts.scores(
           dim, query, row * dim, keyPanels.data, tile * dim, panels, p, g * TILE, minusLse, row);
       addBias(tile, g, row, Math.min(ROWS, count - g), most, skip);
+      addTerm(g, Math.min(ROWS, count - g), most);
       FusedProducts.scores(
           valueDim,
           gradOut,
@@ -306,10 +338,49 @@ public final class SoftmaxGradient {
             Arrays.fill(p, start, start + seen, Float.NaN);
           }
         }
+        hideByTerm(start, seen);
         addBiasGradient(tile, start, row + r, seen, skip);
       }
       FusedProducts.weighted(
           dim, most, ds, g * TILE, keyRows, tile * dim, dim, gradQuery, row * keyStride, keyStride);
+    }
+    ScoreTerm current = term;
+    if (current != null) {
+      current.gradients(termRow + block, count, columns, most, ds, 0, TILE);
+    }
+  }
+
+  /// What the term adds to a block of rows and a tile of keys.
+  private void takeTerm(int tile, int block, int count, int most, int skip) {
+    ScoreTerm current = term;
+    if (current != null) {
+      for (int j = 0; j < most; j++) {
+        columns[j] = column(tile + j, skip);
+      }
+      current.scores(termRow + block, count, columns, most, added, 0, TILE);
+    }
+  }
+
+  /// Adds the term to the scores of some rows, in units of log 2.
+  private void addTerm(int group, int count, int most) {
+    if (term != null) {
+      for (int r = group; r < group + count; r++) {
+        for (int j = r * TILE; j < r * TILE + most; j++) {
+          p[j] += added[j] * LOG2_E;
+        }
+      }
+    }
+  }
+
+  /// Zeroes p and ds of what the term hides, whatever they are.
+  private void hideByTerm(int start, int seen) {
+    if (term != null) {
+      for (int j = start; j < start + seen; j++) {
+        if (added[j] == Float.NEGATIVE_INFINITY) {
+          p[j] = 0;
+          ds[j] = 0;
+        }
+      }
     }
   }
 
@@ -368,29 +439,48 @@ public final class SoftmaxGradient {
 
   private void scalarQueries(int[] high, int ho, int skip, int rows, float scale) {
     for (int r = 0; r < rows; r++) {
-      for (int j = 0; j < Math.min(keys, high[ho + r] - skip); j++) {
-        float score = scale * kernels.dot(dim, queryRows, r * dim, keyRows, j * dim);
-        float[] added = bias;
-        int at = added == null ? 0 : biasAt + r * biasStride + column(j, skip);
-        score += added == null ? 0 : added[at];
-        float weight = (float) Math.exp(score + minusLse[r] * Math.log(2));
-        int value = j * valueDim;
-        float slope =
-            weight
-                * (kernels.dot(valueDim, gradOutRows, r * valueDim, valuePanels.data, value)
-                    + minusD[r]);
-        if (faults[r] != 0) {
-          slope = Float.NaN;
-          weight = faults[r] >= NAN_WEIGHT ? slope : weight;
+      int seen = Math.min(keys, high[ho + r] - skip);
+      for (int tile = 0; tile < seen; tile += SPAN) {
+        int count = Math.min(SPAN, seen - tile);
+        takeTerm(tile, r, 1, count, skip);
+        scalarTile(r, tile, count, skip, scale);
+        ScoreTerm current = term;
+        if (current != null) {
+          current.gradients(termRow + r, 1, columns, count, ds, 0, TILE);
         }
-        float[] sums = gradBias;
-        if (sums != null) {
-          sums[at] += slope;
-        }
-        kernels.axpy(dim, slope, keyRows, j * dim, gradQuery, r * keyStride);
-        kernels.axpy(dim, slope, queryRows, r * dim, gradKey, j * keyStride);
-        kernels.axpy(valueDim, weight, gradOutRows, r * valueDim, gradValue, j * valueStride);
       }
+    }
+  }
+
+  private void scalarTile(int r, int tile, int count, int skip, float scale) {
+    for (int j = tile; j < tile + count; j++) {
+      float score = scale * kernels.dot(dim, queryRows, r * dim, keyRows, j * dim);
+      float[] biases = bias;
+      int at = biases == null ? 0 : biasAt + r * biasStride + column(j, skip);
+      score += biases == null ? 0 : biases[at];
+      float more = term == null ? 0 : added[j - tile];
+      float weight = (float) Math.exp(score + more + minusLse[r] * Math.log(2));
+      int value = j * valueDim;
+      float slope =
+          weight
+              * (kernels.dot(valueDim, gradOutRows, r * valueDim, valuePanels.data, value)
+                  + minusD[r]);
+      if (faults[r] != 0) {
+        slope = Float.NaN;
+        weight = faults[r] >= NAN_WEIGHT ? slope : weight;
+      }
+      if (more == Float.NEGATIVE_INFINITY) {
+        slope = 0;
+        weight = 0;
+      }
+      ds[j - tile] = slope;
+      float[] sums = gradBias;
+      if (biases != null && sums != null) {
+        sums[at] += slope;
+      }
+      kernels.axpy(dim, slope, keyRows, j * dim, gradQuery, r * keyStride);
+      kernels.axpy(dim, slope, queryRows, r * dim, gradKey, j * keyStride);
+      kernels.axpy(valueDim, weight, gradOutRows, r * valueDim, gradValue, j * valueStride);
     }
   }
 

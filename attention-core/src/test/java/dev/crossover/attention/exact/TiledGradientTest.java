@@ -2,6 +2,7 @@ package dev.crossover.attention.exact;
 
 import static dev.crossover.attention.testing.Tolerance.assertWithin;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,8 +10,10 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.conformance.GoldenFile;
+import dev.crossover.attention.kernel.ScoreTerm;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
@@ -115,6 +118,19 @@ class TiledGradientTest {
   private static void check(AttentionShape s, Mask mask, Tensors inputs, long seed) {
     Tensor gradOut = Draws.gaussian(seed + 9, 2, 2, s.querySeqLen(), s.valueDim());
     Tensors gradients = backward(new Tiled(), s, mask, inputs, gradOut, 2);
+    // Sums of at most 600 terms of size 10, each with a relative error of a few 1e-6: 1e-4 is ample
+    // for the largest, and a wrong term is of the order of 1e-2.
+    check(s, mask, inputs, gradOut, gradients, 1e-4, String.valueOf(seed));
+  }
+
+  private static void check(
+      AttentionShape s,
+      Mask mask,
+      Tensors inputs,
+      Tensor gradOut,
+      Tensors gradients,
+      double tolerance,
+      String what) {
     Tensor q = inputs.get("q");
     Tensor k = inputs.get("k");
     Tensor v = inputs.get("v");
@@ -125,7 +141,7 @@ class TiledGradientTest {
     double[] gb = new double[2 * s.querySeqLen() * s.keySeqLen()];
     int d = s.headDim();
     int dv = s.valueDim();
-    for (int b = 0; b < 2; b++) {
+    for (int b = 0; b < s.batchSize(); b++) {
       for (int h = 0; h < 2; h++) {
         for (int i = 0; i < s.querySeqLen(); i++) {
           double[] p = new double[s.keySeqLen()];
@@ -165,20 +181,17 @@ class TiledGradientTest {
         }
       }
     }
-    // Sums of at most 600 terms of size 10, each with a relative error of a few 1e-6: 1e-4 is ample
-    // for
-    // the largest, and a wrong term is of the order of 1e-2.
-    compare(gq, gradients.get("grad_q"), seed + " grad_q");
-    compare(gk, gradients.get("grad_k"), seed + " grad_k");
-    compare(gv, gradients.get("grad_v"), seed + " grad_v");
+    compare(gq, gradients.get("grad_q"), tolerance, what + " grad_q");
+    compare(gk, gradients.get("grad_k"), tolerance, what + " grad_k");
+    compare(gv, gradients.get("grad_v"), tolerance, what + " grad_v");
     if (inputs.has("bias")) {
-      compare(gb, gradients.get("grad_bias"), seed + " grad_bias");
+      compare(gb, gradients.get("grad_bias"), tolerance, what + " grad_bias");
     }
   }
 
-  private static void compare(double[] expected, Tensor actual, String what) {
+  private static void compare(double[] expected, Tensor actual, double tolerance, String what) {
     for (int i = 0; i < expected.length; i++) {
-      assertWithin(expected[i], actual.data()[i], 1e-4, what + "[" + i + "]");
+      assertWithin(expected[i], actual.data()[i], tolerance, what + "[" + i + "]");
     }
   }
 
@@ -206,6 +219,130 @@ class TiledGradientTest {
         assertArrayEquals(one.get(name).data(), four.get(name).data());
       }
     }
+  }
+
+  @Test
+  void manyQueriesOfFewKeysAreSharedAmongThreadsWithTheSameBits() {
+    AttentionShape shape = new AttentionShape(1, 2, 1, 3100, 20, 8, 8, 5);
+    assertEquals(3, TiledBackward.shares(shape));
+    boolean[] real = new boolean[20];
+    for (int j = 0; j < 20; j++) {
+      real[j] = j % 3 > 0;
+    }
+    for (Mask mask : new Mask[] {Mask.none(), Mask.lengths(20, 13), Mask.keys(20, real)}) {
+      Tensors inputs = inputs(shape, 3);
+      Tensor gradOut = Draws.gaussian(4, 1, 2, 3100, 5);
+      Tensors one = backward(new Tiled(), shape, mask, inputs, gradOut, 1);
+      Tensors four = backward(new Tiled(), shape, mask, inputs, gradOut, 4);
+      for (String name : one.names()) {
+        assertArrayEquals(one.get(name).data(), four.get(name).data());
+      }
+      // Sums over 6200 rows of terms of size 1: 1e-3 is what the formula's test allows of its sums.
+      check(shape, mask, inputs, gradOut, one, 1e-3, mask.label());
+    }
+  }
+
+  /// The bias as a term, −∞ where query and key differ by more than 40.
+  private record Band(float[] bias, float[] gradient, int nk, int head) implements ScoreTerm {
+    @Override
+    public void scores(int first, int rows, int[] keys, int count, float[] to, int at, int ld) {
+      for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < count; c++) {
+          boolean far = Math.abs(first + r - keys[c]) > 40;
+          to[at + r * ld + c] =
+              far ? Float.NEGATIVE_INFINITY : bias[(head * nk + first + r) * nk + keys[c]];
+        }
+      }
+    }
+
+    @Override
+    public void gradients(
+        int first, int rows, int[] keys, int count, float[] from, int at, int ld) {
+      for (int r = 0; r < rows; r++) {
+        for (int c = 0; c < count; c++) {
+          gradient[(head * nk + first + r) * nk + keys[c]] += from[at + r * ld + c];
+        }
+      }
+    }
+  }
+
+  @Test
+  void termOfTheScoresIsABiasAndHidesWhatItSays() {
+    int n = 300;
+    AttentionShape shape = AttentionShape.of(2, 2, n, 6);
+    boolean[] real = new boolean[2 * n];
+    for (int j = 0; j < 2 * n; j++) {
+      real[j] = j % 7 > 0;
+    }
+    for (Mask mask :
+        new Mask[] {Mask.none(), Mask.causal(), Mask.both(Mask.causal(), Mask.keys(n, real))}) {
+      Tensors inputs = inputs(shape, 3);
+      Tensor plain = Draws.gaussian(7, 1, 2, n, n);
+      Tensor bias = plain.copy();
+      for (int e = 0; e < bias.size(); e++) {
+        if (Math.abs(e / n % n - e % n) > 40) {
+          bias.data()[e] = Float.NEGATIVE_INFINITY;
+        }
+      }
+      Tensor gradOut = Draws.gaussian(4, 2, 2, n, 6);
+      Tensors expected = backward(new Tiled(), shape, mask, inputs.with("bias", bias), gradOut, 1);
+      Tensor lse = Tensor.zeros(2, 2, n);
+      Tensor out = Tensor.zeros(2, 2, n, 6);
+      new Tiled()
+          .plan(shape, mask, 1)
+          .forward(inputs.with("bias", bias), out, Tensors.NONE.with("lse", lse));
+      TiledBackward backward =
+          new TiledBackward(shape, mask, 2, 1 / Math.sqrt(6), true, new Scratch());
+      backward.bind(
+          inputs.get("q").data(),
+          inputs.get("k").data(),
+          inputs.get("v").data(),
+          out.data(),
+          lse.data());
+      float[][] actual = new float[3][2 * 2 * n * 6];
+      float[] gradBias = new float[2 * n * n];
+      backward.run(
+          gradOut.data(),
+          actual[0],
+          actual[1],
+          actual[2],
+          (_, _, head, _) -> new Band(plain.data(), gradBias, n, head),
+          true);
+      assertArrayEquals(expected.get("grad_q").data(), actual[0], 1e-6f, mask.label());
+      assertArrayEquals(expected.get("grad_k").data(), actual[1], 1e-6f, mask.label());
+      assertArrayEquals(expected.get("grad_v").data(), actual[2], 1e-6f, mask.label());
+      assertArrayEquals(expected.get("grad_bias").data(), gradBias, 1e-6f, mask.label());
+    }
+  }
+
+  @Test
+  void nanThatATermHidesReachesNothing() {
+    int n = 60;
+    AttentionShape shape = AttentionShape.of(1, 1, n, 6);
+    Tensors inputs = inputs(shape, 3);
+    java.util.Arrays.fill(inputs.get("k").data(), 59 * 6, n * 6, Float.NaN);
+    java.util.Arrays.fill(inputs.get("v").data(), 59 * 6, n * 6, Float.NaN);
+    float[] ones = new float[n * 6];
+    java.util.Arrays.fill(ones, 1);
+    float[] lse = new float[n];
+    java.util.Arrays.fill(lse, 5);
+    TiledBackward backward = new TiledBackward(shape, Mask.none(), 1, 1, true, new Scratch());
+    backward.bind(
+        inputs.get("q").data(), inputs.get("k").data(), inputs.get("v").data(), ones, lse);
+    float[][] actual = new float[3][n * 6];
+    float[] gradBias = new float[n * n];
+    backward.run(
+        ones,
+        actual[0],
+        actual[1],
+        actual[2],
+        (_, _, _, _) -> new Band(new float[n * n], gradBias, n, 0),
+        true);
+    for (int e = 0; e < 19 * 6; e++) {
+      assertTrue(Float.isFinite(actual[0][e]), "query " + e / 6);
+      assertTrue(Float.isFinite(actual[1][e]) || e / 6 > 0, "key " + e / 6);
+    }
+    assertTrue(Float.isNaN(actual[0][19 * 6]), "query 19 sees key 59");
   }
 
   @Test
