@@ -242,7 +242,7 @@ public final class RecordType<T> {
 
   private Object token(ParameterInfo info, Type type, String text) {
     for (Object constant : ((Class<?>) type).getEnumConstants()) {
-      if (format(constant).equals(text)) {
+      if (format(constant).equalsIgnoreCase(text)) {
         return constant;
       }
     }

@@ -1,0 +1,87 @@
+package dev.crossover.models.task;
+
+import java.util.Map;
+import org.apache.commons.rng.UniformRandomProvider;
+
+/// A task: draws samples, knows its chance level, and brings a solver that needs no learning.
+public interface Task {
+  /// Label of a position where nothing is asked.
+  int IGNORE = -100;
+
+  /// How a model answers.
+  enum Reading {
+    /// At positions, by what it has read so far (decoder-only).
+    POSITIONS,
+    /// Once for the whole sequence (classifier with pooling).
+    SEQUENCE,
+    /// Every token again, from one vector that holds the whole sequence (auto-encoder).
+    AUTOENCODER
+  }
+
+  /// A program that sees tokens, never labels, and says them.
+  @FunctionalInterface
+  interface Solver {
+    /// The labels of one sample's tokens: [#IGNORE] where nothing is asked.
+    ///
+    /// @param tokens one sample
+    /// @return as many labels as the sample has
+    int[] solve(int[] tokens);
+  }
+
+  /// Number of different input tokens; tokens are 0 to vocab − 1.
+  int vocab();
+
+  /// Number of different labels; labels are 0 to classes − 1.
+  int classes();
+
+  /// Positions of a sample.
+  int positions();
+
+  /// How a model answers.
+  default Reading reading() {
+    return Reading.POSITIONS;
+  }
+
+  /// Labels of a sample: as many as positions, or 1 where the sequence is read as a whole.
+  default int labels() {
+    return reading() == Reading.SEQUENCE ? 1 : positions();
+  }
+
+  /// Token that fills the end of samples shorter than [#positions]; −1 where none is shorter.
+  default int padding() {
+    return -1;
+  }
+
+  /// Accuracy at asked positions of the best guess that looks at nothing.
+  double chance();
+
+  /// Draws one sample.
+  ///
+  /// @param random the stream of this sample
+  /// @param tokens receives [#positions] tokens
+  /// @param labels receives [#labels] labels
+  void draw(UniformRandomProvider random, int[] tokens, int[] labels);
+
+  /// A solver of this task's samples.
+  Solver solver();
+
+  /// A solver of samples from elsewhere, which may come with tables of their own.
+  ///
+  /// @param tables numbers by name, row-major: `map` (memorisation), `table` (word_problem)
+  default Solver solver(Map<String, int[]> tables) {
+    return solver();
+  }
+
+  /// What is drawn for training, where that differs from what is drawn for tests.
+  default Task training() {
+    return this;
+  }
+
+  /// The same task at another length.
+  ///
+  /// @throws IllegalArgumentException if it has none or the length does not fit
+  default Task atLength(int n) {
+    throw new IllegalArgumentException(
+        Tasks.nameOf(this) + ": length must be the task's own, but was " + n);
+  }
+}
