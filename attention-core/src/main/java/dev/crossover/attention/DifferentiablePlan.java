@@ -38,7 +38,9 @@ public abstract class DifferentiablePlan extends AttentionPlan {
   private final @Nullable Tensor[] gradients;
   private final TensorSpec[] resultSpecs;
   private final String[] resultNames;
+  private final int[][] resultShapes;
   private final @Nullable Tensor[] resultGradients;
+  private final int[] outputShape;
   private final String mechanism;
   private final BoundTensors boundGradients =
       new BoundTensors() {
@@ -61,15 +63,21 @@ public abstract class DifferentiablePlan extends AttentionPlan {
     mechanism = attention.name();
     specs = differentiable(attention.inputs(shape));
     names = gradientNames(specs);
-    shapes = Arrays.stream(specs).map(spec -> spec.shape().toArray()).toArray(int[][]::new);
+    shapes = shapes(specs);
+    outputShape = attention.outputShape(shape);
     gradients = new Tensor[specs.length];
     resultSpecs = differentiable(attention.results(shape));
     resultNames = gradientNames(resultSpecs);
+    resultShapes = shapes(resultSpecs);
     resultGradients = new Tensor[resultSpecs.length];
   }
 
   private static TensorSpec[] differentiable(List<TensorSpec> all) {
     return all.stream().filter(TensorSpec::differentiable).toArray(TensorSpec[]::new);
+  }
+
+  private static int[][] shapes(TensorSpec[] specs) {
+    return Arrays.stream(specs).map(spec -> spec.shape().toArray()).toArray(int[][]::new);
   }
 
   private static String[] gradientNames(TensorSpec[] specs) {
@@ -182,8 +190,8 @@ public abstract class DifferentiablePlan extends AttentionPlan {
       throw new IllegalStateException(
           mechanism + ": backward must follow forward, but nothing was computed yet");
     }
-    if (!newGradOutput.hasShape(output.shape())) {
-      throw misshapen("grad_out", output.shape(), newGradOutput);
+    if (!newGradOutput.hasShape(outputShape)) {
+      throw misshapen("grad_out", outputShape, newGradOutput);
     }
     gradOutput = newGradOutput;
     bindUpstream(upstream);
@@ -204,9 +212,8 @@ public abstract class DifferentiablePlan extends AttentionPlan {
       Tensor tensor = null;
       if (upstream.has(resultNames[i])) {
         tensor = upstream.get(resultNames[i]);
-        int[] expected = resultSpecs[i].shape().toArray();
-        if (!tensor.hasShape(expected)) {
-          throw misshapen(resultNames[i], expected, tensor);
+        if (!tensor.hasShape(resultShapes[i])) {
+          throw misshapen(resultNames[i], resultShapes[i], tensor);
         }
         known++;
       }

@@ -164,6 +164,86 @@ public abstract class AttentionContract implements ContractSubject {
     check(Claim.SESSION_KEEPS_COUNT);
   }
 
+  @Test
+  void gradientsMatchCentralDifferences() {
+    check(Claim.GRADIENTS_MATCH_DIFFERENCES);
+  }
+
+  @Test
+  void differentiablePlanComputesWhatThePlainOneDoes() {
+    check(Claim.GRADIENT_FORWARD_EQUALS_PLAIN);
+  }
+
+  @Test
+  void gradientsAreFiniteAtEveryLength() {
+    check(Claim.GRADIENTS_AT_EVERY_LENGTH);
+  }
+
+  @Test
+  void gradientsOfHugeScoresStayFinite() {
+    check(Claim.GRADIENTS_OF_HUGE_SCORES_FINITE);
+  }
+
+  @Test
+  void anyNumberOfThreadsGivesTheSameGradients() {
+    check(Claim.GRADIENTS_SAME_BITS_FOR_THREADS);
+  }
+
+  @Test
+  void gradientsAreRepeatable() {
+    check(Claim.GRADIENTS_REPEATABLE);
+  }
+
+  @Test
+  void accumulatingAddsGradients() {
+    check(Claim.GRADIENTS_ACCUMULATE);
+  }
+
+  @Test
+  void backwardPassLeavesItsInputsAlone() {
+    check(Claim.GRADIENTS_LEAVE_INPUTS_ALONE);
+  }
+
+  @Test
+  void nanBehindCausalOrderReachesNoGradient() {
+    check(Claim.GRADIENTS_NAN_BEHIND_CAUSAL_ORDER);
+  }
+
+  @Test
+  void nanBehindPaddingReachesNoGradient() {
+    check(Claim.GRADIENTS_NAN_BEHIND_PADDING);
+  }
+
+  @Test
+  void unusedInputsHaveGradientsOfExactlyZero() {
+    check(Claim.UNUSED_GRADIENTS_ZERO);
+  }
+
+  @Test
+  void gradientCostIsWhatPlansAllocate() {
+    check(Claim.GRADIENT_COST_DECLARED);
+  }
+
+  @Test
+  void backwardAllocatesNothingInSteadyState() {
+    check(Claim.GRADIENTS_ALLOCATE_NOTHING);
+  }
+
+  @Test
+  void badGradientsAreRefusedByName() {
+    check(Claim.BAD_GRADIENTS_REFUSED);
+  }
+
+  @Test
+  void gradientSharingStorageIsRefused() {
+    check(Claim.GRADIENT_ALIASING_REFUSED);
+  }
+
+  @Test
+  void backwardBeforeForwardIsRefused() {
+    check(Claim.BACKWARD_BEFORE_FORWARD_REFUSED);
+  }
+
   /// Runs a check on every setting, with its optional inputs off and then all on.
   private void check(Claim claim) {
     String reason = exemptions().get(claim);
@@ -231,9 +311,27 @@ public abstract class AttentionContract implements ContractSubject {
     }
 
     @Override
+    public double gradientTolerance() {
+      return test.gradientTolerance();
+    }
+
+    @Override
     public Reference reference() {
-      boolean known = optionalInputs.isEmpty() || !test.optionalInputs().isEmpty();
-      return known ? test.reference() : NONE;
+      return knowsInputs() ? test.reference() : NONE;
+    }
+
+    @Override
+    public Reference gradientReference() {
+      return knowsInputs() ? test.gradientReference() : NONE;
+    }
+
+    @Override
+    public Map<String, Reference> resultReferences() {
+      return test.resultReferences();
+    }
+
+    private boolean knowsInputs() {
+      return optionalInputs.isEmpty() || !test.optionalInputs().isEmpty();
     }
 
     @Override

@@ -60,7 +60,41 @@ public enum Claim {
   /// Decoding token by token, after a prefill or not, equals the whole sequence.
   DECODING_EQUALS_WHOLE(DecodeChecks::equalsWhole),
   /// Sessions can be reset, count their positions and state, and refuse to overflow.
-  SESSION_KEEPS_COUNT(DecodeChecks::sessionState);
+  SESSION_KEEPS_COUNT(DecodeChecks::sessionState),
+  /// Gradients agree with central differences of a double-precision expectation.
+  GRADIENTS_MATCH_DIFFERENCES(GradientDifferences::check),
+  /// A differentiable plan computes what a plain one does.
+  GRADIENT_FORWARD_EQUALS_PLAIN(GradientChecks::forward),
+  /// Gradients are finite at lengths 0 and 1, around block borders, for any width and mask.
+  GRADIENTS_AT_EVERY_LENGTH(GradientChecks::everyLength),
+  /// Scores of ±1e4 give finite gradients.
+  GRADIENTS_OF_HUGE_SCORES_FINITE(GradientChecks::hugeScores),
+  /// 1, 2 and 3 threads give the same bits.
+  GRADIENTS_SAME_BITS_FOR_THREADS(GradientChecks::threads),
+  /// A second call gives the same bits, whatever came in between and whichever gradients are asked
+  /// for.
+  GRADIENTS_REPEATABLE(GradientChecks::repeatable),
+  /// Accumulating adds.
+  GRADIENTS_ACCUMULATE(GradientChecks::accumulate),
+  /// The backward pass changes neither inputs, nor outputs, nor upstream gradients.
+  GRADIENTS_LEAVE_INPUTS_ALONE(GradientChecks::inputsUntouched),
+  /// NaN of later tokens reaches no earlier query's gradient, NaN of earlier queries and of their
+  /// upstream gradients reaches no later token's.
+  GRADIENTS_NAN_BEHIND_CAUSAL_ORDER(GradientMaskChecks::nanBehindCausalOrder),
+  /// Padded keys and values reach no gradient, not even as NaN.
+  GRADIENTS_NAN_BEHIND_PADDING(GradientMaskChecks::nanBehindPadding),
+  /// What no row sees has gradients of exactly zero, and a row that sees nothing sends none.
+  UNUSED_GRADIENTS_ZERO(GradientMaskChecks::unused),
+  /// A differentiable plan keeps and allocates exactly the declared bytes.
+  GRADIENT_COST_DECLARED(ResourceChecks::gradientCost),
+  /// Forward and backward passes allocate nothing in steady state.
+  GRADIENTS_ALLOCATE_NOTHING(ResourceChecks::noGradientAllocation),
+  /// Unknown and misshapen gradients are refused by name, and so is differentiating what cannot be.
+  BAD_GRADIENTS_REFUSED(RefusalChecks::badGradients),
+  /// A gradient that shares storage with another tensor is refused.
+  GRADIENT_ALIASING_REFUSED(RefusalChecks::gradientAliasing),
+  /// A backward pass without a forward pass is refused.
+  BACKWARD_BEFORE_FORWARD_REFUSED(RefusalChecks::backwardBeforeForward);
 
   private final Consumer<ContractSubject> check;
 
@@ -77,10 +111,17 @@ public enum Claim {
           EMPTY_ROWS_ZERO,
           PADDED_QUERY_ROWS,
           DECODING_EQUALS_WHOLE,
-          SESSION_KEEPS_COUNT ->
+          SESSION_KEEPS_COUNT,
+          UNUSED_GRADIENTS_ZERO,
+          GRADIENT_COST_DECLARED ->
           true;
       default -> false;
     };
+  }
+
+  /// Whether the claim is about backward passes.
+  boolean isAboutGradients() {
+    return compareTo(GRADIENTS_MATCH_DIFFERENCES) >= 0;
   }
 
   /// Checks the claim.

@@ -71,7 +71,7 @@ final class ContractChecks {
     }
   }
 
-  private static AttentionShape widths(AttentionShape s, int d, int dv) {
+  static AttentionShape widths(AttentionShape s, int d, int dv) {
     return new AttentionShape(
         s.batchSize(),
         s.numHeads(),
@@ -383,22 +383,28 @@ final class ContractChecks {
   static void hugeScores(ContractSubject subject) {
     Attention attention = subject.attention();
     for (AttentionShape shape : Runs.shapes(subject, Runs.middleLength(subject))) {
-      Tensors inputs = Runs.inputs(subject, shape, 26);
-      float factor = (float) Math.sqrt(1e4 / Math.sqrt(shape.headDim()));
-      for (String name : subject.scoredInputs()) {
-        if (inputs.has(name)) {
-          Tensor scaled = inputs.get(name).copy();
-          for (int e = 0; e < scaled.size(); e++) {
-            scaled.data()[e] *= factor;
-          }
-          inputs = inputs.with(name, scaled);
-        }
-      }
+      Tensors inputs = withHugeScores(subject, shape, 26);
       for (Mask mask : Runs.masks(subject, shape)) {
         Runs.requireFinite(
             Runs.run(attention, shape, mask, 1, inputs),
             Runs.describe(subject, shape, mask, "huge scores:"));
       }
     }
+  }
+
+  /// Inputs whose scores are of the order of 1e4.
+  static Tensors withHugeScores(ContractSubject subject, AttentionShape shape, long seed) {
+    Tensors inputs = Runs.inputs(subject, shape, seed);
+    float factor = (float) Math.sqrt(1e4 / Math.sqrt(shape.headDim()));
+    for (String name : subject.scoredInputs()) {
+      if (inputs.has(name)) {
+        Tensor scaled = inputs.get(name).copy();
+        for (int e = 0; e < scaled.size(); e++) {
+          scaled.data()[e] *= factor;
+        }
+        inputs = inputs.with(name, scaled);
+      }
+    }
+    return inputs;
   }
 }

@@ -79,6 +79,24 @@ public interface ContractSubject {
     return exact ? EXACT : NONE;
   }
 
+  /// The expected output whose central differences the gradients are compared with, where it is not
+  /// [#reference]: discrete choices (selected keys, buckets) may be made anew for every call, as
+  /// steps are shortened until they do not change them.
+  default Reference gradientReference() {
+    return reference();
+  }
+
+  /// The expected extra results, by name, from which gradients are to flow in the comparison with
+  /// central differences.
+  default Map<String, Reference> resultReferences() {
+    return Map.of();
+  }
+
+  /// Largest `|a − b| / (1 + largest |b| of the tensor)` of gradients in float32.
+  default double gradientTolerance() {
+    return tolerance();
+  }
+
   /// Whether a row at a padded position takes in that position's own value, past attention: a skip.
   default boolean paddedRowsReadTheirValue() {
     return false;
@@ -96,7 +114,7 @@ public interface ContractSubject {
     return List.of();
   }
 
-  /// Rounds after which a forward pass that still allocates counts as allocating: vector code
+  /// Rounds after which a pass that still allocates counts as allocating: vector code
   /// allocates until it has been compiled.
   default int allocationRounds() {
     return 20_000;

@@ -18,42 +18,46 @@ final class MaskChecks {
 
   static void emptyRows(ContractSubject subject) {
     Attention attention = subject.attention();
-    Capabilities can = attention.capabilities();
     int n = Runs.middleLength(subject);
     for (AttentionShape shape : Runs.shapes(subject, n)) {
-      int nk = shape.keySeqLen();
-      List<Mask> masks = new ArrayList<>();
-      if (can.causal() != Causality.NEVER) {
-        masks.addAll(negativeOffsets(subject, shape));
-      }
-      if (can.keyPadding() != Padding.NONE) {
-        int[] lengths = new int[shape.batchSize()];
-        lengths[0] = nk;
-        Mask.KeyPadding padding = Mask.lengths(nk, lengths);
-        addPadding(can, masks, padding);
-      }
-      if (can.keyPadding() == Padding.ANY && nk > 3) {
-        boolean[] real = new boolean[shape.batchSize() * nk];
-        for (int b = 0; b < shape.batchSize(); b++) {
-          for (int j = nk / 2; j < nk; j++) {
-            real[b * nk + j] = true;
-          }
-        }
-        addPadding(can, masks, Mask.keys(nk, real));
-      }
       Tensors inputs = Runs.inputs(subject, shape, 51);
-      for (Mask mask : masks) {
+      for (Mask mask : masksWithEmptyRows(subject, shape)) {
         Tensors outputs = Runs.run(attention, shape, mask, 1, inputs);
         Runs.requireFinite(outputs, Runs.describe(subject, shape, mask, "finite"));
         requireEmptyRowsZero(subject, shape, mask, outputs.get("out"));
       }
     }
-    if (can.crossAttention() && subject.acceptsLengths(n, 0)) {
+    if (attention.capabilities().crossAttention() && subject.acceptsLengths(n, 0)) {
       AttentionShape shape = subject.shape(n).withSeqLens(n, 0);
       Mask mask = Runs.plainMask(subject);
       Tensor out = Runs.run(attention, shape, mask, 1, Runs.inputs(subject, shape, 52)).get("out");
       requireEmptyRowsZero(subject, shape, mask, out);
     }
+  }
+
+  /// Masks within the capabilities that leave some rows without keys.
+  static List<Mask> masksWithEmptyRows(ContractSubject subject, AttentionShape shape) {
+    Capabilities can = subject.attention().capabilities();
+    int nk = shape.keySeqLen();
+    List<Mask> masks = new ArrayList<>();
+    if (can.causal() != Causality.NEVER) {
+      masks.addAll(negativeOffsets(subject, shape));
+    }
+    if (can.keyPadding() != Padding.NONE) {
+      int[] lengths = new int[shape.batchSize()];
+      lengths[0] = nk;
+      addPadding(can, masks, Mask.lengths(nk, lengths));
+    }
+    if (can.keyPadding() == Padding.ANY && nk > 3) {
+      boolean[] real = new boolean[shape.batchSize() * nk];
+      for (int b = 0; b < shape.batchSize(); b++) {
+        for (int j = nk / 2; j < nk; j++) {
+          real[b * nk + j] = true;
+        }
+      }
+      addPadding(can, masks, Mask.keys(nk, real));
+    }
+    return masks;
   }
 
   private static void addPadding(Capabilities can, List<Mask> masks, Mask.KeyPadding padding) {
@@ -176,7 +180,7 @@ final class MaskChecks {
     }
   }
 
-  private static boolean isRefused(ContractSubject subject, AttentionShape shape, Mask mask) {
+  static boolean isRefused(ContractSubject subject, AttentionShape shape, Mask mask) {
     Attention attention = subject.attention();
     try {
       attention.plan(shape, mask, 1);

@@ -6,6 +6,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -136,6 +137,112 @@ final class RefusalChecks {
       throw new AssertionError(
           attention + " has no input of the output's size: give a shape with dv = d");
     }
+  }
+
+  static void badGradients(ContractSubject subject) {
+    Attention attention = subject.attention();
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    Mask mask = Runs.plainMask(subject);
+    if (!attention.capabilities().gradients()) {
+      requireUnsupported(attention.name(), () -> attention.differentiable(shape, mask, 1));
+      requireUnsupported(attention.name(), () -> attention.gradientCost(shape, mask, 1));
+      return;
+    }
+    requireRefused(attention.name(), "0 threads", () -> attention.differentiable(shape, mask, 0));
+    Tensors inputs = Runs.inputs(subject, shape, 33);
+    DifferentiablePlan plan = attention.differentiable(shape, mask, 1);
+    Runs.forward(plan, attention, shape, inputs);
+    Tensor gradOut = GradientRuns.outputGradient(attention, shape, 34);
+    Tensors unknown = Tensors.NONE.with("grad_no_such_input", Tensor.zeros(1));
+    requireRefused("grad_no_such_input", "unknown gradient", () -> plan.backward(gradOut, unknown));
+    requireRefused(
+        "grad_no_such_input",
+        "unknown upstream gradient",
+        () -> plan.backward(gradOut, unknown, Tensors.NONE));
+    int[] sizes = gradOut.shape();
+    sizes[0]++;
+    requireRefused("grad_out", "misshapen", () -> plan.backward(Tensor.zeros(sizes), Tensors.NONE));
+    for (TensorSpec spec : attention.inputs(shape)) {
+      String name = "grad_" + spec.name();
+      int[] own = spec.shape().toArray();
+      Tensors fitting = Tensors.NONE.with(name, Tensor.zeros(own));
+      boolean absent = spec.role() == TensorSpec.Role.OPTIONAL && !inputs.has(spec.name());
+      if (!spec.differentiable() || absent) {
+        requireRefused(name, "constant or absent", () -> plan.backward(gradOut, fitting));
+      }
+      for (int d = 0; d < own.length; d++) {
+        int[] wrong = own.clone();
+        wrong[d]++;
+        Tensors misshapen = Tensors.NONE.with(name, Tensor.zeros(wrong));
+        requireRefused(name, "misshapen", () -> plan.backward(gradOut, misshapen));
+      }
+    }
+    Tensors gradients = GradientRuns.places(attention, shape, inputs);
+    plan.backward(gradOut, gradients);
+    Runs.requireFinite(gradients, "after refusals");
+  }
+
+  private static void requireUnsupported(String named, Runnable call) {
+    try {
+      call.run();
+    } catch (UnsupportedOperationException refused) {
+      requireNamed(named, "gradients", refused);
+      return;
+    }
+    throw new AssertionError(named + " must refuse gradients, as declared");
+  }
+
+  static void gradientAliasing(ContractSubject subject) {
+    Attention attention = subject.attention();
+    if (!attention.capabilities().gradients()) {
+      return;
+    }
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    DifferentiablePlan plan = attention.differentiable(shape, Runs.plainMask(subject), 1);
+    Tensors inputs = Runs.inputs(subject, shape, 35);
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    plan.forward(inputs, out);
+    Tensor gradOut = GradientRuns.outputGradient(attention, shape, 36);
+    boolean tried = false;
+    for (TensorSpec spec : attention.inputs(shape)) {
+      if (spec.differentiable() && inputs.has(spec.name())) {
+        String name = "grad_" + spec.name();
+        int[] sizes = spec.shape().toArray();
+        requireStorageRefused(plan, gradOut, name, inputs.get(spec.name()));
+        if (Tensor.sizeOf(sizes) == out.size()) {
+          requireStorageRefused(plan, gradOut, name, out.reshape(sizes));
+          requireStorageRefused(plan, gradOut, name, gradOut.reshape(sizes));
+          tried = true;
+        }
+      }
+    }
+    if (!tried) {
+      throw new AssertionError(
+          attention + " has no input of the output's size: give a shape with dv = d");
+    }
+  }
+
+  private static void requireStorageRefused(
+      DifferentiablePlan plan, Tensor gradOut, String name, Tensor alias) {
+    Tensors aliased = Tensors.NONE.with(name, alias);
+    requireRefused(name + " must not share storage", name, () -> plan.backward(gradOut, aliased));
+  }
+
+  static void backwardBeforeForward(ContractSubject subject) {
+    Attention attention = subject.attention();
+    if (!attention.capabilities().gradients()) {
+      return;
+    }
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    DifferentiablePlan plan = attention.differentiable(shape, Runs.plainMask(subject), 1);
+    Tensor gradOut = GradientRuns.outputGradient(attention, shape, 37);
+    try {
+      plan.backward(gradOut, Tensors.NONE);
+    } catch (IllegalStateException refused) {
+      requireNamed("forward", "backward before forward", refused);
+      return;
+    }
+    throw new AssertionError(attention + ": backward must be refused before forward");
   }
 
   static void requireRefused(String named, String what, Runnable call) {

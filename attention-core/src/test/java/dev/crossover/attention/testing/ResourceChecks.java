@@ -4,6 +4,8 @@ import com.sun.management.ThreadMXBean;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -81,8 +83,91 @@ final class ResourceChecks {
     for (TensorSpec spec : attention.results(shape)) {
       results = results.with(spec.name(), Tensor.zeros(spec.shape().toArray()));
     }
+    Tensors asked = results;
+    requireQuiet(
+        subject,
+        () -> plan.forward(inputs, out, asked),
+        Runs.describe(subject, shape, mask, threads + " threads: forward"));
+  }
+
+  static void gradientCost(ContractSubject subject) {
+    Attention attention = subject.attention();
+    if (!attention.capabilities().gradients()) {
+      return;
+    }
+    for (int n : Runs.lengths(subject)) {
+      for (AttentionShape shape : Runs.shapes(subject, n)) {
+        requireGradientCost(subject, shape);
+      }
+    }
+    AttentionShape s = subject.shape(Runs.middleLength(subject));
+    requireGradientCost(subject, s.withBatchAndHeads(3, s.numHeads()));
+    if (attention.capabilities().groupedQueries()) {
+      requireGradientCost(subject, s.withKeyValueHeads(1));
+    }
+    if (attention.capabilities().valueDim()) {
+      requireGradientCost(subject, s.withValueDim(s.valueDim() + 3));
+    }
+  }
+
+  private static void requireGradientCost(ContractSubject subject, AttentionShape shape) {
+    Attention attention = subject.attention();
+    for (Mask mask : Runs.masks(subject, shape)) {
+      for (int threads = 1; threads <= 3; threads++) {
+        DifferentiablePlan plan = attention.differentiable(shape, mask, threads);
+        GradientCost cost = attention.gradientCost(shape, mask, threads);
+        String what = Runs.describe(subject, shape, mask, threads + " threads: declared ");
+        requireEqual(plan.keptBytes(), cost.keptBytes(), what + "bytes kept");
+        requireEqual(plan.scratchBytes(), cost.scratchBytes(), what + "scratch of both passes");
+        boolean work = shape.querySeqLen() > 0 && shape.keySeqLen() > 0;
+        if (!Double.isFinite(cost.flops()) || cost.flops() < 0 || (work && cost.flops() == 0)) {
+          throw new AssertionError(what + "work must be finite and > 0, but was " + cost.flops());
+        }
+      }
+    }
+  }
+
+  private static void requireEqual(long counted, long declared, String what) {
+    if (counted != declared) {
+      throw new AssertionError(
+          what + " must equal the " + counted + " bytes allocated, but was " + declared);
+    }
+  }
+
+  static void noGradientAllocation(ContractSubject subject) {
+    if (!subject.attention().capabilities().gradients()) {
+      return;
+    }
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    for (Mask mask : Runs.masks(subject, shape)) {
+      requireNoGradientAllocation(subject, shape, mask, 1);
+    }
+    requireNoGradientAllocation(subject, shape, Runs.plainMask(subject), 2);
+  }
+
+  private static void requireNoGradientAllocation(
+      ContractSubject subject, AttentionShape shape, Mask mask, int threads) {
+    Attention attention = subject.attention();
+    DifferentiablePlan plan = attention.differentiable(shape, mask, threads);
+    Tensors inputs = Runs.inputs(subject, shape, 42);
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    Tensor gradOut = GradientRuns.outputGradient(attention, shape, 43);
+    Tensors results = GradientRuns.results(attention, shape);
+    Tensors upstream = GradientRuns.upstream(attention, shape, 44);
+    Tensors gradients = GradientRuns.places(attention, shape, inputs);
+    requireQuiet(
+        subject,
+        () -> {
+          plan.forward(inputs, out, results);
+          plan.backward(gradOut, upstream, gradients);
+        },
+        Runs.describe(subject, shape, mask, threads + " threads: forward and backward"));
+  }
+
+  /// Repeats calls until some rounds in a row allocate nothing.
+  private static void requireQuiet(ContractSubject subject, Runnable call, String what) {
     ThreadMXBean threadBean = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    plan.forward(inputs, out, results);
+    call.run();
     long[] workers = workerIds();
     long[] before = new long[workers.length];
     long[] after = new long[workers.length];
@@ -90,8 +175,8 @@ final class ResourceChecks {
     int quiet = 0;
     for (int round = 0; round < subject.allocationRounds() && quiet < QUIET_ROUNDS; round++) {
       allocated(threadBean, workers, before);
-      for (int call = 0; call < CALLS_PER_ROUND; call++) {
-        plan.forward(inputs, out, results);
+      for (int c = 0; c < CALLS_PER_ROUND; c++) {
+        call.run();
       }
       allocated(threadBean, workers, after);
       long bytes = 0;
@@ -106,8 +191,8 @@ final class ResourceChecks {
     }
     if (quiet < QUIET_ROUNDS) {
       throw new AssertionError(
-          Runs.describe(subject, shape, mask, threads + " threads: ")
-              + "forward must allocate nothing, but "
+          what
+              + " must allocate nothing, but "
               + CALLS_PER_ROUND
               + " calls allocated at least "
               + least
