@@ -1,0 +1,165 @@
+package dev.crossover.bench.reading;
+
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Mechanism.Family;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.variants.Catalogue;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// What is known in advance about the path lengths of mechanisms: settings small enough to show a
+/// pattern at a small length, closed formulas, sequential operations.
+///
+/// A mechanism that is not named here is still measured, at settings chosen by the names of its
+/// parameters.
+public final class PathRules {
+  private static final int HEADS = 2;
+
+  private PathRules() {}
+
+  /// A closed formula with its value.
+  ///
+  /// @param text in n and the parameters
+  /// @param layers its value; -1 for never
+  /// @param bound whether it is a lower bound
+  public record Formula(String text, int layers, boolean bound) {
+
+    static Formula of(String text, int layers) {
+      return new Formula(text, layers, false);
+    }
+
+    static Formula atLeast(String text, int layers) {
+      return new Formula(text, layers, true);
+    }
+
+    /// Whether a measured length obeys it; never is longer than any bound.
+    boolean admits(PathLengths measured) {
+      return bound
+          ? measured.unreachable() || measured.layers() >= layers
+          : measured.layers() == layers;
+    }
+  }
+
+  /// The settings at which a mechanism is measured: those parameters that narrow what it sees.
+  static String spec(MechanismType type, int n) {
+    int root = root(n);
+    Map<String, Integer> small = new LinkedHashMap<>();
+    boolean blocks = type.parameters().stream().anyMatch(p -> p.name().equals("block_size"));
+    small.put("window", 2);
+    small.put("window_size", blocks ? 1 : 2);
+    small.put("stride", root);
+    small.put("block_size", Math.max(1, root / 2));
+    small.put("chunk_length", Math.max(1, root / 2));
+    small.put("top_k", blocks ? 2 : 4);
+    small.put("num_selected_blocks", 1);
+    small.put("num_random_blocks", 1);
+    small.put("landmarks", Math.max(1, root / 2));
+    small.put("projected_length", Math.max(1, root / 2));
+    List<String> values = new ArrayList<>();
+    boolean selects = type.mechanism().family() != Family.RECURRENT;
+    for (Map.Entry<String, Integer> entry : small.entrySet()) {
+      boolean takes = type.parameters().stream().anyMatch(p -> p.name().equals(entry.getKey()));
+      boolean other = type.name().equals("linformer") && entry.getKey().equals("stride");
+      if (takes && selects && !other) {
+        values.add(entry.getKey() + "=" + entry.getValue());
+      }
+    }
+    String spec = type.name() + (values.isEmpty() ? "" : ":" + String.join(",", values));
+    try {
+      Catalogue.parse(spec);
+      return spec;
+    } catch (IllegalArgumentException e) {
+      return type.name();
+    }
+  }
+
+  /// The closed formula at the settings of [#spec]; empty where none is known.
+  static Optional<Formula> formula(String spec, int n, boolean causal) {
+    int root = root(n);
+    int block = Math.max(1, root / 2);
+    Formula formula =
+        switch (Catalogue.parse(spec).name()) {
+          case "longformer" -> Formula.of("⌈(n − 1) / w⌉", ceil(n - 1, 2));
+          case "sparse_transformer" -> Formula.of("2; 1 if n ≤ l + 1", n <= root + 1 ? 1 : 2);
+          case "bigbird" -> Formula.of("2; 1 if the pattern is full", n < 4 * block ? 1 : 2);
+          case "reformer" ->
+              Formula.atLeast(
+                  "≥ ⌈log n⌉ to base 2 m R H", ceilLog(Math.max(2, 2 * block * HEADS), n));
+          case "topk" -> Formula.atLeast("≥ ⌈log n⌉ to base k H + 1", ceilLog(4 * HEADS + 1, n));
+          case "moba" ->
+              Formula.atLeast(
+                  "≥ ⌈log n⌉ to base (1 + (k − 1) H) b", ceilLog((1 + HEADS) * block, n));
+          case "nsa" -> Formula.of("1 if the gates are open", 1);
+          case "materialised",
+              "tiled",
+              "additive",
+              "cosine",
+              "tener",
+              "transformer_xl",
+              "linformer",
+              "nystromformer",
+              "luna",
+              "efficient_attention",
+              "performer",
+              "linear_transformer",
+              "cosformer",
+              "rfa",
+              "hedgehog",
+              "based" ->
+              Formula.of("1", 1);
+          case "retnet",
+              "gla",
+              "lightning_attention2",
+              "mamba2_ssd",
+              "deltanet",
+              "gated_deltanet" ->
+              Formula.of("1 layer, i − j steps of the state", 1);
+          default -> null;
+        };
+    return Optional.ofNullable(formula);
+  }
+
+  /// The longest chain of steps of positions inside a layer.
+  static String sequential(Mechanism about, boolean causal) {
+    boolean state =
+        about.exponent() < 2
+            && (about.family() == Family.RECURRENT
+                || (about.family() == Family.FEATURE_MAP && causal)
+                || (about.name().equals("luna") && causal));
+    if (state) {
+      return "n as a recurrence, n / C by chunks, log₂ n by a scan, 1 in quadratic form";
+    }
+    return about.family() == Family.HASHING ? "sort" : "1";
+  }
+
+  /// What a paper states.
+  static String published(String mechanism) {
+    return switch (mechanism) {
+      case "materialised", "tiled" -> "1";
+      case "longformer" -> "receptive field l w, w on both sides together";
+      case "sparse_transformer" -> "p + 1 locations, p = 2";
+      default -> "";
+    };
+  }
+
+  /// ⌊√n⌋.
+  static int root(int n) {
+    return (int) Math.sqrt(n);
+  }
+
+  static int ceil(int value, int divisor) {
+    return (value + divisor - 1) / divisor;
+  }
+
+  /// ⌈log n⌉ to a base, by multiplication.
+  static int ceilLog(int base, int n) {
+    int layers = 0;
+    for (long reach = 1; reach < n; reach *= base) {
+      layers++;
+    }
+    return layers;
+  }
+}
