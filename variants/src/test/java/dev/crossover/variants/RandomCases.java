@@ -52,7 +52,7 @@ public final class RandomCases {
 
   private final boolean thorough;
 
-  private RandomCases(long seed, boolean thorough) {
+  RandomCases(long seed, boolean thorough) {
     generator = Draws.generator(seed);
     this.thorough = thorough;
   }
@@ -344,7 +344,7 @@ public final class RandomCases {
     return result;
   }
 
-  private Tensors inputs(Attention attention, AttentionShape shape, long seed) {
+  Tensors inputs(Attention attention, AttentionShape shape, long seed) {
     List<String> on =
         attention.inputs(shape).stream()
             .filter(spec -> spec.role() == TensorSpec.Role.OPTIONAL)
@@ -376,7 +376,7 @@ public final class RandomCases {
   }
 
   /// NaN in the rows of k and v that padding hides.
-  private static Tensors withHiddenNaN(AttentionShape shape, Mask mask, Tensors inputs) {
+  static Tensors withHiddenNaN(AttentionShape shape, Mask mask, Tensors inputs) {
     Tensors result = inputs;
     for (String name : List.of("k", "v")) {
       if (mask.hasKeyPadding() && inputs.has(name)) {

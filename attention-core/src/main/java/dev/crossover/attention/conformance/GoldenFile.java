@@ -63,12 +63,17 @@ public final class GoldenFile {
           "global_context",
           "out_before_norm");
 
+  private static final Set<String> DECAYS = Set.of("grad_decay", "grad_slopes");
+  private static final Set<String> SUMS_PER_HEAD =
+      Set.of("grad_logit_scale", "grad_decay", "grad_slopes");
+
   private final SafeTensors file;
   private final Map<String, String> metadata;
   private final Map<String, String> parameters = new LinkedHashMap<>();
   private final Tensors inputs;
   private final Map<String, Expected> expected = new LinkedHashMap<>();
   private final Map<String, Expected> gradients = new LinkedHashMap<>();
+  private final Map<String, Double> gradientTolerances;
   private final @Nullable Tensor outputGradient;
   private Tensors upstream = Tensors.NONE;
   private final List<String> information = new ArrayList<>();
@@ -105,6 +110,7 @@ public final class GoldenFile {
     float32Error = number("float32_error");
     maxAbsOut = number("max_abs_out");
     inputs = sortTensors();
+    gradientTolerances = gradientTolerances();
     if (!expected.containsKey("out")) {
       throw fault("must hold a tensor 'out'");
     }
@@ -212,8 +218,9 @@ public final class GoldenFile {
   }
 
   /// What float32 may deviate from a value of an expected tensor: for `out` of a file that says its
-  /// `float32_error`, four times that plus 1e-6 of the largest output; otherwise `2e-5 + 2e-5
-  /// |value|`.
+  /// `float32_error`, four times that plus 1e-6 of the largest output; for gradients 2e-5 of the
+  /// tensor's largest value (5e-5 for the three sums over all pairs that are one number per head)
+  /// plus 1e-6 of the largest gradient of the file; otherwise `2e-5 + 2e-5 |value|`.
   ///
   /// @param name of the expected tensor
   /// @param value the expected element
@@ -221,13 +228,39 @@ public final class GoldenFile {
     if (name.equals("out") && float32Error.isPresent()) {
       return 4 * float32Error.getAsDouble() + 1e-6 * maxAbsOut.orElseGet(this::largestOut);
     }
-    return 2e-5 + 2e-5 * Math.abs(value);
+    Double gradient = gradientTolerances.get(name);
+    return gradient == null ? 2e-5 + 2e-5 * Math.abs(value) : gradient;
+  }
+
+  private Map<String, Double> gradientTolerances() {
+    Map<String, Double> tolerances = new LinkedHashMap<>();
+    for (Map.Entry<String, Expected> gradient : gradients.entrySet()) {
+      double share = SUMS_PER_HEAD.contains(gradient.getKey()) ? 5e-5 : 2e-5;
+      tolerances.put(
+          gradient.getKey(), share * largest(gradient.getValue()) + 1e-6 * largestGradient());
+    }
+    return tolerances;
+  }
+
+  /// The largest expected gradient; those of decays are on a scale of their own.
+  private double largestGradient() {
+    double largest = 0;
+    for (Map.Entry<String, Expected> gradient : gradients.entrySet()) {
+      if (!DECAYS.contains(gradient.getKey())) {
+        largest = Math.max(largest, largest(gradient.getValue()));
+      }
+    }
+    return largest;
   }
 
   private double largestOut() {
-    double largest = 0;
     Expected out = expected.get("out");
-    for (double value : out == null ? new double[0] : out.values()) {
+    return out == null ? 0 : largest(out);
+  }
+
+  private static double largest(Expected tensor) {
+    double largest = 0;
+    for (double value : tensor.values()) {
       largest = Math.max(largest, Math.abs(value));
     }
     return largest;

@@ -154,54 +154,37 @@ public final class TiledBackward {
     lse = newLse;
   }
 
-  /// Writes the gradients of the bound tensors.
-  public void run(float[] newGradOut, float[] newGradQ, float[] newGradK, float[] newGradV) {
-    run(newGradOut, newGradQ, newGradK, newGradV, null, false);
-  }
-
-  /// Writes the gradients of the bound tensors, with a bias added to the scores.
+  /// Takes a bias that was added to the scores, for the next run.
   ///
   /// @param newBias `[1, heads, nq, nk]`
   /// @param newGradBias shaped like the bias, which is added to; null where it is not wanted
-  public void runBiased(
-      float[] newGradOut,
-      float[] newGradQ,
-      float[] newGradK,
-      float[] newGradV,
-      float[] newBias,
-      float @Nullable [] newGradBias) {
+  public void bias(float[] newBias, float @Nullable [] newGradBias) {
     bias = newBias;
     gradBias = newGradBias;
-    run(newGradOut, newGradQ, newGradK, newGradV, null, true);
-    bias = null;
-    gradBias = null;
   }
 
-  /// Writes the gradients of the bound tensors, with terms added to the scores.
+  /// Takes terms that were added to the scores, for the next run; they take their own gradients.
   ///
-  /// @param newTerms takes its own gradients; null for none
   /// @param inTurn whether one batch entry follows another, so that a term's gradients may be sums
   ///     over the batch
-  public void run(
-      float[] newGradOut,
-      float[] newGradQ,
-      float[] newGradK,
-      float[] newGradV,
-      @Nullable ScoreTerms newTerms,
-      boolean inTurn) {
+  public void terms(ScoreTerms newTerms, boolean inTurn) {
+    terms = newTerms;
+    batchesInTurn = inTurn;
+  }
+
+  /// Writes the gradients of the bound tensors; bias and terms are forgotten afterwards.
+  public void run(float[] newGradOut, float[] newGradQ, float[] newGradK, float[] newGradV) {
     gradOut = newGradOut;
     gradQuery = newGradQ;
     gradKey = newGradK;
     gradValue = newGradV;
-    terms = newTerms;
-    batchesInTurn = inTurn;
     if (visible.gathered()) {
       Arrays.fill(gradKey, 0);
       Arrays.fill(gradValue, 0);
       Arrays.fill(keyShares, 0);
       Arrays.fill(valueShares, 0);
     }
-    int rounds = batchesInTurn ? shape.batchSize() : 1;
+    int rounds = batchesInTurn || bias != null ? shape.batchSize() : 1;
     headsAtOnce = shape.batchSize() * shape.numKeyValueHeads() / rounds;
     for (int round = 0; round < rounds; round++) {
       firstHead = round * headsAtOnce;
@@ -213,7 +196,10 @@ public final class TiledBackward {
     if (parts.queryParts > 1) {
       workers.run(shape.batchSize() * shape.numKeyValueHeads(), sumKeys);
     }
+    bias = null;
+    gradBias = null;
     terms = null;
+    batchesInTurn = false;
   }
 
   private static long queryFloats(AttentionShape s) {

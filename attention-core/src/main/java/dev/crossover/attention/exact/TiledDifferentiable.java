@@ -64,11 +64,9 @@ final class TiledDifferentiable extends DifferentiablePlan {
   protected void differentiate(float[] gradOut) {
     backward.bind(input("q"), input("k"), input("v"), output(), lse.data());
     if (hasInput("bias")) {
-      float[] gradBias = wantsGradient("bias") ? gradient("bias") : null;
-      backward.runBiased(gradOut, gradQuery, gradKey, gradValue, input("bias"), gradBias);
-    } else {
-      backward.run(gradOut, gradQuery, gradKey, gradValue);
+      backward.bias(input("bias"), wantsGradient("bias") ? gradient("bias") : null);
     }
+    backward.run(gradOut, gradQuery, gradKey, gradValue);
     add("q", gradQuery);
     add("k", gradKey);
     add("v", gradValue);

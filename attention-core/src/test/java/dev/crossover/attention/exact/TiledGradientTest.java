@@ -301,13 +301,8 @@ class TiledGradientTest {
           lse.data());
       float[][] actual = new float[3][2 * 2 * n * 6];
       float[] gradBias = new float[2 * n * n];
-      backward.run(
-          gradOut.data(),
-          actual[0],
-          actual[1],
-          actual[2],
-          (_, _, head, _) -> new Band(plain.data(), gradBias, n, head),
-          true);
+      backward.terms((_, _, head, _) -> new Band(plain.data(), gradBias, n, head), true);
+      backward.run(gradOut.data(), actual[0], actual[1], actual[2]);
       assertArrayEquals(expected.get("grad_q").data(), actual[0], 1e-6f, mask.label());
       assertArrayEquals(expected.get("grad_k").data(), actual[1], 1e-6f, mask.label());
       assertArrayEquals(expected.get("grad_v").data(), actual[2], 1e-6f, mask.label());
@@ -331,13 +326,8 @@ class TiledGradientTest {
         inputs.get("q").data(), inputs.get("k").data(), inputs.get("v").data(), ones, lse);
     float[][] actual = new float[3][n * 6];
     float[] gradBias = new float[n * n];
-    backward.run(
-        ones,
-        actual[0],
-        actual[1],
-        actual[2],
-        (_, _, _, _) -> new Band(new float[n * n], gradBias, n, 0),
-        true);
+    backward.terms((_, _, _, _) -> new Band(new float[n * n], gradBias, n, 0), true);
+    backward.run(ones, actual[0], actual[1], actual[2]);
     for (int e = 0; e < 19 * 6; e++) {
       assertTrue(Float.isFinite(actual[0][e]), "query " + e / 6);
       assertTrue(Float.isFinite(actual[1][e]) || e / 6 > 0, "key " + e / 6);

@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
@@ -50,6 +52,18 @@ import java.util.OptionalDouble;
 /// and one tile per thread. Honours every [Mask]. Rows that may see no key are zero. A zero query
 /// weighs all visible keys alike, a zero key scores 0. Equals softmax attention with scale s where
 /// all queries and keys have norm 1 and the scale is s.
+///
+/// Backward, with n(x) = max(|x|, eps), unit vectors u and w of query and key, c_ij = u_i·w_j and L
+/// the row's log-sum-exp, all derived from the equations:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (∂out_i·v_j − ∂out_i·out_i)      ∂bias = ds
+/// ∂u_i = scale_i Σ_j ds_ij w_j      ∂w_j = Σ_i scale_i ds_ij u_i
+/// ∂q_i = (∂u_i − (∂u_i·u_i) u_i) / n(q_i)      ∂k_j alike; below eps n is constant: ∂q_i = ∂u_i/eps
+/// ∂key_strength_i = Σ_j ds_ij c_ij      ∂logit_scale_h = scale Σ_{b,i,j} ds_ij c_ij
+/// ```
+///
+/// A scale at its upper bound is constant. A zero vector with `eps=0` sends no gradient.
 ///
 /// The norm is bounded from below by eps, as the Swin code does; the Turing machine paper has no
 /// bound, which is `eps=0` here (a zero vector then still gives scores of 0).
@@ -96,6 +110,7 @@ public record Cosine(
 
   private static final int BIAS_KEYS = 256;
   private static final double DEFAULT_MAX_SCALE = 100;
+  private static final float[] NO_LSE = new float[0];
 
   /// Where the scale comes from.
   public enum ScaleMode {
@@ -129,7 +144,8 @@ public record Cosine(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -184,7 +200,22 @@ public record Cosine(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new Plan(request, NO_LSE);
+  }
+
+  /// A plan that writes every row's log-sum-exp too.
+  AttentionPlan planWithLse(PlanRequest request, float[] lse) {
+    return new Plan(request, lse);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new CosineDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return CosineDifferentiable.cost(s, mask, threads, cost(s, mask, threads).scratchBytes());
   }
 
   @Override
@@ -193,7 +224,7 @@ public record Cosine(
   }
 
   /// nrm(x) · factor.
-  private void normalise(float[] x, int xo, int d, double factor, float[] y, int yo) {
+  void normalise(float[] x, int xo, int d, double factor, float[] y, int yo) {
     double square = 0;
     for (int c = 0; c < d; c++) {
       square += (double) x[xo + c] * x[xo + c];
@@ -205,11 +236,15 @@ public record Cosine(
     }
   }
 
-  private double bounded(double scale) {
-    return Math.min(
-        scale,
-        maxScale.orElse(
-            scaleMode == ScaleMode.LOGIT_SCALE ? DEFAULT_MAX_SCALE : Double.POSITIVE_INFINITY));
+  /// The scale of a given one.
+  double bounded(double scale) {
+    return Math.min(scale, largestScale());
+  }
+
+  /// Upper bound of the scale.
+  double largestScale() {
+    return maxScale.orElse(
+        scaleMode == ScaleMode.LOGIT_SCALE ? DEFAULT_MAX_SCALE : Double.POSITIVE_INFINITY);
   }
 
   /// Rows normalised at a time: a block of queries, or keys up to a position where packing may
@@ -231,10 +266,12 @@ public record Cosine(
     private final int[][] high = new int[threads()][];
     private final Workers.Task keys = this::keys;
     private final Workers.Task queries = this::queries;
+    private final float[] lse;
     private float[] out = new float[0];
 
-    Plan(PlanRequest request) {
+    Plan(PlanRequest request, float[] lse) {
       super(request);
+      this.lse = lse;
       for (int p = 0; p < panels.length; p++) {
         panels[p] = new KeyPanels(scratch, shape.keySeqLen(), shape.headDim());
       }
@@ -290,7 +327,12 @@ public record Cosine(
         attend(worker, batch, h, first, count, from, Math.min(to, end));
         from = mask.nextReal(batch, to, end);
       }
-      tile.finish(out, shape.outputOffset(batch, h) + first * dv, dv);
+      int o = shape.outputOffset(batch, h) + first * dv;
+      if (lse.length == 0) {
+        tile.finish(out, o, dv);
+      } else {
+        tile.finish(out, o, dv, lse, problem * shape.querySeqLen() + first);
+      }
     }
 
     private double scale(int h, int row) {

@@ -7,15 +7,18 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.stream.Stream;
@@ -61,6 +64,17 @@ class CosineTest extends AttentionContract {
               return bias
                   + scale * cosine(shape, inputs.get("q"), inputs.get("k"), eps, b, h, i, j);
             });
+  }
+
+  @Override
+  public List<String> optionalInputs() {
+    return List.of("bias");
+  }
+
+  /// Gradients of scores of at most 100 sum weights with the outputs' relative error.
+  @Override
+  public double gradientTolerance() {
+    return TOLERANCE;
   }
 
   private static double cosine(
@@ -228,5 +242,41 @@ class CosineTest extends AttentionContract {
                         r.of(1e-12, 0.0, 0.5)))
                 .changed(inputs -> r.blurred(inputs, "logit_scale")),
         reference());
+  }
+
+  @Test
+  void anyGradientAgreesWithDifferencesOfTheDefinition() {
+    RandomGradients.check(
+        60,
+        31,
+        TOLERANCE,
+        r ->
+            r.problem(
+                    new Cosine(
+                        r.of(Cosine.ScaleMode.values()),
+                        r.chance(2) ? OptionalDouble.empty() : OptionalDouble.of(r.from(1, 20)),
+                        r.of(1e-12, 0.0, 0.5)))
+                .changed(inputs -> r.blurred(inputs, "logit_scale")),
+        reference());
+  }
+
+  @Test
+  void gradientOfAQueryIsAtRightAnglesToIt() {
+    AttentionShape shape = AttentionShape.of(1, 2, 20, 8);
+    Tensors inputs = Inputs.of(attention(), shape, 5);
+    Tensor gradient = Tensor.zeros(1, 2, 20, 8);
+    DifferentiablePlan plan = attention().differentiable(shape, Mask.causal(), 1);
+    plan.forward(inputs, Tensor.zeros(1, 2, 20, 8));
+    plan.backward(Draws.gaussian(6, 1, 2, 20, 8), Tensors.NONE.with("grad_q", gradient));
+    double largest = 0;
+    for (int row = 0; row < 40; row++) {
+      double dot = 0;
+      for (int c = row * 8; c < row * 8 + 8; c++) {
+        dot += (double) gradient.data()[c] * inputs.get("q").data()[c];
+        largest = Math.max(largest, Math.abs(gradient.data()[c]));
+      }
+      assertEquals(0, dot, 1e-5);
+    }
+    assertTrue(largest > 0.1);
   }
 }
