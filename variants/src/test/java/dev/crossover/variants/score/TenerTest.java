@@ -1,4 +1,4 @@
-package dev.crossover.variants.recurrent;
+package dev.crossover.variants.score;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -16,7 +16,8 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
-import dev.crossover.variants.recurrent.Tener.Variant;
+import dev.crossover.variants.RandomGradients;
+import dev.crossover.variants.score.Tener.Variant;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -84,26 +85,29 @@ class TenerTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        60,
-        1,
-        r -> {
-          Tener tener = new Tener(r.of(Variant.values()), r.chance(2), 5);
-          AttentionShape s = r.shape(tener);
-          int d = s.headDim() + 3;
-          return r.problem(
-              tener,
-              new AttentionShape(
-                  s.batchSize(),
-                  s.numHeads(),
-                  s.numKeyValueHeads(),
-                  s.querySeqLen(),
-                  s.keySeqLen(),
-                  d,
-                  d,
-                  s.valueDim()));
-        },
-        reference());
+    RandomCases.check(60, 1, TenerTest::drawn, reference());
+  }
+
+  @Test
+  void gradientsOfRandomProblemsAgreeWithDifferences() {
+    RandomGradients.check(60, 2, tolerance(), TenerTest::drawn, reference());
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    Tener tener = new Tener(r.of(Variant.values()), r.chance(2), 5);
+    AttentionShape s = r.shape(tener);
+    int d = s.headDim() + 3;
+    return r.problem(
+        tener,
+        new AttentionShape(
+            s.batchSize(),
+            s.numHeads(),
+            s.numKeyValueHeads(),
+            s.querySeqLen(),
+            s.keySeqLen(),
+            d,
+            d,
+            s.valueDim()));
   }
 
   @TestFactory

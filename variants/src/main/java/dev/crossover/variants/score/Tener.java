@@ -1,4 +1,4 @@
-package dev.crossover.variants.recurrent;
+package dev.crossover.variants.score;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
@@ -55,6 +57,19 @@ import java.util.List;
 /// meets P at right angles and u is zero, paper's form. Shifting the whole sequence changes
 /// nothing.
 ///
+/// Backward, with c = 1 (scaled: 1/√d), L the row's log-sum-exp and P constant; derived from the
+/// equations:
+///
+/// ```
+/// p_ij = exp(c s_ij − L_i)      ds_ij = c p_ij (∂out_i·v_j − ∂out_i·out_i)
+/// code:  ∂q_i = Σ_j ds_ij (k_j + P(j−i))      ∂k_j = Σ_i ds_ij (q_i + u + P(i−j))
+/// paper: ∂q_i = Σ_j ds_ij (k_j + P(i−j))      ∂k_j = Σ_i ds_ij (q_i + u)
+/// ∂u = Σ_{b,i,j} ds_ij k_j      ∂w = Σ_{b,i,j} ds_ij P(j−i), paper P(i−j)
+/// ```
+///
+/// It is the backward pass of exact attention over the long rows, followed by the rotations turned
+/// back; the parts P(i) and P(j) need no gradient.
+///
 /// The paper interleaves sines and cosines with exponent 2t/d; both forms here take the code's
 /// order and frequencies, so that they differ by sign and key term only.
 ///
@@ -66,7 +81,7 @@ import java.util.List;
     title = "TENER",
     paper = "Yan et al., TENER: Adapting Transformer Encoder for Named Entity Recognition, 2019",
     arxiv = "1911.04474",
-    family = Mechanism.Family.RECURRENT,
+    family = Mechanism.Family.SCORE,
     approximates = Mechanism.Approximates.NONE,
     exactness = "no position terms, no biases, scaled: softmax",
     time = "8 n² d",
@@ -92,6 +107,7 @@ public record Tener(
     implements Attention {
 
   private static final int LEAST_DIM = 4;
+  private static final float[] NO_LSE = new float[0];
 
   /// Position terms.
   public enum Variant {
@@ -113,7 +129,8 @@ public record Tener(
         .keyPadding(Padding.ANY)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -156,7 +173,23 @@ public record Tener(
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
     requireDim(request.shape());
-    return new Plan(request);
+    return new Plan(request, NO_LSE);
+  }
+
+  /// A plan that writes every row's log-sum-exp too.
+  AttentionPlan planWithLse(PlanRequest request, float[] lse) {
+    return new Plan(request, lse);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireDim(request.shape());
+    return new TenerDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return TenerDifferentiable.cost(this, s, mask, threads);
   }
 
   @Override
@@ -173,16 +206,17 @@ public record Tener(
   }
 
   /// Elements of P that are not zero: 2p.
-  private static int waves(int d) {
+  static int waves(int d) {
     return d / 2 * 2;
   }
 
   /// Length of the one dot product.
-  private int width(int d) {
+  int width(int d) {
     return d + (variant == Variant.CODE ? 2 : 1) * waves(d);
   }
 
-  private float scale(int d) {
+  /// Factor on all scores.
+  float scale(int d) {
     return scaled ? (float) (1 / Math.sqrt(d)) : 1;
   }
 
@@ -193,7 +227,7 @@ public record Tener(
   }
 
   /// P(0), P(1), …
-  private static void fillTable(int positions, int d, float[] table) {
+  static void fillTable(int positions, int d, float[] table) {
     int p = d / 2;
     for (int t = 0; t < p; t++) {
       double frequency = Math.pow(10000, -(double) t / (p - 1));
@@ -205,7 +239,7 @@ public record Tener(
   }
 
   /// `[k, P(j), k']`; the paper's form ends before k'.
-  private void expandKey(float[] k, int ko, int d, float[] table, int j, float[] to, int at) {
+  void expandKey(float[] k, int ko, int d, float[] table, int j, float[] to, int at) {
     int p = d / 2;
     System.arraycopy(k, ko, to, at, d);
     System.arraycopy(table, j * 2 * p, to, at + d, 2 * p);
@@ -217,7 +251,7 @@ public record Tener(
   /// `[q + u, q', P(i)]`, where q' is q + w rotated; the paper's form ends before P(i).
   ///
   /// @param row scratch for q + w
-  private void expandQuery(
+  void expandQuery(
       float[] q,
       int qo,
       float[] content,
@@ -254,6 +288,19 @@ public record Tener(
     }
   }
 
+  /// Adds to `to` the gradient of the vector that [#rotate] turned.
+  static void rotateBack(
+      float[] gradient, int from, int p, float[] table, int at, int sign, float[] to, int o) {
+    for (int t = 0; t < p; t++) {
+      double a = gradient[from + t];
+      double b = gradient[from + p + t];
+      double sin = table[at + t];
+      double cos = table[at + p + t];
+      to[o + t] += (float) (sign * (a * cos - b * sin));
+      to[o + p + t] += (float) (a * sin + b * cos);
+    }
+  }
+
   private final class Plan extends AttentionPlan {
     private final int rows = SoftmaxTile.preferredRows();
     private final int d = shape.headDim();
@@ -269,10 +316,12 @@ public record Tener(
     private final int[][] high = new int[threads()][];
     private final Workers.Task keys = this::keys;
     private final Workers.Task queries = this::queries;
+    private final float[] lse;
     private float[] out = new float[0];
 
-    Plan(PlanRequest request) {
+    Plan(PlanRequest request, float[] lse) {
       super(request);
+      this.lse = lse;
       fillTable(shape.keySeqLen(), d, table);
       for (int p = 0; p < panels.length; p++) {
         panels[p] = new KeyPanels(scratch, shape.keySeqLen(), width);
@@ -345,7 +394,12 @@ public record Tener(
             0);
         from = mask.nextReal(batch, to, end);
       }
-      tile.finish(out, (problem * shape.querySeqLen() + first) * dv, dv);
+      int row = problem * shape.querySeqLen() + first;
+      if (lse.length == 0) {
+        tile.finish(out, row * dv, dv);
+      } else {
+        tile.finish(out, row * dv, dv, lse, row);
+      }
     }
   }
 
