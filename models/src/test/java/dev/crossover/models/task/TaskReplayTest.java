@@ -25,7 +25,11 @@ class TaskReplayTest {
   @TempDir private Path folder;
 
   private static Path golden() throws URISyntaxException {
-    return Path.of(Objects.requireNonNull(TaskReplayTest.class.getResource("/golden")).toURI());
+    return Path.of(
+            Objects.requireNonNull(
+                    TaskReplayTest.class.getResource("/golden/task__parity.safetensors"))
+                .toURI())
+        .resolveSibling("");
   }
 
   @Test

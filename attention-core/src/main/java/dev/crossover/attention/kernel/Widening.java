@@ -1,0 +1,36 @@
+package dev.crossover.attention.kernel;
+
+/// Turns numbers stored in fewer bits into floats, exactly.
+///
+/// Chosen once like all kernels: vector code where the vector kernels run, the scalar twin
+/// otherwise; both give the same bits.
+public final class Widening {
+  private Widening() {}
+
+  /// IEEE half precision, subnormals, infinities and NaN included.
+  public static void half(int count, short[] from, int at, float[] to, int o) {
+    if (KernelSelection.VECTOR) {
+      VectorWidening.half(count, from, at, to, o);
+    } else {
+      ScalarWidening.half(count, from, at, to, o);
+    }
+  }
+
+  /// bfloat16: the upper 16 bits of a float.
+  public static void brain(int count, short[] from, int at, float[] to, int o) {
+    if (KernelSelection.VECTOR) {
+      VectorWidening.brain(count, from, at, to, o);
+    } else {
+      ScalarWidening.brain(count, from, at, to, o);
+    }
+  }
+
+  /// Signed bytes times a factor.
+  public static void bytes(int count, byte[] from, int at, float factor, float[] to, int o) {
+    if (KernelSelection.VECTOR) {
+      VectorWidening.bytes(count, from, at, factor, to, o);
+    } else {
+      ScalarWidening.bytes(count, from, at, factor, to, o);
+    }
+  }
+}

@@ -1,0 +1,402 @@
+package dev.crossover.attention.store;
+
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.Kernels;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/// Causal softmax attention with a cache that keeps only some positions.
+///
+/// ```
+/// prefill   exact causal softmax over the whole prompt; nothing is dropped meanwhile
+/// compress  once, after the prompt, to the policy's budget
+/// step      append the token's key and value; attend over everything cached, its own key included;
+///           after every so many steps compress again
+/// ```
+///
+/// The order of positions is kept. When the budget covers the sequence the result is that of exact
+/// attention. One instance is used by one caller at a time.
+public final class CompressedDecoder {
+  private static final int TILE = 64;
+  private static final int PROMPT_ROWS = 32;
+
+  private final CachePolicy policy;
+  private final int interval;
+  private final AttentionShape shape;
+  private final int dim;
+  private final int valueDim;
+  private final float scale;
+  private final Kernels kernels = Kernels.get();
+  private final Workers workers;
+  private final int heads;
+  private final int group;
+  private final KeyValueStore store;
+  private final CachePolicy.@Nullable Paging paging;
+  private final @Nullable Pages pages;
+
+  /// `[heads, capacity]`: original positions of the cached rows.
+  private final int[][] positions;
+
+  /// `[heads, capacity]`: weights added up.
+  private final double[][] weights;
+
+  /// `[heads, capacity]`, scratch of selections.
+  private final double[][] marks;
+
+  private final double[][] sorted;
+  private final int[] kept;
+  private final View view = new View();
+  private final float[][] scores;
+  private final float[][] tile;
+  private final float[][] work;
+
+  /// Places and positions that the last query of a query head read.
+  private final int[][] places;
+
+  private final int[][] attended;
+  private final int[] attendedCount;
+  private final Workers.Task token = this::token;
+  private final Workers.Task promptHead = this::promptHead;
+  private float[] q = new float[0];
+  private float[] k = q;
+  private float[] v = q;
+  private float[] out = q;
+  private float[] unrotated = q;
+  private int prompt;
+  private int firstCounted;
+  private int next;
+  private int steps;
+
+  /// @param policy what stays
+  /// @param decodeInterval compress again after every so many steps; 0 means only after the prompt
+  /// @param storage form of the cached rows
+  /// @param shape batch entries, heads and widths; `keySeqLen` is the largest number of positions
+  /// @param threads number of threads, at least 1
+  public CompressedDecoder(
+      CachePolicy policy, int decodeInterval, Storage storage, AttentionShape shape, int threads) {
+    if (decodeInterval < 0) {
+      throw new IllegalArgumentException("decode_interval must be >= 0, but was " + decodeInterval);
+    }
+    this.policy = policy;
+    this.interval = decodeInterval;
+    this.shape = shape;
+    dim = shape.headDim();
+    valueDim = shape.valueDim();
+    scale = (float) (1 / Math.sqrt(dim));
+    workers = new Workers(threads);
+    heads = shape.batchSize() * shape.numKeyValueHeads();
+    group = shape.groupSize();
+    store = new KeyValueStore(storage, shape);
+    int capacity = shape.keySeqLen();
+    paging = policy.paging();
+    pages = paging == null ? null : new Pages(heads, capacity, paging.pageSize(), dim);
+    positions = new int[heads][capacity];
+    weights = new double[heads][capacity];
+    marks = new double[heads][capacity];
+    sorted = new double[heads][capacity];
+    kept = new int[heads * capacity];
+    scores = new float[threads][PROMPT_ROWS * capacity];
+    tile = new float[threads][TILE * Math.max(dim, valueDim)];
+    work = new float[threads][kernels.transposedBScratch(TILE, dim)];
+    places = new int[heads * group][capacity];
+    attended = new int[heads * group][capacity];
+    attendedCount = new int[heads * group];
+  }
+
+  /// Takes a whole prompt and writes its outputs, exact causal softmax on the given numbers; stores
+  /// it; then compresses.
+  ///
+  /// @param queries `[batch, heads, tokens, dim]`
+  /// @param key `[batch, kvHeads, tokens, dim]`
+  /// @param value `[batch, kvHeads, tokens, valueDim]`
+  /// @param plainQueries the queries before any rotation, for policies that look at them
+  /// @param tokens positions of the prompt
+  /// @param output `[batch, heads, tokens, valueDim]`
+  /// @throws IllegalStateException if positions were taken before
+  public void prefill(
+      float[] queries,
+      float[] key,
+      float[] value,
+      float[] plainQueries,
+      int tokens,
+      float[] output) {
+    if (next != 0) {
+      throw new IllegalStateException(
+          "prompt must come first, but " + next + " tokens were taken before");
+    }
+    prompt = tokens;
+    q = queries;
+    k = key;
+    v = value;
+    out = output;
+    unrotated = plainQueries;
+    for (int t = 0; t < tokens; t++) {
+      take(t, tokens);
+    }
+    firstCounted =
+        switch (policy.weights()) {
+          case NONE -> tokens;
+          case NEWEST -> tokens - 1;
+          case WINDOW -> Math.max(0, tokens - policy.window());
+          case ALL -> 0;
+        };
+    workers.run(heads, promptHead);
+    compress();
+  }
+
+  /// Takes one token and writes its output.
+  ///
+  /// @param queries `[batch, heads, 1, dim]`
+  /// @param key `[batch, kvHeads, 1, dim]`
+  /// @param value `[batch, kvHeads, 1, valueDim]`
+  /// @param output `[batch, heads, 1, valueDim]`
+  /// @throws IllegalStateException if the decoder is full
+  public void step(float[] queries, float[] key, float[] value, float[] output) {
+    q = queries;
+    k = key;
+    v = value;
+    out = output;
+    take(0, 1);
+    workers.run(heads, token);
+    steps++;
+    if (interval > 0 && steps % interval == 0) {
+      compress();
+    }
+  }
+
+  private void take(int t, int tokens) {
+    if (next == shape.keySeqLen()) {
+      throw new IllegalStateException(
+          "positions must be at most keySeqLen (" + next + "), but were " + (next + 1));
+    }
+    store.append(k, v, t, 1, tokens);
+    int place = store.positions() - 1;
+    for (int h = 0; h < heads; h++) {
+      positions[h][place] = next;
+      weights[h][place] = 0;
+      if (pages != null) {
+        pages.add(h, place, k, (h * tokens + t) * dim);
+      }
+    }
+    next++;
+  }
+
+  /// The prompt's rows of one key/value head's group, some at a time.
+  private void promptHead(int worker, int h) {
+    for (int m = 0; m < group; m++) {
+      for (int first = 0; first < prompt; first += PROMPT_ROWS) {
+        promptRows(worker, h, h * group + m, first, Math.min(PROMPT_ROWS, prompt - first));
+      }
+    }
+  }
+
+  private void promptRows(int worker, int h, int problem, int first, int rows) {
+    float[] p = scores[worker];
+    int ld = shape.keySeqLen();
+    int keys = first + rows;
+    int query = (problem * prompt + first) * dim;
+    for (int j = 0; j < keys; j += TILE) {
+      int count = Math.min(TILE, keys - j);
+      int key = (h * prompt + j) * dim;
+      kernels.multiplyTransposedB(
+          rows, count, dim, q, query, dim, k, key, dim, p, j, ld, false, work[worker], 0);
+    }
+    for (int r = 0; r < rows; r++) {
+      int seen = first + r + 1;
+      kernels.scale(seen, scale, p, r * ld, p, r * ld);
+      kernels.softmax(seen, p, r * ld);
+      for (int j = 0; first + r >= firstCounted && j < seen; j++) {
+        weights[h][j] += p[r * ld + j] / (double) group;
+      }
+    }
+    int target = (problem * prompt + first) * valueDim;
+    int values = h * prompt * valueDim;
+    kernels.multiplyLower(
+        rows, valueDim, keys, first, p, 0, ld, v, values, valueDim, out, target, valueDim, false);
+  }
+
+  /// One token's queries of one key/value head's group over what they read.
+  private void token(int worker, int h) {
+    int cached = store.positions();
+    if (policy.weights() == CachePolicy.Weights.NEWEST) {
+      Arrays.fill(weights[h], 0, cached, 0);
+    }
+    boolean counted =
+        policy.weights() == CachePolicy.Weights.ALL
+            || policy.weights() == CachePolicy.Weights.NEWEST;
+    float[] p = scores[worker];
+    for (int problem = h * group; problem < (h + 1) * group; problem++) {
+      int count = choose(h, problem, cached);
+      for (int s = 0; s < count; s += TILE) {
+        int length = Math.min(TILE, count - s);
+        gather(worker, h, problem, s, length, true);
+        kernels.multiplyTransposedB(
+            1,
+            length,
+            dim,
+            q,
+            problem * dim,
+            dim,
+            tile[worker],
+            0,
+            dim,
+            p,
+            s,
+            count,
+            false,
+            work[worker],
+            0);
+      }
+      kernels.scale(count, scale, p, 0, p, 0);
+      kernels.softmax(count, p, 0);
+      int o = problem * valueDim;
+      Arrays.fill(out, o, o + valueDim, 0);
+      for (int s = 0; s < count; s += TILE) {
+        int length = Math.min(TILE, count - s);
+        gather(worker, h, problem, s, length, false);
+        kernels.multiply(
+            1, valueDim, length, p, s, count, tile[worker], 0, valueDim, out, o, valueDim, true);
+      }
+      for (int s = 0; s < count && counted; s++) {
+        weights[h][places[problem][s]] += p[s] / (double) group;
+      }
+    }
+  }
+
+  /// Lists the places that a query reads and their positions.
+  private int choose(int h, int problem, int cached) {
+    int[] list = places[problem];
+    int count = cached;
+    if (pages == null || paging == null) {
+      for (int j = 0; j < cached; j++) {
+        list[j] = j;
+      }
+    } else {
+      count = pages.select(h, cached, paging, q, problem * dim, marks[h], sorted[h], list);
+    }
+    for (int s = 0; s < count; s++) {
+      attended[problem][s] = positions[h][list[s]];
+    }
+    attendedCount[problem] = count;
+    return count;
+  }
+
+  /// Restores keys or values at the listed places, run by run.
+  private void gather(int worker, int h, int problem, int from, int length, boolean keys) {
+    int[] list = places[problem];
+    for (int s = 0; s < length; ) {
+      int first = list[from + s];
+      int run = 1;
+      while (s + run < length && list[from + s + run] == first + run) {
+        run++;
+      }
+      if (keys) {
+        store.readKeys(h, first, first + run, tile[worker], s * dim);
+      } else {
+        store.readValues(h, first, first + run, tile[worker], s * valueDim);
+      }
+      s += run;
+    }
+  }
+
+  /// Drops all but the positions of largest score.
+  private void compress() {
+    int cached = store.positions();
+    int budget = Math.max(0, policy.budget(prompt));
+    if (cached <= budget) {
+      return;
+    }
+    for (int h = 0; h < heads; h++) {
+      policy.score(view, h, marks[h]);
+    }
+    for (int h = 0; h < heads; h++) {
+      Selection.markLargest(marks[h], cached, budget, sorted[h]);
+      int to = 0;
+      for (int j = 0; j < cached; j++) {
+        if (marks[h][j] == Selection.STAYS) {
+          positions[h][to] = positions[h][j];
+          weights[h][to] = weights[h][j];
+          kept[h * budget + to++] = j;
+        }
+      }
+    }
+    store.keep(kept, budget);
+  }
+
+  /// Positions taken.
+  public int position() {
+    return next;
+  }
+
+  /// Positions that the last token's query of a query head attended to, ascending.
+  ///
+  /// @param problem (batch entry, query head) pair
+  public int[] attended(int problem) {
+    return Arrays.copyOf(attended[problem], attendedCount[problem]);
+  }
+
+  /// Bytes of the cached keys and values.
+  public long stateBytes() {
+    return store.bytes();
+  }
+
+  /// Lists what the policy may look at.
+  private final class View implements CacheView {
+    @Override
+    public int cached() {
+      return store.positions();
+    }
+
+    @Override
+    public int prompt() {
+      return prompt;
+    }
+
+    @Override
+    public int dim() {
+      return shape.headDim();
+    }
+
+    @Override
+    public int valueDim() {
+      return shape.valueDim();
+    }
+
+    @Override
+    public int group() {
+      return group;
+    }
+
+    @Override
+    public int queryHeads() {
+      return shape.numHeads();
+    }
+
+    @Override
+    public int position(int h, int place) {
+      return positions[h][place];
+    }
+
+    @Override
+    public void key(int h, int place, float[] into) {
+      store.readKeys(h, place, place + 1, into, 0);
+    }
+
+    @Override
+    public void value(int h, int place, float[] into) {
+      store.readValues(h, place, place + 1, into, 0);
+    }
+
+    @Override
+    public double weight(int h, int place) {
+      return weights[h][place];
+    }
+
+    @Override
+    public void promptQuery(int h, int member, int at, float[] into) {
+      int dim = shape.headDim();
+      System.arraycopy(unrotated, ((h * group + member) * prompt + at) * dim, into, 0, dim);
+    }
+  }
+}

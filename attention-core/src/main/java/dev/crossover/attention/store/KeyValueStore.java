@@ -1,0 +1,157 @@
+package dev.crossover.attention.store;
+
+import dev.crossover.attention.AttentionShape;
+
+/// Cached keys and values of every (batch entry, key/value head) pair, in one form of [Storage].
+///
+/// Positions are appended at the end, restored when read, and dropped from the end ([#truncate]) or
+/// from among them ([#keep], a different set for every head, of the same size). Until its capacity
+/// is reached nothing is allocated; then it doubles.
+public final class KeyValueStore {
+  private final Storage storage;
+  private final int dim;
+  private final int valueDim;
+  private final RowStore[] keys;
+  private final RowStore[] values;
+
+  /// @param storage form of the rows
+  /// @param shape batch entries, key/value heads and widths; `keySeqLen` is the capacity
+  /// @throws IllegalArgumentException if a width does not fit the storage's groups
+  public KeyValueStore(Storage storage, AttentionShape shape) {
+    this.storage = storage;
+    dim = shape.headDim();
+    valueDim = shape.valueDim();
+    int heads = shape.batchSize() * shape.numKeyValueHeads();
+    keys = new RowStore[heads];
+    values = new RowStore[heads];
+    for (int h = 0; h < heads; h++) {
+      keys[h] = storage.keys(dim, shape.keySeqLen());
+      values[h] = storage.values(valueDim, shape.keySeqLen());
+    }
+  }
+
+  private KeyValueStore(KeyValueStore other) {
+    storage = other.storage;
+    dim = other.dim;
+    valueDim = other.valueDim;
+    keys = new RowStore[other.keys.length];
+    values = new RowStore[other.values.length];
+    for (int h = 0; h < keys.length; h++) {
+      keys[h] = other.keys[h].copy();
+      values[h] = other.values[h].copy();
+    }
+  }
+
+  /// Form of the rows.
+  public Storage storage() {
+    return storage;
+  }
+
+  /// Number of (batch entry, key/value head) pairs.
+  public int heads() {
+    return keys.length;
+  }
+
+  /// Width of a key row.
+  public int dim() {
+    return dim;
+  }
+
+  /// Width of a value row.
+  public int valueDim() {
+    return valueDim;
+  }
+
+  /// Positions stored; the same for every head.
+  public int positions() {
+    return keys.length == 0 ? 0 : keys[0].count();
+  }
+
+  /// Appends some positions of every head.
+  ///
+  /// @param k key rows `[heads, tokens, dim]`
+  /// @param v value rows `[heads, tokens, valueDim]`
+  /// @param first first row taken of every head
+  /// @param count rows taken
+  /// @param tokens rows of every head in `k` and `v`
+  public void append(float[] k, float[] v, int first, int count, int tokens) {
+    for (int h = 0; h < keys.length; h++) {
+      for (int t = first; t < first + count; t++) {
+        keys[h].append(k, (h * tokens + t) * dim);
+        values[h].append(v, (h * tokens + t) * valueDim);
+      }
+    }
+  }
+
+  /// Restores the keys of the stored positions `from … to - 1` of a head.
+  public void readKeys(int head, int from, int to, float[] into, int at) {
+    keys[head].read(from, to, into, at);
+  }
+
+  /// Restores the values of the stored positions `from … to - 1` of a head.
+  public void readValues(int head, int from, int to, float[] into, int at) {
+    values[head].read(from, to, into, at);
+  }
+
+  /// The stored code of a key's number: the bits of f16 and bf16 as an unsigned number, the integer
+  /// of int8 and grouped storage; −1 where it is kept in full precision.
+  public int keyCode(int head, int position, int channel) {
+    return keys[head].code(position, channel);
+  }
+
+  /// The stored code of a value's number; see [#keyCode].
+  public int valueCode(int head, int position, int channel) {
+    return values[head].code(position, channel);
+  }
+
+  /// Encodes what the next appended position would find encoded: grouped storage encodes late.
+  public void settle() {
+    for (int h = 0; h < keys.length; h++) {
+      if (keys[h] instanceof GroupedRows k && values[h] instanceof GroupedRows v) {
+        k.settle();
+        v.settle();
+      }
+    }
+  }
+
+  /// Forgets all but the first positions.
+  ///
+  /// @throws IllegalArgumentException if fewer are stored
+  /// @throws IllegalStateException if grouped storage has already encoded later ones together
+  public void truncate(int positions) {
+    if (positions < 0 || positions > positions()) {
+      throw new IllegalArgumentException(
+          "positions must be from 0 to " + positions() + ", but was " + positions);
+    }
+    for (int h = 0; h < keys.length; h++) {
+      keys[h].truncate(positions);
+      values[h].truncate(positions);
+    }
+  }
+
+  /// Keeps only the listed rows of every head.
+  ///
+  /// @param rows ascending row numbers, `kept` per head
+  /// @param kept rows per head
+  /// @throws UnsupportedOperationException for grouped storage, whose rows share scales
+  public void keep(int[] rows, int kept) {
+    for (int h = 0; h < keys.length; h++) {
+      keys[h].keep(rows, h * kept, kept);
+      values[h].keep(rows, h * kept, kept);
+    }
+  }
+
+  /// A copy that grows apart.
+  public KeyValueStore fork() {
+    return new KeyValueStore(this);
+  }
+
+  /// Bytes that the stored positions need, scales included.
+  public long bytes() {
+    long bytes = 0;
+    for (int h = 0; h < keys.length; h++) {
+      bytes += keys[h].bytes() + values[h].bytes();
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,85 @@
+package dev.crossover.attention.store;
+
+/// Rows of one head in one form: appended, restored when read, dropped from the end or from among
+/// them. Grows by doubling when it is full; until then nothing is allocated.
+abstract class RowStore {
+  /// Numbers of a row.
+  protected final int dim;
+
+  private int count;
+
+  /// @param dim numbers of a row
+  RowStore(int dim) {
+    this.dim = dim;
+  }
+
+  /// Rows stored.
+  final int count() {
+    return count;
+  }
+
+  /// Stores a row behind the last.
+  final void append(float[] row, int at) {
+    reserve(count + 1);
+    beforeAppend(count);
+    write(count, row, at);
+    count++;
+  }
+
+  /// Restores the rows `from … to - 1`.
+  abstract void read(int from, int to, float[] into, int at);
+
+  /// The code of a number, or −1 where it is in full precision.
+  abstract int code(int row, int channel);
+
+  /// Bytes that the stored rows need.
+  abstract long bytes();
+
+  /// A copy that grows apart.
+  abstract RowStore copy();
+
+  /// Forgets all but the first rows.
+  final void truncate(int rows) {
+    count = rows;
+    afterTruncate(rows);
+  }
+
+  /// Keeps only the listed rows, in ascending order.
+  ///
+  /// @throws UnsupportedOperationException where rows share scales
+  void keep(int[] rows, int at, int kept) {
+    for (int r = 0; r < kept; r++) {
+      move(rows[at + r], r);
+    }
+    count = kept;
+  }
+
+  /// Makes room for this many rows.
+  abstract void reserve(int rows);
+
+  /// Encodes a row in place `row`.
+  abstract void write(int row, float[] values, int at);
+
+  /// Copies the encoded row `from` to place `to`, which is not behind it.
+  abstract void move(int from, int to);
+
+  /// Called before the row after `rows` rows is stored.
+  void beforeAppend(int rows) {}
+
+  /// Called when only `rows` rows are left.
+  void afterTruncate(int rows) {}
+
+  /// Takes the count of a store that this one is a copy of.
+  final <S extends RowStore> S counted(S copy) {
+    RowStore other = copy;
+    other.count = count;
+    return copy;
+  }
+
+  /// A length at least doubled until it reaches `needed`.
+  static int grown(int length, int needed) {
+    return length >= needed
+        ? length
+        : Math.max(needed, Math.min(2 * length, Integer.MAX_VALUE - 8));
+  }
+}
