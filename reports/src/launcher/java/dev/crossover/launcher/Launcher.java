@@ -24,7 +24,9 @@ import java.util.stream.Stream;
  * <p>Runs on any Java from 11 on. A JDK is looked for in this order: the one that runs this class,
  * CROSSOVER_JAVA_HOME, JAVA_HOME, JDK_HOME, the java on the PATH, and the folders where installers
  * put JDKs; among the last the oldest that will do is taken. Standard streams are inherited, the
- * exit code is passed on, and a signal that ends this process ends the program too.
+ * exit code is passed on, and a signal that ends this process ends the program too. Jars named by
+ * CROSSOVER_PATH are put behind the program's own on the class path: mechanisms and tasks they
+ * provide are used like built-in ones.
  */
 public final class Launcher {
   private static final int OLDEST = 25;
@@ -73,7 +75,9 @@ public final class Launcher {
       command.addAll(Arrays.asList(extra.trim().split("\\s+")));
     }
     command.add("-cp");
-    command.add(ownJar());
+    String added = System.getenv("CROSSOVER_PATH");
+    command.add(
+        added == null || added.isEmpty() ? ownJar() : ownJar() + File.pathSeparator + added);
     command.add(MAIN);
     command.addAll(Arrays.asList(arguments));
     Process process =

@@ -3,6 +3,7 @@ package dev.crossover.variants;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.mechanism.MechanismProvider;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.variants.feature.Based;
@@ -33,15 +34,17 @@ import dev.crossover.variants.sparse.Moba;
 import dev.crossover.variants.sparse.Nsa;
 import dev.crossover.variants.sparse.SparseTransformer;
 import dev.crossover.variants.sparse.TopK;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.ServiceLoader;
 
 /// Every mechanism: the one list that the command line, sweeps, charts, conformance and
-/// documentation follow.
+/// documentation follow. Jars on the class path add theirs through [MechanismProvider].
 public final class Catalogue {
   private static final String LAYER = "layer/";
-  private static final List<MechanismType> ALL =
+  private static final List<MechanismType> BUILT_IN =
       List.of(
           MechanismType.of(Materialised.class),
           MechanismType.of(Tiled.class),
@@ -73,7 +76,36 @@ public final class Catalogue {
           MechanismType.of(DeltaNet.class),
           MechanismType.of(GatedDeltaNet.class));
 
+  private static final List<MechanismType> ALL =
+      withProvided(ServiceLoader.load(MechanismProvider.class));
+
   private Catalogue() {}
+
+  /// Built-in mechanisms, then those of the providers in the order of their jars.
+  ///
+  /// @throws IllegalArgumentException if two mechanisms have the same name
+  static List<MechanismType> withProvided(Iterable<MechanismProvider> providers) {
+    List<MechanismType> all = new ArrayList<>(BUILT_IN);
+    for (MechanismProvider provider : providers) {
+      for (Class<? extends Attention> type : provider.mechanisms()) {
+        all.add(MechanismType.of(type));
+      }
+    }
+    Map<String, MechanismType> names = new LinkedHashMap<>();
+    for (MechanismType type : all) {
+      MechanismType other = names.put(type.name(), type);
+      if (other != null) {
+        throw new IllegalArgumentException(
+            "mechanism names must differ, but "
+                + other.type().getName()
+                + " and "
+                + type.type().getName()
+                + " are both called "
+                + type.name());
+      }
+    }
+    return List.copyOf(all);
+  }
 
   /// All mechanisms, exact ones first.
   public static List<MechanismType> all() {
