@@ -1,5 +1,6 @@
 package dev.crossover.bench.result;
 
+import dev.crossover.attention.tensor.AtomicFile;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -8,13 +9,13 @@ import java.nio.channels.OverlappingFileLockException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /// A file of [ResultRecord]s, one JSON line each, that survives a kill at any moment.
 ///
@@ -30,6 +31,8 @@ public final class ResultFile implements AutoCloseable {
   /// @param records one per point and environment, in order of first appearance
   /// @param warnings one line per line of the file that was skipped
   public record Contents(List<ResultRecord> records, List<String> warnings) {}
+
+  private static final String BYTE_ORDER_MARK = "\uFEFF";
 
   private final Path path;
   private final FileChannel channel;
@@ -82,8 +85,9 @@ public final class ResultFile implements AutoCloseable {
 
   /// Reads files as if they were concatenated; a file that does not exist is empty.
   ///
-  /// Of several records of one point and environment the one with the most forks counts, the later
-  /// of equals. Lines that are not records are skipped with a warning.
+  /// Of several records of one point and environment the one with the most steady forks counts,
+  /// then the one with the most forks, the later of equals. Lines that are not records, or hold
+  /// sizes or times that cannot be, are skipped with a warning.
   public static Contents read(Path... paths) throws IOException {
     Map<String, ResultRecord> records = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();
@@ -95,24 +99,20 @@ public final class ResultFile implements AutoCloseable {
     return new Contents(List.copyOf(records.values()), List.copyOf(warnings));
   }
 
-  /// Writes records as a new file that appears whole or not at all, replacing an earlier one.
+  /// Writes records as a new file that appears whole or not at all, replacing an earlier one; where
+  /// the path is a symbolic link, the file that it leads to.
   ///
   /// @throws IOException if the folder cannot be written
   public static void replace(Path path, List<ResultRecord> records) throws IOException {
     Path absolute = path.toAbsolutePath();
     Path folder = Objects.requireNonNull(absolute.getParent(), "a file has a folder");
     Files.createDirectories(folder);
-    Path whole = Files.createTempFile(folder, absolute.getFileName().toString(), ".tmp");
-    try {
-      StringBuilder text = new StringBuilder();
-      for (ResultRecord record : records) {
-        text.append(RecordJson.write(record)).append('\n');
-      }
-      Files.writeString(whole, text);
-      Files.move(whole, absolute, StandardCopyOption.REPLACE_EXISTING);
-    } finally {
-      Files.deleteIfExists(whole);
+    StringBuilder text = new StringBuilder();
+    for (ResultRecord record : records) {
+      text.append(RecordJson.write(record)).append('\n');
     }
+    byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
+    AtomicFile.write(absolute, out -> out.write(bytes));
   }
 
   private static void readInto(Path path, Map<String, ResultRecord> records, List<String> warnings)
@@ -120,8 +120,10 @@ public final class ResultFile implements AutoCloseable {
     // decoded leniently: a torn line may end inside a character
     String text = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
     int number = 0;
-    for (String line : text.split("\n", -1)) {
+    for (String each : text.split("\n", -1)) {
       number++;
+      // editors put a byte order mark at the beginning, and files are joined by concatenation
+      String line = each.startsWith(BYTE_ORDER_MARK) ? each.substring(1) : each;
       if (line.isBlank()) {
         continue;
       }
@@ -157,9 +159,65 @@ public final class ResultFile implements AutoCloseable {
         throw new IllegalArgumentException("record must be complete, but parts were missing");
       }
     }
+    requireSizes(r);
+    if (r.time() != null) {
+      requireTimes(r.time());
+    }
+  }
+
+  /// Sizes that are not known of a skipped point are zero.
+  private static void requireSizes(ResultRecord r) {
+    int least = r.status() == ResultRecord.Status.OK ? 1 : 0;
+    requireSize("n", r.shape().n(), 1);
+    requireSize("keySeqLen", r.shape().keySeqLen(), 1);
+    requireSize("batch", r.shape().batch(), least);
+    requireSize("heads", r.shape().heads(), least);
+    requireSize("kvHeads", r.shape().kvHeads(), least);
+    requireSize("headDim", r.shape().headDim(), least);
+    requireSize("valueDim", r.shape().valueDim(), least);
+    requireSize("threads", r.threads(), 1);
+  }
+
+  private static void requireSize(String name, int value, int least) {
+    if (value < least) {
+      throw new IllegalArgumentException(name + " must be >= " + least + ", but was " + value);
+    }
+  }
+
+  private static void requireTimes(ResultRecord.Time time) {
+    if (time.samples() == null || time.samples().isEmpty()) {
+      throw new IllegalArgumentException("samples must hold a fork, but were empty");
+    }
+    for (List<Double> fork : time.samples()) {
+      if (fork == null || fork.isEmpty()) {
+        throw new IllegalArgumentException("samples must not hold an empty fork, but did");
+      }
+      for (Double sample : fork) {
+        requireSeconds("samples", sample);
+      }
+    }
+    requireSeconds("median", time.median());
+    requireSeconds("low", time.low());
+    requireSeconds("high", time.high());
+    if (time.conditions() != null && time.conditions().size() != time.samples().size()) {
+      throw new IllegalArgumentException(
+          "conditions must be one for each fork ("
+              + time.samples().size()
+              + "), but were "
+              + time.conditions().size());
+    }
+  }
+
+  private static void requireSeconds(String name, @Nullable Double seconds) {
+    if (seconds == null || !(seconds > 0 && seconds < Double.POSITIVE_INFINITY)) {
+      throw new IllegalArgumentException(name + " must be seconds above zero, but held " + seconds);
+    }
   }
 
   private static ResultRecord better(ResultRecord earlier, ResultRecord later) {
+    if (later.steadyForks() != earlier.steadyForks()) {
+      return later.steadyForks() > earlier.steadyForks() ? later : earlier;
+    }
     return later.forks() >= earlier.forks() ? later : earlier;
   }
 

@@ -2,6 +2,7 @@ package dev.crossover.bench.result;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -134,30 +135,81 @@ public record ResultRecord(
     }
   }
 
-  /// What the machine was doing when a fork's measurement had ended.
+  /// Under which conditions a fork measured.
   ///
-  /// @param loadAverage processes that ran or waited to, averaged over the last minute; the sweep's
-  ///     own forks are among them; absent where the system does not tell
+  /// @param loadAverage processes that ran or waited to when the measurement had ended, averaged
+  ///     over the last minute; the sweep's own forks are among them; absent where the system does
+  ///     not tell
   /// @param megahertz mean frequency of as many of the fastest processors as there are threads;
   ///     Linux only, and on many virtual machines a constant
-  public record Conditions(@Nullable Double loadAverage, @Nullable Double megahertz) {}
+  /// @param unsteady why the fork's samples are not those of compiled code that has a processor to
+  ///     itself, one line; absent when they are
+  /// @param lengths how many lengths of the mechanism the fork measured; 1 for a point alone;
+  ///     absent in records of earlier versions
+  /// @param peak what the multiply-add loop reached between this fork's samples; absent in records
+  ///     of earlier versions
+  public record Conditions(
+      @Nullable Double loadAverage,
+      @Nullable Double megahertz,
+      @Nullable String unsteady,
+      @Nullable Integer lengths,
+      @Nullable PeakRange peak) {
+
+    /// Of a steady fork that did not look at the peak.
+    public Conditions(@Nullable Double loadAverage, @Nullable Double megahertz) {
+      this(loadAverage, megahertz, null, null, null);
+    }
+  }
+
+  /// What the multiply-add loop reached when it ran between the samples of a fork.
+  ///
+  /// @param low least, 10⁹ float32 operations per second
+  /// @param median middle
+  /// @param high most
+  public record PeakRange(double low, double median, double high) {}
 
   /// Memory in bytes, told in ways that must agree.
   ///
   /// @param countedScratchBytes what the plan allocated for its own use, exactly
   /// @param parameterBytes parameters drawn from the seed
   /// @param stateBytes state of a decoding session at context n; decoding only
-  /// @param allocatedBytesPerCall heap allocated per call in steady state (JMH's
-  /// gc.alloc.rate.norm)
-  /// @param baselineResidentBytes resident set of the fork before the plan was built; Linux only
-  /// @param peakResidentBytes largest resident set of the fork; Linux only, coarse
+  /// @param allocatedBytesPerCall heap allocated per call once the fork was steady
+  /// @param baselineResidentBytes resident set of the fork before the plan was built; Linux only,
+  ///     and only of a fork that measured this point alone
+  /// @param peakResidentBytes largest resident set of the fork, likewise
+  /// @param constructionBytes heap allocated while the plan or session was built: what it keeps and
+  ///     what it threw away; absent where not measured
+  /// @param firstCallBytes heap allocated by the first call, which the interpreter runs: vectors
+  ///     are objects to it; absent where not measured
   public record Memory(
       long countedScratchBytes,
       long parameterBytes,
       @Nullable Long stateBytes,
       @Nullable Double allocatedBytesPerCall,
       @Nullable Long baselineResidentBytes,
-      @Nullable Long peakResidentBytes) {}
+      @Nullable Long peakResidentBytes,
+      @Nullable Long constructionBytes,
+      @Nullable Long firstCallBytes) {
+
+    /// Without what happens before the steady state.
+    public Memory(
+        long countedScratchBytes,
+        long parameterBytes,
+        @Nullable Long stateBytes,
+        @Nullable Double allocatedBytesPerCall,
+        @Nullable Long baselineResidentBytes,
+        @Nullable Long peakResidentBytes) {
+      this(
+          countedScratchBytes,
+          parameterBytes,
+          stateBytes,
+          allocatedBytesPerCall,
+          baselineResidentBytes,
+          peakResidentBytes,
+          null,
+          null);
+    }
+  }
 
   /// Difference between the mechanism's output O and exact attention O*.
   ///
@@ -165,8 +217,21 @@ public record ResultRecord(
   /// @param maxAbs largest absolute difference of an element
   /// @param meanCosine mean over rows of the cosine between O's and O*'s row
   /// @param perHead relative Frobenius error of each head, over the batch
+  /// @param rows positions of each head that were compared with double precision; absent where all
+  ///     were compared with exact attention in single precision
   public record ErrorNorms(
-      double relativeFrobenius, double maxAbs, double meanCosine, List<Double> perHead) {}
+      double relativeFrobenius,
+      double maxAbs,
+      double meanCosine,
+      List<Double> perHead,
+      @Nullable Integer rows) {
+
+    /// Of all rows, against single precision.
+    public ErrorNorms(
+        double relativeFrobenius, double maxAbs, double meanCosine, List<Double> perHead) {
+      this(relativeFrobenius, maxAbs, meanCosine, perHead, null);
+    }
+  }
 
   /// Work of one call as counted by formulas.
   ///
@@ -176,7 +241,8 @@ public record ResultRecord(
 
   /// What the machine can do with the point's number of threads, measured in the same run.
   ///
-  /// @param gflops 10⁹ float32 operations per second of a multiply-add loop in registers
+  /// @param gflops 10⁹ float32 operations per second of a multiply-add loop in registers: median
+  ///     over the forks, each of which ran it between its samples
   /// @param bandwidthGBs 10⁹ bytes read per second from memory
   public record Peak(double gflops, double bandwidthGBs) {}
 
@@ -259,13 +325,83 @@ public record ResultRecord(
     return pointKey() + "|" + environment.key();
   }
 
+  /// From which relative difference between its least and most the peak has moved too far for a
+  /// share of it to mean anything.
+  public static final double PEAK_MOVES = 0.1;
+
+  /// Number of forks measured so far whose samples are steady.
+  public int steadyForks() {
+    int forks = forks();
+    if (time == null || time.conditions() == null) {
+      return forks;
+    }
+    return forks - (int) time.conditions().stream().filter(ResultRecord::unsteady).count();
+  }
+
+  /// Whether a fork never became steady: the point's time is no result.
+  public boolean unsteady() {
+    return status == Status.OK && steadyForks() < forks();
+  }
+
+  /// Why the point is unsteady, for example `1 of 3 forks: …`; empty when it is steady.
+  public String unsteadiness() {
+    if (!unsteady() || time == null || time.conditions() == null) {
+      return "";
+    }
+    String first =
+        time.conditions().stream()
+            .filter(ResultRecord::unsteady)
+            .map(Conditions::unsteady)
+            .findFirst()
+            .orElse("");
+    return (forks() - steadyForks()) + " of " + forks() + " forks: " + first;
+  }
+
+  /// Why a share of the peak would mean nothing here, or an empty text: the peak moved by more than
+  /// [#PEAK_MOVES] among the point's forks, or the share is above 100 %.
+  public String disturbance() {
+    double moved = peakMoved();
+    if (moved > PEAK_MOVES) {
+      return String.format(Locale.ROOT, "the peak moved by %.0f %%", 100 * moved);
+    }
+    if (time != null && counted != null && peak != null && peak.gflops() > 0) {
+      double share = counted.flops() / time.median() / 1e9 / peak.gflops();
+      if (share > 1) {
+        return String.format(Locale.ROOT, "%.1f %% of the peak", 100 * share);
+      }
+    }
+    return "";
+  }
+
+  /// Relative difference between the least and the most that the multiply-add loop reached among
+  /// the point's forks; zero where it was not run there.
+  public double peakMoved() {
+    if (time == null || time.conditions() == null) {
+      return 0;
+    }
+    double low = Double.POSITIVE_INFINITY;
+    double high = 0;
+    for (Conditions fork : time.conditions()) {
+      if (fork != null && fork.peak() != null) {
+        low = Math.min(low, fork.peak().low());
+        high = Math.max(high, fork.peak().high());
+      }
+    }
+    return high > low ? high / low - 1 : 0;
+  }
+
+  private static boolean unsteady(@Nullable Conditions conditions) {
+    return conditions != null && conditions.unsteady() != null;
+  }
+
   /// Number of forks measured so far.
   public int forks() {
     return time == null ? 0 : time.samples().size();
   }
 
-  /// Whether nothing is left to measure: all planned forks ran, or the point was skipped or failed.
+  /// Whether nothing is left to measure: all planned forks ran and were steady, or the point was
+  /// skipped or failed.
   public boolean finished() {
-    return status != Status.OK || time == null || time.samples().size() >= time.plannedForks();
+    return status != Status.OK || time == null || steadyForks() >= time.plannedForks();
   }
 }
