@@ -11,12 +11,14 @@ import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
+import java.util.stream.IntStream;
 
 /// Norms of the difference between an output and exact attention, accumulated in double.
 public final class ErrorStudy {
   private ErrorStudy() {}
 
-  /// Exact attention of a problem, by the tiled baseline.
+  /// Exact attention of a problem in single precision, by the tiled baseline, where all rows are
+  /// needed; errors of records are against [ExactRows].
   ///
   /// @param target queries, keys, values, mask and scale
   /// @param threads number of threads
@@ -36,7 +38,7 @@ public final class ErrorStudy {
     return output;
   }
 
-  /// The norms of `approximate − exact`.
+  /// The norms of `approximate − exact` over all rows.
   ///
   /// A row that is zero on one side only has cosine 0, on both sides 1. Elements that are not
   /// finite make the norms NaN or infinite.
@@ -49,30 +51,56 @@ public final class ErrorStudy {
       throw new IllegalArgumentException(
           "approximate must have the shape of exact (" + exact + "), but was " + approximate);
     }
-    int batch = exact.extent(0);
-    int heads = exact.extent(1);
-    int rows = exact.extent(2);
-    int width = exact.extent(3);
+    int[] all = IntStream.range(0, exact.extent(2)).toArray();
+    ErrorNorms norms = compare(approximate, ExactRows.of(exact, all));
+    return new ErrorNorms(
+        norms.relativeFrobenius(), norms.maxAbs(), norms.meanCosine(), norms.perHead());
+  }
+
+  /// The norms of `approximate − exact` over some rows, like the above.
+  ///
+  /// @param approximate `[batch, heads, nq, dv]`
+  /// @param exact rows of the same problem
+  /// @throws IllegalArgumentException if the rows are of another shape
+  public static ErrorNorms compare(Tensor approximate, ExactRows exact) {
+    int width = exact.width();
+    int heads = exact.heads();
+    int[] positions = exact.positions();
+    int problems =
+        positions.length == 0 || width == 0 ? 0 : exact.values().length / positions.length / width;
+    if (approximate.rank() != 4
+        || approximate.extent(1) != heads
+        || approximate.extent(3) != width
+        || problems != 0 && approximate.extent(0) * heads != problems) {
+      throw new IllegalArgumentException(
+          "approximate must have the heads and width of exact ("
+              + heads
+              + ", "
+              + width
+              + "), but was "
+              + approximate);
+    }
     double[] difference = new double[heads];
     double[] reference = new double[heads];
     double max = 0;
     double cosines = 0;
-    for (int row = 0; row < batch * heads * rows; row++) {
-      int head = row / rows % heads;
+    for (int row = 0; row < problems * positions.length; row++) {
+      int problem = row / positions.length;
+      int at = (problem * approximate.extent(2) + positions[row % positions.length]) * width;
       double dot = 0;
       double own = 0;
       double other = 0;
-      for (int i = row * width; i < (row + 1) * width; i++) {
-        double a = approximate.data()[i];
-        double e = exact.data()[i];
+      for (int x = 0; x < width; x++) {
+        double a = approximate.data()[at + x];
+        double e = exact.values()[row * width + x];
         double delta = a - e;
-        difference[head] += delta * delta;
+        difference[problem % heads] += delta * delta;
         max = Math.max(max, Math.abs(delta));
         dot += a * e;
         own += a * a;
         other += e * e;
       }
-      reference[head] += other;
+      reference[problem % heads] += other;
       cosines += own == 0 || other == 0 ? (own == other ? 1 : 0) : dot / Math.sqrt(own * other);
     }
     List<Double> perHead = new ArrayList<>();
@@ -83,12 +111,13 @@ public final class ErrorStudy {
       allDifference += difference[h];
       allReference += reference[h];
     }
-    int count = batch * heads * rows;
+    int count = problems * positions.length;
     return new ErrorNorms(
         relative(allDifference, allReference),
         max,
         count == 0 ? 1 : cosines / count,
-        List.copyOf(perHead));
+        List.copyOf(perHead),
+        positions.length);
   }
 
   private static double relative(double squaredDifference, double squaredReference) {

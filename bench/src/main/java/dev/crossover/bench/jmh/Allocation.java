@@ -1,7 +1,5 @@
 package dev.crossover.bench.jmh;
 
-import com.sun.management.ThreadMXBean;
-import java.lang.management.ManagementFactory;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.infra.IterationParams;
 import org.openjdk.jmh.runner.IterationType;
@@ -12,18 +10,22 @@ import org.openjdk.jmh.runner.IterationType;
 /// around its own bookkeeping, which allocates megabytes per iteration and would drown a call that
 /// takes seconds.
 final class Allocation {
-  private final ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+  private final Gauges gauges;
   private boolean measuring;
   private long bytesBefore;
   private long callsNow;
   private long bytes;
   private long calls;
 
+  Allocation(Gauges gauges) {
+    this.gauges = gauges;
+  }
+
   /// Reads the counter before an iteration's calls.
   void begin(IterationParams iteration) {
     measuring = iteration.getType() == IterationType.MEASUREMENT;
     callsNow = 0;
-    bytesBefore = threads.getTotalThreadAllocatedBytes();
+    bytesBefore = gauges.allocatedBytes();
   }
 
   /// Counts a call.
@@ -33,7 +35,7 @@ final class Allocation {
 
   /// Reads the counter after an iteration's calls.
   void end() {
-    long now = threads.getTotalThreadAllocatedBytes();
+    long now = gauges.allocatedBytes();
     if (measuring) {
       bytes += now - bytesBefore;
       calls += callsNow;

@@ -3,6 +3,7 @@ package dev.crossover.bench.jmh;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
@@ -12,6 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -24,30 +26,86 @@ import org.openjdk.jmh.annotations.Setup;
 import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.infra.IterationParams;
+import org.openjdk.jmh.runner.IterationType;
 
 /// How long does one token take at context length n?
 ///
-/// Each iteration starts from a context of n minus a few tokens and times the last ones of n, as
-/// many as [Problem#decodedTokens] says. Expected: constant for recurrent states, linear in n for a
-/// key/value cache.
+/// A sample decodes the last tokens of the context, as many as [Problem#decodedTokens] says, again
+/// and again until [#SAMPLE_NANOS] have passed. Between two such blocks the session goes back to
+/// the context before them, which is not timed. A session whose state is as large after the block
+/// as before goes on instead: how many tokens such a state has taken makes no difference to the
+/// next. Expected: constant for recurrent states, linear in n for a key/value cache.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
 public class DecodeBenchmark {
+  /// Least duration of a sample; a single block of a recurrent state takes less than 50 µs, which
+  /// measures how it finds the caches.
+  static final long SAMPLE_NANOS = 20_000_000;
+
+  /// Tokens that a session of constant state may take beyond its context before it goes back.
+  private static final int TOKENS_BEYOND = 4096;
+
+  /// Blocks in which allocation is counted, after the samples.
+  private static final int COUNTED_BLOCKS = 3;
+
   private final List<Length> lengths = new ArrayList<>();
+  private final Gauges gauges = Gauges.ofThisProcess();
+  private @Nullable PeakMeter peak;
   private int iterations;
   private int threads = 1;
 
   /// One context length: what a trial needs, made once, or the reason why it cannot run.
   private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
 
-  private record Run(
-      Tensors prefix,
-      List<Tensors> tokens,
-      Tensor output,
-      DecodeSession session,
-      ForkReport report,
-      Allocation allocation) {
+  private static final class Run {
+    private final Problem problem;
+    private final Tensors prefix;
+    private final List<Tensors> tokens;
+    private final Tensor output;
+    private final ForkReport report;
+    private final SampleWatch watch;
+    private final List<Double> samples = new ArrayList<>();
+    private final long stateBytes;
+    private final int room;
+    private DecodeSession session;
+    private String unsteady = "";
+
+    Run(Problem problem, ForkReport report, Gauges gauges) throws IOException {
+      this.problem = problem;
+      this.report = report;
+      TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
+      int n = problem.point().n();
+      int first = n - problem.decodedTokens();
+      prefix = slices.range(0, first);
+      tokens = IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();
+      output = Tensor.zeros(problem.attention().outputShape(problem.shape().withSeqLens(1, 1)));
+      watch = new SampleWatch(gauges);
+      report.beforeConstruction();
+      session = problem.attention().decode(problem.shape(), problem.point().threads());
+      report.beforeFirstCall();
+      rewind();
+      long before = session.stateBytes();
+      decode();
+      report.afterFirstCall();
+      stateBytes = session.stateBytes();
+      room = first > 0 && before == stateBytes ? goOn(n) : n;
+    }
+
+    /// Takes a session with room for more tokens, where the mechanism has one.
+    private int goOn(int n) {
+      int more = Math.addExact(n, TOKENS_BEYOND);
+      try {
+        session =
+            problem
+                .attention()
+                .decode(problem.shape().withSeqLens(more, more), problem.point().threads());
+        rewind();
+        return more;
+      } catch (IllegalArgumentException | UnsupportedOperationException e) {
+        return n;
+      }
+    }
 
     /// Goes back to the context before the timed tokens.
     void rewind() {
@@ -57,94 +115,110 @@ public class DecodeBenchmark {
       }
     }
 
+    void rewindUnlessRoom() {
+      if (session.position() + tokens.size() > room) {
+        rewind();
+      }
+    }
+
     void decode() {
       for (int t = 0; t < tokens.size(); t++) {
         session.step(tokens.get(t), output);
       }
     }
+
+    /// Blocks until enough time has passed on a clock; nanoseconds per token.
+    double nanosPerToken(LongSupplier clock) {
+      long nanos = 0;
+      long taken = 0;
+      do {
+        rewindUnlessRoom();
+        long begin = clock.getAsLong();
+        decode();
+        nanos += clock.getAsLong() - begin;
+        taken += tokens.size();
+      } while (nanos < SAMPLE_NANOS);
+      return (double) nanos / taken;
+    }
+
+    /// Bytes that a token allocates.
+    @Nullable Double allocatedPerToken(Gauges gauges) {
+      long bytes = 0;
+      for (int block = 0; block < COUNTED_BLOCKS; block++) {
+        rewindUnlessRoom();
+        long before = gauges.allocatedBytes();
+        decode();
+        bytes += gauges.allocatedBytes() - before;
+        if (before < 0) {
+          return null;
+        }
+      }
+      return (double) bytes / ((long) COUNTED_BLOCKS * tokens.size());
+    }
   }
 
-  /// Loads the tensors, cuts out the last tokens, opens the sessions and warms them up.
+  /// Loads the tensors, cuts out the last tokens, opens the sessions, checks their answers and
+  /// warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    for (Point point : parameters.points(Study.DECODE)) {
+    List<Point> points = parameters.points(Study.DECODE);
+    for (Point point : points) {
       threads = point.threads();
-      lengths.add(prepared(point));
+      lengths.add(prepared(point, points.size() == 1));
     }
     List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
     if (runs.isEmpty()) {
       saveFacts();
       throw new IllegalArgumentException("every length was refused");
     }
-    Warmup.untilCompiled(() -> decodeAgain(runs.getFirst()));
+    AnswerCheck.of(runs.getFirst().problem);
+    peak = new PeakMeter(threads);
+    Steadiness steadiness = new Steadiness(gauges);
+    long least = Steadiness.FIRST_NANOS;
     for (Run run : runs) {
-      Warmup.untilSteady(() -> decodeAgain(run));
+      run.unsteady = steadiness.warmUp(() -> run.nanosPerToken(gauges::threadNanos), least);
+      least = 0;
     }
   }
 
-  private static void decodeAgain(Run run) {
-    run.rewind();
-    run.decode();
-  }
-
-  private static Length prepared(Point point) throws IOException {
-    ForkReport report = new ForkReport();
+  private Length prepared(Point point, boolean alone) throws IOException {
     try {
       Problem problem = Problem.of(point);
       if (!problem.refusal().isEmpty()) {
         throw new UnsupportedOperationException(problem.refusal());
       }
-      TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
-      int n = point.n();
-      int first = n - problem.decodedTokens();
-      Tensors prefix = slices.range(0, first);
-      List<Tensors> tokens =
-          IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();
-      Tensor output =
-          Tensor.zeros(problem.attention().outputShape(problem.shape().withSeqLens(1, 1)));
-      report.markBaseline();
-      DecodeSession session = problem.attention().decode(problem.shape(), point.threads());
-      Run run = new Run(prefix, tokens, output, session, report, new Allocation());
-      run.rewind();
-      run.decode();
-      report.markPeak();
+      Run run = new Run(problem, new ForkReport(gauges, alone), gauges);
+      AnswerCheck.finite(point, run.output.data());
       return new Length(run, null);
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
       return new Length(null, ForkReport.refusal(e));
     }
   }
 
-  /// Takes the next length, goes back to its context, then starts counting what tokens allocate.
+  /// Takes the next length and looks at the peak.
   @Setup(Level.Iteration)
-  public void beginIteration(IterationParams iteration) {
+  public void beginIteration() {
     iterations++;
-    Run run = current();
-    if (run != null) {
-      run.rewind();
-      run.allocation.begin(iteration);
+    if (current() != null) {
+      Objects.requireNonNull(peak).sample();
     }
   }
 
-  /// Ends the count, before the harness allocates for itself.
-  @TearDown(Level.Iteration)
-  public void endIteration() {
-    Run run = current();
-    if (run != null) {
-      run.allocation.end();
-    }
-  }
-
-  /// The last tokens of the context, one after the other.
+  /// One sample.
   ///
   /// @return the last output; nothing for a refused length
   @Benchmark
-  public @Nullable Tensor decode() {
+  public @Nullable Tensor decode(IterationParams iteration) {
     Run run = current();
     if (run == null) {
       return null;
     }
-    run.decode();
-    run.allocation.count();
+    run.watch.begin(iteration);
+    double seconds = run.nanosPerToken(System::nanoTime) * 1e-9;
+    run.watch.end();
+    if (iteration.getType() == IterationType.MEASUREMENT) {
+      run.samples.add(seconds);
+    }
     return run.output;
   }
 
@@ -159,7 +233,8 @@ public class DecodeBenchmark {
   }
 
   private void saveFacts() {
-    Conditions conditions = ForkReport.conditions(threads);
+    Conditions conditions =
+        ForkReport.conditions(threads, lengths.size(), peak == null ? null : peak.range());
     List<ForkReport.Content> contents = new ArrayList<>();
     for (Length length : lengths) {
       Run run = length.run;
@@ -168,8 +243,18 @@ public class DecodeBenchmark {
     ForkReport.save(contents);
   }
 
-  private static ForkReport.Content facts(Run run, Conditions conditions) {
-    return run.report.facts(
-        0, 0, run.session.stateBytes(), run.allocation.bytesPerCall(), null, null, conditions);
+  private ForkReport.Content facts(Run run, Conditions ofFork) {
+    String unsteady = run.unsteady.isEmpty() ? run.watch.verdict() : run.unsteady;
+    return new ForkReport.Content(
+        run.report.facts(
+            0,
+            0,
+            run.stateBytes,
+            run.allocatedPerToken(gauges),
+            null,
+            null,
+            ForkReport.conditions(ofFork, unsteady)),
+        null,
+        run.samples);
   }
 }

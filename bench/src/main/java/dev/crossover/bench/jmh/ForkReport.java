@@ -6,6 +6,7 @@ import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
+import dev.crossover.bench.result.ResultRecord.PeakRange;
 import dev.crossover.bench.sweep.Forks.Facts;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -35,20 +36,42 @@ final class ForkReport {
   ///
   /// @param facts what was learned
   /// @param refusal why the mechanism did not run
-  record Content(@Nullable Facts facts, @Nullable String refusal) {}
+  /// @param samples seconds per call; absent where the harness took the time
+  record Content(@Nullable Facts facts, @Nullable String refusal, @Nullable List<Double> samples) {}
 
+  private final Gauges gauges;
+  private final boolean alone;
   private @Nullable Long baseline;
   private @Nullable Long peak;
+  private @Nullable Long construction;
+  private @Nullable Long firstCall;
+  private long allocatedBefore;
 
-  /// Remembers the resident set before the plan is built, and forgets earlier peaks.
-  void markBaseline() {
+  /// @param alone whether no other length is measured in this process, so that its resident set is
+  ///     that of the point
+  ForkReport(Gauges gauges, boolean alone) {
+    this.gauges = gauges;
+    this.alone = alone;
+  }
+
+  /// To be called before the plan is built: remembers the resident set and forgets earlier peaks.
+  void beforeConstruction() {
     System.gc();
     ResidentSet.forgetPeak();
     baseline = ResidentSet.currentBytes();
+    allocatedBefore = gauges.allocatedBytes();
   }
 
-  /// Remembers the largest resident set since [#markBaseline].
-  void markPeak() {
+  /// To be called when the plan stands.
+  void beforeFirstCall() {
+    construction = gauges.allocatedBytes() - allocatedBefore;
+    allocatedBefore = gauges.allocatedBytes();
+  }
+
+  /// To be called after the first call: remembers the largest resident set since
+  /// [#beforeConstruction].
+  void afterFirstCall() {
+    firstCall = gauges.allocatedBytes() - allocatedBefore;
     peak = ResidentSet.peakBytes();
   }
 
@@ -69,10 +92,11 @@ final class ForkReport {
 
   /// The mechanism's reason not to run a length.
   static Content refusal(RuntimeException reason) {
-    return new Content(null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?"));
+    return new Content(
+        null, String.valueOf(reason.getMessage()).lines().findFirst().orElse("?"), null);
   }
 
-  Content facts(
+  Facts facts(
       long scratchBytes,
       long parameterBytes,
       @Nullable Long stateBytes,
@@ -80,32 +104,49 @@ final class ForkReport {
       @Nullable ErrorNorms error,
       @Nullable AttentionRows rows,
       Conditions conditions) {
-    Facts facts =
-        new Facts(
-            scratchBytes,
-            parameterBytes,
-            stateBytes,
-            allocatedBytesPerCall,
-            baseline,
-            peak,
-            error,
-            rows,
-            Kernels.get().description(),
-            "",
-            conditions);
-    return new Content(facts, null);
+    return new Facts(
+        scratchBytes,
+        parameterBytes,
+        stateBytes,
+        allocatedBytesPerCall,
+        alone ? baseline : null,
+        alone ? peak : null,
+        construction,
+        firstCall,
+        error,
+        rows,
+        Kernels.get().description(),
+        "",
+        conditions);
   }
 
   /// The machine's conditions now, to be called as soon as the last iteration has ended: the clock
   /// still has the pace of the measurement, and the load average's minute is that of the fork.
   ///
   /// @param threads threads that measured
-  static Conditions conditions(int threads) {
+  /// @param lengths lengths that the fork measured
+  /// @param peak what the multiply-add loop reached between the samples; absent where none was kept
+  static Conditions conditions(int threads, int lengths, @Nullable PeakRange peak) {
     OptionalDouble load = Machine.loadAverage();
     OptionalDouble megahertz = Machine.megahertz(threads);
     return new Conditions(
         load.isPresent() ? load.getAsDouble() : null,
-        megahertz.isPresent() ? megahertz.getAsDouble() : null);
+        megahertz.isPresent() ? megahertz.getAsDouble() : null,
+        null,
+        lengths,
+        peak);
+  }
+
+  /// The conditions of one length of the fork.
+  ///
+  /// @param unsteady why its samples are not those of steady code; empty when they are
+  static Conditions conditions(Conditions ofFork, String unsteady) {
+    return new Conditions(
+        ofFork.loadAverage(),
+        ofFork.megahertz(),
+        unsteady.isEmpty() ? null : unsteady,
+        ofFork.lengths(),
+        ofFork.peak());
   }
 
   /// Leaves what is known in the file, if one was asked for.

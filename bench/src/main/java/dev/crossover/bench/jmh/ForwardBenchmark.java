@@ -2,11 +2,9 @@ package dev.crossover.bench.jmh;
 
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord.Conditions;
-import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
@@ -30,74 +28,97 @@ import org.openjdk.jmh.infra.IterationParams;
 /// How long does one forward pass take, once its plan exists?
 ///
 /// One process measures one mechanism at several lengths: iterations take the lengths in turn.
-/// Expected: time proportional to the counted work, at a share of the machine's peak that depends
-/// on the mechanism, and no allocation.
+/// The peak runs before each. Expected: time proportional to the counted work, at a share of the
+/// peak that depends on the mechanism, and no allocation.
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
 public class ForwardBenchmark {
   private final List<Length> lengths = new ArrayList<>();
+  private final Gauges gauges = Gauges.ofThisProcess();
+  private @Nullable PeakMeter peak;
   private int iterations;
   private int threads = 1;
 
   /// One length: what a trial needs, made once, or the reason why it cannot run.
   private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
 
-  private record Run(
-      Problem problem,
-      Tensors inputs,
-      Tensor output,
-      AttentionPlan plan,
-      ForkReport report,
-      Allocation allocation) {
+  private static final class Run {
+    private final Problem problem;
+    private final Tensors inputs;
+    private final Tensor output;
+    private final AttentionPlan plan;
+    private final ForkReport report;
+    private final Allocation allocation;
+    private final SampleWatch watch;
+    private String unsteady = "";
+
+    Run(Problem problem, ForkReport report, Gauges gauges) throws IOException {
+      this.problem = problem;
+      this.report = report;
+      inputs = problem.load();
+      output = problem.newOutput();
+      allocation = new Allocation(gauges);
+      watch = new SampleWatch(gauges);
+      report.beforeConstruction();
+      plan = problem.attention().plan(problem.shape(), problem.mask(), problem.point().threads());
+      report.beforeFirstCall();
+      forward();
+      report.afterFirstCall();
+    }
 
     void forward() {
       plan.forward(inputs, output);
     }
   }
 
-  /// Loads the tensors, builds the plans, shortest first, and warms them up.
+  /// Loads the tensors, builds the plans, checks the answers and warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    for (Point point : parameters.points(Study.FORWARD)) {
+    List<Point> points = parameters.points(Study.FORWARD);
+    for (Point point : points) {
       threads = point.threads();
-      lengths.add(prepared(point));
+      lengths.add(prepared(point, points.size() == 1));
     }
     List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
     if (runs.isEmpty()) {
       saveFacts();
       throw new IllegalArgumentException("every length was refused");
     }
-    Warmup.untilCompiled(runs.getFirst()::forward);
+    AnswerCheck.of(runs.getFirst().problem);
+    peak = new PeakMeter(threads);
+    Steadiness steadiness = new Steadiness(gauges);
+    long least = Steadiness.FIRST_NANOS;
     for (Run run : runs) {
-      Warmup.untilSteady(run::forward);
+      run.unsteady = steadiness.warmUp(() -> forwardNanos(run), least);
+      least = 0;
     }
   }
 
-  private static Length prepared(Point point) throws IOException {
-    ForkReport report = new ForkReport();
+  private double forwardNanos(Run run) {
+    long begin = gauges.threadNanos();
+    run.forward();
+    return gauges.threadNanos() - begin;
+  }
+
+  private Length prepared(Point point, boolean alone) throws IOException {
     try {
-      Problem problem = Problem.of(point);
-      Tensors inputs = problem.load();
-      Tensor output = problem.newOutput();
-      report.markBaseline();
-      AttentionPlan plan =
-          problem.attention().plan(problem.shape(), problem.mask(), point.threads());
-      Run run = new Run(problem, inputs, output, plan, report, new Allocation());
-      run.forward();
-      report.markPeak();
+      Run run = new Run(Problem.of(point), new ForkReport(gauges, alone), gauges);
+      AnswerCheck.finite(point, run.output.data());
       return new Length(run, null);
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
       return new Length(null, ForkReport.refusal(e));
     }
   }
 
-  /// Takes the next length and starts counting what calls allocate.
+  /// Takes the next length, looks at the peak, and starts counting what calls allocate.
   @Setup(Level.Iteration)
   public void beginIteration(IterationParams iteration) {
     iterations++;
     Run run = current();
     if (run != null) {
+      Objects.requireNonNull(peak).sample();
+      run.watch.begin(iteration);
       run.allocation.begin(iteration);
     }
   }
@@ -108,6 +129,7 @@ public class ForwardBenchmark {
     Run run = current();
     if (run != null) {
       run.allocation.end();
+      run.watch.end();
     }
   }
 
@@ -136,7 +158,8 @@ public class ForwardBenchmark {
   }
 
   private void saveFacts() throws IOException {
-    Conditions conditions = ForkReport.conditions(threads);
+    Conditions conditions =
+        ForkReport.conditions(threads, lengths.size(), peak == null ? null : peak.range());
     List<ForkReport.Content> contents = new ArrayList<>();
     for (int i = 0; i < lengths.size(); i++) {
       Run run = lengths.get(i).run;
@@ -146,33 +169,19 @@ public class ForwardBenchmark {
     ForkReport.save(contents);
   }
 
-  private static ForkReport.Content facts(Run run, int position, Conditions conditions)
+  private static ForkReport.Content facts(Run run, int position, Conditions ofFork)
       throws IOException {
-    return run.report.facts(
-        run.plan.scratchBytes(),
-        run.plan.parameterBytes(),
+    String unsteady = run.unsteady.isEmpty() ? run.watch.verdict() : run.unsteady;
+    return new ForkReport.Content(
+        run.report.facts(
+            run.plan.scratchBytes(),
+            run.plan.parameterBytes(),
+            null,
+            run.allocation.bytesPerCall(),
+            ForkReport.wantsError(position) ? run.problem.error(run.inputs, run.output) : null,
+            ForkReport.wantsRows(position) ? run.problem.attentionRows() : null,
+            ForkReport.conditions(ofFork, unsteady)),
         null,
-        run.allocation.bytesPerCall(),
-        ForkReport.wantsError(position) ? error(run) : null,
-        ForkReport.wantsRows(position) ? run.problem.attentionRows() : null,
-        conditions);
-  }
-
-  private static @Nullable ErrorNorms error(Run run) {
-    Problem problem = run.problem;
-    if (problem.type().mechanism().approximates() == Approximates.NONE) {
-      return null;
-    }
-    Tensor exact = problem.exactOutput(run.inputs);
-    return run.output.hasShape(exact.shape())
-        ? ErrorStudy.compare(perHead(run.output), perHead(exact))
-        : null;
-  }
-
-  /// A layer's output `[batch, n, width]` as that of one wide head.
-  private static Tensor perHead(Tensor output) {
-    return output.rank() == 4
-        ? output
-        : Tensor.of(output.data(), output.extent(0), 1, output.extent(1), output.extent(2));
+        null);
   }
 }

@@ -96,13 +96,14 @@ public final class JmhForks implements Forks {
       List<Outcome> outcomes = new ArrayList<>();
       for (int i = 0; i < lengths; i++) {
         ForkReport.Content content =
-            i < contents.size() ? contents.get(i) : new ForkReport.Content(null, null);
+            i < contents.size() ? contents.get(i) : new ForkReport.Content(null, null, null);
         if (results.isEmpty() || content.facts() == null) {
           outcomes.add(failure(content, output, thrown));
         } else {
-          int calls = decode ? problems.get(i).decodedTokens() : 1;
-          List<Double> samples = everyNth(samples(results.iterator().next()), i, lengths);
-          outcomes.add(measured(samples, calls, content.facts(), flags));
+          List<Double> own = content.samples();
+          List<Double> samples =
+              own != null ? own : everyNth(samples(results.iterator().next()), i, lengths);
+          outcomes.add(new Measured(samples, content.facts().withFlags(String.join(" ", flags))));
         }
       }
       return outcomes;
@@ -165,26 +166,6 @@ public final class JmhForks implements Forks {
     String reason = output.reason();
     return new Died(
         thrown.isEmpty() || !text.isBlank() ? reason : thrown.lines().findFirst().orElse(reason));
-  }
-
-  private static Outcome measured(
-      List<Double> secondsPerIteration, int callsPerSample, Facts facts, List<String> flags) {
-    return new Measured(
-        secondsPerIteration.stream().map(seconds -> seconds / callsPerSample).toList(),
-        new Facts(
-            facts.countedScratchBytes(),
-            facts.parameterBytes(),
-            facts.stateBytes(),
-            facts.allocatedBytesPerCall() == null
-                ? null
-                : facts.allocatedBytesPerCall() / callsPerSample,
-            facts.baselineResidentBytes(),
-            facts.peakResidentBytes(),
-            facts.error(),
-            facts.rows(),
-            facts.kernels(),
-            String.join(" ", flags),
-            facts.conditions()));
   }
 
   private static List<Double> samples(RunResult result) {

@@ -3,11 +3,18 @@ package dev.crossover.bench.products;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.peak.PeakMeter;
+import dev.crossover.bench.peak.PeakShare;
+import dev.crossover.bench.result.ResultRecord.PeakRange;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
+import org.openjdk.jmh.results.BenchmarkResult;
+import org.openjdk.jmh.results.IterationResult;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.Runner;
 import org.openjdk.jmh.runner.RunnerException;
@@ -49,12 +56,6 @@ public final class ProductTable {
   }
 
   private static String table(String options, Collection<RunResult> results) {
-    double peak = Double.NaN;
-    for (RunResult result : results) {
-      if (operation(result).equals("peak")) {
-        peak = rate(result, result.getPrimaryResult().getStatistics().getPercentile(50));
-      }
-    }
     Machine machine = Machine.current();
     StringBuilder out = new StringBuilder();
     out.append(
@@ -65,12 +66,14 @@ public final class ProductTable {
         forks, and the smallest and largest. Products are `operation rows columns depth`: AB is A·B, ABt
         A·Bᵀ with its packing, AtB Aᵀ·B, lower A·B with A lower triangular and the flops of that half.
         Elementwise passes read and write %d floats, which fit the second-level cache; their rate is in
-        10⁹ elements per second. %% is the share of the peak kernel in the same run.
+        10⁹ elements per second. %% is the share of the peak: a loop of fused multiply-adds on registers,
+        run before every iteration. A share above 100 %%, or a peak that moved by more than 10 %% among a
+        row's iterations, is no result; the row says why.
 
         %s, %d cores, %s, JDK %s, commit %s; kernels: %s.
 
-        | operation | µs | rate | %% of peak |
-        |---|---|---|---|
+        | operation | µs | rate | peak, GFLOP/s | %% of peak |
+        |---|---|---|---|---|
         """
             .formatted(
                 options.isEmpty() ? "" : options,
@@ -82,26 +85,39 @@ public final class ProductTable {
                 Commit.current(),
                 Kernels.get().description()));
     for (RunResult result : results) {
-      out.append(row(result, peak));
+      out.append(row(result));
     }
     return out.toString();
   }
 
-  private static String row(RunResult result, double peak) {
+  private static String row(RunResult result) {
     Statistics times = result.getPrimaryResult().getStatistics();
     String operation = operation(result);
-    boolean elements = ProductsBenchmark.elementwise(operation);
     double rate = rate(result, times.getPercentile(50));
+    boolean elements = ProductsBenchmark.elementwise(operation);
+    PeakRange peak = PeakMeter.range(peaks(result));
     return String.format(
         Locale.ROOT,
-        "| %s | %.2f (%.2f–%.2f) | %.1f %s | %s |%n",
+        "| %s | %.2f (%.2f–%.2f) | %.1f %s | %s | %s |%n",
         operation,
         times.getPercentile(50),
         times.getMin(),
         times.getMax(),
         rate,
         elements ? "10⁹/s" : "GFLOP/s",
-        elements ? "" : String.format(Locale.ROOT, "%.0f", 100 * rate / peak));
+        PeakShare.words(peak),
+        elements ? "" : PeakShare.of(rate, peak));
+  }
+
+  private static List<Double> peaks(RunResult result) {
+    List<Double> peaks = new ArrayList<>();
+    for (BenchmarkResult fork : result.getBenchmarkResults()) {
+      for (IterationResult iteration : fork.getIterationResults()) {
+        peaks.add(
+            iteration.getSecondaryResults().get(ProductsBenchmark.PeakBeside.RESULT).getScore());
+      }
+    }
+    return peaks;
   }
 
   private static String operation(RunResult result) {

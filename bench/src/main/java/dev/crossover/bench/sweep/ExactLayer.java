@@ -12,8 +12,9 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.error.ExactRows;
 import dev.crossover.variants.layer.MultiHeadLayer;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
@@ -23,14 +24,18 @@ import org.jspecify.annotations.Nullable;
 final class ExactLayer {
   private ExactLayer() {}
 
-  /// The output of the layer around exact attention.
+  /// The output of the layer around exact attention at some positions; what it holds at others
+  /// means nothing.
+  ///
+  /// Attention is in double precision, the projections around it are the layer's own.
   ///
   /// @param core the mechanism inside, whose target of approximation is computed instead
   /// @param problem the layer's problem
   /// @param inputs the layer's inputs
-  static Tensor output(Attention core, Problem problem, Tensors inputs) {
+  /// @param positions where exact attention is computed
+  static Tensor output(Attention core, Problem problem, Tensors inputs, int[] positions) {
     Tensor output = problem.newOutput();
-    new MultiHeadLayer(new ExactInside(core))
+    new MultiHeadLayer(new ExactInside(core, positions))
         .plan(problem.shape(), problem.mask(), problem.point().threads())
         .forward(inputs, output);
     return output;
@@ -38,7 +43,7 @@ final class ExactLayer {
 
   /// Plain exact attention behind the projections of a layer.
   static ExactTarget target(Problem problem, Tensors qkv) {
-    ExactInside inside = new ExactInside(new Tiled());
+    ExactInside inside = new ExactInside(new Tiled(), new int[0]);
     Attention layer = new MultiHeadLayer(inside);
     AttentionShape shape = problem.shape();
     layer
@@ -52,10 +57,12 @@ final class ExactLayer {
   /// A mechanism's inputs, and exact attention of them.
   private static final class ExactInside implements Attention {
     private final Attention core;
+    private final int[] positions;
     private @Nullable ExactTarget target;
 
-    ExactInside(Attention core) {
+    ExactInside(Attention core, int[] positions) {
       this.core = core;
+      this.positions = positions;
     }
 
     @Override
@@ -103,8 +110,15 @@ final class ExactLayer {
         }
         ExactTarget exact = core.exactTarget(shape, mask, given);
         target = exact;
-        float[] heads = ErrorStudy.exact(exact, threads()).data();
-        System.arraycopy(heads, 0, output.data(), 0, heads.length);
+        Arrays.fill(output.data(), 0);
+        ExactRows rows = ExactRows.of(exact, positions, threads());
+        int width = rows.width();
+        for (int row = 0; row < shape.problems() * positions.length; row++) {
+          int at = row / positions.length * shape.querySeqLen() + positions[row % positions.length];
+          for (int x = 0; x < width; x++) {
+            output.data()[at * width + x] = (float) rows.values()[row * width + x];
+          }
+        }
       }
     }
   }

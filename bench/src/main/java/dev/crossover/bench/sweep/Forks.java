@@ -54,14 +54,15 @@ public interface Forks {
   /// @param stateBytes state of the decoding session
   /// @param allocatedBytesPerCall heap allocated by all threads per call in steady state; absent
   ///     where it cannot be known
-  /// @param baselineResidentBytes resident set before the plan was built
-  /// @param peakResidentBytes largest resident set until the measurement ended
+  /// @param baselineResidentBytes resident set before the plan was built, of a fork with one length
+  /// @param peakResidentBytes largest resident set until the measurement ended, likewise
+  /// @param constructionBytes heap allocated while the plan or session was built
+  /// @param firstCallBytes heap allocated by the first call
   /// @param error difference from exact attention; absent when not asked for or meaningless
   /// @param rows how peaked exact attention is on this input; absent when not asked for
   /// @param kernels kernels in use
   /// @param jvmFlags flags of the process
-  /// @param conditions what the machine was doing when the measurement had ended; absent where the
-  ///     process did not look
+  /// @param conditions under which it measured; absent where the process did not look
   record Facts(
       long countedScratchBytes,
       long parameterBytes,
@@ -69,36 +70,72 @@ public interface Forks {
       @Nullable Double allocatedBytesPerCall,
       @Nullable Long baselineResidentBytes,
       @Nullable Long peakResidentBytes,
+      @Nullable Long constructionBytes,
+      @Nullable Long firstCallBytes,
       @Nullable ErrorNorms error,
       @Nullable AttentionRows rows,
       String kernels,
       String jvmFlags,
       @Nullable Conditions conditions) {
 
-    /// Without knowledge of the machine's conditions.
+    /// Without the resident set, what happens before the steady state, and conditions.
     public Facts(
         long countedScratchBytes,
         long parameterBytes,
         @Nullable Long stateBytes,
         @Nullable Double allocatedBytesPerCall,
-        @Nullable Long baselineResidentBytes,
-        @Nullable Long peakResidentBytes,
         @Nullable ErrorNorms error,
-        @Nullable AttentionRows rows,
-        String kernels,
-        String jvmFlags) {
+        String kernels) {
       this(
+          countedScratchBytes,
+          parameterBytes,
+          stateBytes,
+          allocatedBytesPerCall,
+          null,
+          null,
+          null,
+          null,
+          error,
+          null,
+          kernels,
+          "",
+          null);
+    }
+
+    /// The same from a process with other flags.
+    public Facts withFlags(String flags) {
+      return new Facts(
           countedScratchBytes,
           parameterBytes,
           stateBytes,
           allocatedBytesPerCall,
           baselineResidentBytes,
           peakResidentBytes,
+          constructionBytes,
+          firstCallBytes,
+          error,
+          rows,
+          kernels,
+          flags,
+          conditions);
+    }
+
+    /// The same measured under other conditions.
+    public Facts withConditions(Conditions others) {
+      return new Facts(
+          countedScratchBytes,
+          parameterBytes,
+          stateBytes,
+          allocatedBytesPerCall,
+          baselineResidentBytes,
+          peakResidentBytes,
+          constructionBytes,
+          firstCallBytes,
           error,
           rows,
           kernels,
           jvmFlags,
-          null);
+          others);
     }
   }
 
@@ -114,7 +151,8 @@ public interface Forks {
   /// Iterations take the lengths in turn, so that a drift of the machine falls on all alike, and
   /// the compiler's warm-up is paid once.
   ///
-  /// @param problems points that differ in their length only, shortest first
+  /// @param problems points that differ in their length only, in the order in which they are warmed
+  ///     up and measured
   /// @param settings how long, per length
   /// @param wishes what else to find out, one for each problem
   /// @return one outcome for each problem; fewer if the last is [Interrupted]

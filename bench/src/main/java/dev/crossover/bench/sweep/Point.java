@@ -39,7 +39,7 @@ public record Point(
   }
 
   /// The same point at another length.
-  Point withLength(int newN) {
+  public Point withLength(int newN) {
     return new Point(study, spec, newN, dim, heads, batch, mask, threads, input, seed);
   }
 

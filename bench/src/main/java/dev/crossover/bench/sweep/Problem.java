@@ -4,21 +4,26 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.error.ExactRows;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.variants.Catalogue;
 import dev.crossover.variants.layer.MultiHeadLayer;
 import java.io.IOException;
+import org.jspecify.annotations.Nullable;
 
 /// A point made concrete: the mechanism, the sizes its input gives, and the mask it can honour.
 ///
@@ -166,14 +171,31 @@ public record Problem(
     return attention instanceof MultiHeadLayer;
   }
 
-  /// What exact attention gives on the mechanism's own inputs; of a layer, the output of the same
-  /// projections around exact attention.
+  /// Error of an output against exact attention in double precision on the mechanism's own inputs,
+  /// at the positions of [ExactRows]; of a layer, against the same projections around it.
   ///
   /// @param inputs as [#load] gives them
-  public Tensor exactOutput(Tensors inputs) {
-    return attention instanceof MultiHeadLayer(Attention core)
-        ? ExactLayer.output(core, this, inputs)
-        : ErrorStudy.exact(attention.exactTarget(shape, mask, inputs), point.threads());
+  /// @param output what the mechanism gave
+  /// @return nothing for a mechanism that approximates nothing, or whose output is of another shape
+  public @Nullable ErrorNorms error(Tensors inputs, Tensor output) {
+    if (type.mechanism().approximates() == Approximates.NONE) {
+      return null;
+    }
+    int[] positions = ExactRows.positions(shape);
+    if (attention instanceof MultiHeadLayer(Attention core)) {
+      Tensor exact = ExactLayer.output(core, this, inputs, positions);
+      return ErrorStudy.compare(asOneHead(output), ExactRows.of(asOneHead(exact), positions));
+    }
+    ExactTarget target = attention.exactTarget(shape, mask, inputs);
+    AttentionShape of = target.shape();
+    return output.hasShape(of.batchSize(), of.numHeads(), of.querySeqLen(), of.valueDim())
+        ? ErrorStudy.compare(output, ExactRows.of(target, positions, point.threads()))
+        : null;
+  }
+
+  /// A layer's output `[batch, n, width]` as that of one wide head.
+  private static Tensor asOneHead(Tensor output) {
+    return Tensor.of(output.data(), output.extent(0), 1, output.extent(1), output.extent(2));
   }
 
   /// How peaked exact attention is on this problem's input; of a layer, behind its projections.

@@ -7,6 +7,7 @@ import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Counted;
@@ -15,6 +16,7 @@ import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Input;
 import dev.crossover.bench.result.ResultRecord.Memory;
 import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.result.ResultRecord.PeakRange;
 import dev.crossover.bench.result.ResultRecord.Shape;
 import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -27,6 +29,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// Makes result records out of problems and the outcomes of forks.
@@ -103,20 +106,42 @@ final class Records {
               rows.topMass()));
     }
     ErrorNorms error = facts.error() != null || earlier == null ? facts.error() : earlier.error();
+    List<Conditions> all = conditions(earlier, samples.size() - 1, facts.conditions());
     return record(
         problem.point(),
         problem,
         Status.OK,
         null,
-        time(
-            problem,
-            samples,
-            plannedForks,
-            conditions(earlier, samples.size() - 1, facts.conditions())),
+        time(problem, samples, plannedForks, all),
         memory(facts, earlier),
         error,
-        peak,
+        peak(peak, all),
         facts.jvmFlags());
+  }
+
+  /// The same record without the forks that never became steady, and, where points are measured
+  /// alone, without those that were not; nothing when none is left.
+  @Nullable ResultRecord usable(ResultRecord record, boolean alone) {
+    Time time = record.time();
+    if (time == null || time.conditions() == null) {
+      return alone && time != null ? null : record;
+    }
+    List<List<Double>> samples = new ArrayList<>();
+    List<Conditions> conditions = new ArrayList<>();
+    for (int fork = 0; fork < time.samples().size(); fork++) {
+      Conditions seen = time.conditions().get(fork);
+      boolean together = seen.lengths() == null || seen.lengths() != 1;
+      if (seen.unsteady() == null && !(alone && together)) {
+        samples.add(time.samples().get(fork));
+        conditions.add(seen);
+      }
+    }
+    if (samples.size() == time.samples().size()) {
+      return record;
+    }
+    return samples.isEmpty()
+        ? null
+        : withTime(record, time(record, samples, time.plannedForks(), conditions));
   }
 
   /// The same record when a sweep wants another number of forks.
@@ -125,6 +150,19 @@ final class Records {
     if (time == null || time.plannedForks() == plannedForks) {
       return record;
     }
+    return withTime(
+        record,
+        new Time(
+            time.samples(),
+            time.median(),
+            time.low(),
+            time.high(),
+            plannedForks,
+            time.tokensPerSecond(),
+            time.conditions()));
+  }
+
+  private static ResultRecord withTime(ResultRecord record, Time time) {
     return new ResultRecord(
         record.schema(),
         record.study(),
@@ -139,14 +177,7 @@ final class Records {
         record.seed(),
         record.status(),
         record.reason(),
-        new Time(
-            time.samples(),
-            time.median(),
-            time.low(),
-            time.high(),
-            plannedForks,
-            time.tokensPerSecond(),
-            time.conditions()),
+        time,
         record.memory(),
         record.error(),
         record.counted(),
@@ -234,21 +265,57 @@ final class Records {
     return List.copyOf(all);
   }
 
+  /// The machine's peak, its arithmetic as the forks found it between their samples.
+  private static @Nullable Peak peak(@Nullable Peak before, List<Conditions> forks) {
+    List<Double> medians =
+        forks.stream()
+            .map(Conditions::peak)
+            .filter(Objects::nonNull)
+            .map(PeakRange::median)
+            .toList();
+    if (medians.isEmpty()) {
+      return before;
+    }
+    double bandwidth = before == null ? 0 : before.bandwidthGBs();
+    return new Peak(PeakMeter.range(medians).median(), bandwidth);
+  }
+
   private static Time time(
       Problem problem, List<List<Double>> samples, int plannedForks, List<Conditions> conditions) {
-    SampleStatistics statistics = SampleStatistics.of(samples, problem.point().seed());
-    Double tokens =
-        problem.point().study() == Study.DECODE
-            ? problem.shape().batchSize() / statistics.median()
-            : null;
+    return time(
+        problem.point().study(),
+        problem.shape().batchSize(),
+        problem.point().seed(),
+        samples,
+        plannedForks,
+        conditions);
+  }
+
+  private static Time time(
+      ResultRecord record,
+      List<List<Double>> samples,
+      int plannedForks,
+      List<Conditions> conditions) {
+    return time(
+        record.study(), record.shape().batch(), record.seed(), samples, plannedForks, conditions);
+  }
+
+  private static Time time(
+      Study study,
+      int batch,
+      long seed,
+      List<List<Double>> samples,
+      int plannedForks,
+      List<Conditions> conditions) {
+    SampleStatistics statistics = SampleStatistics.of(samples, seed);
     return new Time(
         List.copyOf(samples),
         statistics.median(),
         statistics.low(),
         statistics.high(),
         plannedForks,
-        tokens,
-        conditions);
+        study == Study.DECODE ? batch / statistics.median() : null,
+        List.copyOf(conditions));
   }
 
   private static Memory memory(Forks.Facts facts, @Nullable ResultRecord earlier) {
@@ -259,7 +326,9 @@ final class Records {
         facts.stateBytes(),
         facts.allocatedBytesPerCall(),
         facts.baselineResidentBytes(),
-        larger(facts.peakResidentBytes(), before == null ? null : before.peakResidentBytes()));
+        larger(facts.peakResidentBytes(), before == null ? null : before.peakResidentBytes()),
+        facts.constructionBytes(),
+        facts.firstCallBytes());
   }
 
   private static @Nullable Long larger(@Nullable Long a, @Nullable Long b) {

@@ -24,7 +24,7 @@ import java.util.Set;
 /// @param inputs labels of inputs
 /// @param seeds seeds
 /// @param effort how often and how long
-/// @param shard which share of the points, from 0
+/// @param shard which share of the mechanisms, from 0
 /// @param shards number of shares
 public record Sweep(
     List<Study> studies,

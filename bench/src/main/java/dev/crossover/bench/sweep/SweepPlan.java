@@ -11,9 +11,11 @@ import java.util.Set;
 ///
 /// @param parts what to measure; the effort and share of a part count for nothing
 /// @param effort how often and how long each point is measured
-/// @param shard which share of the points, from 0
+/// @param shard which share of the mechanisms, from 0
 /// @param shards number of shares
-public record SweepPlan(List<Sweep> parts, Effort effort, int shard, int shards) {
+/// @param alone whether every point has forks of its own; if not, a fork measures all lengths of a
+///     mechanism
+public record SweepPlan(List<Sweep> parts, Effort effort, int shard, int shards, boolean alone) {
 
   /// Checks the share.
   ///
@@ -29,24 +31,31 @@ public record SweepPlan(List<Sweep> parts, Effort effort, int shard, int shards)
     }
   }
 
+  /// A plan in whose forks lengths share a process.
+  public SweepPlan(List<Sweep> parts, Effort effort, int shard, int shards) {
+    this(parts, effort, shard, shards, false);
+  }
+
   /// A single sweep, with its effort and share.
   public static SweepPlan of(Sweep sweep) {
     return new SweepPlan(List.of(sweep), sweep.effort(), sweep.shard(), sweep.shards());
   }
 
   /// The points of this share, in a fixed order, each once.
+  ///
+  /// A mechanism with its setting belongs to one share with all its points: a curve whose points
+  /// were measured on several machines would compare the machines.
   public List<Point> points() {
     Set<Point> all = new LinkedHashSet<>();
     for (Sweep part : parts) {
       all.addAll(part.allPoints());
     }
+    List<String> mechanisms = all.stream().map(Point::spec).distinct().toList();
     List<Point> ours = new ArrayList<>();
-    int index = 0;
     for (Point point : all) {
-      if (index % shards == shard) {
+      if (mechanisms.indexOf(point.spec()) % shards == shard) {
         ours.add(point);
       }
-      index++;
     }
     return List.copyOf(ours);
   }

@@ -5,6 +5,7 @@ import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import dev.crossover.bench.result.ResultRecord.Status;
 import java.io.IOException;
@@ -47,9 +48,14 @@ public final class SweepRunner {
   /// @param records one per point of the sweep that has been reached, in the sweep's order
   /// @param interrupted whether it was stopped before its end
   public record Summary(List<ResultRecord> records, boolean interrupted) {
-    /// Number of records with a status.
+    /// Number of records with a status, unsteady ones included.
     public long count(Status status) {
       return records.stream().filter(record -> record.status() == status).count();
+    }
+
+    /// Number of points that were timed but never became steady.
+    public long unsteady() {
+      return records.stream().filter(ResultRecord::unsteady).count();
     }
   }
 
@@ -73,8 +79,8 @@ public final class SweepRunner {
     this(SweepPlan.of(sweep), forks, progress, making, availableBytes);
   }
 
-  private SweepRunner(
-      SweepPlan plan, Forks forks, Progress progress, Records making, long availableBytes) {
+  /// The same for a plan.
+  SweepRunner(SweepPlan plan, Forks forks, Progress progress, Records making, long availableBytes) {
     this.plan = plan;
     this.forks = forks;
     this.progress = progress;
@@ -192,7 +198,10 @@ public final class SweepRunner {
     ResultRecord skipped = making.skipped(point, problem, reason);
     ResultRecord earlier = byKey.get(skipped.key());
     if (earlier != null && earlier.status() != Status.SKIPPED) {
-      known.put(point, making.planned(earlier, plan.effort().forks()));
+      ResultRecord usable = making.usable(earlier, plan.alone());
+      if (usable != null) {
+        known.put(point, making.planned(usable, plan.effort().forks()));
+      }
       making.learn(earlier);
       if (problem != null) {
         pace.learn(problem, earlier);
@@ -254,8 +263,10 @@ public final class SweepRunner {
     return false;
   }
 
-  /// What a round has to measure: the lengths of one mechanism together as far as memory allows,
-  /// shortest first, groups in an order of the round's own.
+  /// What a round has to measure: the lengths of one mechanism together as far as memory allows, or
+  /// each alone where the plan says so. Groups, and the lengths of a group, are in an order of the
+  /// round's own: what a length has from those before it in its process then differs from fork to
+  /// fork, and shows as their spread.
   private List<List<Problem>> groups(int round) {
     Map<Point, List<Problem>> byMechanism = new LinkedHashMap<>();
     for (Problem problem : problems.values()) {
@@ -272,7 +283,7 @@ public final class SweepRunner {
       long bytes = 0;
       for (Problem problem : lengths) {
         bytes += heapBytes(problem);
-        if (!group.isEmpty() && bytes > SHARE_OF_MEMORY * availableBytes) {
+        if (!group.isEmpty() && (plan.alone() || bytes > SHARE_OF_MEMORY * availableBytes)) {
           groups.add(group);
           group = new ArrayList<>();
           bytes = heapBytes(problem);
@@ -281,7 +292,12 @@ public final class SweepRunner {
       }
       groups.add(group);
     }
-    Collections.shuffle(groups, new Random(Draws.seedFor(Draws.DEFAULT_SEED, "round" + round)));
+    Random order = new Random(Draws.seedFor(Draws.DEFAULT_SEED, "round" + round));
+    Collections.shuffle(groups, order);
+    for (List<Problem> group : groups) {
+      String name = "lengths" + round + group.getFirst().point().withLength(1);
+      Collections.shuffle(group, new Random(Draws.seedFor(Draws.DEFAULT_SEED, name)));
+    }
     return groups;
   }
 
@@ -318,6 +334,10 @@ public final class SweepRunner {
         making.learn(record);
         pace.learn(problem, record);
         append(file, point, record);
+        Conditions conditions = measured.facts().conditions();
+        if (conditions != null && conditions.unsteady() != null) {
+          progress.say(point.spec() + " n=" + point.n() + ": unsteady: " + conditions.unsteady());
+        }
       }
       case Forks.Refused refused ->
           append(file, point, making.skipped(point, problem, refused.reason()));
@@ -379,7 +399,7 @@ public final class SweepRunner {
         + ": "
         + (record.time() == null || record.status() != Status.OK
             ? record.status().name().toLowerCase(java.util.Locale.ROOT) + ": " + record.reason()
-            : Progress.seconds(record.time().median()));
+            : Progress.seconds(record.time().median()) + (record.unsteady() ? ", unsteady" : ""));
   }
 
   private static String mebibytes(long bytes) {

@@ -3,9 +3,11 @@ package dev.crossover.bench.peers;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.kernel.PeakKernel;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.peak.PeakMeter;
+import dev.crossover.bench.peak.PeakShare;
+import dev.crossover.bench.result.ResultRecord.PeakRange;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,10 +17,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.locks.LockSupport;
 
-/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak kernel (for
-/// decoding a pass over memory) and each contender in turn, so that all meet the same machine;
-/// every contender's output is checked first. Settings: full and causal attention of each length,
-/// the backward pass of 2048 and decoding with 65536 keys.
+/// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak (for decoding
+/// a pass over memory) and each contender in turn, so that all meet the same machine; every
+/// contender's output is checked first. Settings: full and causal attention of each length, the
+/// backward pass of 2048 and decoding with 65536 keys.
 ///
 /// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and
 /// all where absent). Lists have slashes between their items. A file beside the table called
@@ -35,7 +37,7 @@ public final class PeerComparison {
 
   /// Pause before a contender's turn on several threads. OpenMP's threads go on spinning for up to
   /// 200 ms after their work; with a pause of 20 ms every contender lost half a core to the one
-  /// before it, the peak kernel too.
+  /// before it, the peak too.
   private static final long PAUSE_NANOS = 250_000_000;
 
   /// Least duration of one sample. A single call of a millisecond, after other contenders, measures
@@ -58,11 +60,13 @@ public final class PeerComparison {
         """
         One batch entry, %d heads, width %d, float32, Gaussian inputs.
         Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
-        Each round runs the peak kernel and every contender in turn, each as often as fills %.0f ms (on several threads
+        Each round runs the peak and every contender in turn, each as often as fills %.0f ms (on several threads
         after a pause, in which the threads of the one before stop spinning, and an untimed run that wakes its own);
-        medians over rounds, and in brackets the middle half. FLOPs are 4·d per visible pair, 10·d for the backward pass; %% is the share of the peak
-        kernel of the same rounds, for decoding the share of the bandwidth at which the same rounds read a
-        gigabyte. Every output was compared with double precision before timing. Peers run with
+        medians over rounds, and in brackets the middle half. FLOPs are 4·d per visible pair, 10·d for the backward pass.
+        %% is the share of the peak of the same rounds: a loop of fused multiply-adds on registers, on as many
+        threads; for decoding of the bandwidth at which the same rounds read a gigabyte. A share above 100 %%,
+        or a peak that moved by more than 10 %% (from its 10 %% to its 90 %% quantile), is no result: the row says so.
+        Every output was compared with double precision before timing. Peers run with
         OPENBLAS_NUM_THREADS=%s and OPENBLAS_CORETYPE=%s.
 
         %s, %d cores, %s, JDK %s, commit %s; kernels: %s.
@@ -137,7 +141,7 @@ public final class PeerComparison {
   private static String compare(
       Problem problem, List<Contender> contenders, int threads, double seconds) {
     boolean decoding = problem.shape().querySeqLen() == 1;
-    PeakKernel peak = new PeakKernel(threads);
+    PeakMeter peak = new PeakMeter(threads);
     for (Contender contender : contenders) {
       contender.run();
       double error = contender.error(problem);
@@ -170,7 +174,12 @@ public final class PeerComparison {
       rounds += warm ? 1 : 0;
     }
     double most = decoding ? peak.bytesRead() : peak.flops();
-    double peakRate = most / quantile(times[contenders.size()], rounds, 0.5) * 1e-6;
+    double[] turns = times[contenders.size()];
+    PeakRange range =
+        new PeakRange(
+            most / quantile(turns, rounds, 0.9) * 1e-6,
+            most / quantile(turns, rounds, 0.5) * 1e-6,
+            most / quantile(turns, rounds, 0.1) * 1e-6);
     double tiled = quantile(times[0], rounds, 0.5);
     String setting =
         String.format(
@@ -190,14 +199,14 @@ public final class PeerComparison {
           .append(
               String.format(
                   Locale.ROOT,
-                  "%s | %.2f (%.2f–%.2f) | %.0f %s | %.0f | %.2f |%n",
+                  "%s | %.2f (%.2f–%.2f) | %.0f %s | %s | %.2f |%n",
                   contender.name(),
                   ms,
                   quantile(times[c], rounds, 0.25),
                   quantile(times[c], rounds, 0.75),
                   rate,
                   decoding ? "GB/s" : "GFLOP/s",
-                  100 * rate / peakRate,
+                  PeakShare.of(rate, range),
                   ms / tiled));
       contender.close();
     }
@@ -205,10 +214,10 @@ public final class PeerComparison {
         .append(
             String.format(
                 Locale.ROOT,
-                decoding
-                    ? "reading memory | | %.0f GB/s | 100 | |%n"
-                    : "peak kernel | | %.0f GFLOP/s | 100 | |%n",
-                peakRate))
+                "%s | | %s %s | 100 | |%n",
+                decoding ? "reading memory" : "peak",
+                PeakShare.words(range),
+                decoding ? "GB/s" : "GFLOP/s"))
         .toString();
   }
 
@@ -226,7 +235,7 @@ public final class PeerComparison {
   }
 
   private static Runnable turn(
-      int c, List<Contender> contenders, boolean decoding, PeakKernel peak) {
+      int c, List<Contender> contenders, boolean decoding, PeakMeter peak) {
     if (c < contenders.size()) {
       return contenders.get(c)::run;
     }

@@ -54,7 +54,11 @@ class KilledSweepTest {
     assertEquals(3, summary.count(Status.OK), summary.toString());
     List<ResultRecord> after = ResultFile.read(file).records();
     assertEquals(3, after.size());
-    assertEquals(before, after.subList(0, before.size()), "finished forks are not repeated");
+    for (int i = 0; i < before.size(); i++) {
+      if (!before.get(i).unsteady()) {
+        assertEquals(before.get(i), after.get(i), "finished forks are not repeated");
+      }
+    }
   }
 
   /// Moments are drawn from the time between two kills' first record and about twenty forks later,
@@ -201,8 +205,7 @@ class KilledSweepTest {
       } catch (IOException | InterruptedException e) {
         throw new IllegalStateException(e);
       }
-      return new Measured(
-          List.of(0.5, 0.5), new Facts(10, 0, null, 0.0, null, null, null, null, "scalar", ""));
+      return new Measured(List.of(0.5, 0.5), new Facts(10, 0, null, 0.0, null, "scalar"));
     }
 
     @Override

@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.bench.error.ErrorStudy;
 import dev.crossover.bench.jmh.JmhForks;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Status;
@@ -108,12 +107,7 @@ class LayerSweepTest {
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem.attention().plan(problem.shape(), problem.mask(), 2).forward(inputs, output);
-    Tensor exact = problem.exactOutput(inputs);
-    return ErrorStudy.compare(wide(output), wide(exact)).relativeFrobenius();
-  }
-
-  private static Tensor wide(Tensor t) {
-    return Tensor.of(t.data(), t.extent(0), 1, t.extent(1), t.extent(2));
+    return problem.error(inputs, output).relativeFrobenius();
   }
 
   private static Problem problem(String spec, String mask) throws IOException {

@@ -13,6 +13,7 @@ import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -28,9 +29,14 @@ class SweepEndToEndTest {
   void recordHoldsTimeMemoryAndErrorOfARealFork() throws IOException {
     Path file = folder.resolve("results.jsonl");
     SweepRunner.Summary summary =
-        run(file, Study.FORWARD, List.of("tiled", "linear_transformer"), 48, "captured");
-    assertEquals(2, summary.count(Status.OK), summary.toString());
-    assertEquals(2, ResultFile.read(file).records().size());
+        run(
+            file,
+            Study.FORWARD,
+            List.of("tiled", "linear_transformer"),
+            List.of(48, 96),
+            "captured");
+    assertEquals(4, summary.count(Status.OK), summary.toString());
+    assertEquals(4, ResultFile.read(file).records().size());
     for (ResultRecord record : summary.records()) {
       assertEquals(1, record.forks());
       assertEquals(2, record.time().samples().getFirst().size());
@@ -44,7 +50,16 @@ class SweepEndToEndTest {
       assertTrue(record.environment().jvmFlags().contains("-Xmx"));
     }
     ResultRecord tiled = summary.records().getFirst();
-    assertEquals(0, tiled.error().relativeFrobenius(), "tiled is the reference itself");
+    assertEquals(48, tiled.shape().n());
+    double rounding = tiled.error().relativeFrobenius();
+    assertTrue(rounding > 0 && rounding < 1e-5, "against double precision: " + rounding);
+    assertEquals(48, tiled.error().rows(), "all of a short sequence");
+    assertNull(tiled.memory().peakResidentBytes(), "that of the whole process");
+    assertTrue(tiled.memory().firstCallBytes() >= 0);
+    assertTrue(tiled.memory().constructionBytes() >= tiled.memory().countedScratchBytes());
+    ResultRecord.Conditions fork = tiled.time().conditions().getFirst();
+    assertEquals(2, fork.lengths());
+    assertEquals(fork.peak().median(), tiled.peak().gflops());
     assertEquals(2, tiled.shape().heads());
     assertEquals(64, tiled.shape().headDim());
     assertEquals("causal", tiled.mask());
@@ -64,6 +79,21 @@ class SweepEndToEndTest {
     assertEquals(2, small.time().samples().getFirst().size());
     assertEquals(2, large.time().samples().getFirst().size());
     assertTrue(large.counted().flops() > small.counted().flops());
+  }
+
+  @Test
+  void pointMeasuredAloneKnowsItsResidentSet() throws IOException {
+    Sweep one = sweep(Study.FORWARD, List.of("tiled"), List.of(64), "gaussian:scale=1");
+    SweepPlan alone = new SweepPlan(List.of(one), one.effort(), 0, 1, true);
+    ResultRecord record =
+        new SweepRunner(alone, new JmhForks(), new Progress(new StringBuilder(), false), null)
+            .run(folder.resolve("results.jsonl"))
+            .records()
+            .getFirst();
+    assertEquals(1, record.time().conditions().getFirst().lengths());
+    if (Files.isReadable(Path.of("/proc/self/status"))) {
+      assertTrue(record.memory().peakResidentBytes() >= record.memory().baselineResidentBytes());
+    }
   }
 
   @Test
@@ -91,23 +121,28 @@ class SweepEndToEndTest {
   private static SweepRunner.Summary run(
       Path file, Study study, List<String> specs, List<Integer> lengths, String input)
       throws IOException {
-    Sweep d = Sweep.defaults(1);
-    Sweep tiny =
-        new Sweep(
-            List.of(study),
-            specs,
-            lengths,
-            d.dims(),
-            d.heads(),
-            d.batches(),
-            d.masks(),
-            d.threads(),
-            List.of(input),
-            d.seeds(),
-            SHORT,
-            0,
-            1);
-    return new SweepRunner(tiny, new JmhForks(), new Progress(new StringBuilder(), false))
+    return new SweepRunner(
+            sweep(study, specs, lengths, input),
+            new JmhForks(),
+            new Progress(new StringBuilder(), false))
         .run(file);
+  }
+
+  private static Sweep sweep(Study study, List<String> specs, List<Integer> lengths, String input) {
+    Sweep d = Sweep.defaults(1);
+    return new Sweep(
+        List.of(study),
+        specs,
+        lengths,
+        d.dims(),
+        d.heads(),
+        d.batches(),
+        d.masks(),
+        d.threads(),
+        List.of(input),
+        d.seeds(),
+        SHORT,
+        0,
+        1);
   }
 }

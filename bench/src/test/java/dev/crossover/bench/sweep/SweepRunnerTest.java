@@ -14,6 +14,7 @@ import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Peak;
+import dev.crossover.bench.result.ResultRecord.PeakRange;
 import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
@@ -31,6 +32,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 class SweepRunnerTest {
   private static final long PLENTY = 64L << 30;
+  private static final List<String> SPECS =
+      List.of("tiled", "materialised", "performer", "longformer:window=8");
 
   @TempDir Path folder;
 
@@ -190,6 +193,21 @@ class SweepRunnerTest {
   }
 
   @Test
+  void noCurveIsSplitOverShards() {
+    SweepPlan whole = SweepPlan.of(withSpecs(sweep(64, 128, 256), SPECS));
+    List<Set<String>> shards = new ArrayList<>();
+    for (int shard = 0; shard < 2; shard++) {
+      List<Point> points = new SweepPlan(whole.parts(), whole.effort(), shard, 2).points();
+      Set<String> specs = new HashSet<>();
+      points.forEach(point -> specs.add(point.spec()));
+      assertEquals(3 * specs.size(), points.size(), "every length of every mechanism of a shard");
+      shards.add(specs);
+    }
+    assertEquals(Set.of("tiled", "performer"), shards.get(0));
+    assertEquals(Set.of("materialised", "longformer:window=8"), shards.get(1));
+  }
+
+  @Test
   void forecastMeasuresAndWritesNothingAndKnowsWhatIsMeasuredOrDoesNotFit() throws IOException {
     ScriptedForks forks = new ScriptedForks(point -> measured(0.5));
     Forecast before = runner(forks, sweep(64, 8192), 600L << 20).forecast(file());
@@ -248,6 +266,100 @@ class SweepRunnerTest {
     assertEquals(summary.records().size(), ResultFile.read(file()).records().size());
   }
 
+  /// The first two forks of the longer length are unsteady, and so is one that repeats them.
+  @Test
+  void unsteadyForksAreMarkedWarnedOfAndRepeatedByTheNextRun() throws IOException {
+    StringBuilder console = new StringBuilder();
+    int[] bad = {3};
+    Function<Point, Forks.Outcome> script =
+        point ->
+            point.n() == 128 && point.spec().equals("tiled") && bad[0]-- > 0
+                ? unsteady("its code was still being compiled")
+                : measured(0.5);
+    SweepRunner.Summary first = told(script, console).run(file());
+    assertEquals(4, first.count(Status.OK));
+    assertEquals(1, first.unsteady());
+    ResultRecord marked =
+        ResultFile.read(file()).records().stream().filter(ResultRecord::unsteady).findFirst().get();
+    assertEquals("tiled 128", marked.spec() + " " + marked.shape().n());
+    assertEquals("2 of 2 forks: its code was still being compiled", marked.unsteadiness());
+    assertFalse(marked.finished());
+    assertTrue(
+        console.toString().contains("tiled n=128: unsteady: its code was still being compiled"),
+        console.toString());
+
+    List<String> again = new ArrayList<>();
+    SweepRunner.Summary second =
+        runner(new ScriptedForks(script, again), sweep(64, 128), PLENTY).run(file());
+    assertEquals(List.of("tiled 128", "tiled 128"), again);
+    assertEquals(1, second.unsteady());
+    List<String> last = new ArrayList<>();
+    SweepRunner.Summary third =
+        runner(new ScriptedForks(script, last), sweep(64, 128), PLENTY).run(file());
+    assertEquals(List.of("tiled 128"), last, "the steady fork of the run before counts");
+    assertEquals(0, third.unsteady());
+    assertTrue(ResultFile.read(file()).records().stream().allMatch(ResultRecord::finished));
+  }
+
+  @Test
+  void lengthsAreMeasuredInAnOrderOfEachForksOwn() throws IOException {
+    Integer[] lengths = {64, 128, 256, 512, 1024};
+    List<String> ran = new ArrayList<>();
+    Sweep sweep = withEffort(sweep(lengths), Effort.QUICK.withForks(4));
+    runner(new ScriptedForks(point -> measured(0.5), ran), sweep, PLENTY).run(file());
+    Set<List<String>> orders = new HashSet<>();
+    for (int fork = 0; fork < ran.size(); fork += lengths.length) {
+      List<String> together = ran.subList(fork, fork + lengths.length);
+      assertEquals(1, together.stream().map(point -> point.split(" ")[0]).distinct().count());
+      orders.add(together.stream().map(point -> point.split(" ")[1]).toList());
+    }
+    assertEquals(8, ran.size() / lengths.length);
+    assertTrue(orders.size() > 5, orders.toString());
+    List<String> repeated = new ArrayList<>();
+    runner(new ScriptedForks(point -> measured(0.5), repeated), sweep, PLENTY)
+        .run(folder.resolve("again.jsonl"));
+    assertEquals(ran, repeated, "the orders are seeded");
+  }
+
+  @Test
+  void pointsMeasuredAloneShareNoForkAndDoNotCountThoseThatWereShared() throws IOException {
+    List<Integer> sizes = new ArrayList<>();
+    SweepPlan alone = new SweepPlan(List.of(sweep(64, 128)), Effort.QUICK.withForks(2), 0, 1, true);
+    runner(grouped(sizes), alone).run(file());
+    assertEquals(java.util.Collections.nCopies(8, 1), sizes);
+    sizes.clear();
+    runner(grouped(sizes), alone).run(file());
+    assertEquals(List.of(), sizes, "alone they count");
+
+    Path shared = folder.resolve("shared.jsonl");
+    runner(grouped(sizes), SweepPlan.of(sweep(64, 128))).run(shared);
+    assertEquals(java.util.Collections.nCopies(4, 2), sizes);
+    sizes.clear();
+    runner(grouped(sizes), alone).run(shared);
+    assertEquals(java.util.Collections.nCopies(8, 1), sizes, "together they do not count as alone");
+  }
+
+  @Test
+  void peakOfARecordIsThatOfItsForks() throws IOException {
+    double[] peaks = {90, 96, 100};
+    int[] fork = new int[1];
+    Sweep sweep = withEffort(withSpecs(sweep(64), List.of("tiled")), Effort.QUICK.withForks(3));
+    ScriptedForks forks =
+        new ScriptedForks(
+            point -> {
+              double peak = peaks[fork[0]++];
+              return new Forks.Measured(
+                  List.of(0.5),
+                  seen(
+                      new Conditions(
+                          null, null, null, 1, new PeakRange(peak - 1, peak, peak + 1))));
+            });
+    ResultRecord record = runner(forks, sweep, PLENTY).run(file()).records().getFirst();
+    assertEquals(new Peak(96, 10), record.peak());
+    assertEquals(101.0 / 89 - 1, record.peakMoved(), 1e-12);
+    assertEquals("the peak moved by 13 %", record.disturbance());
+  }
+
   @Test
   void typingErrorsAreFoundBeforeAnythingRuns() {
     IllegalArgumentException refused =
@@ -263,6 +375,47 @@ class SweepRunnerTest {
 
   private static SweepRunner runner(Forks forks, Sweep sweep, long available) {
     return new SweepRunner(sweep, forks, quiet(), records("abc"), available);
+  }
+
+  private SweepRunner told(Function<Point, Forks.Outcome> script, StringBuilder console) {
+    return new SweepRunner(
+        sweep(64, 128),
+        new ScriptedForks(script),
+        new Progress(console, false),
+        records("abc"),
+        PLENTY);
+  }
+
+  private static SweepRunner runner(Forks forks, SweepPlan plan) {
+    return new SweepRunner(plan, forks, quiet(), records("abc"), PLENTY);
+  }
+
+  /// Forks that remember how many lengths each was given.
+  private static Forks grouped(List<Integer> sizes) {
+    return new Forks() {
+      @Override
+      public Outcome run(Problem problem, Settings settings, Wish wish) {
+        return run(List.of(problem), settings, List.of(wish)).getFirst();
+      }
+
+      @Override
+      public List<Outcome> run(List<Problem> problems, Settings settings, List<Wish> wishes) {
+        sizes.add(problems.size());
+        Conditions conditions = new Conditions(null, null, null, problems.size(), null);
+        return problems.stream()
+            .map(problem -> (Outcome) new Measured(List.of(0.5), seen(conditions)))
+            .toList();
+      }
+
+      @Override
+      public Peak peak(int threads) {
+        return new Peak(100, 10);
+      }
+    };
+  }
+
+  private static Forks.Outcome unsteady(String reason) {
+    return new Forks.Measured(List.of(4.0), seen(new Conditions(null, null, reason, 2, null)));
   }
 
   private static Records records(String commit) {
@@ -326,14 +479,13 @@ class SweepRunnerTest {
   }
 
   private static Forks.Facts seen(Conditions conditions) {
-    return new Forks.Facts(10, 0, null, 0.0, null, null, null, null, "scalar", "", conditions);
+    return new Forks.Facts(10, 0, null, 0.0, null, "scalar").withConditions(conditions);
   }
 
   private static Forks.Outcome measured(double seconds) {
     return new Forks.Measured(
         List.of(seconds, seconds),
-        new Forks.Facts(
-            10, 0, null, 0.0, null, null, new ErrorNorms(0, 0, 1, List.of()), null, "scalar", ""));
+        new Forks.Facts(10, 0, null, 0.0, new ErrorNorms(0, 0, 1, List.of()), "scalar"));
   }
 
   private static String keys(SweepRunner.Summary summary) {

@@ -150,8 +150,7 @@ class MergeCommandTest {
   private static final class InstantForks implements Forks {
     @Override
     public Outcome run(Problem problem, Settings settings, Wish wish) {
-      return new Measured(
-          List.of(0.5, 0.25), new Facts(10, 0, null, 0.0, null, null, null, null, "scalar", ""));
+      return new Measured(List.of(0.5, 0.25), new Facts(10, 0, null, 0.0, null, "scalar"));
     }
 
     @Override

@@ -1,0 +1,95 @@
+package dev.crossover.bench.jmh;
+
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
+import dev.crossover.bench.sweep.Problem;
+import java.io.File;
+import java.io.IOException;
+import java.lang.reflect.Method;
+import java.net.MalformedURLException;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/// The same mechanism on the scalar kernels, inside the same process: its classes are loaded a
+/// second time, by a loader of their own, while scalar kernels are asked for.
+public final class ScalarTwin {
+  private static final String KERNELS = "crossover.kernels";
+
+  private ScalarTwin() {}
+
+  /// The twin's classes, loaded once.
+  private static final class Loaded {
+    static final Method FORWARD = load();
+
+    private static Method load() {
+      try {
+        return new URLClassLoader(classPath(), ClassLoader.getPlatformClassLoader())
+            .loadClass(ScalarTwin.class.getName())
+            .getMethod(
+                "forward", String.class, int[].class, String.class, String.class, long.class);
+      } catch (ReflectiveOperationException | MalformedURLException e) {
+        throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
+      }
+    }
+  }
+
+  /// What the scalar kernels give for a forward pass over a point's whole sequence.
+  ///
+  /// @throws IllegalStateException if they cannot be run
+  static synchronized float[] output(Point point) {
+    String before = System.getProperty(KERNELS);
+    System.setProperty(KERNELS, "scalar");
+    try {
+      return (float[])
+          Loaded.FORWARD.invoke(
+              null,
+              point.spec(),
+              new int[] {point.n(), point.dim(), point.heads(), point.batch()},
+              point.mask(),
+              point.input(),
+              point.seed());
+    } catch (ReflectiveOperationException e) {
+      throw new IllegalStateException("scalar kernels must run beside the others, but: " + e, e);
+    } finally {
+      if (before == null) {
+        System.clearProperty(KERNELS);
+      } else {
+        System.setProperty(KERNELS, before);
+      }
+    }
+  }
+
+  /// Called in the loader's own copy of this class, so that only types of the JDK are exchanged.
+  ///
+  /// @param spec mechanism
+  /// @param sizes length, head width, heads and batch as in a point
+  /// @param mask `none` or `causal`
+  /// @param input label of the input
+  /// @param seed seed of everything drawn
+  /// @return the output's elements
+  /// @throws IOException if the input cannot be read
+  public static float[] forward(String spec, int[] sizes, String mask, String input, long seed)
+      throws IOException {
+    Problem problem =
+        Problem.of(
+            new Point(
+                Study.FORWARD, spec, sizes[0], sizes[1], sizes[2], sizes[3], mask, 1, input, seed));
+    Tensors inputs = problem.load();
+    Tensor output = problem.newOutput();
+    problem.attention().plan(problem.shape(), problem.mask(), 1).forward(inputs, output);
+    return output.data();
+  }
+
+  private static URL[] classPath() throws MalformedURLException {
+    List<URL> urls = new ArrayList<>();
+    for (String entry : System.getProperty("java.class.path").split(File.pathSeparator)) {
+      urls.add(Path.of(entry).toAbsolutePath().toUri().toURL());
+    }
+    return urls.toArray(URL[]::new);
+  }
+}

@@ -1,0 +1,5 @@
+/// What the machine can do, measured beside what is compared with it.
+@NullMarked
+package dev.crossover.bench.peak;
+
+import org.jspecify.annotations.NullMarked;

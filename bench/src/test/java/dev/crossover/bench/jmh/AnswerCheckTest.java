@@ -1,0 +1,112 @@
+package dev.crossover.bench.jmh;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
+import dev.crossover.bench.sweep.Problem;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.util.Arrays;
+import org.junit.jupiter.api.Test;
+
+class AnswerCheckTest {
+  private static final int N = 64;
+
+  /// Rounding leaves a hundredth of the tolerance at most.
+  @Test
+  void everyMechanismGivesWhatItsScalarTwinGives() throws IOException {
+    for (MechanismType type : Catalogue.all()) {
+      for (Study study : Study.values()) {
+        if (study == Study.FORWARD || type.defaults().capabilities().decoding()) {
+          double difference = AnswerCheck.difference(problem(type.name(), study, N));
+          assertTrue(difference <= AnswerCheck.TOLERANCE / 100, type.name() + ": " + difference);
+        }
+      }
+    }
+  }
+
+  @Test
+  void wrongAnswersAreRefusedByName() throws IOException {
+    for (float wrong : new float[] {1.01f, Float.NaN, 0}) {
+      Problem right = problem("tiled", Study.FORWARD, N);
+      Problem broken =
+          new Problem(
+              right.point(),
+              right.type(),
+              new Scaled(wrong),
+              right.shape(),
+              right.mask(),
+              right.input());
+      String message =
+          assertThrows(IllegalStateException.class, () -> AnswerCheck.of(broken)).getMessage();
+      assertTrue(message.startsWith("tiled: a forward pass must agree"), message);
+    }
+    AnswerCheck.of(problem("tiled", Study.FORWARD, N));
+  }
+
+  @Test
+  void longSequencesAreCheckedOnTheirBeginning() throws IOException {
+    AnswerCheck.of(problem("gla", Study.FORWARD, 4096));
+  }
+
+  @Test
+  void outputsMustBeFinite() {
+    Point point = new Point(Study.FORWARD, "tiled", 2, 0, 0, 0, "none", 1, "captured", 1);
+    AnswerCheck.finite(point, new float[] {1, -2});
+    assertEquals(
+        "tiled: output must be finite, but element 1 was NaN at n = 2",
+        assertThrows(
+                IllegalStateException.class,
+                () -> AnswerCheck.finite(point, new float[] {1, Float.NaN}))
+            .getMessage());
+  }
+
+  private static Problem problem(String spec, Study study, int n) throws IOException {
+    return Problem.of(new Point(study, spec, n, 16, 2, 1, "causal", 2, "gaussian:scale=1", 5));
+  }
+
+  /// Exact attention times a factor.
+  private record Scaled(float factor) implements Attention {
+    @Override
+    public Capabilities capabilities() {
+      return new Tiled().capabilities();
+    }
+
+    @Override
+    public Cost cost(AttentionShape shape, Mask mask, int threads) {
+      return new Cost(0, 0, 0);
+    }
+
+    @Override
+    public AttentionPlan newPlan(PlanRequest request) {
+      return new AttentionPlan(request) {
+        @Override
+        protected void compute(Tensor output) {
+          new Tiled()
+              .plan(shape, mask, 1)
+              .forward(
+                  dev.crossover.attention.Tensors.qkv(
+                      Tensor.of(input("q"), 1, 2, N, 16),
+                      Tensor.of(input("k"), 1, 2, N, 16),
+                      Tensor.of(input("v"), 1, 2, N, 16)),
+                  output);
+          float[] data = output.data();
+          Arrays.setAll(new Float[data.length], i -> data[i] *= factor);
+        }
+      };
+    }
+  }
+}
