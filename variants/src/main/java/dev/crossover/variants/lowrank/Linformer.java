@@ -7,6 +7,8 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -45,7 +47,22 @@ import java.util.OptionalInt;
 /// head. The reductions over n run in blocks of 256 positions. Causal order is refused: a slot
 /// mixes all positions. Padded rows of keys and values count as zero before they are projected; the
 /// softmax runs over all r slots, so that a wholly padded sequence gives zeros where the projection
-/// has no bias. Equals exact attention for r = n with E = F = I, and for pools with r = n. The
+/// has no bias.
+///
+/// Backward, with P the weights and S = Q K̄ᵀ / √d; derived from the equations:
+///
+/// ```
+/// ∂V̄ = Pᵀ ∂out      ∂S = P ∘ (∂out V̄ᵀ − rowsum(∂out ∘ out))      ∂Q = ∂S K̄ / √d      ∂K̄ = ∂Sᵀ Q / √d
+/// learned:     ∂E = Σ ∂K̄ Kᵀ      ∂F = Σ ∂V̄ Vᵀ      ∂K = Eᵀ ∂K̄      ∂V = Fᵀ ∂V̄
+/// mean_pool:   ∂k_j = ∂K̄_a / window, a the window of j
+/// max_pool:    ∂K̄_a,c goes to the first row of the window with the largest element
+/// convolution: ∂W_s = Σ_a k_{a·stride+s} ∂K̄_aᵀ      ∂b = Σ_a ∂K̄_a      ∂k_{a·stride+s} += W_s ∂K̄_a
+/// ```
+///
+/// Sums run over batch entries and over heads that share a matrix. Padded rows get nothing. K̄, V̄
+/// and one number per query row are kept.
+///
+/// Equals exact attention for r = n with E = F = I, and for pools with r = n. The
 /// fairseq code projects the layer's input before the key and value maps, which is the same where
 /// these have no bias.
 ///
@@ -161,7 +178,8 @@ public record Linformer(
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .groupedQueries(true)
-        .valueDim(true);
+        .valueDim(true)
+        .gradients(true);
   }
 
   @Override
@@ -207,19 +225,8 @@ public record Linformer(
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double r = slots(s);
     double widths = s.headDim() + s.valueDim();
-    double perKey =
-        switch (projection) {
-          case LEARNED -> 2 * r * widths;
-          case MEAN_POOL, MAX_POOL -> widths;
-          case CONVOLUTION ->
-              2.0
-                  * taps(s)
-                  / step(s)
-                  * ((double) s.headDim() * s.headDim() + (double) s.valueDim() * s.valueDim());
-        };
     double flops =
-        (double) s.batchSize() * owners(s) * s.keySeqLen() * perKey
-            + (double) s.problems() * s.querySeqLen() * r * (2 * widths + 5);
+        projectionFlops(s) + (double) s.problems() * s.querySeqLen() * r * (2 * widths + 5);
     long heads = (long) s.batchSize() * owners(s);
     long projected =
         heads * (slots(s) * (long) (s.headDim() + s.valueDim()) * Float.BYTES)
@@ -239,9 +246,40 @@ public record Linformer(
         projected + filters + threads * perThread);
   }
 
+  /// Floating-point operations of the projections.
+  double projectionFlops(AttentionShape s) {
+    double widths = s.headDim() + s.valueDim();
+    double perKey =
+        switch (projection) {
+          case LEARNED -> 2.0 * slots(s) * widths;
+          case MEAN_POOL, MAX_POOL -> widths;
+          case CONVOLUTION ->
+              2.0
+                  * taps(s)
+                  / step(s)
+                  * ((double) s.headDim() * s.headDim() + (double) s.valueDim() * s.valueDim());
+        };
+    return (double) s.batchSize() * owners(s) * s.keySeqLen() * perKey;
+  }
+
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    AttentionShape s = request.shape();
+    requireLengths(request.shape());
+    return new LinformerPlan(this, request);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireLengths(request.shape());
+    return new LinformerDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return LinformerDifferentiable.cost(this, s, mask, threads);
+  }
+
+  private void requireLengths(AttentionShape s) {
     if (projection == Projection.LEARNED) {
       require(
           maxSeqLen.orElse(s.keySeqLen()) >= s.keySeqLen(),
@@ -263,7 +301,6 @@ public record Linformer(
           "keySeqLen must hold projected_length (" + projectedLength + ") windows",
           s.keySeqLen());
     }
-    return new LinformerPlan(this, request);
   }
 
   private static void require(boolean holds, String rule, int value) {

@@ -3,6 +3,7 @@ package dev.crossover.variants.lowrank;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -10,11 +11,12 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Linformer.Projection;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The steps of [Linformer]: project keys and values to slots, then attend to the slots.
 final class LinformerPlan extends AttentionPlan {
   static final int ROWS = 64;
-  private static final int POSITIONS = 256;
+  static final int POSITIONS = 256;
 
   private final Linformer linformer;
   private final Kernels kernels = Kernels.get();
@@ -24,10 +26,18 @@ final class LinformerPlan extends AttentionPlan {
   private final int owners;
   private final int slotBlocks;
   private final int queryBlocks = Math.ceilDiv(shape.querySeqLen(), rows);
-  private final float[] projectedKeys;
-  private final float[] projectedValues;
-  private final float[] keyFilter;
-  private final float[] valueFilter;
+  private final float[] lse;
+
+  /// K̄, `[batch, owners, slots, d]`.
+  final float[] projectedKeys;
+
+  /// V̄, `[batch, owners, slots, dv]`.
+  final float[] projectedValues;
+
+  /// Convolution weights, `[tap, in, out]`.
+  final float[] keyFilter;
+
+  final float[] valueFilter;
   private final KeyPanels[] panels;
   private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
   private final float[][] part = new float[threads()][];
@@ -37,8 +47,16 @@ final class LinformerPlan extends AttentionPlan {
   private float[] out = new float[0];
 
   LinformerPlan(Linformer linformer, PlanRequest request) {
+    this(linformer, request, null, new float[0]);
+  }
+
+  /// @param keep allocates what a backward pass reads; null: like all scratch
+  /// @param lse written if it is not empty: log-sum-exp of every row's scores
+  LinformerPlan(Linformer linformer, PlanRequest request, @Nullable Scratch keep, float[] lse) {
     super(request);
     this.linformer = linformer;
+    this.lse = lse;
+    Scratch slotRows = keep == null ? scratch : keep;
     slots = linformer.slots(shape);
     owners = linformer.owners(shape);
     slotBlocks = Math.ceilDiv(slots, ROWS);
@@ -46,8 +64,8 @@ final class LinformerPlan extends AttentionPlan {
     valueFilter = scratch.floats(linformer.filterSize(shape, shape.valueDim()));
     panels = new KeyPanels[shape.batchSize() * owners];
     long heads = panels.length;
-    projectedKeys = scratch.floats(heads * slots * shape.headDim());
-    projectedValues = scratch.floats(heads * slots * shape.valueDim());
+    projectedKeys = slotRows.floats(heads * slots * shape.headDim());
+    projectedValues = slotRows.floats(heads * slots * shape.valueDim());
     for (int p = 0; p < panels.length; p++) {
       panels[p] = new KeyPanels(scratch, slots, shape.headDim());
     }
@@ -254,6 +272,10 @@ final class LinformerPlan extends AttentionPlan {
     int row = problem * shape.querySeqLen() + first;
     tile.begin(input("q"), row * d, d, count, factor);
     tile.attend(panels[head], projectedValues, head * slots * dv, dv, 0, slots);
-    tile.finish(out, row * dv, dv);
+    if (lse.length == 0) {
+      tile.finish(out, row * dv, dv);
+    } else {
+      tile.finish(out, row * dv, dv, lse, row);
+    }
   }
 }

@@ -6,6 +6,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.lowrank.Linformer.Projection;
 import dev.crossover.variants.lowrank.Linformer.Sharing;
 import java.util.OptionalInt;
@@ -17,6 +18,12 @@ class LinformerRandomTest {
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(200, 30, LinformerRandomTest::drawn, LinformerRandomTest::expected);
+  }
+
+  @Test
+  void anyGradientAgreesWithDifferencesOfTheDefinition() {
+    RandomGradients.check(
+        120, 32, RandomCases.TOLERANCE, LinformerRandomTest::drawn, LinformerRandomTest::expected);
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {

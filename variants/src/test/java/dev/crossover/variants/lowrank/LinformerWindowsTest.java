@@ -79,7 +79,8 @@ class LinformerWindowsTest extends AttentionContract {
       int c) {
     Tensor rows = inputs.get(name);
     int width = rows.extent(3);
-    double sum = 0;
+    boolean biased = inputs.has(of + "_conv_bias");
+    double sum = biased ? inputs.get(of + "_conv_bias").data()[c] : 0;
     double max = Double.NEGATIVE_INFINITY;
     for (int t = 0; t < window; t++) {
       int j = a * window + t;
