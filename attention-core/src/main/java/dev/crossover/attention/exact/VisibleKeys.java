@@ -7,7 +7,7 @@ import dev.crossover.attention.Scratch;
 /// The real keys of every batch entry, counted and, where padding leaves holes, listed: a plan that
 /// packs only real keys pays nothing for the others, and a causal limit among all keys becomes one
 /// among them.
-final class VisibleKeys {
+public final class VisibleKeys {
   private final AttentionShape shape;
   private final Mask mask;
   private final boolean holes;
@@ -17,7 +17,8 @@ final class VisibleKeys {
   /// `[batch, nk + 1]`: the number of real keys before a position.
   private final int[] before;
 
-  VisibleKeys(Scratch scratch, AttentionShape shape, Mask mask) {
+  /// @param scratch allocator
+  public VisibleKeys(Scratch scratch, AttentionShape shape, Mask mask) {
     this.shape = shape;
     this.mask = mask;
     holes = haveHoles(mask);
@@ -36,7 +37,8 @@ final class VisibleKeys {
     }
   }
 
-  static long bytes(AttentionShape s, Mask mask) {
+  /// Bytes the constructor allocates.
+  public static long bytes(AttentionShape s, Mask mask) {
     long lists = haveHoles(mask) ? s.batchSize() * (2L * s.keySeqLen() + 1) : 0;
     return Integer.BYTES * (s.batchSize() + lists);
   }
@@ -51,12 +53,12 @@ final class VisibleKeys {
   }
 
   /// Number of real keys.
-  int count(int batch) {
+  public int count(int batch) {
     return counts[batch];
   }
 
   /// Number of leading real keys that query `i` sees.
-  int limit(int batch, int i) {
+  public int limit(int batch, int i) {
     int limit = mask.causalLimit(i, shape.querySeqLen(), shape.keySeqLen());
     return holes ? before[batch * (shape.keySeqLen() + 1) + limit] : Math.min(limit, counts[batch]);
   }
@@ -85,7 +87,7 @@ final class VisibleKeys {
   }
 
   /// Position in the sequence of a real key.
-  int position(int batch, int key) {
+  public int position(int batch, int key) {
     return holes ? index[offset(batch) + key] : key;
   }
 }

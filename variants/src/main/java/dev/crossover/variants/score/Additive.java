@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
@@ -50,6 +52,19 @@ import java.util.OptionalInt;
 /// thread: neither the pairs nor their a-vectors are stored. Honours every [Mask]. Rows that may
 /// see no key are zero. Approximates nothing. A zero score vector gives the mean of the visible
 /// values.
+///
+/// Backward, with t_ij = tanh(z_ij) recomputed, e = v_a (normalised: g u, u = v_a/|v_a|) and primes
+/// for projected rows; derived from the equations:
+///
+/// ```
+/// p_ij  = softmax_j(s_ij)      ds_ij = p_ij (∂out_i·v_j − Σ_l p_il ∂out_i·v_l)      ∂v_j = Σ_i p_ij ∂out_i
+/// ∂z_ij = ds_ij e ∘ (1 − t_ij²)      ∂q'_i = Σ_j ∂z_ij      ∂k'_j = Σ_i ∂z_ij      ∂e = Σ ds_ij t_ij
+/// ∂q = ∂q' W_qᵀ      ∂W_q = qᵀ ∂q'      ∂k = ∂k' W_kᵀ      ∂W_k = kᵀ ∂k'      ∂b = Σ ∂q'_i
+/// ∂v_a = ∂e, normalised: g/|v_a| (∂e − (∂e·u) u)      ∂g = ∂e·u
+/// ```
+///
+/// Nothing is kept; a block of rows of p and ds lives in scratch. A zero score vector gets no
+/// gradient in the normalised form.
 ///
 /// The paper's code has no maximum subtraction, so that scores beyond 88 overflow; here the row
 /// maximum is subtracted, which changes nothing else. The paper starts v_a at zero (all weights
@@ -105,7 +120,8 @@ public record Additive(
         .groupedQueries(true)
         .valueDim(true)
         .keyDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -166,16 +182,27 @@ public record Additive(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new AdditiveDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return AdditiveDifferentiable.cost(this, s, mask, threads);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new Session(shape);
   }
 
-  private int width(AttentionShape s) {
+  /// Alignment width a.
+  int width(AttentionShape s) {
     return attentionDim.orElse(s.headDim());
   }
 
   /// v_a, or g · v_a / |v_a|, of all heads.
-  private static void scoreVectors(float[] given, float[] gain, int a, float[] target) {
+  static void scoreVectors(float[] given, float[] gain, int a, float[] target) {
     System.arraycopy(given, 0, target, 0, target.length);
     for (int h = 0; h < gain.length; h++) {
       double square = 0;

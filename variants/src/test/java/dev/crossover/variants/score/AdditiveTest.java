@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -182,16 +183,20 @@ class AdditiveTest extends AttentionContract {
 
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
-    RandomCases.checkThoroughly(
-        120,
-        28,
-        r ->
-            r.problem(
-                    new Additive(
-                        r.chance(3) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 20)),
-                        r.chance(2),
-                        r.from(1, 99)))
-                .changed(inputs -> r.blurred(inputs, "gain", "tanh_bias")),
-        reference());
+    RandomCases.checkThoroughly(120, 28, AdditiveTest::drawn, reference());
+  }
+
+  @Test
+  void anyGradientAgreesWithDifferencesOfTheDefinition() {
+    RandomGradients.check(60, 33, RandomCases.TOLERANCE, AdditiveTest::drawn, reference());
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    return r.problem(
+            new Additive(
+                r.chance(3) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 20)),
+                r.chance(2),
+                r.from(1, 99)))
+        .changed(inputs -> r.blurred(inputs, "gain", "tanh_bias"));
   }
 }
