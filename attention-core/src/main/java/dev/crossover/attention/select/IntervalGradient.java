@@ -23,10 +23,11 @@ import org.jspecify.annotations.Nullable;
 /// in parallel, for each head with several parts:   ∂k and ∂v += their sums, in order
 /// ```
 ///
-/// ∂q rows belong to one part each; ∂k and ∂v of one head have one writer at a time. A head has
-/// several parts where heads are too few to fill all threads: the number depends on the shape only,
-/// so that the bits do not depend on the threads. What is allocated is a multiple of the keys and
-/// values, whatever the number of pairs.
+/// A query row must belong to one block of a run, so that its ∂q has one writer; what meets other
+/// keys in other blocks takes another run, which adds. ∂k and ∂v of one head have one writer at a
+/// time. A head has several parts where heads are too few to fill all threads: the number depends
+/// on the shape only, so that the bits do not depend on the threads. What is allocated is a
+/// multiple of the keys and values, whatever the number of pairs.
 public abstract class IntervalGradient {
   private static final int ENOUGH_TASKS = 8;
   private static final int SLICES = 8;
