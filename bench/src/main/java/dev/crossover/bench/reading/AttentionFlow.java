@@ -50,6 +50,18 @@ public final class AttentionFlow {
     return result;
   }
 
+  /// Maximum flows from one position after all layers to every input.
+  ///
+  /// @throws IllegalArgumentException if there are more than [#MOST_POSITIONS] positions
+  public static double[] row(AttentionStack stack, int query) {
+    AttentionFlow flow = new AttentionFlow(stack);
+    double[] result = new double[flow.n];
+    for (int j = 0; j < flow.n; j++) {
+      result[j] = flow.maximum(stack.depth(), query, j);
+    }
+    return result;
+  }
+
   /// Flows with each row divided by its sum, as the authors' program does.
   public static double[][] normalised(double[][] flow) {
     double[][] result = new double[flow.length][];

@@ -4,8 +4,10 @@ import dev.crossover.bench.reading.PdsTree.Candidate;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.function.Predicate;
+import java.util.stream.IntStream;
 
 /// Sets of tokens that may explain a token, and those of them that do (CLEANN, arXiv:2310.20307;
 /// CLEAR, arXiv:2210.10621).
@@ -64,6 +66,50 @@ public record Explanations(List<Integer> candidates, List<Found> found, int aske
       }
     }
     return new Explanations(boxed(all), List.copyOf(found), asked);
+  }
+
+  /// The smallest sets that explain, by asking about every set of the other tokens, smallest first:
+  /// what a search along the graph is to be compared with.
+  ///
+  /// @param tokens number of tokens, at most 20
+  public static Explanations exhaustive(int tokens, int target, Predicate<List<Integer>> explains) {
+    if (tokens > 20) {
+      throw new IllegalArgumentException("tokens must be at most 20, but was " + tokens);
+    }
+    List<Integer> others =
+        IntStream.range(0, tokens).filter(token -> token != target).boxed().toList();
+    List<Found> found = new ArrayList<>();
+    int asked = 0;
+    for (int size = 1; size <= others.size() && found.isEmpty(); size++) {
+      for (int set = 0; set < 1 << others.size(); set++) {
+        if (Integer.bitCount(set) == size) {
+          int members = set;
+          List<Integer> chosen =
+              IntStream.range(0, others.size())
+                  .filter(i -> (members >> i & 1) == 1)
+                  .mapToObj(others::get)
+                  .toList();
+          asked++;
+          if (explains.test(chosen)) {
+            found.add(new Found(chosen, size));
+          }
+        }
+      }
+    }
+    return new Explanations(others, List.copyOf(found), asked);
+  }
+
+  /// The first tokens of an order that together explain; empty when all do not.
+  ///
+  /// @param order tokens, the most promising first
+  public static Optional<Found> firstOf(List<Integer> order, Predicate<List<Integer>> explains) {
+    for (int size = 1; size <= order.size(); size++) {
+      List<Integer> chosen = order.subList(0, size).stream().sorted().toList();
+      if (explains.test(chosen)) {
+        return Optional.of(new Found(chosen, size));
+      }
+    }
+    return Optional.empty();
   }
 
   private static PdsTree tree(Pag graph, int target, OptionalInt maxRange) {

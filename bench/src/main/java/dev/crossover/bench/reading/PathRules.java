@@ -108,15 +108,14 @@ public final class PathRules {
               "cosformer",
               "rfa",
               "hedgehog",
-              "based" ->
-              Formula.of("1", 1);
-          case "retnet",
+              "based",
+              "retnet",
               "gla",
               "lightning_attention2",
               "mamba2_ssd",
               "deltanet",
               "gated_deltanet" ->
-              Formula.of("1 layer, i − j steps of the state", 1);
+              Formula.of("1", 1);
           default -> null;
         };
     return Optional.ofNullable(formula);

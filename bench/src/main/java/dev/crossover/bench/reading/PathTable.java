@@ -102,7 +102,7 @@ public record PathTable(int n, List<Row> rows) {
         "recurrent (LSTM), whole layer",
         true,
         List.of(LayerPatterns.full(n, true)),
-        Formula.of("1 layer, n − 1 steps inside", 1),
+        Formula.of("1", 1),
         "n",
         "n d²",
         "n");

@@ -1,21 +1,38 @@
 package dev.crossover.bench.reading;
 
 import java.util.Arrays;
+import java.util.List;
 
 /// Attention rows of some tokens are linearly dependent, so that a partial correlation among them
 /// has no meaning.
 public final class SingularRowsException extends IllegalArgumentException {
   private static final long serialVersionUID = 1L;
 
+  private final int[] nodes;
+  private final int dependent;
+
   /// @param nodes the tokens of the test
   /// @param dependent the one whose row adds nothing to those before it
   SingularRowsException(int[] nodes, int dependent) {
-    super(
-        "attention rows of a test must be linearly independent, but among the tokens "
-            + Arrays.toString(nodes)
-            + " the row of "
-            + dependent
-            + " is a combination of the others");
+    super(message(Arrays.toString(nodes), Integer.toString(dependent)));
+    this.nodes = nodes.clone();
+    this.dependent = dependent;
+  }
+
+  /// The same message with the tokens' names.
+  String message(List<String> names) {
+    return nodes.length == 0
+        ? String.valueOf(getMessage())
+        : message(
+            Arrays.stream(nodes).mapToObj(names::get).toList().toString(), names.get(dependent));
+  }
+
+  private static String message(String tokens, String dependent) {
+    return "attention rows of a test must be linearly independent, but among the tokens "
+        + tokens
+        + " the row of "
+        + dependent
+        + " is a combination of the others";
   }
 
   /// @param tokens number of rows
@@ -32,5 +49,7 @@ public final class SingularRowsException extends IllegalArgumentException {
             + " or a max order of at most "
             + Math.max(0, rank - 2)
             + " would do)");
+    this.nodes = new int[0];
+    this.dependent = -1;
   }
 }

@@ -1,6 +1,5 @@
 package dev.crossover.reports.chart;
 
-import de.rototor.pdfbox.graphics2d.PdfBoxGraphics2D;
 import java.awt.Color;
 import java.awt.Font;
 import java.awt.FontMetrics;
@@ -8,16 +7,9 @@ import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
-import java.io.OutputStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import javax.imageio.ImageIO;
-import org.apache.pdfbox.pdmodel.PDDocument;
-import org.apache.pdfbox.pdmodel.PDPage;
-import org.apache.pdfbox.pdmodel.PDPageContentStream;
-import org.apache.pdfbox.pdmodel.common.PDRectangle;
 import org.knowm.xchart.XYChart;
 
 /// A chart with its title above and its origin below, ready to be written.
@@ -25,7 +17,6 @@ public final class Figure {
   private static final int HEADER = 62;
   private static final int FOOTER_LINE = 16;
   private static final int MARGIN = 20;
-  private static final int SCALE = 2;
   private static final int LEGEND_ROOM = 10;
   private static final Color INK = new Color(0x16181d);
   private static final Color SOFT = new Color(0x6b7280);
@@ -58,31 +49,12 @@ public final class Figure {
 
   /// Writes a bitmap of twice the nominal size.
   public void writePng(Path file) throws IOException {
-    BufferedImage image =
-        new BufferedImage(LogPlot.WIDTH * SCALE, height() * SCALE, BufferedImage.TYPE_INT_RGB);
-    Graphics2D g = image.createGraphics();
-    g.scale(SCALE, SCALE);
-    paint(g);
-    g.dispose();
-    try (OutputStream out = Files.newOutputStream(file)) {
-      ImageIO.write(image, "png", out);
-    }
+    PictureFiles.png(file, LogPlot.WIDTH, height(), this::paint);
   }
 
   /// Writes a vector drawing of one page.
   public void writePdf(Path file) throws IOException {
-    try (PDDocument document = new PDDocument();
-        OutputStream out = Files.newOutputStream(file)) {
-      PDPage page = new PDPage(new PDRectangle(LogPlot.WIDTH, height()));
-      document.addPage(page);
-      PdfBoxGraphics2D g = new PdfBoxGraphics2D(document, LogPlot.WIDTH, height());
-      paint(g);
-      g.dispose();
-      try (PDPageContentStream content = new PDPageContentStream(document, page)) {
-        content.drawForm(g.getXFormObject());
-      }
-      document.save(out);
-    }
+    PictureFiles.pdf(file, LogPlot.WIDTH, height(), this::paint);
   }
 
   private int height() {

@@ -27,6 +27,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ClaimsCommand.class,
       CompareCommand.class,
       ErrorsCommand.class,
+      ExplainCommand.class,
       ConformanceCommand.class,
       CommandLine.HelpCommand.class
     },

@@ -1,0 +1,353 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.error.ErrorProblem;
+import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.reading.AttentionStack;
+import dev.crossover.bench.reading.CausalGraph;
+import dev.crossover.bench.reading.GraphReading.Settings;
+import dev.crossover.bench.reading.PathTable;
+import dev.crossover.reports.page.ExplainPage;
+import dev.crossover.reports.page.PathsTable;
+import dev.crossover.reports.study.ExampleText;
+import dev.crossover.reports.study.ExplainReport;
+import dev.crossover.variants.Catalogue;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/// `crossover explain`: causal graphs, statistics of heads, rollout and path lengths.
+@Command(
+    name = "explain",
+    description = {
+      "Read attention: the causal graph of a sequence under exact attention beside that of other"
+          + " mechanisms, sets that explain a token, statistics of heads, rollout and flow, path"
+          + " lengths.",
+      "Queries and keys are the built-in ones, a label's, or a file's; --attention takes the"
+          + " weights of any model's layers as they are. Nothing is timed."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class ExplainCommand implements Callable<Integer> {
+  private static final String USUAL =
+      "longformer:window=16,nystromformer:landmarks=32,linear_transformer";
+  private static final int POSITIONS = 128;
+  private static final int TOKENS = 12;
+  private static final int MOST_TOKENS = 64;
+
+  @Option(
+      names = "--example",
+      description = "Print attention over three tokens, every number of it, and nothing else.")
+  private boolean example;
+
+  @Option(
+      names = "--path-lengths",
+      description = "Print the tables of path lengths as Markdown, and nothing else.")
+  private boolean pathLengths;
+
+  @Option(
+      names = "--input",
+      paramLabel = "INPUT",
+      description = "Where queries and keys come from, as for sweep; captured when absent.")
+  private @Nullable String input;
+
+  @Mixin private QkvOptions qkv = new QkvOptions();
+
+  @Option(
+      names = "--attention",
+      paramLabel = "FILE",
+      description =
+          "Attention weights of your own instead: .safetensors, .npz or .npy, one tensor [layers,"
+              + " heads, n, n] or [heads, n, n], or one a layer.")
+  private @Nullable Path attention;
+
+  @Option(
+      names = "--attention-name",
+      paramLabel = "NAME",
+      description =
+          "Its name, attention when absent; {layer} stands for the layer, from 0 (one tensor"
+              + " each).")
+  private @Nullable String attentionName;
+
+  @Option(
+      names = "--layer",
+      paramLabel = "L",
+      description =
+          "Layer of --attention whose head becomes a graph, from 0; the last when absent.")
+  private @Nullable Integer layer;
+
+  @Option(names = "--head", paramLabel = "H", description = "The head, from 0.")
+  private int head;
+
+  @Option(names = "--n", paramLabel = "N", description = "Positions; 128, or all the input has.")
+  private @Nullable Integer n;
+
+  @Option(
+      names = "--nodes",
+      paramLabel = "A..B|P,…",
+      description =
+          "Positions that become tokens of the graph, at most 64; the last 12 when absent."
+              + " Attention to all others still counts.")
+  private @Nullable String nodes;
+
+  @Option(
+      names = "--tokens",
+      paramLabel = "FILE",
+      description = "Text of the tokens, one a line, in the order of positions.")
+  private @Nullable Path tokens;
+
+  @Option(
+      names = "--mask",
+      paramLabel = "MASK,…",
+      description = "causal,none (the default): one part for each.")
+  private String masks = "causal,none";
+
+  @Option(
+      names = {"-m", "--mechanisms"},
+      paramLabel = "SPEC,…",
+      description = "Mechanisms beside exact attention; " + USUAL + " when absent.")
+  private String mechanisms = USUAL;
+
+  @Option(
+      names = "--samples",
+      paramLabel = "K",
+      description =
+          "Samples from which weights are thought to be estimated; the head's width when absent (64"
+              + " with --attention).")
+  private @Nullable Integer samples;
+
+  @Option(
+      names = "--significance",
+      paramLabel = "P",
+      description = "Tokens are independent above it; 0.01 when absent.")
+  private double significance = 0.01;
+
+  @Option(
+      names = "--learner",
+      paramLabel = "icd|ordered|fci",
+      description =
+          "How graphs are learned; icd when absent. ordered takes the order of positions as known.")
+  private String learner = "icd";
+
+  @Option(
+      names = "--rule10",
+      paramLabel = "code|published",
+      description = "Form of orientation rule 10; code, the authors' program, when absent.")
+  private String rule10 = "code";
+
+  @Option(
+      names = "--max-order",
+      paramLabel = "R",
+      description = "Largest set conditioned on; no limit when absent.")
+  private int maxOrder = -1;
+
+  @Option(
+      names = "--max-tests",
+      paramLabel = "K",
+      description = "Most tests; a million when absent.")
+  private int maxTests = 1_000_000;
+
+  @Option(
+      names = "--target",
+      paramLabel = "P",
+      description = "Position of a token of the graph whose explanation is sought.")
+  private @Nullable Integer target;
+
+  @Option(
+      names = "--share",
+      paramLabel = "X",
+      description =
+          "Share of the target's weight on the other tokens that a set must hold to explain it; 0.5"
+              + " when absent.")
+  private double share = 0.5;
+
+  @Option(names = "--seed", paramLabel = "S", description = "Seed of drawn tensors; 42.")
+  private long seed = 42;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "T",
+      description = "Threads; all cores when absent. Nothing depends on it.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description =
+          "Folder of explain.html, explain.json, figures/, graphs/ and csv/; crossover-explain when"
+              + " absent.")
+  private Path folder = Path.of("crossover-explain");
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    if (example) {
+      out.print(ExampleText.of());
+      out.flush();
+      return 0;
+    }
+    if (pathLengths) {
+      out.print(PathsTable.markdown(PathTable.of(PathsTable.POSITIONS)));
+      out.flush();
+      return 0;
+    }
+    ExplainReport report = attention == null ? ofProblems() : ofStack(attention);
+    Path page =
+        ExplainPage.write(
+            report, Optional.of(PathTable.of(PathsTable.POSITIONS)), folder, TypedCommand.of(self));
+    for (ExplainReport.Part part : report.parts()) {
+      out.println(part.title() + ":");
+      part.entries().forEach(entry -> out.println("  " + ExplainReport.line(entry)));
+      part.left().forEach(left -> out.println("  " + left + ": not with this mask or size"));
+    }
+    out.println("page: " + page.toAbsolutePath());
+    out.flush();
+    return 0;
+  }
+
+  private ExplainReport ofProblems() throws IOException {
+    if (attentionName != null || layer != null) {
+      throw new IllegalArgumentException(
+          "attention must be given with --attention-name and --layer, but was absent");
+    }
+    Optional<String> file = qkv.label();
+    if (file.isPresent() && input != null) {
+      throw new IllegalArgumentException("input must not be given with --qkv, but was " + input);
+    }
+    String label = file.orElse(input == null ? InputSource.CAPTURED : input);
+    List<String> specs = Lists.specs(mechanisms);
+    specs.forEach(ExplainCommand::requireMechanism);
+    int longest = InputSource.parse(label).maxSeqLen();
+    int positions = n == null ? Math.min(POSITIONS, longest) : n;
+    if (positions < 1 || positions > Math.min(512, longest)) {
+      throw new IllegalArgumentException(
+          "n must be from 1 to " + Math.min(512, longest) + ", but was " + positions);
+    }
+    List<Boolean> causal = Lists.pieces(masks, ExplainCommand::causal).stream().distinct().toList();
+    List<ErrorProblem> problems = ExplainReport.problems(label, positions, causal, seed, threads);
+    int width = problems.getFirst().shape().headDim();
+    return ExplainReport.ofProblems(wish(positions, width), problems, specs);
+  }
+
+  private ExplainReport ofStack(Path file) throws IOException {
+    if (input != null || qkv.label().isPresent() || n != null) {
+      throw new IllegalArgumentException(
+          "attention must not be given with --input, --qkv or --n, but was " + file);
+    }
+    String name = attentionName == null ? "attention" : attentionName;
+    AttentionStack stack = AttentionStack.read(file, name);
+    String source = file.getFileName() + ", " + stack.depth() + " layers";
+    int one = layer == null ? stack.depth() - 1 : layer;
+    return ExplainReport.ofStack(wish(stack.queries(), 64), stack, source, one);
+  }
+
+  private ExplainReport.Wish wish(int positions, int width) throws IOException {
+    List<Integer> chosen = nodes(positions);
+    List<String> names = names(positions, chosen);
+    CausalGraph.Options options =
+        CausalGraph.Options.STANDARD
+            .with(learner())
+            .rules(true, true, choice("rule10", rule10, List.of("code", "published")) == 1)
+            .limits(maxOrder, maxTests);
+    Settings settings = new Settings(samples == null ? width : samples, significance, options);
+    OptionalInt wanted = target == null ? OptionalInt.empty() : OptionalInt.of(target);
+    return new ExplainReport.Wish(chosen, names, head, settings, wanted, share);
+  }
+
+  private CausalGraph.Learner learner() {
+    List<String> names = new ArrayList<>();
+    for (CausalGraph.Learner one : CausalGraph.Learner.values()) {
+      names.add(one.name().toLowerCase(Locale.ROOT));
+    }
+    return CausalGraph.Learner.values()[choice("learner", learner, names)];
+  }
+
+  private static int choice(String name, String value, List<String> known) {
+    int at = known.indexOf(value);
+    if (at < 0) {
+      throw new IllegalArgumentException(
+          name + " must be one of " + known + ", but was " + value + Nearest.hint(value, known));
+    }
+    return at;
+  }
+
+  private List<Integer> nodes(int positions) {
+    List<Integer> chosen = new ArrayList<>();
+    String text = nodes;
+    if (text == null) {
+      return IntStream.range(Math.max(0, positions - TOKENS), positions).boxed().toList();
+    }
+    for (String piece : text.split(",", -1)) {
+      String[] ends = piece.strip().split("\\.\\.", -1);
+      try {
+        int first = Integer.parseInt(ends[0]);
+        int last = Integer.parseInt(ends[ends.length - 1]);
+        if (ends.length > 2 || first < 0 || last < first || last >= positions) {
+          throw new NumberFormatException(piece);
+        }
+        IntStream.rangeClosed(first, last).forEach(chosen::add);
+      } catch (NumberFormatException e) {
+        throw new IllegalArgumentException(
+            "nodes must be positions from 0 to "
+                + (positions - 1)
+                + ", or ranges a..b of them, but was '"
+                + text
+                + "'",
+            e);
+      }
+    }
+    List<Integer> sorted = chosen.stream().distinct().sorted().toList();
+    if (sorted.size() > MOST_TOKENS) {
+      throw new IllegalArgumentException(
+          "nodes must be at most " + MOST_TOKENS + ", but were " + sorted.size());
+    }
+    return sorted;
+  }
+
+  private List<String> names(int positions, List<Integer> chosen) throws IOException {
+    if (tokens == null) {
+      return chosen.stream().map(String::valueOf).toList();
+    }
+    List<String> lines = Files.readAllLines(tokens);
+    if (lines.size() < positions) {
+      throw new IllegalArgumentException(
+          "tokens must be at least "
+              + positions
+              + " lines, one a position, but "
+              + tokens
+              + " has "
+              + lines.size());
+    }
+    return chosen.stream().map(position -> lines.get(position).strip()).toList();
+  }
+
+  /// Layers project their inputs: their weights are no weights of the tensors at hand.
+  private static void requireMechanism(String text) {
+    Catalogue.parse(text);
+    if (text.startsWith("layer/")) {
+      throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
+    }
+  }
+
+  private static boolean causal(String mask) {
+    return choice("mask", mask, List.of("causal", "none")) == 0;
+  }
+}

@@ -1,0 +1,93 @@
+package dev.crossover.reports.page;
+
+import dev.crossover.bench.reading.PathLengths;
+import dev.crossover.bench.reading.PathRules;
+import dev.crossover.bench.reading.PathTable;
+import dev.crossover.reports.page.Table.Cell;
+import dev.crossover.reports.page.Table.Column;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/// Path lengths as tables for the page and the documentation.
+public final class PathsTable {
+  /// Positions of the published tables.
+  public static final int POSITIONS = 64;
+
+  private PathsTable() {}
+
+  /// The documentation: what is counted, then a table for each group of layers.
+  public static String markdown(PathTable table) {
+    StringBuilder out = new StringBuilder();
+    out.append("# Path lengths and sequential operations\n\n");
+    out.append(
+        "How many layers until every output depends on every input (causal: on every input up to\n"
+            + "its own position), counted by breadth-first search over layers at n = ");
+    out.append(table.n());
+    out.append(
+        ". The pairs of a mechanism are found by\n"
+            + "running it: one token's value is drawn, all others are zero, and the outputs that"
+            + " change depend on it. All heads (two)\n"
+            + "of a layer together, and the residual connection besides. Where pairs depend on the"
+            + " data (top-k, MoBA, Reformer) they\n"
+            + "belong to drawn queries and keys, the same in every layer; only the bound beside"
+            + " them is a fact about the mechanism.\n"
+            + "*Mean* is over inputs and outputs that differ and meet; *never* counts those that"
+            + " never meet. A path says that there\n"
+            + "is dependence, not how strong it is. *Steps* are the longest chain of positions"
+            + " inside a layer that cannot run in\n"
+            + "parallel: between an input j and an output i a recurrence takes i − j of them. Made"
+            + " by `crossover explain --path-lengths`.\n");
+    for (PathTable.Group group : PathTable.Group.values()) {
+      out.append("\n## ").append(group.title()).append("\n\n");
+      out.append(of(table, group).markdown());
+    }
+    return out.toString();
+  }
+
+  /// The rows of one group.
+  static Table of(PathTable table, PathTable.Group group) {
+    List<List<Cell>> rows = new ArrayList<>();
+    for (PathTable.Row row : table.rows()) {
+      if (row.group() == group) {
+        rows.add(row(row));
+      }
+    }
+    return new Table(
+        "paths-" + group.name().toLowerCase(Locale.ROOT),
+        List.of(
+            new Column("layer", "layer", false),
+            new Column("causal", "causal", false),
+            new Column("pairs", "pairs", true),
+            new Column("layers", "layers", true),
+            new Column("closed formula", "formula", false),
+            new Column("mean", "mean_layers", true),
+            new Column("never", "pairs_never", true),
+            new Column("steps", "sequential_operations", false),
+            new Column("work", "complexity", false),
+            new Column("as published", "published_path", false)),
+        rows);
+  }
+
+  private static List<Cell> row(PathTable.Row row) {
+    PathLengths found = row.measured();
+    return List.of(
+        Cell.text(row.name()),
+        Cell.text(row.causal() ? "yes" : "no"),
+        Cell.number(String.format(Locale.ROOT, "%.0f", found.pairs()), found.pairs()),
+        found.unreachable()
+            ? new Cell("never", "")
+            : Cell.number(Integer.toString(found.layers()), found.layers()),
+        Cell.text(row.formula().map(PathsTable::formula).orElse("–")),
+        Cell.number(String.format(Locale.ROOT, "%.3f", found.mean()), found.mean()),
+        Cell.number(Long.toString(found.never()), found.never()),
+        Cell.text(row.sequential()),
+        Cell.text(row.complexity()),
+        Cell.text(row.published()));
+  }
+
+  private static String formula(PathRules.Formula formula) {
+    String value = formula.layers() < 0 ? "never" : Integer.toString(formula.layers());
+    return formula.text().startsWith(value) ? formula.text() : formula.text() + " = " + value;
+  }
+}
