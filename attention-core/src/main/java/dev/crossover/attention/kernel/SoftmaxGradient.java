@@ -45,7 +45,8 @@ public final class SoftmaxGradient {
   /// Rows whose p and ds must be NaN where they see.
   private static final int NAN_WEIGHT = 2;
 
-  private static final int BLOCK = BLOCK_GROUPS * ROWS;
+  /// Largest number of query rows in a tile that a [ScoreTerm] is asked for.
+  public static final int BLOCK = BLOCK_GROUPS * ROWS;
 
   private final Kernels kernels = Kernels.get();
   private final int dim;

@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -51,6 +53,18 @@ import java.util.OptionalInt;
 /// one (the paper's appendix B). Scratch the packed keys, the sinusoids and r. Equals causal
 /// softmax attention where r, u and v are zero. A sequence cut into segments that remember
 /// everything before gives the rows of the uncut one.
+///
+/// Backward, with L the row's log-sum-exp and the sinusoids constant; derived from the equations:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (∂out_i·v_j − ∂out_i·out_i) / √d
+/// ∂q_i = Σ_j ds_ij (k_j + r_{i+m−j})      ∂k_j = Σ_i ds_ij (q_i + u)
+/// ∂u = Σ_{b,i,j} ds_ij k_j      ∂v = Σ_{b,i,j} ds_ij r_{i+m−j}
+/// ∂r_D = Σ ds_ij (q_i + v) over all pairs at distance D      ∂W_r = Rᵀ ∂r, R the clamped sinusoids
+/// ```
+///
+/// Rows of the memory get their gradients too; that the source detaches them is the layer's affair.
+/// Position scores and their gradients exist tile by tile only.
 ///
 /// Decoding keeps the last memory_length keys and values and gives what a segment of one token with
 /// that memory gives; with memory_length 0 it continues one segment and keeps all.
@@ -139,7 +153,8 @@ public record TransformerXl(
         .crossAttention(memoryLength > 0)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(positions == Positions.SINUSOID);
+        .decoding(positions == Positions.SINUSOID)
+        .gradients(true);
   }
 
   @Override
@@ -204,6 +219,22 @@ public record TransformerXl(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
+    requireLengths(request);
+    return new TransformerXlPlan(this, request);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireLengths(request);
+    return new TransformerXlDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return TransformerXlDifferentiable.cost(this, s, mask, threads);
+  }
+
+  private void requireLengths(PlanRequest request) {
     AttentionShape s = request.shape();
     int memory = s.keySeqLen() - s.querySeqLen();
     if (sameLength ? memory < 0 : memory != memoryLength) {
@@ -223,7 +254,6 @@ public record TransformerXl(
               + "), but was "
               + offset);
     }
-    return new TransformerXlPlan(this, request);
   }
 
   @Override

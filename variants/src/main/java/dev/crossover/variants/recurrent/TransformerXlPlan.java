@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -11,6 +12,7 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.recurrent.TransformerXl.Positions;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The steps of [TransformerXl] for one segment and its memory.
 ///
@@ -22,7 +24,7 @@ final class TransformerXlPlan extends AttentionPlan {
   private static final int KEYS = 512;
   private static final int POSITION_ROWS = 64;
   private static final int SKEWED_ROWS = 48;
-  private static final int ROW_GAP = 16;
+  static final int ROW_GAP = 16;
 
   private final TransformerXl xl;
   private final Kernels kernels = Kernels.get();
@@ -37,10 +39,15 @@ final class TransformerXlPlan extends AttentionPlan {
   private final int queryBlocks = Math.ceilDiv(nq, rows);
   private final int positionBlocks =
       Math.ceilDiv(shape.numHeads() * shape.headDim(), POSITION_ROWS);
-  private final float[] sinusoids;
   private final int pitch = nk + ROW_GAP;
-  private final float[] positionKeys =
-      scratch.floats((long) shape.numHeads() * shape.headDim() * pitch);
+  private final float[] lse;
+
+  /// Rᵀ, `[model_dim, pitch]`.
+  final float[] sinusoids;
+
+  /// rᵀ, `[heads · d, pitch]`.
+  final float[] positionKeys;
+
   private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
   private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
   private final float[][] contentQueries = new float[threads()][];
@@ -53,8 +60,17 @@ final class TransformerXlPlan extends AttentionPlan {
   private float[] out = new float[0];
 
   TransformerXlPlan(TransformerXl xl, PlanRequest request) {
+    this(xl, request, null, new float[0]);
+  }
+
+  /// @param keep allocates what a backward pass reads; null: like all scratch
+  /// @param lse written if it is not empty: log-sum-exp of every row's scores
+  TransformerXlPlan(TransformerXl xl, PlanRequest request, @Nullable Scratch keep, float[] lse) {
     super(request);
     this.xl = xl;
+    this.lse = lse;
+    Scratch positionRows = keep == null ? scratch : keep;
+    positionKeys = positionRows.floats((long) shape.numHeads() * shape.headDim() * pitch);
     modelWidth = xl.positions() == Positions.SINUSOID ? xl.modelWidth(shape) : 0;
     sinusoids = scratch.floats((long) modelWidth * pitch);
     for (int t = 0; t < nk && modelWidth > 0; t++) {
@@ -156,7 +172,12 @@ final class TransformerXlPlan extends AttentionPlan {
           columns - 1);
       from = mask.nextReal(batch, to, end);
     }
-    tiles[worker].finish(out, (problem * nq + first) * dv, dv);
+    int row = problem * nq + first;
+    if (lse.length == 0) {
+      tiles[worker].finish(out, row * dv, dv);
+    } else {
+      tiles[worker].finish(out, row * dv, dv, lse, row);
+    }
   }
 
   /// q + u, and (q + v) / √d.

@@ -18,6 +18,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.recurrent.TransformerXl.Positions;
 import java.util.List;
 import java.util.OptionalInt;
@@ -117,25 +118,28 @@ class TransformerXlTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        80,
-        1,
-        r -> {
-          int n = r.length();
-          int memory = r.chance(3) ? 0 : r.from(1, 40);
-          boolean same = r.chance(2);
-          TransformerXl xl =
-              new TransformerXl(
-                  same ? r.from(1, n + memory + 2) : memory,
-                  same,
-                  r.of(Positions.values()),
-                  r.chance(2) ? OptionalInt.of(r.from(1, n + memory)) : OptionalInt.empty(),
-                  r.chance(2) ? OptionalInt.of(2 * r.from(1, 8)) : OptionalInt.empty(),
-                  5);
-          return r.problem(xl, r.shape(xl).withSeqLens(n, n + memory))
-              .changed(inputs -> r.blurred(inputs, "content_bias", "position_bias"));
-        },
-        reference());
+    RandomCases.check(80, 1, TransformerXlTest::drawn, reference());
+  }
+
+  @Test
+  void gradientsOfRandomProblemsAgreeWithDifferences() {
+    RandomGradients.check(80, 2, RandomCases.TOLERANCE, TransformerXlTest::drawn, reference());
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    int n = r.length();
+    int memory = r.chance(3) ? 0 : r.from(1, 40);
+    boolean same = r.chance(2);
+    TransformerXl xl =
+        new TransformerXl(
+            same ? r.from(1, n + memory + 2) : memory,
+            same,
+            r.of(Positions.values()),
+            r.chance(2) ? OptionalInt.of(r.from(1, n + memory)) : OptionalInt.empty(),
+            r.chance(2) ? OptionalInt.of(2 * r.from(1, 8)) : OptionalInt.empty(),
+            5);
+    return r.problem(xl, r.shape(xl).withSeqLens(n, n + memory))
+        .changed(inputs -> r.blurred(inputs, "content_bias", "position_bias"));
   }
 
   @TestFactory
