@@ -18,13 +18,17 @@ import java.util.TreeMap;
 /// @param key what the records share
 /// @param series mechanisms in the catalogue's order, settings of one mechanism by their text
 /// @param missing records of points that were skipped or failed
-public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
+/// @param unsteady records of points of which a fork never became steady; no series holds them, so
+///     that no answer rests on them
+public record Panel(
+    Key key, List<Series> series, List<ResultRecord> missing, List<ResultRecord> unsteady) {
   private static final String THROUGH_A_LAYER = " through multi-head layers";
 
   /// Copies the lists.
   public Panel {
     series = List.copyOf(series);
     missing = List.copyOf(missing);
+    unsteady = List.copyOf(unsteady);
   }
 
   /// What all records of a panel share.
@@ -91,8 +95,11 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
   private static Panel build(Key key, List<ResultRecord> records) {
     Map<String, TreeMap<Integer, List<ResultRecord>>> bySpec = new TreeMap<>(Panel::compareSpecs);
     List<ResultRecord> missing = new ArrayList<>();
+    List<ResultRecord> unsteady = new ArrayList<>();
     for (ResultRecord record : records) {
-      if (record.status() == Status.OK) {
+      if (record.unsteady()) {
+        unsteady.add(record);
+      } else if (record.status() == Status.OK) {
         bySpec
             .computeIfAbsent(record.spec(), s -> new TreeMap<>())
             .computeIfAbsent(record.shape().n(), n -> new ArrayList<>())
@@ -111,7 +118,7 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
               new Series(Labels.of(any), Labels.core(any), spec, any.approximates(), points));
         });
     series.sort(Comparator.comparingInt(s -> Labels.order(s.mechanism())));
-    return new Panel(key, series, missing);
+    return new Panel(key, series, missing, unsteady);
   }
 
   /// Text order, except that runs of digits compare as numbers: `window=64` before `window=256`.
@@ -139,7 +146,10 @@ public record Panel(Key key, List<Series> series, List<ResultRecord> missing) {
 
   /// Any record of the panel, for what all of them share.
   public ResultRecord anyRecord() {
-    return series.isEmpty() ? missing.getFirst() : series.getFirst().points().getFirst().first();
+    if (series.isEmpty()) {
+      return missing.isEmpty() ? unsteady.getFirst() : missing.getFirst();
+    }
+    return series.getFirst().points().getFirst().first();
   }
 
   /// The series of a named exact baseline; with its default parameters where several were measured.

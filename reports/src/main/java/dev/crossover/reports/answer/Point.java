@@ -113,13 +113,48 @@ public record Point(int n, List<ResultRecord> records) {
                 : r.memory().allocatedBytesPerCall());
   }
 
-  /// Largest resident set of the process; NaN when not measured.
+  /// Largest resident set of the process; NaN when not measured, or not of this point alone.
   public double residentBytes() {
     return middle(
         r ->
-            r.memory() == null || r.memory().peakResidentBytes() == null
+            r.memory() == null || r.memory().peakResidentBytes() == null || !alone(r)
                 ? Double.NaN
                 : r.memory().peakResidentBytes());
+  }
+
+  /// Whether every fork of a record measured nothing else.
+  private static boolean alone(ResultRecord r) {
+    return r.time() != null
+        && r.time().conditions() != null
+        && r.time().conditions().stream()
+            .allMatch(fork -> fork.lengths() != null && fork.lengths() == 1);
+  }
+
+  /// Bytes allocated while the plan or session was built; NaN when not measured.
+  public double constructionBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().constructionBytes() == null
+                ? Double.NaN
+                : r.memory().constructionBytes());
+  }
+
+  /// Bytes allocated by the first call; NaN when not measured.
+  public double firstCallBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().firstCallBytes() == null
+                ? Double.NaN
+                : r.memory().firstCallBytes());
+  }
+
+  /// Why a share of the peak would mean nothing here; empty when it means something.
+  public String disturbance() {
+    return records.stream()
+        .map(ResultRecord::disturbance)
+        .filter(reason -> !reason.isEmpty())
+        .findFirst()
+        .orElse("");
   }
 
   /// Counted floating-point operations; NaN when not counted.
@@ -137,13 +172,17 @@ public record Point(int n, List<ResultRecord> records) {
     return first().shape().batch() / seconds();
   }
 
-  /// Position under the machine's roof; nothing without time or counted work.
+  /// Position under the machine's roof, which is unknown where the peak was disturbed; nothing
+  /// without time or counted work.
   public @Nullable Roofline roofline() {
     double seconds = seconds();
     if (!(seconds > 0 && flops() > 0 && bytesMoved() > 0)) {
       return null;
     }
-    double gflops = middle(r -> r.peak() == null ? Double.NaN : r.peak().gflops());
+    double gflops =
+        disturbance().isEmpty()
+            ? middle(r -> r.peak() == null ? Double.NaN : r.peak().gflops())
+            : Double.NaN;
     double bandwidth = middle(r -> r.peak() == null ? Double.NaN : r.peak().bandwidthGBs());
     return Roofline.of(flops(), bytesMoved(), seconds, gflops, bandwidth);
   }

@@ -1,7 +1,9 @@
 package dev.crossover.reports.chart;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
@@ -102,11 +104,20 @@ public final class Figures {
       plot.line(one.series().label() + slope, look, points(one.series(), Point::seconds));
     }
     peakLine(plot);
+    hollow(plot, record -> record.time().median());
     add(
         plot,
         "time",
         decoding ? "Time per token against context length" : "Time against sequence length",
         "median and 95 % interval over forks; fitted slope with its 95 % interval in the legend");
+  }
+
+  /// Draws what never became steady, so that a gap in a curve is explained.
+  private void hollow(LogPlot plot, ToDoubleFunction<ResultRecord> value) {
+    for (ResultRecord record : answer.panel().unsteady()) {
+      Look look = looks.getOrDefault(record.spec(), Palette.look(Labels.core(record), 0));
+      plot.hollow(look, new double[] {record.shape().n(), value.applyAsDouble(record)});
+    }
   }
 
   private void peakLine(LogPlot plot) {
@@ -133,6 +144,7 @@ public final class Figures {
       plot.intervals(look, bars);
       plot.line(one.label(), look, points(one, Point::tokensPerSecond));
     }
+    hollow(plot, record -> record.shape().batch() / record.time().median());
     add(
         plot,
         "tokens",
@@ -153,7 +165,8 @@ public final class Figures {
     }
     String how =
         switch (name) {
-          case "resident" -> "largest resident set of the measuring process, Linux; coarse";
+          case "resident" ->
+              "largest resident set of a process that measured this point alone, Linux; coarse";
           case "allocated" -> "garbage of one call in steady state, about zero by design";
           default -> "exact: counted by the allocator; zero is left out";
         };

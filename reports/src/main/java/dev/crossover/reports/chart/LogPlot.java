@@ -32,6 +32,7 @@ final class LogPlot {
   private static final Color INK = new Color(0x2b2f36);
   private static final Color FAINT = new Color(0xe6e8ec);
   private static final double WIDE = 150;
+  private static final String HOLLOW = "hollow: not steady, no result";
 
   /// What an axis shows.
   enum Quantity {
@@ -134,6 +135,18 @@ final class LogPlot {
   /// Markers without a line.
   LogPlot dots(String legend, Look look, List<double[]> points) {
     return add(legend, look.color(), null, look.marker().marker(), points);
+  }
+
+  /// Outlines of markers, for points that are no result; one entry of the legend explains all.
+  LogPlot hollow(Look look, double[] point) {
+    if (plottable(point[0], point[1])) {
+      boolean first = drawn.stream().noneMatch(one -> HOLLOW.equals(one.legend()));
+      legendRows += first ? 1 : 0;
+      drawn.add(
+          new Drawn(
+              first ? HOLLOW : null, look.color(), null, look.marker().hollow(), List.of(point)));
+    }
+    return this;
   }
 
   /// A thin guide without markers.

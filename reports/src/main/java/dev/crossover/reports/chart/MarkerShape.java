@@ -1,5 +1,6 @@
 package dev.crossover.reports.chart;
 
+import java.awt.BasicStroke;
 import java.awt.Graphics2D;
 import java.awt.Shape;
 import java.awt.geom.AffineTransform;
@@ -43,15 +44,30 @@ public enum MarkerShape {
     };
   }
 
-  /// The shape as a chart marker.
+  /// The shape as a chart marker, filled.
   Marker marker() {
+    return marker(false);
+  }
+
+  /// Only its outline, for points that are no result.
+  Marker hollow() {
+    return marker(true);
+  }
+
+  private Marker marker(boolean hollow) {
     Shape unit = unit();
     return new Marker() {
       @Override
       public void paint(Graphics2D g, double x, double y, int size) {
         AffineTransform place = AffineTransform.getTranslateInstance(x, y);
         place.scale(size, size);
-        g.fill(place.createTransformedShape(unit));
+        Shape shape = place.createTransformedShape(unit);
+        if (hollow) {
+          g.setStroke(new BasicStroke(1.5f));
+          g.draw(shape);
+        } else {
+          g.fill(shape);
+        }
       }
     };
   }

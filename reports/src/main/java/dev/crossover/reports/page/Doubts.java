@@ -34,7 +34,17 @@ final class Doubts {
           count(missing, "point was", "points were")
               + " skipped or failed; they are listed with their reasons below the panels.");
     }
-    long unfinished = records.stream().filter(r -> !r.finished()).count();
+    long unsteady = records.stream().filter(ResultRecord::unsteady).count();
+    if (unsteady > 0) {
+      doubts.add(
+          count(unsteady, "point was", "points were")
+              + " not steady when measured: hollow in the charts, in no answer and no table but"
+              + " that of reasons. The same command measures "
+              + (unsteady == 1 ? "it" : "them")
+              + " again.");
+    }
+    disturbed(answers, doubts);
+    long unfinished = records.stream().filter(r -> !r.finished() && !r.unsteady()).count();
     if (unfinished > 0) {
       doubts.add(
           count(unfinished, "point has", "points have")
@@ -78,7 +88,9 @@ final class Doubts {
     }
     doubts.add(
         "Counted memory is exact but leaves out inputs, output and the runtime; the resident set"
-            + " includes them and is coarse.");
+            + " includes them, is coarse, and is that of a point only where each was measured"
+            + " alone. Calls allocate nothing once they are compiled; the first ones, which the"
+            + " interpreter runs, allocate what the table says.");
     return doubts.stream()
         .map(d -> d.substring(0, 1).toUpperCase(Locale.ROOT) + d.substring(1))
         .toList();
@@ -98,6 +110,21 @@ final class Doubts {
           "Exponents marked ? are not asymptotic yet, local slopes still change: "
               + String.join("; ", unsettled)
               + ".");
+    }
+  }
+
+  private static void disturbed(List<PanelAnswer> answers, List<String> doubts) {
+    long disturbed =
+        answers.stream()
+            .flatMap(answer -> answer.series().stream())
+            .flatMap(one -> one.series().points().stream())
+            .filter(point -> !point.disturbance().isEmpty())
+            .count();
+    if (disturbed > 0) {
+      doubts.add(
+          "The peak moved by more than 10 %, or was exceeded, beside "
+              + count(disturbed, "point", "points")
+              + ": no share of it is shown there.");
     }
   }
 

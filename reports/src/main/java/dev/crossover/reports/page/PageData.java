@@ -2,7 +2,9 @@ package dev.crossover.reports.page;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.RecordJson;
+import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
@@ -21,6 +23,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// What the page's script draws, as JSON that is safe inside a script element.
@@ -45,7 +48,12 @@ final class PageData {
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("title", panel.title());
     data.put("decoding", panel.decoding());
-    data.put("lengths", panel.lengths());
+    data.put(
+        "lengths",
+        Stream.concat(panel.lengths().stream(), panel.unsteady().stream().map(r -> r.shape().n()))
+            .distinct()
+            .sorted()
+            .toList());
     data.put("frontAt", panel.lengths().isEmpty() ? 0 : Figures.lastFullLength(panel));
     put(data, "peak", answer.peakGflops());
     put(data, "bandwidth", answer.bandwidth());
@@ -66,6 +74,22 @@ final class PageData {
       series.add(series(one, Objects.requireNonNull(looks.get(spec), spec)));
     }
     data.put("series", series);
+    data.put("unsteady", panel.unsteady().stream().map(r -> unsteady(r, looks)).toList());
+    return data;
+  }
+
+  /// A point that is drawn hollow.
+  private static Map<String, Object> unsteady(ResultRecord record, Map<String, Look> looks) {
+    Look look = looks.getOrDefault(record.spec(), Palette.look(Labels.core(record), 0));
+    Map<String, Object> data = new LinkedHashMap<>();
+    data.put("spec", record.spec());
+    data.put("light", look.light());
+    data.put("dark", look.dark());
+    data.put("marker", look.marker().name().toLowerCase(Locale.ROOT));
+    data.put("n", record.shape().n());
+    double seconds = record.time() == null ? Double.NaN : record.time().median();
+    put(data, "t", seconds);
+    put(data, "tokens", record.shape().batch() / seconds);
     return data;
   }
 
@@ -103,6 +127,7 @@ final class PageData {
     data.put("gflops", numbers(points, p -> roof(p, Roofline::gflops)));
     data.put("intensity", numbers(points, p -> roof(p, Roofline::intensity)));
     data.put("share", numbers(points, p -> roof(p, Roofline::shareOfPeak)));
+    data.put("disturbed", points.stream().map(Point::disturbance).toList());
     return data;
   }
 

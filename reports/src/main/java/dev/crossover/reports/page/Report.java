@@ -273,6 +273,7 @@ public final class Report {
         "counted_bytes",
         "state_bytes",
         "allocated_bytes",
+        "first_call_bytes",
         "resident_bytes",
         "gflops",
         "share_of_peak",

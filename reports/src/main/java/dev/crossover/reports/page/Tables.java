@@ -97,9 +97,8 @@ final class Tables {
     if (!decoding) {
       Roofline roof = last.roofline();
       double gflops = roof == null ? Double.NaN : roof.gflops();
-      double share = roof == null ? Double.NaN : roof.shareOfPeak();
       row.add(Cell.number(Wording.digits(gflops), gflops));
-      row.add(Cell.number(Wording.percent(share), share));
+      row.add(share(last));
     }
     return row;
   }
@@ -175,6 +174,8 @@ final class Tables {
             number("parameters", "parameter_bytes"),
             number("state", "state_bytes"),
             number("allocated/call", "allocated_bytes"),
+            number("first call allocated", "first_call_bytes"),
+            number("construction allocated", "construction_bytes"),
             number("peak resident", "resident_bytes"),
             number("FLOPs", "flops"),
             number("bytes moved", "bytes_moved"),
@@ -234,14 +235,14 @@ final class Tables {
         bytes(parameters),
         bytes(point.stateBytes()),
         bytes(point.allocatedBytes()),
+        bytes(point.firstCallBytes()),
+        bytes(point.constructionBytes()),
         bytes(point.residentBytes()),
         scientific(point.flops()),
         bytes(point.bytesMoved()),
         digits(roof == null ? Double.NaN : roof.intensity()),
         digits(roof == null ? Double.NaN : roof.gflops()),
-        Cell.number(
-            Wording.percent(roof == null ? Double.NaN : roof.shareOfPeak()),
-            roof == null ? Double.NaN : roof.shareOfPeak()),
+        share(point),
         digits(roof == null ? Double.NaN : roof.roof()),
         Cell.text(fronts));
   }
@@ -283,7 +284,17 @@ final class Tables {
     return new Table("input", columns, rows);
   }
 
-  /// Points that were skipped or failed.
+  /// Share of the peak, or why there is none.
+  static Cell share(Point point) {
+    Roofline roof = point.roofline();
+    String disturbance = point.disturbance();
+    double share = roof == null ? Double.NaN : roof.shareOfPeak();
+    return disturbance.isEmpty()
+        ? Cell.number(Wording.percent(share), share)
+        : new Cell("disturbed: " + disturbance, "");
+  }
+
+  /// Points that were skipped, failed, or never became steady.
   static Table missing(Panel panel) {
     List<Column> columns =
         List.of(
@@ -299,6 +310,14 @@ final class Tables {
               Cell.number(Wording.length(record.shape().n()), record.shape().n()),
               Cell.text(record.status().name().toLowerCase(Locale.ROOT)),
               Cell.text(record.reason() == null ? "no reason given" : record.reason())));
+    }
+    for (ResultRecord record : panel.unsteady()) {
+      rows.add(
+          List.of(
+              Cell.text(Labels.of(record)),
+              Cell.number(Wording.length(record.shape().n()), record.shape().n()),
+              Cell.text("unsteady"),
+              Cell.text(record.unsteadiness())));
     }
     return new Table("missing", columns, rows);
   }

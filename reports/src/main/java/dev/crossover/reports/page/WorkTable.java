@@ -52,7 +52,6 @@ final class WorkTable {
     double work = point.flops() / exact.map(Point::flops).orElse(Double.NaN);
     double speed = exact.map(Point::seconds).orElse(Double.NaN) / point.seconds();
     double gflops = roof == null ? Double.NaN : roof.gflops();
-    double peak = roof == null ? Double.NaN : roof.shareOfPeak();
     double bandwidth = roof == null ? Double.NaN : roof.shareOfBandwidth();
     return List.of(
         new Cell(series.label(), series.spec()),
@@ -62,7 +61,7 @@ final class WorkTable {
         Cell.number(Wording.digits(work), work),
         Cell.number(Wording.digits(speed), speed),
         Cell.number(Wording.digits(gflops), gflops),
-        Cell.number(Wording.percent(peak), peak),
+        Tables.share(point),
         Cell.number(Wording.bytes(point.bytesMoved()), point.bytesMoved()),
         Cell.number(Wording.percent(bandwidth), bandwidth),
         Cell.text(

@@ -61,8 +61,8 @@
   };
 
   const kinds = {
-    time: {y: 't', low: 'tLow', high: 'tHigh', words: seconds, base: 10, peak: true},
-    tokens: {y: s => s.t.map(t => t && s.batch / t), low: s => s.tHigh.map(t => t && s.batch / t),
+    time: {y: 't', low: 'tLow', high: 'tHigh', words: seconds, base: 10, peak: true, hollow: 't'},
+    tokens: {hollow: 'tokens', y: s => s.t.map(t => t && s.batch / t), low: s => s.tHigh.map(t => t && s.batch / t),
       high: s => s.tLow.map(t => t && s.batch / t), words: digits, base: 10},
     error: {y: 'error', low: 'errorLow', high: 'errorHigh', words: percent, base: 10, only: 'softmax'},
     memory: {y: 'counted', words: bytes, base: 2},
@@ -90,6 +90,7 @@
       : 'counted memory ' + bytes(s.counted[i]));
     if (!panel.decoding && s.gflops[i] != null)
       lines.push(digits(s.gflops[i]) + ' GFLOP/s' + (s.share[i] != null ? ', ' + percent(s.share[i]) + ' of peak' : ''));
+    if (s.disturbed[i]) lines.push('disturbed: ' + s.disturbed[i]);
     return lines;
   };
   const showTip = (tip, panel, s, i, x, y, width) => {
@@ -132,6 +133,8 @@
     const shown = panel.series.map((s, i) => ({s, i})).filter(({s}) => !spec.only || s.kind === spec.only)
       .filter(({s}) => column(s, spec.y).some(v => v > 0));
     const lengths = panel.lengths;
+    const shownSpec = spec => !panel.series.some((s, i) => s.spec === spec && hidden.has(i));
+    const hollow = spec.hollow ? panel.unsteady.filter(p => p[spec.hollow] > 0) : [];
     const spread = (s, key) => {
       const values = column(s, key), at = new Map(s.n.map((n, i) => [n, positive(values[i])]));
       return lengths.map(n => at.get(n) ?? null);
@@ -157,6 +160,10 @@
           low = Math.min(low, lows[k][j] ?? v);
           high = Math.max(high, highs[k][j] ?? v);
         }));
+        if (reset.hidden) hollow.filter(p => shownSpec(p.spec)).forEach(p => {
+          low = Math.min(low, p[spec.hollow]);
+          high = Math.max(high, p[spec.hollow]);
+        });
         const pad = Math.max(1.25, (high / low) ** .05);
         return [low / pad, high * pad];
       };
@@ -180,6 +187,13 @@
             }
             ctx.fill(new Path2D(markerPath(s.marker, x, y, 8 * ratio)));
           });
+        });
+        ctx.globalAlpha = 1;
+        hollow.filter(p => shownSpec(p.spec)).forEach(p => {
+          ctx.strokeStyle = colour(p);
+          ctx.lineWidth = 1.5 * ratio;
+          const x = u.valToPos(p.n, 'x', true), y = u.valToPos(p[spec.hollow], 'y', true);
+          ctx.stroke(new Path2D(markerPath(p.marker, x, y, 8 * ratio)));
         });
         ctx.restore();
       };
@@ -229,6 +243,7 @@
       const none = panel.series.filter(s => s.kind === 'none').map(s => s.label);
       if (none.length) note.push('Approximates nothing, so has no error: ' + none.join('; ') + '.');
     }
+    if (hollow.length) note.push('Hollow: not steady when measured, no result; the same command measures again.');
     if (spec.peak && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
     noteElement.textContent = note.join(' ');
     return {build, sync, chart: () => chart};
