@@ -64,4 +64,20 @@ public final class Draws {
     java.util.Arrays.fill(tensor.data(), (float) value);
     return tensor;
   }
+
+  /// Thirty-two bits drawn by position instead of from a stream: the same key and element give the
+  /// same bits, whoever asks and in whatever order (a keyed finaliser of MurmurHash3's kind, two
+  /// rounds).
+  ///
+  /// @param key a seed, for example of [#seedFor]
+  /// @param element the position
+  public static int bitsAt(long key, int element) {
+    int h = element * 0x9E3779B1 + (int) key;
+    h = (h ^ (h >>> 16)) * 0x7FEB352D;
+    h = (h ^ (h >>> 15)) * 0x846CA68B;
+    h ^= (h >>> 16) ^ (int) (key >>> 32);
+    h = (h ^ (h >>> 16)) * 0x21F0AAAD;
+    h = (h ^ (h >>> 15)) * 0x735A2D97;
+    return h ^ (h >>> 15);
+  }
 }
