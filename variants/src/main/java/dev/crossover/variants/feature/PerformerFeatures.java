@@ -107,7 +107,10 @@ final class PerformerFeatures implements FeatureMap {
 
   @Override
   public Scaling scaling() {
-    return kernel.isScaled() ? Scaling.MAXIMUM : Scaling.NONE;
+    boolean scaled =
+        kernel == Performer.Kernel.SOFTMAX_POSITIVE
+            || kernel == Performer.Kernel.SOFTMAX_TRIGONOMETRIC;
+    return scaled ? Scaling.MAXIMUM : Scaling.NONE;
   }
 
   @Override

@@ -1,0 +1,5 @@
+/// Replays golden files of layers, models, training runs, optimisers and attention transfer.
+@NullMarked
+package dev.crossover.models.conformance;
+
+import org.jspecify.annotations.NullMarked;

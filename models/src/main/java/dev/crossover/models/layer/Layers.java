@@ -1,0 +1,330 @@
+package dev.crossover.models.layer;
+
+import dev.crossover.models.graph.Graph;
+import dev.crossover.models.graph.Parameter;
+import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.graph.Rows;
+import dev.crossover.models.graph.Value;
+import dev.crossover.models.layer.Elementary.Function;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.jspecify.annotations.Nullable;
+
+/// Puts operations together into layers and blocks, from options and from the parameters that are
+/// there. Every method adds to one graph and returns what the layer gives.
+public final class Layers {
+  private final Graph graph;
+  private final Parameters parameters;
+  private final LayerOptions options;
+  private final DropoutStep step;
+  private final List<MeanSquares> transfers = new ArrayList<>();
+  private @Nullable Transfer transfer;
+
+  /// What attention transfer adds to every block.
+  ///
+  /// @param student the mechanism to be fitted
+  /// @param factor on the loss, the share of one block included
+  public record Transfer(String student, double factor) {}
+
+  /// @param graph where operations are added
+  /// @param options of all layers
+  /// @param step the number from which dropout is drawn
+  public Layers(Graph graph, LayerOptions options, DropoutStep step) {
+    this.graph = graph;
+    this.parameters = graph.parameters();
+    this.options = options;
+    this.step = step;
+  }
+
+  /// Adds a student beside the mechanism of every block from now on.
+  public void transfer(Transfer newTransfer) {
+    transfer = newTransfer;
+  }
+
+  /// The losses of students, block by block.
+  public List<MeanSquares> transfers() {
+    return List.copyOf(transfers);
+  }
+
+  /// Rows of a table by token, scaled, with positions added; tokens are read when the graph runs.
+  ///
+  /// @param table name of the table
+  /// @param prefix of the names of what is added
+  public Value embedding(String prefix, Rows rows, int[] tokens, String table) {
+    Value x =
+        Embedding.add(
+            graph,
+            prefix + "embedding.out",
+            rows,
+            tokens,
+            parameters.get(table),
+            options.embeddingScale());
+    return x;
+  }
+
+  /// Adds the positions that belong to the embedding, if any.
+  ///
+  /// @param table name of a trained table
+  public Value positions(String prefix, Value x, String table) {
+    return switch (options.positions()) {
+      case SINUSOIDAL -> PositionTable.sinusoidal(graph, prefix + "positions.out", x);
+      case LEARNED ->
+          PositionTable.learned(graph, prefix + "positions.out", x, parameters.get(table));
+      default -> x;
+    };
+  }
+
+  /// Dropout, where it is on.
+  public Value dropout(String name, Value x) {
+    return Dropout.add(graph, name, x, options, step);
+  }
+
+  /// Dropout with given draws.
+  public Value dropout(String name, Value x, double rate, byte[] keep) {
+    return Dropout.given(graph, name, x, rate, keep);
+  }
+
+  /// A map, with a bias if there is one.
+  ///
+  /// @param name `NAME_weight` and `NAME_bias` are its parameters
+  public Value map(String name, Value x) {
+    Parameter bias = parameters.find(name + "_bias");
+    return Linear.add(graph, name, x, parameters.get(name + "_weight"), bias);
+  }
+
+  /// A map with named parameters.
+  public Value map(String name, Value x, String weight, String bias) {
+    return Linear.add(graph, name, x, parameters.get(weight), parameters.find(bias));
+  }
+
+  /// The norm of the options.
+  ///
+  /// @param prefix of `weight`, `bias`, `running_mean`, `running_variance`
+  public Value norm(String prefix, Value x, Padding padding) {
+    if (options.norm() == NormKind.BATCH) {
+      return BatchNorm.add(graph, prefix, x, options, padding);
+    }
+    return Norm.add(
+        graph,
+        prefix + "out",
+        x,
+        parameters.get(prefix + "weight"),
+        parameters.find(prefix + "bias"),
+        options.norm() == NormKind.LAYER,
+        options.normEps());
+  }
+
+  /// down(act(up(x))), or down(silu(gate(x)) · up(x)).
+  public Value feedForward(String prefix, Value x) {
+    FeedForwardKind kind = options.feedForward();
+    Value up = map(prefix + "up", x);
+    Value inner =
+        kind == FeedForwardKind.SWIGLU
+            ? Activation.product(
+                graph,
+                prefix + "inner",
+                map(prefix + "gate", x),
+                kind.function(),
+                up,
+                Function.NONE)
+            : Activation.add(graph, prefix + "inner", up, kind.function());
+    return map(prefix + "down", inner);
+  }
+
+  /// A causal convolution of a few taps per channel.
+  ///
+  /// @param silu whether silu follows
+  public Value shortConvolution(String prefix, Value x, boolean silu) {
+    Value y =
+        ShortConvolution.add(
+            graph,
+            prefix + "conv",
+            x,
+            parameters.get(prefix + "weight"),
+            parameters.find(prefix + "bias"));
+    return silu ? Activation.add(graph, prefix + "activation", y, Function.SILU) : y;
+  }
+
+  /// Rows split into heads and turned by their positions.
+  ///
+  /// @param offset position of row 0
+  public Value rotary(String name, Value x, int heads, int offset) {
+    Rotary rotary =
+        new Rotary(
+            graph.layout(),
+            x.rows().length(),
+            x.width() / heads,
+            options.positions() == Positions.ROPE_INTERLEAVED,
+            options.ropeBase(),
+            offset);
+    return SplitHeads.add(graph, name, x, heads, false, rotary);
+  }
+
+  /// Multi-head attention around a mechanism.
+  ///
+  /// @param mechanism a mechanism's name and parameters
+  /// @param context what keys and values are made of; null for self-attention
+  /// @param padding of the keys
+  public Value attention(
+      String prefix,
+      String mechanism,
+      Value x,
+      @Nullable Value context,
+      boolean causal,
+      Padding padding) {
+    return multiHead(prefix, null, mechanism, x, context, causal, padding).add();
+  }
+
+  private MultiHead multiHead(
+      String prefix,
+      @Nullable String student,
+      String mechanism,
+      Value x,
+      @Nullable Value context,
+      boolean causal,
+      Padding padding) {
+    return new MultiHead(
+        graph, options, Mechanisms.parse(mechanism), prefix, student, x, context, causal, padding);
+  }
+
+  /// An LSTM with initial states, which may be none.
+  public Lstm lstm(String prefix, Value x, List<Value> initial) {
+    return Lstm.add(graph, prefix, x, initial);
+  }
+
+  /// A GRU with an initial state, which may be none.
+  public Value gru(String prefix, Value x, List<Value> initial) {
+    return Gru.add(graph, prefix, x, initial);
+  }
+
+  /// output(tanh(a) σ(g)) with [a, g] a dilated causal convolution of x.
+  public Value gatedConvolution(String prefix, Value x, int dilation) {
+    Parameter weight = parameters.get(prefix + "conv_weight");
+    int taps = weight.value().extent(2);
+    Value unfolded = Unfold.add(graph, prefix + "unfolded", x, taps, dilation);
+    Parameter bias = parameters.find(prefix + "conv_bias");
+    int half = weight.value().extent(0) / 2;
+    Value a = Linear.add(graph, prefix + "conv_a", unfolded, weight, bias, 0, half);
+    Value g = Linear.add(graph, prefix + "conv_g", unfolded, weight, bias, half, half);
+    Value gated =
+        Activation.product(graph, prefix + "gated", a, Function.TANH, g, Function.SIGMOID);
+    return map(prefix + "output", gated);
+  }
+
+  /// output(y σ(gate(x))) with y the convolution of input(x) with a filter as long as the sequence.
+  public Value longConvolution(String prefix, Value x) {
+    Value u = map(prefix + "input", x);
+    Value y =
+        LongConvolution.add(
+            graph,
+            prefix + "long",
+            u,
+            parameters.get(prefix + "filter"),
+            parameters.find(prefix + "skip"));
+    Value gate = map(prefix + "gate", x);
+    Value gated =
+        Activation.product(graph, prefix + "gated", gate, Function.SIGMOID, y, Function.NONE);
+    return map(prefix + "output", gated);
+  }
+
+  /// One row per sequence.
+  public Value pool(Value x, Rows sequences, Padding padding) {
+    return Pooling.add(graph, "pooled", x, sequences, options.pooling(), padding);
+  }
+
+  /// The labelled rows.
+  public Value gather(Value x, Selection selection) {
+    return Gather.add(graph, "labelled", x, selection);
+  }
+
+  /// What mixes positions in a block: attention, a recurrence, or a convolution.
+  public Value mixer(String prefix, int block, Value x, boolean causal, Padding padding) {
+    String mixer = options.mixer(block);
+    String kind = mixer.split(":", 2)[0].toLowerCase(Locale.ROOT);
+    boolean baseline =
+        List.of("lstm", "gru", "gated_convolution", "long_convolution").contains(kind);
+    if (baseline) {
+      requireWidth(mixer, kind, prefix);
+    }
+    return switch (kind) {
+      case "lstm" -> lstm(prefix, x, List.of()).output();
+      case "gru" -> gru(prefix, x, List.of());
+      case "gated_convolution" -> gatedConvolution(prefix, x, options.dilation(block));
+      case "long_convolution" -> longConvolution(prefix, x);
+      default -> {
+        MultiHead layer = multiHead(prefix, null, mixer, x, null, causal, padding);
+        MultiHead.Heads heads = layer.heads();
+        Value out = layer.core(heads);
+        addStudent(prefix, x, out, causal, padding, block);
+        yield layer.finish(out);
+      }
+    };
+  }
+
+  /// A baseline takes no parameter but the width of a gated convolution, which must be that of its
+  /// weight.
+  private void requireWidth(String mixer, String kind, String prefix) {
+    if (mixer.equals(kind)) {
+      return;
+    }
+    String expected =
+        kind.equals("gated_convolution")
+            ? kind + ":width=" + parameters.get(prefix + "conv_weight").value().extent(2)
+            : kind;
+    if (!mixer.equals(expected)) {
+      throw new IllegalArgumentException("mixer must be " + expected + ", but was " + mixer);
+    }
+  }
+
+  private void addStudent(
+      String prefix, Value x, Value out, boolean causal, Padding padding, int block) {
+    Transfer given = transfer;
+    if (given == null) {
+      return;
+    }
+    String own = prefix.substring(0, prefix.length() - "mixer.".length()) + "student.";
+    MultiHead layer = multiHead(prefix, own, given.student(), x, null, causal, padding);
+    Value mimicked = layer.core(layer.heads());
+    transfers.add(MeanSquares.add(graph, "transfer." + block, mimicked, out, given.factor()));
+  }
+
+  /// A block: mixer, cross-attention where there is a memory, feed-forward; each with a norm and a
+  /// residual connection.
+  ///
+  /// @param prefix of the names of the block's parameters
+  /// @param block its number
+  /// @param memory what a decoder block attends to, or null
+  /// @param memoryPadding padding of the memory
+  public Value block(
+      String prefix,
+      int block,
+      Value x,
+      boolean causal,
+      Padding padding,
+      @Nullable Value memory,
+      Padding memoryPadding) {
+    boolean pre = options.preNorm();
+    String mixer = prefix + "mixer.";
+    Value before = pre ? norm(prefix + "norm1.", x, padding) : x;
+    Value y = residual(prefix + "mixer", x, mixer(mixer, block, before, causal, padding));
+    y = pre ? y : norm(prefix + "norm1.", y, padding);
+    if (memory != null) {
+      before = pre ? norm(prefix + "norm_cross.", y, padding) : y;
+      Value crossed =
+          attention(prefix + "cross.", options.cross(), before, memory, false, memoryPadding);
+      y = residual(prefix + "cross", y, crossed);
+      y = pre ? y : norm(prefix + "norm_cross.", y, padding);
+    }
+    if (options.feedForward() != FeedForwardKind.NONE) {
+      before = pre ? norm(prefix + "norm2.", y, padding) : y;
+      y = residual(prefix + "feed_forward", y, feedForward(prefix + "feed_forward.", before));
+      y = pre ? y : norm(prefix + "norm2.", y, padding);
+    }
+    return y;
+  }
+
+  private Value residual(String name, Value x, Value f) {
+    return Sum.add(graph, name + ".sum", x, dropout(name + ".dropout", f));
+  }
+}

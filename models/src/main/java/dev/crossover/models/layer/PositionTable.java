@@ -1,0 +1,115 @@
+package dev.crossover.models.layer;
+
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.models.graph.Graph;
+import dev.crossover.models.graph.Operation;
+import dev.crossover.models.graph.Parameter;
+import dev.crossover.models.graph.Value;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/// y_t = x_t + P_t, a row per position: trained, or sines and cosines interleaved (Vaswani et al.
+/// 2017, section 3.5): P_{t,2a} = sin(t · 10000^(−2a/D)), P_{t,2a+1} = cos of the same.
+final class PositionTable extends Operation {
+  private static final int JOB_COLUMNS = 64;
+  private static final double BASE = 10_000;
+
+  private final Kernels kernels = Kernels.get();
+  private final int width;
+  private final float[] table;
+  private final float @Nullable [] gradient;
+
+  private PositionTable(Graph graph, Value y, Value x, float[] table, float @Nullable [] gradient) {
+    super(graph, y, List.of(x));
+    this.width = x.width();
+    this.table = table;
+    this.gradient = gradient;
+  }
+
+  /// Adds a trained table.
+  static Value learned(Graph graph, String name, Value x, Parameter table) {
+    int positions = table.value().extent(0);
+    if (x.rows().length() > positions || table.value().extent(1) != x.width()) {
+      throw new IllegalArgumentException(
+          table.name()
+              + " must hold at least "
+              + x.rows().length()
+              + " positions of "
+              + x.width()
+              + ", but was "
+              + table.value());
+    }
+    Value y = graph.value(name, x.rows(), 0, x.width(), List.of(x), List.of(table));
+    float[] gradient = graph.trains(table) ? table.gradient().data() : null;
+    return graph.add(new PositionTable(graph, y, x, table.value().data(), gradient));
+  }
+
+  /// Adds sines and cosines.
+  static Value sinusoidal(Graph graph, String name, Value x) {
+    Value y = graph.value(name, x.rows(), 0, x.width(), List.of(x), List.of());
+    int n = x.rows().length();
+    float[] table = graph.layout().floats((long) n * x.width());
+    for (int t = 0; t < n; t++) {
+      row(t, x.width(), table, t * x.width());
+    }
+    return graph.add(new PositionTable(graph, y, x, table, null));
+  }
+
+  /// The row of one position.
+  static void row(int position, int width, float[] row, int at) {
+    for (int c = 0; c < width; c++) {
+      double angle = position * Math.pow(BASE, -(double) (c - c % 2) / width);
+      row[at + c] = (float) (c % 2 == 0 ? Math.sin(angle) : Math.cos(angle));
+    }
+  }
+
+  @Override
+  protected boolean keepsInput(int i) {
+    return false;
+  }
+
+  @Override
+  protected boolean passesGradient(int i) {
+    return true;
+  }
+
+  @Override
+  protected void forward(int worker, int from, int to) {
+    int n = output().rows().length();
+    float[] x = input(0).data();
+    float[] y = output().data();
+    for (int r = from; r < to; r++) {
+      kernels.add(width, x, r * width, table, r % n * width, y, r * width);
+    }
+  }
+
+  @Override
+  protected void backward(int worker, int from, int to) {
+    Sum.pass(kernels, this, 0, from, to);
+  }
+
+  @Override
+  protected int jobs() {
+    return gradient == null ? 0 : Math.ceilDiv(width, JOB_COLUMNS);
+  }
+
+  @Override
+  protected long jobWork() {
+    return gradient == null ? 0 : (long) width * output().rows().active();
+  }
+
+  @Override
+  protected void job(int worker, int index) {
+    if (gradient == null) {
+      return;
+    }
+    int column = index * JOB_COLUMNS;
+    int count = Math.min(JOB_COLUMNS, width - column);
+    int n = output().rows().length();
+    float[] dy = output().gradient();
+    for (int r = 0; r < output().rows().active(); r++) {
+      int to = r % n * width + column;
+      kernels.add(count, gradient, to, dy, r * width + column, gradient, to);
+    }
+  }
+}
