@@ -54,6 +54,18 @@ public abstract class DifferentiablePlan extends AttentionPlan {
           return gradient(name);
         }
       };
+  private final BoundTensors boundResultGradients =
+      new BoundTensors() {
+        @Override
+        public boolean has(String name) {
+          return hasResultGradient(name);
+        }
+
+        @Override
+        public float[] get(String name) {
+          return resultGradient(name);
+        }
+      };
   private @Nullable Tensor gradOutput;
 
   /// Prepares the checks of `forward` and `backward`.
@@ -157,6 +169,11 @@ public abstract class DifferentiablePlan extends AttentionPlan {
       throw new IllegalStateException("grad_" + input + " is not bound");
     }
     return tensor.data();
+  }
+
+  /// The upstream gradients of the results, by the results' names.
+  protected final BoundTensors resultGradients() {
+    return boundResultGradients;
   }
 
   /// Whether a result has an upstream gradient.

@@ -29,6 +29,7 @@ import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
+import dev.crossover.variants.sparse.BlockTopK;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.Moba;
 import dev.crossover.variants.sparse.Nsa;
@@ -56,6 +57,7 @@ public final class Catalogue {
           MechanismType.of(BigBird.class),
           MechanismType.of(TopK.class),
           MechanismType.of(Moba.class),
+          MechanismType.of(BlockTopK.class),
           MechanismType.of(Nsa.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),

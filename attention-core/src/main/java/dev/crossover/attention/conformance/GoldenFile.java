@@ -7,8 +7,8 @@ import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,9 +23,11 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Metadata keys are common (mechanism, case, causal, causal_offset, kv_heads, padded_query_rows,
 /// source, note), checks that no replay needs (float32_error and others), or parameters of the
-/// mechanism. Tensors are expected (`out`, `final_state`, `final_normaliser`, `out_pack`,
-/// `grad_*`), information that nothing has to produce, `key_mask`, or inputs of the mechanism by
-/// name.
+/// mechanism. Tensors are told apart by their element types: F64 are answers, `grad_NAME` among
+/// them the gradients of inputs; F32 are inputs, `grad_NAME` among them the upstream gradients;
+/// integers are inputs where the mechanism has one of that name, otherwise information, as answers
+/// are that the mechanism does not produce. `out`, `final_state`, `final_normaliser` and `out_pack`
+/// are never mere information.
 public final class GoldenFile {
   private static final Set<String> COMMON =
       Set.of(
@@ -46,22 +48,12 @@ public final class GoldenFile {
           "max_rel_diff_to_central_differences",
           "decision_margin",
           "seed");
-  private static final Set<String> EXPECTED =
+  /// Answers that a mechanism must produce.
+  private static final Set<String> DEMANDED =
       Set.of("out", "final_state", "final_normaliser", "out_pack");
+
   /// Prefix of gradients: upstream ones of `out` and of the results, and expected ones of inputs.
   private static final String GRADIENT = "grad_";
-
-  private static final Set<String> INFORMATION =
-      Set.of(
-          "allowed_pairs",
-          "buckets",
-          "selected_blocks",
-          "query_features",
-          "key_features",
-          "landmark_kernel",
-          "pseudo_inverse",
-          "global_context",
-          "out_before_norm");
 
   private static final Set<String> DECAYS = Set.of("grad_decay", "grad_slopes");
   private static final Set<String> SUMS_PER_HEAD =
@@ -70,13 +62,13 @@ public final class GoldenFile {
   private final SafeTensors file;
   private final Map<String, String> metadata;
   private final Map<String, String> parameters = new LinkedHashMap<>();
-  private final Tensors inputs;
+  private Tensors inputs = Tensors.NONE;
+  private Tensors integers = Tensors.NONE;
   private final Map<String, Expected> expected = new LinkedHashMap<>();
   private final Map<String, Expected> gradients = new LinkedHashMap<>();
   private final Map<String, Double> gradientTolerances;
   private final @Nullable Tensor outputGradient;
   private Tensors upstream = Tensors.NONE;
-  private final List<String> information = new ArrayList<>();
   private final Mask mask;
   private final OptionalInt causalOffset;
   private final OptionalInt keyValueHeads;
@@ -109,7 +101,7 @@ public final class GoldenFile {
     zeroPaddedRows = zeroRows();
     float32Error = number("float32_error");
     maxAbsOut = number("max_abs_out");
-    inputs = sortTensors();
+    sortTensors();
     gradientTolerances = gradientTolerances();
     if (!expected.containsKey("out")) {
       throw fault("must hold a tensor 'out'");
@@ -154,12 +146,26 @@ public final class GoldenFile {
     return Map.copyOf(parameters);
   }
 
-  /// All tensors that are neither expected, nor information, nor the key mask.
+  /// All tensors of floats that are neither answers nor upstream gradients nor the key mask.
   public Tensors inputs() {
     return inputs;
   }
 
-  /// The answers by name: `out` and the extra results, without gradients.
+  /// The inputs of a mechanism: those of floats, and of the integers those it takes.
+  ///
+  /// @param taken names of all its inputs
+  public Tensors inputs(Collection<String> taken) {
+    Tensors all = inputs;
+    for (int t = 0; t < integers.size(); t++) {
+      if (taken.contains(integers.name(t))) {
+        all = all.with(integers.name(t), integers.tensor(t));
+      }
+    }
+    return all;
+  }
+
+  /// The answers by name, without gradients: `out`, the extra results, and what a mechanism need
+  /// not produce.
   public Map<String, Expected> expected() {
     return Map.copyOf(expected);
   }
@@ -192,9 +198,9 @@ public final class GoldenFile {
     return upstream;
   }
 
-  /// Names of the tensors that nothing has to produce.
-  public List<String> information() {
-    return List.copyOf(information);
+  /// Whether an answer is more than information: a mechanism must produce it.
+  public boolean demands(String answer) {
+    return DEMANDED.contains(answer) && expected.containsKey(answer);
   }
 
   /// The mask: causal order and key padding as the file says.
@@ -266,24 +272,22 @@ public final class GoldenFile {
     return largest;
   }
 
-  private Tensors sortTensors() throws TensorFileException {
-    Tensors given = Tensors.NONE;
+  private void sortTensors() throws TensorFileException {
     for (String name : file.names()) {
-      if (INFORMATION.contains(name)) {
-        information.add(name);
-      } else if (EXPECTED.contains(name)) {
-        expected.put(name, expected(name));
-      } else if (name.startsWith(GRADIENT)) {
-        if (!EXPECTED.contains(name.substring(GRADIENT.length()))) {
-          gradients.put(name, expected(name));
-        } else if (!name.equals("grad_out")) {
-          upstream = upstream.with(name, input(name));
-        }
-      } else if (!name.equals("key_mask")) {
-        given = given.with(name, input(name));
+      DType dtype = file.dtype(name);
+      if (name.equals("key_mask")) {
+        continue;
+      }
+      if (dtype == DType.F64) {
+        (name.startsWith(GRADIENT) ? gradients : expected).put(name, expected(name));
+      } else if (dtype != DType.F32) {
+        integers = integers.with(name, input(name));
+      } else if (!name.startsWith(GRADIENT)) {
+        inputs = inputs.with(name, input(name));
+      } else if (!name.equals("grad_out")) {
+        upstream = upstream.with(name, input(name));
       }
     }
-    return given;
   }
 
   private Expected expected(String name) throws TensorFileException {
@@ -293,8 +297,8 @@ public final class GoldenFile {
 
   private Tensor input(String name) throws TensorFileException {
     DType dtype = file.dtype(name);
-    if (dtype == DType.F64 || dtype == DType.I64) {
-      throw fault("input '" + name + "' must be F32 or I32, but was " + dtype);
+    if (dtype == DType.I64) {
+      throw fault("input '" + name + "' must be F32, I32 or U8, but was " + dtype);
     }
     return file.tensor(name);
   }

@@ -2,6 +2,7 @@ package dev.crossover.attention.conformance;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
@@ -29,6 +30,7 @@ public final class Replay {
   private final List<Comparison> comparisons = new ArrayList<>();
   private final List<String> skipped = new ArrayList<>();
   private String mechanism;
+  private Tensors inputs = Tensors.NONE;
 
   private Replay(GoldenFile file, MechanismType type) {
     this.file = file;
@@ -75,6 +77,9 @@ public final class Replay {
     Attention attention = type.createGolden(file.parameters()).fittedTo(file.inputs());
     mechanism = type.describe(attention);
     AttentionShape shape = attention.shapeOf(file.inputs());
+    List<String> taken = attention.inputs(shape).stream().map(TensorSpec::name).toList();
+    inputs = file.inputs(taken);
+    requireFloats(taken);
     requireKeyValueHeads(shape);
     requirePaddedRows(attention);
     requireExpectedShape("out", attention.outputShape(shape));
@@ -138,20 +143,28 @@ public final class Replay {
     Tensors gradients = Tensors.NONE;
     for (String name : file.gradients()) {
       String input = name.substring("grad_".length());
-      if (!file.inputs().has(input)) {
-        throw new CannotReplay(name + " must belong to one of " + file.inputs().names());
+      if (!inputs.has(input)) {
+        throw new CannotReplay(name + " must belong to one of " + inputs.names());
       }
-      gradients = gradients.with(name, unwritten(file.inputs().get(input).shape()));
+      gradients = gradients.with(name, unwritten(inputs.get(input).shape()));
     }
     Tensor out = unwritten(attention.outputShape(shape));
     DifferentiablePlan plan = attention.differentiable(shape, file.mask(), threads);
-    plan.forward(file.inputs(), out, results);
+    plan.forward(inputs, out, results);
     plan.backward(file.outputGradient().orElseThrow(), upstream, gradients);
     return gradients.with("out of the differentiable plan", out);
   }
 
+  /// Answers are doubles: an input that is one would be taken for information.
+  private void requireFloats(List<String> taken) {
+    for (String name : file.expected().keySet()) {
+      if (taken.contains(name)) {
+        throw new CannotReplay("input '" + name + "' must be F32, but was F64");
+      }
+    }
+  }
+
   private void requireKeyValueHeads(AttentionShape shape) {
-    Tensors inputs = file.inputs();
     if (file.keyValueHeads().isPresent()) {
       int written = file.keyValueHeads().getAsInt();
       if (written != shape.numKeyValueHeads()) {
@@ -207,12 +220,12 @@ public final class Replay {
       }
     }
     for (String name : file.expected().keySet()) {
-      if (!name.equals("out") && !results.has(name)) {
+      if (file.demands(name) && !name.equals("out") && !results.has(name)) {
         throw new CannotReplay(name + " must be among the mechanism's results");
       }
     }
     Tensor out = unwritten(attention.outputShape(shape));
-    attention.plan(shape, file.mask(), threads).forward(file.inputs(), out, results);
+    attention.plan(shape, file.mask(), threads).forward(inputs, out, results);
     Tensors all = Tensors.NONE.with("out", out);
     for (int t = 0; t < results.size(); t++) {
       all = all.with(results.name(t), results.tensor(t));
@@ -277,12 +290,16 @@ public final class Replay {
         || n == 0) {
       return;
     }
+    if (attention.capabilities().can(Capabilities.Ability.CHOOSES_AHEAD)) {
+      skipped.add("token by token: a session cannot choose with the help of later tokens");
+      return;
+    }
     Map<String, int[]> one = shapes(attention, shape.withSeqLens(1, 1));
     Map<String, int[]> several = shapes(attention, shape.withSeqLens(2, 2));
     for (TensorSpec spec : attention.inputs(shape)) {
       boolean belongsToStart =
           spec.role() == TensorSpec.Role.OPTIONAL
-              && file.inputs().has(spec.name())
+              && inputs.has(spec.name())
               && Arrays.equals(one.get(spec.name()), several.get(spec.name()));
       if (belongsToStart) {
         skipped.add("token by token: " + spec.name() + " is not given to a session");
@@ -313,8 +330,8 @@ public final class Replay {
       Tensors token = Tensors.NONE;
       for (TensorSpec spec : attention.inputs(shape)) {
         String name = spec.name();
-        if (file.inputs().has(name)) {
-          Tensor whole = file.inputs().get(name);
+        if (inputs.has(name)) {
+          Tensor whole = inputs.get(name);
           int[] sizes = one.get(name);
           boolean perToken =
               spec.role() != TensorSpec.Role.PARAMETER && !Arrays.equals(sizes, several.get(name));

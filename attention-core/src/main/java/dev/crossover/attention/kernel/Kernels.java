@@ -122,6 +122,27 @@ public interface Kernels {
   /// place for A strictly lower triangular. Elements of A on or above the diagonal are never used.
   void substituteForward(int m, int n, float[] a, int ao, int lda, float[] c, int co, int ldc);
 
+  /// `C[j,:] (+)= Σ_{i >= j} A[i,j] · B[i,:]` for j in 0..m-1: a product with the transpose of a
+  /// lower triangular matrix A `[m,m]`. Elements of A above the diagonal are never used, and row i
+  /// of B never influences a row j > i, not even when it holds NaN.
+  void multiplyTransposedLower(
+      int m,
+      int n,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
+      boolean accumulate);
+
+  /// `C[j,:] += Σ_{i > j} A[i,j] · C[i,:]` for j from m-1 down to 0: solves `(I − Aᵀ) X = C` in
+  /// place for A strictly lower triangular. Elements of A on or above the diagonal are never used.
+  void substituteBackward(int m, int n, float[] a, int ao, int lda, float[] c, int co, int ldc);
+
   /// `Σ x[i]·y[i]`.
   float dot(int n, float[] x, int xo, float[] y, int yo);
 
@@ -263,6 +284,13 @@ public interface Kernels {
 
   /// `y[i] = max(x[i], 0) + shift`; x and y may be the same range.
   void relu(int n, float shift, float[] x, int xo, float[] y, int yo);
+
+  /// `y[i] = 0` where not `x[i] > bound`; y is left as it is elsewhere: the derivative of a
+  /// maximum.
+  void keepAbove(int n, float bound, float[] x, int xo, float[] y, int yo);
+
+  /// `y[c,r] = x[r,c]` for `rows` rows of `columns`, whose starts lie `ldx` and `ldy` apart.
+  void transpose(int rows, int columns, float[] x, int xo, int ldx, float[] y, int yo, int ldy);
 
   /// `s[i] = sin x[i]`, `c[i] = cos x[i]`, absolute error below 2e-7 for |x| up to 1e4.
   void sinCos(int n, float[] x, int xo, float[] s, int so, float[] c, int co);

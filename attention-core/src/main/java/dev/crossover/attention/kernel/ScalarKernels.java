@@ -153,6 +153,38 @@ final class ScalarKernels implements Kernels {
   }
 
   @Override
+  public void multiplyTransposedLower(
+      int m,
+      int n,
+      float[] a,
+      int ao,
+      int lda,
+      float[] b,
+      int bo,
+      int ldb,
+      float[] c,
+      int co,
+      int ldc,
+      boolean accumulate) {
+    for (int j = 0; j < m; j++) {
+      clear(n, c, co + j * ldc, accumulate);
+      for (int i = j; i < m; i++) {
+        axpy(n, a[ao + i * lda + j], b, bo + i * ldb, c, co + j * ldc);
+      }
+    }
+  }
+
+  @Override
+  public void substituteBackward(
+      int m, int n, float[] a, int ao, int lda, float[] c, int co, int ldc) {
+    for (int j = m - 1; j >= 0; j--) {
+      for (int i = j + 1; i < m; i++) {
+        axpy(n, a[ao + i * lda + j], c, co + i * ldc, c, co + j * ldc);
+      }
+    }
+  }
+
+  @Override
   public float dot(int n, float[] x, int xo, float[] y, int yo) {
     float sum = 0;
     for (int i = 0; i < n; i++) {
@@ -365,6 +397,23 @@ final class ScalarKernels implements Kernels {
   public void relu(int n, float shift, float[] x, int xo, float[] y, int yo) {
     for (int i = 0; i < n; i++) {
       y[yo + i] = Math.max(x[xo + i], 0) + shift;
+    }
+  }
+
+  @Override
+  public void keepAbove(int n, float bound, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = x[xo + i] > bound ? y[yo + i] : 0;
+    }
+  }
+
+  @Override
+  public void transpose(
+      int rows, int columns, float[] x, int xo, int ldx, float[] y, int yo, int ldy) {
+    for (int r = 0; r < rows; r++) {
+      for (int c = 0; c < columns; c++) {
+        y[yo + c * ldy + r] = x[xo + r * ldx + c];
+      }
     }
   }
 

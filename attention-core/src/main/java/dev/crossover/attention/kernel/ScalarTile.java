@@ -140,9 +140,9 @@ final class ScalarTile implements TileEngine {
   }
 
   @Override
-  public void logSumExp(float[] lse, int lo) {
+  public void logSumExp(float[] lse, int lo, int ldl) {
     for (int r = 0; r < rows; r++) {
-      lse[lo + r] =
+      lse[lo + r * ldl] =
           denominator[r] == 0 ? Float.NEGATIVE_INFINITY : max[r] + (float) Math.log(denominator[r]);
     }
   }

@@ -156,7 +156,14 @@ public final class SoftmaxTile {
   ///
   /// @param lse that of row r is written at `lo + r`; −∞ for a row that saw no key
   public void finish(float[] out, int oo, int ldo, float[] lse, int lo) {
+    finish(out, oo, ldo, lse, lo, 1);
+  }
+
+  /// Divides and writes the output rows and their log-sum-exp.
+  ///
+  /// @param lse that of row r is written at `lo + r * ldl`; −∞ for a row that saw no key
+  public void finish(float[] out, int oo, int ldo, float[] lse, int lo, int ldl) {
     engine.finish(out, oo, ldo);
-    engine.logSumExp(lse, lo);
+    engine.logSumExp(lse, lo, ldl);
   }
 }

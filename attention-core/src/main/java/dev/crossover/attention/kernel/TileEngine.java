@@ -38,6 +38,6 @@ interface TileEngine {
   /// Writes the quotients.
   void finish(float[] out, int oo, int ldo);
 
-  /// Writes the log-sum-exps.
-  void logSumExp(float[] lse, int lo);
+  /// Writes the log-sum-exps, that of row r at `lo + r * ldl`.
+  void logSumExp(float[] lse, int lo, int ldl);
 }

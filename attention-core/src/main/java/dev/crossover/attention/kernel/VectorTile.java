@@ -532,10 +532,10 @@ final class VectorTile implements TileEngine {
   }
 
   @Override
-  public void logSumExp(float[] lse, int lo) {
+  public void logSumExp(float[] lse, int lo, int ldl) {
     for (int r = 0; r < rows; r++) {
       float sum = ScorePasses.sumLanes(sums, r * L);
-      lse[lo + r] =
+      lse[lo + r * ldl] =
           sum == 0 ? Float.NEGATIVE_INFINITY : (float) (Math.log(sum) - shift[r] * Math.log(2));
     }
   }

@@ -1,6 +1,7 @@
 package dev.crossover.attention.linear;
 
 import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.Scratch;
 
 /// The feature maps φ_q and φ_k of one linear attention: what distinguishes one such mechanism from
 /// another.
@@ -88,4 +89,56 @@ public interface FeatureMap {
   default void weights(int count, float[] products, int at) {
     throw new IllegalStateException("this map takes products of features");
   }
+
+  /// Turns products q·k into the derivatives of φ_q(q)·φ_k(k) by them, in place.
+  default void weightSlopes(int count, float[] products, int at) {
+    throw new IllegalStateException("this map takes products of features");
+  }
+
+  /// Allocates what the methods below need; called once, when a plan with a backward pass is built.
+  default void allocateGradients(Scratch scratch) {}
+
+  /// Takes the places of the gradients of a backward pass; runs before anything else of it, on the
+  /// caller's thread. What [#begin] took is still bound.
+  ///
+  /// @param gradients where to add the gradients that were asked for, by the inputs' names
+  default void beginGradients(BoundTensors gradients) {}
+
+  /// Floats that hold the gradients of the parameters of one head's φ_q; 0 by default.
+  default int queryParameters() {
+    return 0;
+  }
+
+  /// Floats that hold the gradients of the parameters of one head's φ_k; 0 by default.
+  default int keyParameters() {
+    return 0;
+  }
+
+  /// Turns the gradient of φ_q of each row into that of the row and of parameters.
+  ///
+  /// @param rows the rows, as [#queries] got them
+  default void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+    throw new IllegalStateException("this map has no gradient");
+  }
+
+  /// Turns the gradient of φ_k of each row into that of the row and of parameters; the maxima of
+  /// [Scaling#MAXIMUM] are constants.
+  ///
+  /// @param rows the rows, as [#keys] got them
+  default void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+    throw new IllegalStateException("this map has no gradient");
+  }
+
+  /// Passes a padded key in the backward pass, for the gradient of its decay factor.
+  default void paddingGradient(FeatureRows row, FeatureGradients gradients) {}
+
+  /// Adds one query head's sum of [#queryParameters] to the gradients of the inputs.
+  ///
+  /// @param sums the sum over all rows of the head in all batch entries, from `at`
+  default void addQueryParameters(int head, float[] sums, int at) {}
+
+  /// Adds one key/value head's sum of [#keyParameters] to the gradients of the inputs.
+  ///
+  /// @param sums the sum over all rows of the head in all batch entries, from `at`
+  default void addKeyParameters(int head, float[] sums, int at) {}
 }

@@ -1,6 +1,5 @@
 package dev.crossover.attention.linear;
 
-import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 import java.util.Arrays;
@@ -16,9 +15,7 @@ import java.util.Arrays;
 /// ```
 ///
 /// Rows of A are handled so that nothing in row i depends on keys that row may not see: outputs do
-/// not change by a single bit when later tokens do. Padding has features 0 and values 0, written
-/// here, so that its own content is never used; real values are copied too, because a copy streams
-/// from memory faster than a product does.
+/// not change by a single bit when later tokens do.
 ///
 /// Tried at n = 8192, d = 64: rows of a chunk read ahead before anything else 1.12 times as fast;
 /// row sums and divisions in one call for all rows 1.05. Not kept: 16 or 32 rows of queries at a
@@ -31,7 +28,6 @@ final class LinearChunk {
   private final FeatureRows rows = new FeatureRows();
   private final FeatureMap map;
   private final Denominator denominator;
-  private final Mask mask;
   private final int worker;
   private final int dim;
   private final int valueDim;
@@ -39,9 +35,7 @@ final class LinearChunk {
   private final float shift;
 
   private final float[] queryFeatures;
-  private final float[] keyFeatures;
-  private final float[] keyRows;
-  private final float[] values;
+  private final ChunkKeys keys;
   private final float[] ones;
   private final float[] products;
   private final float[] transposed;
@@ -50,28 +44,22 @@ final class LinearChunk {
   private final float[] valueSums;
   private final float[] decays;
   private final float[] denominators;
-  private final double[] references;
-  private final int[] realKeys;
+  private float[] weights = new float[0];
 
-  private int keyCount;
-
-  /// Of no meaning; see [Kernels#readAhead].
+  /// Of no use but that its reads happen; see [Kernels#readAhead].
   private float readAhead;
 
   LinearChunk(FeatureSite site, LinearForm form, FeatureMap map, int worker) {
     Scratch scratch = site.scratch();
     this.map = map;
     this.denominator = form.denominator();
-    this.mask = site.mask();
     this.worker = worker;
     this.dim = site.shape().headDim();
     this.valueDim = site.shape().valueDim();
     this.width = map.width();
     this.shift = map.keyShift();
     queryFeatures = scratch.floats((long) CHUNK * width);
-    keyFeatures = scratch.floats((long) CHUNK * width);
-    keyRows = scratch.floats(map.weighsProducts() ? (long) CHUNK * dim : 0);
-    values = scratch.floats((long) CHUNK * valueDim);
+    keys = new ChunkKeys(site, map, worker, 0);
     ones = scratch.floats(CHUNK);
     Arrays.fill(ones, 1);
     products = scratch.floats(CHUNK * CHUNK);
@@ -81,8 +69,6 @@ final class LinearChunk {
     valueSums = scratch.floats(valueDim);
     decays = scratch.floats(2 * CHUNK);
     denominators = scratch.floats(CHUNK);
-    references = scratch.doubles(CHUNK + 1);
-    realKeys = scratch.ints(CHUNK + 1);
   }
 
   /// Bytes the constructor allocates.
@@ -90,16 +76,22 @@ final class LinearChunk {
   /// @param keyWidth width of the keys that are kept beside their features, 0 if they are not
   static long bytes(int width, int valueDim, int keyWidth) {
     long transposed = Kernels.get().transposedBScratch(CHUNK, width);
-    long floats = 2L * CHUNK * width + (long) CHUNK * valueDim + CHUNK * CHUNK + transposed;
-    floats += (long) width * valueDim + width + valueDim + 4 * CHUNK + (long) CHUNK * keyWidth;
-    return floats * Float.BYTES + (CHUNK + 1) * (long) (Double.BYTES + Integer.BYTES);
+    long floats = (long) CHUNK * width + CHUNK * CHUNK + transposed;
+    floats += (long) width * valueDim + width + valueDim + 4 * CHUNK;
+    return floats * Float.BYTES + ChunkKeys.bytes(width, valueDim, keyWidth);
+  }
+
+  /// Keeps what the backward pass needs of every row's denominator D: 1/r(D) and r'(D)/r(D), both 0
+  /// for a row that is zero.
+  ///
+  /// @param target two floats for every row of the output
+  void keep(float[] target) {
+    weights = target;
   }
 
   /// Starts a chunk without keys: every query sees exactly what the state holds.
   void noKeys(LinearState state) {
-    keyCount = 0;
-    references[0] = state.reference;
-    realKeys[0] = 0;
+    keys.none(state.reference);
   }
 
   /// Takes the key and value rows of a chunk: K = φ(k), with zeros for padding.
@@ -118,53 +110,7 @@ final class LinearChunk {
       int ko,
       float[] v,
       int vo) {
-    noKeys(state);
-    keyCount = count;
-    readAhead = kernels.readAhead(count * dim, k, ko) + kernels.readAhead(count * valueDim, v, vo);
-    for (int r = 0; r < count; ) {
-      int end = r;
-      while (end < count && mask.isRealKey(batch, first + end)) {
-        end++;
-        references[end] = references[r];
-        realKeys[end] = realKeys[end - 1] + 1;
-      }
-      if (end > r) {
-        rows.of(worker, batch, head, position + r, first + r, end - r).from(k, ko + r * dim, dim);
-        map.keys(rows.scaledBy(references, r), keyFeatures, r * width);
-        if (keyRows.length > 0) {
-          System.arraycopy(k, ko + r * dim, keyRows, r * dim, (end - r) * dim);
-        }
-      }
-      for (r = end; r < count && !mask.isRealKey(batch, first + r); r++) {
-        Arrays.fill(keyFeatures, r * width, (r + 1) * width, 0);
-        Arrays.fill(
-            keyRows, Math.min(keyRows.length, r * dim), Math.min(keyRows.length, (r + 1) * dim), 0);
-        references[r + 1] = references[r];
-        realKeys[r + 1] = realKeys[r];
-        rows.of(worker, batch, head, position + r, first + r, 1);
-        map.padding(rows.scaledBy(references, r));
-      }
-    }
-    if (realKeys[count] == count) {
-      System.arraycopy(v, vo, values, 0, count * valueDim);
-    } else {
-      copyRealValues(batch, first, count, v, vo);
-    }
-  }
-
-  /// Whether the chunk holds a key that is not padding.
-  boolean hasRealKeys() {
-    return realKeys[keyCount] > 0;
-  }
-
-  private void copyRealValues(int batch, int first, int count, float[] v, int vo) {
-    for (int r = 0; r < count; r++) {
-      if (mask.isRealKey(batch, first + r)) {
-        System.arraycopy(v, vo + r * valueDim, values, r * valueDim, valueDim);
-      } else {
-        Arrays.fill(values, r * valueDim, (r + 1) * valueDim, 0);
-      }
-    }
+    keys.take(state.reference, batch, head, first, position, count, k, ko, v, vo);
   }
 
   /// Writes the output of query rows: row i sees the state and the chunk's keys `0..i + offset`.
@@ -204,7 +150,7 @@ final class LinearChunk {
     } else {
       Arrays.fill(out, oo, oo + count * valueDim, 0);
     }
-    if (hasRealKeys()) {
+    if (keys.hasReal()) {
       addVisibleKeys(state, count, offset, q, qo, out, oo);
     } else {
       weighState(state, count);
@@ -215,22 +161,29 @@ final class LinearChunk {
     divide(state, count, offset, out, oo);
   }
 
-  /// Number of the chunk's keys that order lets row i see.
-  private int limit(int i, int offset) {
-    return Math.clamp(i + offset + 1, 0, keyCount);
-  }
-
   /// Adds A v to the numerators and the row sums of A to the denominators.
   private void addVisibleKeys(
       LinearState state, int count, int offset, float[] q, int qo, float[] out, int oo) {
     multiplyKeys(count, offset, q, qo);
     weighState(state, count);
     for (int i = 0; i < count; i++) {
-      denominators[i] = weigh(state, i, limit(i, offset), out, oo + i * valueDim);
+      denominators[i] = weigh(state, i, keys.limit(i, offset), out, oo + i * valueDim);
     }
     kernels.multiplyLower(
-        count, valueDim, keyCount, offset, products, 0, CHUNK, values, 0, valueDim, out, oo,
-        valueDim, true);
+        count,
+        valueDim,
+        keys.count,
+        offset,
+        products,
+        0,
+        CHUNK,
+        keys.values,
+        0,
+        valueDim,
+        out,
+        oo,
+        valueDim,
+        true);
   }
 
   /// Q z.
@@ -242,16 +195,16 @@ final class LinearChunk {
 
   /// A, at least where row i sees key j: from features, or from the rows themselves.
   private void multiplyKeys(int count, int offset, float[] q, int qo) {
-    if (keyRows.length == 0) {
-      multiplyRows(count, offset, width, queryFeatures, 0, keyFeatures);
+    if (keys.rows.length == 0) {
+      multiplyRows(count, offset, width, queryFeatures, 0, keys.features);
       return;
     }
-    multiplyRows(count, offset, dim, q, qo, keyRows);
+    multiplyRows(count, offset, dim, q, qo, keys.rows);
     for (int i = 0; i < count; i++) {
-      int limit = limit(i, offset);
+      int limit = keys.limit(i, offset);
       map.weights(limit, products, i * CHUNK);
-      for (int j = 0; j < limit && realKeys[limit] < limit; j++) {
-        if (realKeys[j + 1] == realKeys[j]) {
+      for (int j = 0; j < limit && keys.realKeys[limit] < limit; j++) {
+        if (keys.realKeys[j + 1] == keys.realKeys[j]) {
           products[i * CHUNK + j] = 0;
         }
       }
@@ -263,7 +216,7 @@ final class LinearChunk {
       kernels.multiplyTransposedBLower(
           1,
           count,
-          keyCount,
+          keys.count,
           length,
           q,
           qo,
@@ -279,7 +232,7 @@ final class LinearChunk {
     } else {
       kernels.multiplyTransposedB(
           count,
-          keyCount,
+          keys.count,
           length,
           q,
           qo,
@@ -300,16 +253,16 @@ final class LinearChunk {
   /// is in place, + Σ_j A_ij.
   private float weigh(LinearState state, int i, int limit, float[] out, int o) {
     float sum = 0;
-    double reference = references[limit];
+    double reference = keys.references[limit];
     if (state.seen) {
-      float factor = (float) LinearState.factor(references[0], reference);
+      float factor = (float) LinearState.factor(keys.references[0], reference);
       sum = factor * denominators[i];
       if (factor != 1) {
         kernels.scale(valueDim, factor, out, o, out, o);
       }
     }
-    if (realKeys[limit] > 0) {
-      if (reference != references[1]) {
+    if (keys.realKeys[limit] > 0) {
+      if (reference != keys.references[1]) {
         decay(i, limit);
       }
       sum += kernels.sum(limit, products, i * CHUNK);
@@ -319,9 +272,9 @@ final class LinearChunk {
 
   /// A_ij ← A_ij · exp(reference_j − reference_i) for the visible keys of row i.
   private void decay(int i, int limit) {
-    double reference = references[limit];
+    double reference = keys.references[limit];
     for (int j = 0; j < limit; j++) {
-      decays[j] = (float) Math.max(-1e4, references[j + 1] - reference);
+      decays[j] = (float) Math.max(-1e4, keys.references[j + 1] - reference);
     }
     kernels.exp(limit, 1, 0, decays, 0, decays, CHUNK);
     kernels.multiplyElements(limit, products, i * CHUNK, decays, CHUNK, products, i * CHUNK);
@@ -332,52 +285,58 @@ final class LinearChunk {
     System.arraycopy(state.values, 0, valueSums, 0, valueDim);
     int taken = 0;
     for (int i = 0; i < count; i++) {
-      int limit = limit(i, offset);
+      int limit = keys.limit(i, offset);
       for (; taken < limit; taken++) {
-        kernels.add(valueDim, valueSums, 0, values, taken * valueDim, valueSums, 0);
+        kernels.add(valueDim, valueSums, 0, keys.values, taken * valueDim, valueSums, 0);
       }
       float weight = shift * kernels.sum(width, queryFeatures, i * width);
       kernels.axpy(valueDim, weight, valueSums, 0, out, oo + i * valueDim);
-      denominators[i] += weight * (state.keys + realKeys[limit]);
+      denominators[i] += weight * (state.keys + keys.realKeys[limit]);
     }
   }
 
   /// A denominator of exactly 0, which says that all features have vanished, gives zeros.
   private void divide(LinearState state, int count, int offset, float[] out, int oo) {
     for (int i = 0; i < count; i++) {
-      boolean visible = state.seen || realKeys[limit(i, offset)] > 0;
+      boolean visible = state.seen || keys.realKeys[keys.limit(i, offset)] > 0;
       float by = visible ? denominator.of(denominators[i]) : 0;
       if (by == 0) {
         Arrays.fill(out, oo + i * valueDim, oo + (i + 1) * valueDim, 0);
       }
-      denominators[i] = by == 0 ? 0 : 1 / by;
+      float inverse = by == 0 ? 0 : 1 / by;
+      if (weights.length > 0) {
+        int row = 2 * (oo / valueDim + i);
+        weights[row] = inverse;
+        weights[row + 1] = inverse == 0 ? 0 : inverse * denominator.slope(denominators[i]);
+      }
+      denominators[i] = inverse;
     }
     kernels.scaleRows(count, valueDim, denominators, 0, out, oo, valueDim, out, oo, valueDim);
   }
 
   /// Adds the chunk's keys to the state: S += Kᵀ v, z += Σ K. Uses the chunk's features up.
   void absorb(LinearState state) {
-    double last = references[keyCount];
+    double last = keys.references[keys.count];
     state.rescale(last);
-    if (!hasRealKeys()) {
+    if (!keys.hasReal()) {
       return;
     }
-    for (int r = 0; r < keyCount; r++) {
-      if (references[r + 1] != last) {
-        float factor = (float) LinearState.factor(references[r + 1], last);
-        kernels.scale(width, factor, keyFeatures, r * width, keyFeatures, r * width);
+    for (int r = 0; r < keys.count; r++) {
+      if (keys.references[r + 1] != last) {
+        float factor = (float) LinearState.factor(keys.references[r + 1], last);
+        kernels.scale(width, factor, keys.features, r * width, keys.features, r * width);
       }
     }
     kernels.multiply(
-        1, width, keyCount, ones, 0, CHUNK, keyFeatures, 0, width, columnSums, 0, width, false);
+        1, width, keys.count, ones, 0, CHUNK, keys.features, 0, width, columnSums, 0, width, false);
     kernels.multiplyTransposedA(
         width,
         valueDim,
-        keyCount,
-        keyFeatures,
+        keys.count,
+        keys.features,
         0,
         width,
-        values,
+        keys.values,
         0,
         valueDim,
         product,
@@ -387,9 +346,20 @@ final class LinearChunk {
     state.add(product);
     if (shift != 0) {
       kernels.multiply(
-          1, valueDim, keyCount, ones, 0, CHUNK, values, 0, valueDim, valueSums, 0, valueDim,
+          1,
+          valueDim,
+          keys.count,
+          ones,
+          0,
+          CHUNK,
+          keys.values,
+          0,
+          valueDim,
+          valueSums,
+          0,
+          valueDim,
           false);
     }
-    state.addNormaliser(columnSums, valueSums, realKeys[keyCount]);
+    state.addNormaliser(columnSums, valueSums, keys.realKeys[keys.count]);
   }
 }

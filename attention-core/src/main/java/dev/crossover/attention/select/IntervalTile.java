@@ -3,6 +3,7 @@ package dev.crossover.attention.select;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import org.jspecify.annotations.Nullable;
 
 /// One worker's block of query rows, each of which sees an interval of packed keys, with holes.
 ///
@@ -224,6 +225,16 @@ public final class IntervalTile {
   /// Divides and writes the output rows and their log-sum-exp; see [SoftmaxTile#finish].
   public void finish(float[] out, int oo, int ldo, float[] lse, int lo) {
     tile.finish(out, oo, ldo, lse, lo);
+  }
+
+  /// Divides and writes the output rows and, unless `lse` is null, their log-sum-exp, that of row r
+  /// at `lo + r * ldl`.
+  public void finish(float[] out, int oo, int ldo, float @Nullable [] lse, int lo, int ldl) {
+    if (lse == null) {
+      tile.finish(out, oo, ldo);
+    } else {
+      tile.finish(out, oo, ldo, lse, lo, ldl);
+    }
   }
 
   private void run(KeyPanels keys, float[] v, int vo, int ldv, int from, int to) {

@@ -46,6 +46,22 @@ public final class StridedPanels {
     return longest < panel ? longest : Math.ceilDiv(longest, panel) * panel;
   }
 
+  /// Number of keys of class c of a stride, out of n.
+  public static int size(int seqLen, int c, int stride) {
+    return Math.ceilDiv(seqLen - c, stride);
+  }
+
+  /// Number of keys of class c of a stride among the first `limit` positions.
+  public static int sizeWithin(int c, int stride, int limit) {
+    return limit <= c ? 0 : Math.ceilDiv(limit - c, stride);
+  }
+
+  /// Number of keys of the classes before c: where class c starts if they follow each other without
+  /// gaps.
+  public static int position(int seqLen, int c, int stride) {
+    return c * (seqLen / stride) + Math.min(c, seqLen % stride);
+  }
+
   /// Packs all keys of a head.
   ///
   /// @param key source, row j starts at `offset + j * dim`
@@ -72,12 +88,12 @@ public final class StridedPanels {
 
   /// Number of keys of a class.
   public int size(int c) {
-    return Math.ceilDiv(seqLen - c, stride);
+    return size(seqLen, c, stride);
   }
 
   /// Number of keys of a class among the first `limit` positions.
   public int sizeWithin(int c, int limit) {
-    return limit <= c ? 0 : Math.ceilDiv(limit - c, stride);
+    return sizeWithin(c, stride, limit);
   }
 
   /// Offset of a class's values, for panel positions: may be negative, the sums never are.

@@ -40,7 +40,7 @@ class GoldenFileTest {
   }
 
   @Test
-  void tensorsAreInputsExpectedInformationOrGradients() throws IOException {
+  void tensorsAreInputsAnswersOrGradientsByTheirElements() throws IOException {
     GoldenFile file =
         read(
             new GoldenWriter()
@@ -49,8 +49,11 @@ class GoldenFileTest {
                 .f64("grad_q", new int[] {1}, 5)
                 .f32("grad_out", new int[] {1}, 5));
     assertEquals(List.of("q", "k", "v"), file.inputs().names());
-    assertEquals(java.util.Set.of("out", "final_state"), file.expected().keySet());
-    assertEquals(List.of("out_before_norm"), file.information());
+    assertEquals(
+        java.util.Set.of("out", "final_state", "out_before_norm"), file.expected().keySet());
+    assertTrue(file.demands("final_state"));
+    assertFalse(file.demands("out_before_norm"));
+    assertFalse(file.demands("final_normaliser"), "it is not in the file");
     assertEquals(List.of("grad_q"), file.gradients());
   }
 
@@ -80,6 +83,20 @@ class GoldenFileTest {
   }
 
   @Test
+  void toleranceOfGradientsFollowsTheLargestOfTheirTensorAndOfAll() throws IOException {
+    GoldenFile file =
+        read(
+            new GoldenWriter()
+                .f64("grad_q", new int[] {1, 1, 2, 1}, 3, -10)
+                .f64("grad_k", new int[] {1, 1, 2, 1}, 0, 1)
+                .f64("grad_decay", new int[] {1}, 100)
+                .f32("grad_out", new int[] {1, 1, 1, 1}, 5));
+    assertEquals(2e-5 * 10 + 1e-6 * 10, file.tolerance("grad_q", 3), 1e-20);
+    assertEquals(2e-5 * 1 + 1e-6 * 10, file.tolerance("grad_k", 0), 1e-20);
+    assertEquals(5e-5 * 100 + 1e-6 * 10, file.tolerance("grad_decay", 100), 1e-18);
+  }
+
+  @Test
   void filesThatBreakTheFormatAreRefusedByName() {
     requireRefused("format", new GoldenWriter().meta("format", "1"));
     requireRefused("mechanism", new GoldenWriter().without("mechanism"));
@@ -95,6 +112,5 @@ class GoldenFileTest {
     requireRefused("key_mask", new GoldenWriter().f32("key_mask", new int[] {1, 2}, 0, 2));
     requireRefused("out", new GoldenWriter().without("out"));
     requireRefused("grad_out", new GoldenWriter().f64("grad_q", new int[] {1, 1, 1, 1}, 1));
-    requireRefused("gate", new GoldenWriter().f64("gate", new int[] {1}, 1));
   }
 }

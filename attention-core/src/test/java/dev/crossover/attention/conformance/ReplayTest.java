@@ -130,6 +130,22 @@ class ReplayTest {
   }
 
   @Test
+  void whatTheMechanismProducesIsComparedAndOtherAnswersAreInformation() throws IOException {
+    MechanismType tiled = MechanismType.of(Tiled.class);
+    double sum = Math.log(2) + 2;
+    GoldenWriter known = new GoldenWriter().f64("lse", new int[] {1, 1, 1}, sum);
+    assertTrue(replay(known, tiled).passed(), replay(known, tiled).line());
+    GoldenWriter wrong = new GoldenWriter().f64("lse", new int[] {1, 1, 1}, sum + 1);
+    assertEquals(Status.DEVIATED, replay(wrong, tiled).status());
+    GoldenWriter information = new GoldenWriter().f64("some_kernel", new int[] {1}, 5);
+    assertTrue(replay(information, tiled).passed());
+    GoldenWriter demanded = new GoldenWriter().f64("final_state", new int[] {1}, 5);
+    assertEquals(Status.CANNOT_REPLAY, replay(demanded, tiled).status());
+    GoldenWriter input = new GoldenWriter().f64("bias", new int[] {1, 1, 1, 2}, 0, 0);
+    assertEquals(Status.CANNOT_REPLAY, replay(input, tiled).status());
+  }
+
+  @Test
   void rowsTheFileHasZeroAreZeroedWhereTheMechanismComputesThem() throws IOException {
     GoldenWriter padded =
         new GoldenWriter()

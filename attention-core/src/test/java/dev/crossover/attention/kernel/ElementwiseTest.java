@@ -198,6 +198,45 @@ class ElementwiseTest {
         kernels, (k, n, x, xo, y, yo) -> k.sinCos(n, x, xo, new float[n], 0, y, yo), Math::cos);
   }
 
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void onlyElementsWhoseControlIsAboveTheBoundAreKept(Kernels kernels) {
+    for (int n = 0; n <= 4 * kernels.lanes() + 1; n++) {
+      float[] x = gaussians(n, 7);
+      for (int i = OFFSET; i < OFFSET + n; i += 3) {
+        x[i] = i % 2 == 0 ? 0.25f : Float.NaN;
+      }
+      float[] y = gaussians(n, 8);
+      float[] before = y.clone();
+      kernels.keepAbove(n, 0.25f, x, OFFSET, y, OFFSET);
+      for (int i = 0; i < y.length; i++) {
+        boolean dropped = i >= OFFSET && i < OFFSET + n && !(x[i] > 0.25f);
+        assertEquals(dropped ? 0 : before[i], y[i], "element " + i + " of " + n);
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void transposedRowsAreColumnsAndNothingElseIsWritten(Kernels kernels) {
+    for (int rows : new int[] {0, 1, 3, 15, 16, 17, 33, 64}) {
+      for (int columns : new int[] {0, 1, 2, 15, 16, 17, 40}) {
+        float[] x = gaussians(rows * (columns + 2), 9);
+        int ldy = rows + 1;
+        float[] y = new float[OFFSET + columns * ldy + 1];
+        Arrays.fill(y, UNTOUCHED);
+        kernels.transpose(rows, columns, x, OFFSET, columns + 2, y, OFFSET, ldy);
+        for (int i = 0; i < y.length; i++) {
+          int c = Math.floorDiv(i - OFFSET, ldy);
+          int r = Math.floorMod(i - OFFSET, ldy);
+          boolean inside = c >= 0 && c < columns && r < rows;
+          float expected = inside ? x[OFFSET + r * (columns + 2) + c] : UNTOUCHED;
+          assertEquals(expected, y[i], rows + "x" + columns + ", element " + i);
+        }
+      }
+    }
+  }
+
   private static void everyLength(Kernels kernels, Map map, DoubleUnaryOperator function) {
     for (int n = 0; n <= 4 * kernels.lanes() + 1; n++) {
       float[] x = gaussians(n, 5);

@@ -140,6 +140,99 @@ class ProductsTest {
     }
   }
 
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void productWithATransposedTriangleAgreesWithDoubles(Kernels kernels) {
+    for (int m : new int[] {0, 1, 2, 3, 4, 5, 8, 17, 64, 150}) {
+      for (int n : new int[] {1, 5, 16, 20, 64, 70}) {
+        for (boolean accumulate : new boolean[] {false, true}) {
+          Random random = new Random(31L * m + n);
+          int lda = m + 2;
+          float[] a = matrix(random, m, lda);
+          for (int i = 0; i < m; i++) {
+            java.util.Arrays.fill(a, GUARD + i * lda + i + 1, GUARD + i * lda + m, Float.NaN);
+          }
+          float[] b = matrix(random, m, n + 1);
+          float[] c = matrix(random, m, n + 2);
+          float[] before = c.clone();
+          kernels.multiplyTransposedLower(
+              m, n, a, GUARD, lda, b, GUARD, n + 1, c, GUARD, n + 2, accumulate);
+          for (int j = 0; j < m; j++) {
+            for (int l = 0; l < n + 2; l++) {
+              int at = GUARD + j * (n + 2) + l;
+              if (l >= n) {
+                assertEquals(before[at], c[at], "wrote beyond its row");
+                continue;
+              }
+              double sum = accumulate ? before[at] : 0;
+              double magnitude = Math.abs(sum);
+              for (int i = j; i < m; i++) {
+                double term = (double) a[GUARD + i * lda + j] * b[GUARD + i * (n + 1) + l];
+                sum += term;
+                magnitude += Math.abs(term);
+              }
+              assertWithin(sum, c[at], Tolerance.ofSum(m - j + 1, magnitude), m + "x" + n);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void aRowOfATransposedTriangleNeverMeetsNanOfEarlierRows(Kernels kernels) {
+    int n = 37;
+    float[] a = new float[n * n];
+    float[] b = new float[n * n];
+    for (int i = 0; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        a[i * n + j] = j <= i ? 1 : Float.NaN;
+        b[i * n + j] = i < 20 ? Float.NaN : 1;
+      }
+    }
+    float[] c = new float[n * n];
+    kernels.multiplyTransposedLower(n, n, a, 0, n, b, 0, n, c, 0, n, false);
+    for (int i = 20; i < n; i++) {
+      for (int j = 0; j < n; j++) {
+        assertEquals(n - i, c[i * n + j]);
+      }
+    }
+    assertEquals(Float.NaN, c[19 * n]);
+  }
+
+  @ParameterizedTest
+  @MethodSource("kernels")
+  void substitutionSolvesTheTransposedTriangularSystem(Kernels kernels) {
+    for (int m : new int[] {0, 1, 3, 4, 6, 17, 64}) {
+      for (int n : new int[] {1, 5, 16, 20, 64, 70}) {
+        Random random = new Random(31L * m + n);
+        float[] a = new float[m * m];
+        for (int i = 0; i < m; i++) {
+          for (int j = 0; j < m; j++) {
+            a[i * m + j] = j < i ? random.nextFloat(-0.3f, 0.3f) : Float.NaN;
+          }
+        }
+        float[] right = matrix(random, m, n);
+        float[] x = right.clone();
+        kernels.substituteBackward(m, n, a, 0, m, x, GUARD, n);
+        for (int j = 0; j < m; j++) {
+          for (int c = 0; c < n; c++) {
+            double residual = x[GUARD + j * n + c] - (double) right[GUARD + j * n + c];
+            double magnitude = Math.abs(x[GUARD + j * n + c]) + Math.abs(right[GUARD + j * n + c]);
+            for (int i = j + 1; i < m; i++) {
+              double term = (double) a[i * m + j] * x[GUARD + i * n + c];
+              residual -= term;
+              magnitude += Math.abs(term);
+            }
+            // backward stable: m - j roundings of at most 2^-24 of the terms' magnitude
+            assertEquals(0, residual, (m - j + 2) * magnitude * 6e-8);
+          }
+        }
+      }
+    }
+  }
+
   @Test
   void outputIsOverwrittenWithoutBeingReadUnlessAccumulating() {
     float[] ones = new float[64 * 64];

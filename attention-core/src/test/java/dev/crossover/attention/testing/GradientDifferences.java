@@ -8,6 +8,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.ContractSubject.Reference;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -23,31 +24,67 @@ import org.apache.commons.rng.UniformRandomProvider;
 /// `x ± h u` are rounded to floats before both sides are computed. Steps are shortened until the
 /// curvature is negligible and no discrete choice lies between both ends; a wrong gradient fails
 /// for every h.
-final class GradientDifferences {
+public final class GradientDifferences {
   private static final int ELEMENTS = 8;
   private static final int LONGEST_STEP = 7;
   private static final int SHORTEST_STEP = 20;
 
-  private final ContractSubject subject;
+  private final Reference reference;
+  private final Map<String, Reference> results;
+  private final double tolerance;
+  private final String what;
   private final Attention attention;
   private final AttentionShape shape;
   private final Mask mask;
   private final Tensors inputs;
   private final Tensor gradOut;
+  private final UniformRandomProvider generator;
   private Tensors upstream = Tensors.NONE;
-  private final UniformRandomProvider generator = Draws.generator(82);
 
-  private GradientDifferences(ContractSubject subject, AttentionShape shape, Mask mask) {
-    this.subject = subject;
+  private GradientDifferences(
+      Attention attention,
+      AttentionShape shape,
+      Mask mask,
+      Tensors inputs,
+      Reference reference,
+      Map<String, Reference> results,
+      double tolerance,
+      long seed) {
+    this.attention = attention;
     this.shape = shape;
     this.mask = mask;
-    attention = subject.attention();
-    inputs = Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 81));
-    gradOut = GradientRuns.outputGradient(attention, shape, 83);
-    Tensors all = GradientRuns.upstream(attention, shape, 84);
-    for (String name : subject.resultReferences().keySet()) {
+    this.inputs = inputs;
+    this.reference = reference;
+    this.results = results;
+    this.tolerance = tolerance;
+    what = attention + " on " + shape + ", mask " + mask + ": grad_";
+    generator = Draws.generator(seed);
+    gradOut = GradientRuns.outputGradient(attention, shape, seed + 1);
+    Tensors all = GradientRuns.upstream(attention, shape, seed + 2);
+    for (String name : results.keySet()) {
       upstream = upstream.with("grad_" + name, all.get("grad_" + name));
     }
+  }
+
+  /// Compares the gradients of one problem, of every differentiable input.
+  ///
+  /// @param inputs all inputs, drawn parameters included
+  /// @param reference the output in double precision; an empty array where there is no expectation
+  /// @param results extra results from which gradients are to flow, by name
+  /// @param tolerance largest `|a − b| / (1 + largest |b| of the tensor)`
+  /// @return whether anything was compared
+  public static boolean compare(
+      Attention attention,
+      AttentionShape shape,
+      Mask mask,
+      Tensors inputs,
+      Reference reference,
+      Map<String, Reference> results,
+      double tolerance,
+      long seed) {
+    return new GradientDifferences(
+            attention, shape, mask, inputs, reference, results, tolerance, seed)
+        .compare();
   }
 
   static void check(ContractSubject subject) {
@@ -58,7 +95,17 @@ final class GradientDifferences {
     boolean compared = false;
     for (AttentionShape shape : shapes(subject)) {
       for (Mask mask : masks(subject, shape)) {
-        compared |= new GradientDifferences(subject, shape, mask).compare();
+        Tensors inputs = Inputs.withParameters(attention, shape, Runs.inputs(subject, shape, 81));
+        compared |=
+            compare(
+                attention,
+                shape,
+                mask,
+                inputs,
+                subject.gradientReference(),
+                subject.resultReferences(),
+                subject.gradientTolerance(),
+                82);
       }
     }
     if (!compared && subject.optionalInputs().isEmpty()) {
@@ -97,7 +144,7 @@ final class GradientDifferences {
   }
 
   private boolean compare() {
-    if (subject.gradientReference().out(attention, shape, mask, inputs).length == 0) {
+    if (reference.out(attention, shape, mask, inputs).length == 0) {
       return false;
     }
     Tensors gradients = GradientRuns.run(attention, shape, mask, 1, inputs, gradOut, upstream);
@@ -130,8 +177,7 @@ final class GradientDifferences {
   }
 
   private void compare(String input, Tensor gradient, float[] direction, int moved) {
-    double allowed =
-        subject.gradientTolerance() * (1 + GradientRuns.largest(gradient)) * Math.sqrt(moved);
+    double allowed = tolerance * (1 + GradientRuns.largest(gradient)) * Math.sqrt(moved);
     double difference = Double.NaN;
     double claimed = Double.NaN;
     for (int exponent = LONGEST_STEP; exponent <= SHORTEST_STEP; exponent++) {
@@ -151,7 +197,8 @@ final class GradientDifferences {
       }
     }
     throw new AssertionError(
-        Runs.describe(subject, shape, mask, "grad_" + input)
+        what
+            + input
             + (moved == 1 ? " of one element" : " along a direction")
             + " must be "
             + difference
@@ -162,16 +209,15 @@ final class GradientDifferences {
   }
 
   private double loss(Tensors changed) {
-    double loss = product(subject.gradientReference(), changed, gradOut);
-    for (Map.Entry<String, ContractSubject.Reference> result :
-        subject.resultReferences().entrySet()) {
+    double loss = product(reference, changed, gradOut);
+    for (Map.Entry<String, Reference> result : results.entrySet()) {
       loss += product(result.getValue(), changed, upstream.get("grad_" + result.getKey()));
     }
     return loss;
   }
 
-  private double product(ContractSubject.Reference reference, Tensors changed, Tensor gradient) {
-    double[] values = reference.out(attention, shape, mask, changed);
+  private double product(Reference expected, Tensors changed, Tensor gradient) {
+    double[] values = expected.out(attention, shape, mask, changed);
     double sum = 0;
     for (int e = 0; e < values.length; e++) {
       sum += values[e] * gradient.data()[e];

@@ -9,16 +9,20 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureGradients;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -50,6 +54,19 @@ import java.util.List;
 /// + 1) per segment. Honours every [Mask]; a row that may see no key is zero, unless an initial
 /// state was given. Not an approximation of softmax attention: weights are convex, but no setting
 /// makes them softmax.
+///
+/// *Backward*, equations (13) to (15) with the normaliser: with `D_i = φ(q_i)·z + eps`, `G_i = g_i
+/// / D_i` for the gradient g_i of row i and `δ_i = −G_i · out_i`,
+///
+/// ```
+/// dφ(q_i) = S G_i + δ_i z                  S, z over the keys that i sees
+/// R = Σ_i φ(q_i) G_iᵀ,  ρ = Σ_i δ_i φ(q_i)  causal: over i ≥ j; from the gradients of the final sums
+/// dφ(k_j) = R v_j + ρ,   dv_j = Rᵀ φ(k_j)
+/// φ'(x)   = 1 for x > 0, exp(x) otherwise
+/// ```
+///
+/// and R and ρ before the first key are the gradients of the initial sums. One pass from the last
+/// chunk to the first; the state before each chunk was kept.
 ///
 /// The paper's equation has no eps; the authors' code adds it to the denominator, as here; `eps=0`
 /// is the paper's form.
@@ -111,6 +128,7 @@ public record LinearTransformer(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
+        .gradients(true)
         .decoding(true);
   }
 
@@ -143,8 +161,20 @@ public record LinearTransformer(
   }
 
   @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double features = 4.0 * s.headDim();
+    return new LinearCost(s, mask, threads, s.headDim())
+        .gradient(features, features, 0, LinearCost.Parameters.NONE);
+  }
+
+  @Override
   public AttentionPlan newPlan(PlanRequest request) {
     return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new LinearDifferentiablePlan(request, form());
   }
 
   @Override
@@ -174,6 +204,23 @@ public record LinearTransformer(
     @Override
     public void keys(FeatureRows rows, float[] phi, int at) {
       queries(rows, phi, at);
+    }
+
+    /// φ'(x) is 1 for x > 0, where φ(x) > 1, and φ(x) otherwise.
+    @Override
+    public void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+      float[] phi = gradients.phi();
+      float[] ofPhi = gradients.ofPhi();
+      float[] ofRows = gradients.ofRows();
+      int at = gradients.at();
+      for (int i = 0; i < rows.count() * width; i++) {
+        ofRows[i] = ofPhi[at + i] * Math.min(phi[at + i], 1);
+      }
+    }
+
+    @Override
+    public void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+      queryGradients(rows, gradients);
     }
   }
 }

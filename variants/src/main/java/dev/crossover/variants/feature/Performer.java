@@ -172,6 +172,11 @@ public record Performer(
     /// ReLU of the input itself.
     RELU_UNPROJECTED;
 
+    /// Whether key features carry the scale of a running maximum.
+    boolean isScaled() {
+      return this == SOFTMAX_POSITIVE || this == SOFTMAX_TRIGONOMETRIC;
+    }
+
     /// Whether products of features estimate the softmax kernel.
     boolean isSoftmax() {
       return this == SOFTMAX_POSITIVE
@@ -292,7 +297,8 @@ public record Performer(
     double keys = (double) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
     double ahead = PerformerFeatures.readsAhead(this, mask) ? keys * (project + numFeatures) : 0;
     boolean shifted = kernel == Kernel.SOFTMAX_POSITIVE && epsOrDefault() > 0;
-    return new LinearCost(s, mask, threads, width(s), shifted)
+    return new LinearCost(s, mask, threads, width(s))
+        .running(shifted, kernel.isScaled())
         .total(row, row, ahead, PerformerFeatures.scratchBytes(this, s, mask, threads));
   }
 

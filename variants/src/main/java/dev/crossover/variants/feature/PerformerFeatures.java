@@ -107,10 +107,7 @@ final class PerformerFeatures implements FeatureMap {
 
   @Override
   public Scaling scaling() {
-    boolean scaled =
-        kernel == Performer.Kernel.SOFTMAX_POSITIVE
-            || kernel == Performer.Kernel.SOFTMAX_TRIGONOMETRIC;
-    return scaled ? Scaling.MAXIMUM : Scaling.NONE;
+    return kernel.isScaled() ? Scaling.MAXIMUM : Scaling.NONE;
   }
 
   @Override

@@ -223,7 +223,9 @@ public record Rfa(
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double row = 2.0 * s.headDim() * (numFeatures + 1) + 2.0 * width();
     long scratch = RfaFeatures.scratchBytes(this, s, threads);
-    return new LinearCost(s, mask, threads, width()).total(row, row, 0, scratch);
+    return new LinearCost(s, mask, threads, width())
+        .running(false, gated)
+        .total(row, row, 0, scratch);
   }
 
   /// Softmax attention over unit-length queries and keys, stretched by sigma/tau per channel.

@@ -7,19 +7,18 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
-import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.select.IntervalTile;
 import dev.crossover.attention.select.StridedPanels;
-import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /// Block-sparse attention: every block of queries sees the first and last block, its neighbours and
@@ -38,6 +37,17 @@ import java.util.List;
 /// | Q, K, V | `q`, `k`, `v` | `[B,H,n,d]`, `[B,Hkv,n,d]`, `[B,Hkv,n,dv]` |
 /// | b, r | `block_size`, `num_random_blocks` | |
 /// | random blocks | `random_blocks`, block numbers for query blocks 1..K−2; −1 is no block | `[H,K−2,r]` |
+///
+/// Gradients, with G = ∂out, zero at padded rows, L a row's log-sum-exp and D its G·out:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (G_i·v_j − D_i)      s_ij = q_i·k_j/√d
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over the slots of blocks(i div b), each repetition of a block adding its own: softmax's backward
+/// pass (Dao et al., arXiv:2205.14135, appendix B.2). The random blocks are constants. Kept: L;
+/// weights are computed again.
 ///
 /// Time about `4·n·(5+r)·b·d + 8·b·n·d`; scratch one packed copy of the keys. K = ⌈n/b⌉, the last
 /// block may be short. Never causal. Honours any key padding; padded query rows are zero; the
@@ -131,7 +141,8 @@ public record BigBird(
         .keyPadding(Padding.ANY)
         .groupedQueries(true)
         .valueDim(true)
-        .zeroesPaddedQueries(true);
+        .zeroesPaddedQueries(true)
+        .gradients(true);
   }
 
   @Override
@@ -139,32 +150,39 @@ public record BigBird(
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
         TensorSpec.parameter(
-            "random_blocks",
-            "key-block numbers of query blocks 1 to K - 2, distinct, none listed otherwise",
-            randomPlan::draw,
-            s.numHeads(),
-            Math.max(0, blocks(s.keySeqLen()) - 2),
-            numRandomBlocks));
+                "random_blocks",
+                "key-block numbers of query blocks 1 to K - 2, distinct, none listed otherwise",
+                randomPlan::draw,
+                s.numHeads(),
+                Math.max(0, blocks(s.keySeqLen()) - 2),
+                numRandomBlocks)
+            .constant());
     return List.copyOf(specs);
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int n = s.keySeqLen();
-    double pairs = (double) n * n;
-    if (!isDense(n)) {
-      double slots = 0;
-      for (int i = 0; i < n; i++) {
-        slots += slots(n, i / blockSize);
-      }
-      pairs = slots;
-    }
-    double flops = s.problems() * pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    double flops = pairs(s) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
     long panels =
         (long) s.batchSize() * s.numKeyValueHeads() * StridedPanels.bytes(n, 1, s.headDim());
     long real = mask.hasKeyPadding() ? (long) s.batchSize() * n * Integer.BYTES : 0;
-    long tiles = threads * IntervalTile.bytes(rows(), s.headDim(), s.valueDim());
+    int rows = rows(SoftmaxTile.preferredRows());
+    long tiles = threads * IntervalTile.bytes(rows, s.headDim(), s.valueDim());
     return new Cost(flops, Cost.tensorBytes(s) + 2.0 * panels, panels + real + tiles);
+  }
+
+  /// Pairs of all heads.
+  private double pairs(AttentionShape s) {
+    int n = s.keySeqLen();
+    double pairs = (double) n * n;
+    if (!isDense(n)) {
+      pairs = 0;
+      for (int i = 0; i < n; i++) {
+        pairs += slots(n, i / blockSize);
+      }
+    }
+    return s.problems() * pairs;
   }
 
   /// Keys that a row of a query block sees, if every random slot is used.
@@ -180,159 +198,69 @@ public record BigBird(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new BigBirdPlan(request, this, null);
   }
 
-  private int blocks(int n) {
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new BigBirdGradient(request, this);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    long forward = cost(s, mask, threads).scratchBytes();
+    return BigBirdGradient.cost(this, s, pairs(s), threads, forward);
+  }
+
+  /// K, the number of blocks.
+  int blocks(int n) {
     return Math.ceilDiv(n, blockSize);
   }
 
-  private boolean isDense(int n) {
+  /// Whether every token sees every token.
+  boolean isDense(int n) {
     return n < 4L * blockSize;
   }
 
-  /// Rows of a tile: whole blocks, as many as fill one, or a part of one.
-  private int rows() {
-    int preferred = SoftmaxTile.preferredRows();
-    return blockSize < preferred ? preferred / blockSize * blockSize : preferred;
+  /// First key of blocks I−1, I, I+1 with the global ones next to them, of everything for global
+  /// rows.
+  int windowStart(int n, int block) {
+    return seesAll(n, block) ? 0 : (block - 1) * blockSize;
   }
 
-  private final class Plan extends AttentionPlan {
-    private final int rows = rows();
-    private final int n = shape.keySeqLen();
-    private final int d = shape.headDim();
-    private final int dv = shape.valueDim();
-    private final int last = blocks(n) - 1;
-    private final int tilesPerHead = Math.ceilDiv(n, rows);
-    private final float factor = (float) Attention.defaultScale(shape);
-    private final StridedPanels[] panels =
-        new StridedPanels[shape.batchSize() * shape.numKeyValueHeads()];
-    private final int[] real;
-    private final IntervalTile[] tiles = new IntervalTile[threads()];
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task tile = this::queries;
-    private float[] out = new float[0];
+  /// One past the last of these keys.
+  int windowEnd(int n, int block) {
+    return seesAll(n, block) ? n : Math.min(n, (block + 2) * blockSize);
+  }
 
-    Plan(PlanRequest request) {
-      super(request);
-      real = scratch.ints(mask.hasKeyPadding() ? (long) shape.batchSize() * n : 0);
-      for (int j = 0; j < real.length; j++) {
-        real[j] = mask.isRealKey(j / n, j % n) ? 1 : 0;
-      }
-      for (int p = 0; p < panels.length; p++) {
-        panels[p] = new StridedPanels(scratch, n, 1, d);
-      }
-      for (int t = 0; t < tiles.length; t++) {
-        tiles[t] = new IntervalTile(scratch, rows, d, dv);
-      }
-    }
+  private boolean seesAll(int n, int block) {
+    return block == 0 || block == blocks(n) - 1 || isDense(n);
+  }
 
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(panels.length, pack);
-      workers.run(shape.problems() * tilesPerHead, tile);
+  /// The key block in a random slot of a query block; −1 where there is none, or where it is listed
+  /// already and counts once.
+  ///
+  /// @param listed `random_blocks`
+  int randomBlock(float[] listed, int n, int head, int block, int slot) {
+    int last = blocks(n) - 1;
+    int row = (head * (last - 1) + block - 1) * numRandomBlocks;
+    int key = (int) listed[row + slot];
+    if (key < -1 || key > last) {
+      throw new IllegalArgumentException(
+          "random_blocks must be from -1 to " + last + ", but was " + key);
     }
+    if (duplicatePolicy == DuplicatePolicy.COUNT || key < 0) {
+      return key;
+    }
+    boolean isListed = key == 0 || key == last || Math.abs(key - block) <= 1;
+    for (int s = 0; s < slot; s++) {
+      isListed |= (int) listed[row + s] == key;
+    }
+    return isListed ? -1 : key;
+  }
 
-    private void pack(int worker, int panel) {
-      panels[panel].pack(input("k"), panel * n * d);
-    }
-
-    /// Consecutive rows, of one or several query blocks: one softmax over all their slots.
-    private void queries(int worker, int index) {
-      int problem = index / tilesPerHead;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int first = index % tilesPerHead * rows;
-      int count = Math.min(rows, n - first);
-      IntervalTile tile = tiles[worker];
-      tile.begin(input("q"), shape.queryOffset(batch, h) + first * d, d, count, factor);
-      for (int r = 0; r < count; r++) {
-        window(tile, r, (first + r) / blockSize);
-      }
-      int lastBlock = (first + count - 1) / blockSize;
-      int from = (first / blockSize - 1) * blockSize;
-      int to = Math.min(n, (lastBlock + 2) * blockSize);
-      boolean global = isDense(n) || first < blockSize || lastBlock == last;
-      attend(tile, batch, h, global ? 0 : from, global ? n : to);
-      if (!isDense(n)) {
-        for (int r = 0; r < count; r++) {
-          int block = (first + r) / blockSize;
-          tile.see(r, 0, block > 1 && block < last ? n : 0);
-        }
-        attend(tile, batch, h, 0, blockSize);
-        for (int r = 0; r < count; r++) {
-          int block = (first + r) / blockSize;
-          tile.see(r, 0, block > 0 && block < last - 1 ? n : 0);
-        }
-        attend(tile, batch, h, last * blockSize, n);
-        int end = Math.min(last - 1, lastBlock);
-        for (int block = Math.max(1, first / blockSize); block <= end; block++) {
-          random(tile, batch, h, first, block);
-        }
-      }
-      int o = shape.outputOffset(batch, h) + first * dv;
-      tile.finish(out, o, dv);
-      for (int r = 0; r < count && mask.hasKeyPadding(); r++) {
-        if (real[batch * n + first + r] == 0) {
-          Arrays.fill(out, o + r * dv, o + r * dv + dv, 0);
-        }
-      }
-    }
-
-    /// Blocks I−1, I, I+1 with the global ones next to them; everything for global rows.
-    private void window(IntervalTile tile, int r, int block) {
-      if (block == 0 || block == last || isDense(n)) {
-        tile.see(r, 0, n);
-      } else {
-        tile.see(r, (block - 1) * blockSize, Math.min(n, (block + 2) * blockSize));
-      }
-    }
-
-    /// The random blocks of one query block, one after the other.
-    private void random(IntervalTile tile, int batch, int h, int first, int block) {
-      float[] listed = input("random_blocks");
-      int row = (h * (last - 1) + block - 1) * numRandomBlocks;
-      for (int r = 0; r < tile.rows(); r++) {
-        tile.see(r, 0, (first + r) / blockSize == block ? n : 0);
-      }
-      for (int s = 0; s < numRandomBlocks; s++) {
-        int key = (int) listed[row + s];
-        if (key < -1 || key > last) {
-          throw new IllegalArgumentException(
-              "random_blocks must be from -1 to " + last + ", but was " + key);
-        }
-        if (key < 0 || (duplicatePolicy == DuplicatePolicy.ONCE && isListed(row, s, block))) {
-          continue;
-        }
-        attend(tile, batch, h, key * blockSize, Math.min(n, (key + 1) * blockSize));
-      }
-    }
-
-    /// Whether the block in a random slot is in the list already.
-    private boolean isListed(int row, int slot, int block) {
-      float[] listed = input("random_blocks");
-      int key = (int) listed[row + slot];
-      if (key == 0 || key == last || Math.abs(key - block) <= 1) {
-        return true;
-      }
-      for (int s = 0; s < slot; s++) {
-        if ((int) listed[row + s] == key) {
-          return true;
-        }
-      }
-      return false;
-    }
-
-    /// The real keys of a range, as far as the rows see them.
-    private void attend(IntervalTile tile, int batch, int h, int from, int to) {
-      StridedPanels keys = panels[batch * shape.numKeyValueHeads() + h / shape.groupSize()];
-      int values = shape.valueOffset(batch, h);
-      if (mask.hasKeyPadding()) {
-        tile.attend(keys.panels(), input("v"), values, dv, from, to, real, batch * n, 1, 1);
-      } else {
-        tile.attend(keys.panels(), input("v"), values, dv, from, to);
-      }
-    }
+  /// Rows of a tile: whole blocks, as many as fill one, or a part of one.
+  int rows(int preferred) {
+    return blockSize < preferred ? preferred / blockSize * blockSize : preferred;
   }
 }

@@ -9,20 +9,16 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
-import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.select.IntervalTile;
-import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 
 /// Sliding-window attention with optional dilation and global tokens: every token sees `window`
@@ -50,6 +46,18 @@ import java.util.List;
 /// A dilated window is a plain window in its residue class modulo D, so that all windows are
 /// contiguous runs of packed keys. Global keys are left out of the windows and gathered into tiles
 /// of their own.
+///
+/// Gradients, with G = ∂out, L a row's log-sum-exp and D its G·out:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (G_i·v_j − D_i)      s_ij = q_i·k_j/√d
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over the pairs (i, A(i)) of tokens that are not global for q, k and v, and over those of global
+/// ones with the second projections for `q_global`, `k_global` and `v_global`: softmax's backward
+/// pass (Dao et al., arXiv:2205.14135, appendix B.2) per branch. Which tokens are global is a
+/// constant. Kept: L; weights are computed again.
 ///
 /// Time `4·n·(2w+1)·d` and `8·g·n·d` more for g global tokens; scratch one packed copy of the keys.
 /// Honours causal order and any key padding; padded query rows are zero. Exact when `window >= n −
@@ -93,10 +101,6 @@ public record Longformer(
             defaultValue = "1")
         List<Integer> dilation)
     implements Attention {
-  private static final int HIDDEN = 0;
-  private static final int LOCAL = 1;
-  private static final int GLOBAL = 2;
-  private static final int GATHERED = 256;
 
   /// Validates the window and every dilation.
   public Longformer {
@@ -123,7 +127,8 @@ public record Longformer(
         .groupedQueries(true)
         .valueDim(true)
         .decoding(true)
-        .zeroesPaddedQueries(true);
+        .zeroesPaddedQueries(true)
+        .gradients(true);
   }
 
   @Override
@@ -131,11 +136,12 @@ public record Longformer(
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
         TensorSpec.optional(
-            "global_mask",
-            "1 = global token; drawn: the first token",
-            Longformer::firstToken,
-            s.batchSize(),
-            s.keySeqLen()));
+                "global_mask",
+                "1 = global token; drawn: the first token",
+                Longformer::firstToken,
+                s.batchSize(),
+                s.keySeqLen())
+            .constant());
     String[] names = {"q_global", "k_global", "v_global"};
     for (int i = 0; i < names.length; i++) {
       specs.add(
@@ -151,18 +157,14 @@ public record Longformer(
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double flops = pairs(s, mask) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
-    long panels = 0;
-    for (int p = 0; p < panelCount(s); p++) {
-      panels += StridedPanels.bytes(s.keySeqLen(), dilationOf(p, s), s.headDim());
-    }
-    int rows = SoftmaxTile.preferredRows();
-    long perThread =
-        IntervalTile.bytes(rows, s.headDim(), s.valueDim())
-            + KeyPanels.bytes(GATHERED, s.headDim())
-            + (long) Float.BYTES * (GATHERED + rows) * s.valueDim();
-    long indices = (2L * s.batchSize() * s.keySeqLen() + s.batchSize()) * Integer.BYTES;
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + indices + threads * perThread);
+    double panels = 2.0 * panelCount(s) * s.keySeqLen() * s.headDim() * Float.BYTES;
+    long scratch = LongformerPlan.scratchBytes(this, s, threads);
+    return new Cost(flops, Cost.tensorBytes(s) + panels, scratch);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return LongformerGradient.cost(this, s, pairs(s, mask), threads);
   }
 
   /// Pairs of all heads without global tokens, which a plan learns of only when it runs.
@@ -183,7 +185,13 @@ public record Longformer(
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
     requireDilations(request.shape());
-    return new Plan(request);
+    return new LongformerPlan(request, this, null);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireDilations(request.shape());
+    return new LongformerGradient(request, this);
   }
 
   @Override
@@ -198,11 +206,11 @@ public record Longformer(
 
   /// Heads of one dilation share packed keys like they share keys; with several, each head has its
   /// own.
-  private int panelCount(AttentionShape s) {
+  int panelCount(AttentionShape s) {
     return s.batchSize() * (dilation.size() == 1 ? s.numKeyValueHeads() : s.numHeads());
   }
 
-  private int dilationOf(int panel, AttentionShape s) {
+  int dilationOf(int panel, AttentionShape s) {
     return dilationOf(dilation.size() == 1 ? 0 : panel % s.numHeads());
   }
 
@@ -223,193 +231,6 @@ public record Longformer(
       mask.data()[b * shape[1]] = 1;
     }
     return mask;
-  }
-
-  private final class Plan extends AttentionPlan {
-    private final int rows = SoftmaxTile.preferredRows();
-    private final int n = shape.keySeqLen();
-    private final int d = shape.headDim();
-    private final int dv = shape.valueDim();
-    private final float factor = (float) Attention.defaultScale(shape);
-    private final StridedPanels[] panels = new StridedPanels[panelCount(shape)];
-    private final int[] kind;
-    private final int[] globals;
-    private final int[] globalCount;
-    private final IntervalTile[] tiles = new IntervalTile[threads()];
-    private final KeyPanels[] gatheredKeys = new KeyPanels[threads()];
-    private final float[][] gatheredValues = new float[threads()][];
-    private final float[][] part = new float[threads()][];
-    private final int blocks;
-    private final Workers.Task classify = this::classify;
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task local = this::localBlock;
-    private final Workers.Task global = this::globalBlock;
-    private int globalBlocks;
-    private float[] out = new float[0];
-
-    Plan(PlanRequest request) {
-      super(request);
-      kind = scratch.ints((long) shape.batchSize() * n);
-      globals = scratch.ints((long) shape.batchSize() * n);
-      globalCount = scratch.ints(shape.batchSize());
-      for (int p = 0; p < panels.length; p++) {
-        panels[p] = new StridedPanels(scratch, n, dilationOf(p, shape), d);
-      }
-      for (int t = 0; t < tiles.length; t++) {
-        tiles[t] = new IntervalTile(scratch, rows, d, dv);
-        gatheredKeys[t] = new KeyPanels(scratch, GATHERED, d);
-        gatheredValues[t] = scratch.floats((long) GATHERED * dv);
-        part[t] = scratch.floats((long) rows * dv);
-      }
-      int most = 0;
-      for (int step : dilation) {
-        int classes = StridedPanels.classes(n, step);
-        most = Math.max(most, classes * Math.ceilDiv(Math.ceilDiv(n, classes), rows));
-      }
-      blocks = most;
-    }
-
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(shape.batchSize(), classify);
-      workers.run(panels.length, pack);
-      workers.run(shape.problems() * blocks, local);
-      int most = 0;
-      for (int count : globalCount) {
-        most = Math.max(most, count);
-      }
-      globalBlocks = Math.ceilDiv(most, rows);
-      workers.run(shape.problems() * globalBlocks, global);
-    }
-
-    /// Sorts the keys of a batch entry into hidden, local and global ones.
-    private void classify(int worker, int batch) {
-      boolean given = hasInput("global_mask");
-      int count = 0;
-      for (int j = batch * n; j < (batch + 1) * n; j++) {
-        kind[j] = mask.isRealKey(batch, j - batch * n) ? LOCAL : HIDDEN;
-        if (given && kind[j] == LOCAL && input("global_mask")[j] != 0) {
-          kind[j] = GLOBAL;
-          globals[batch * n + count++] = j - batch * n;
-        }
-      }
-      globalCount[batch] = count;
-    }
-
-    private void pack(int worker, int panel) {
-      int heads = panels.length / shape.batchSize();
-      int head = panel % heads * (shape.numHeads() / heads);
-      panels[panel].pack(input("k"), shape.keyOffset(panel / heads, head));
-    }
-
-    /// A block of rows of one residue class: its window W(i), then the global keys.
-    private void localBlock(int worker, int index) {
-      int problem = index / blocks;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int heads = panels.length / shape.batchSize();
-      StridedPanels keys = panels[batch * heads + h / (shape.numHeads() / heads)];
-      int step = keys.stride();
-      int classBlocks = Math.ceilDiv(Math.ceilDiv(n, step), rows);
-      int c = index % blocks / classBlocks;
-      int first = index % blocks % classBlocks * rows;
-      int count = c < step ? Math.min(rows, keys.size(c) - first) : 0;
-      if (count <= 0) {
-        return;
-      }
-      int row = c + first * step;
-      IntervalTile tile = tiles[worker];
-      tile.begin(input("q"), shape.queryOffset(batch, h) + row * d, step * d, count, factor);
-      for (int r = 0; r < count; r++) {
-        window(tile, keys, c, first, r);
-      }
-      int start = keys.start(c);
-      tile.attend(
-          keys.panels(),
-          input("v"),
-          keys.valueOffset(c, shape.valueOffset(batch, h), dv),
-          step * dv,
-          kind,
-          batch * n + c - start * step,
-          step,
-          LOCAL);
-      globalKeys(worker, batch, h, row, step);
-      int o = shape.outputOffset(batch, h) + row * dv;
-      tile.finish(out, o, step * dv);
-      for (int r = 0; r < count; r++) {
-        if (kind[batch * n + row + r * step] == HIDDEN) {
-          Arrays.fill(out, o + r * step * dv, o + r * step * dv + dv, 0);
-        }
-      }
-    }
-
-    /// W(i) in positions of the residue class of i.
-    private void window(IntervalTile tile, StridedPanels keys, int c, int first, int r) {
-      int p = first + r;
-      int limit = keys.sizeWithin(c, mask.causalLimit(c + p * keys.stride(), n, n));
-      int to = (int) Math.min(limit, p + (long) window + 1);
-      int start = keys.start(c);
-      tile.see(r, start + Math.max(0, p - window), start + to);
-    }
-
-    /// G, gathered tile by tile, with the local projections.
-    private void globalKeys(int worker, int batch, int h, int row, int step) {
-      IntervalTile tile = tiles[worker];
-      float[] values = gatheredValues[worker];
-      int valueOffset = shape.valueOffset(batch, h);
-      for (int from = 0; from < globalCount[batch]; from += GATHERED) {
-        int count = Math.min(GATHERED, globalCount[batch] - from);
-        int at = batch * n + from;
-        gatheredKeys[worker].gather(
-            input("k"), shape.keyOffset(batch, h), d, globals, at, count, 0);
-        for (int g = 0; g < count; g++) {
-          System.arraycopy(input("v"), valueOffset + globals[at + g] * dv, values, g * dv, dv);
-        }
-        for (int r = 0; r < tile.rows(); r++) {
-          int limit = mask.causalLimit(row + r * step, n, n);
-          int seen = count;
-          while (seen > 0 && globals[at + seen - 1] >= limit) {
-            seen--;
-          }
-          tile.see(r, 0, seen);
-        }
-        tile.attend(gatheredKeys[worker], values, 0, dv);
-      }
-    }
-
-    /// A block of global rows over all real keys, with the global projections.
-    private void globalBlock(int worker, int index) {
-      int problem = index / globalBlocks;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int first = index % globalBlocks * rows;
-      int count = Math.min(rows, globalCount[batch] - first);
-      if (count <= 0) {
-        return;
-      }
-      float[] query = input(hasInput("q_global") ? "q_global" : "q");
-      float[] key = input(hasInput("k_global") ? "k_global" : "k");
-      float[] value = input(hasInput("v_global") ? "v_global" : "v");
-      int at = batch * n + first;
-      IntervalTile tile = tiles[worker];
-      tile.begin(query, shape.queryOffset(batch, h), d, globals, at, count, factor);
-      for (int from = 0; from < n; from += GATHERED) {
-        int length = Math.min(GATHERED, n - from);
-        gatheredKeys[worker].pack(key, shape.keyOffset(batch, h) + from * d, d, length, 0);
-        for (int r = 0; r < count; r++) {
-          tile.see(r, 0, Math.min(length, mask.causalLimit(globals[at + r], n, n) - from));
-        }
-        int values = shape.valueOffset(batch, h) + from * dv;
-        tile.attend(
-            gatheredKeys[worker], value, values, dv, kind, batch * n + from, 1, LOCAL | GLOBAL);
-      }
-      tile.finish(part[worker], 0, dv);
-      for (int r = 0; r < count; r++) {
-        int o = shape.outputOffset(batch, h) + globals[at + r] * dv;
-        System.arraycopy(part[worker], r * dv, out, o, dv);
-      }
-    }
   }
 
   /// How far back the widest window reaches.

@@ -8,6 +8,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -40,6 +42,17 @@ import java.util.List;
 /// A column of the strided pattern is a residue class modulo l and thus plain causal attention on
 /// packed keys; the summary cells are gathered once per head; a union of column and local set is
 /// one softmax that is put aside between the two.
+///
+/// Gradients, with G = ∂out, L a row's log-sum-exp and D its G·out:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (G_i·v_j − D_i)      s_ij = q_i·k_j/√d
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over j in S(i): softmax's backward pass (Dao et al., arXiv:2205.14135, appendix B.2). L and D of
+/// a union are those of its one softmax, so that its parts are walked one after the other. Kept: L;
+/// weights are computed again.
 ///
 /// Time about `4·n·(l + n/l)·d` for the strided and `4·n·(l/2 + c·n/(2l))·d` for the fixed union
 /// when causal: `n^1.5` with l near √n. Scratch one or two packed copies of the keys. Causal in the
@@ -166,7 +179,8 @@ public record SparseTransformer(
         .keyPadding(Padding.ANY)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -240,7 +254,23 @@ public record SparseTransformer(
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
     requireHeads(request.shape());
-    return new SparseTransformerPlan(request, this);
+    return new SparseTransformerPlan(request, this, null);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireHeads(request.shape());
+    return new SparseTransformerGradient(request, this);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double pairs = 0;
+    for (int h = 0; h < s.numHeads(); h++) {
+      pairs += s.batchSize() * pairs(s.keySeqLen(), h, mask.isCausal());
+    }
+    long forward = cost(s, mask, threads).scratchBytes();
+    return SparseTransformerGradient.cost(this, s, pairs, threads, forward);
   }
 
   @Override
@@ -269,6 +299,26 @@ public record SparseTransformer(
   /// Keys on one side in the local set.
   int reach() {
     return localIncludesStride ? stride : stride - 1;
+  }
+
+  /// First key of S_local, S_block or everything, for query i.
+  int intervalStart(Pattern part, int i) {
+    return switch (part) {
+      case LOCAL, STRIDED_UNION -> Math.max(0, i - reach());
+      case FIXED_BLOCK, FIXED_UNION -> windowStart(i);
+      default -> 0;
+    };
+  }
+
+  /// One past the last key of S_local, S_block or everything, for query i.
+  ///
+  /// @param limit number of leading keys that the query sees
+  int intervalEnd(Pattern part, int i, int limit) {
+    return switch (part) {
+      case LOCAL, STRIDED_UNION -> (int) Math.min(limit, i + reach() + 1L);
+      case FIXED_BLOCK, FIXED_UNION -> (int) Math.min(limit, (long) windowStart(i) + stride);
+      default -> limit;
+    };
   }
 
   int windowStart(int i) {

@@ -10,6 +10,7 @@ import dev.crossover.attention.select.IntervalTile;
 import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// The passes of [SparseTransformer]: columns first, class by class; then the intervals and summary
 /// cells of each block of rows, which take up the columns where a head is their union.
@@ -17,6 +18,7 @@ final class SparseTransformerPlan extends AttentionPlan {
   private static final int MARKS = 2;
 
   private final SparseTransformer attention;
+  private final float @Nullable [] lse;
   private final int rows = SoftmaxTile.preferredRows();
   private final int n = shape.keySeqLen();
   private final int d = shape.headDim();
@@ -41,9 +43,11 @@ final class SparseTransformerPlan extends AttentionPlan {
   private final Workers.Task block = this::block;
   private float[] out = new float[0];
 
-  SparseTransformerPlan(PlanRequest request, SparseTransformer attention) {
+  /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
+  SparseTransformerPlan(PlanRequest request, SparseTransformer attention, float @Nullable [] lse) {
     super(request);
     this.attention = attention;
+    this.lse = lse;
     natural = panels(attention.pattern().stream().anyMatch(Pattern::hasInterval), 1);
     columns = panels(attention.pattern().stream().anyMatch(Pattern::hasColumn), attention.stride());
     classes = StridedPanels.classes(n, attention.stride());
@@ -86,6 +90,11 @@ final class SparseTransformerPlan extends AttentionPlan {
       int batch = problem / shape.numHeads();
       summaryReal[problem][t] = mask.isRealKey(batch, cells[h].position(t)) ? 1 : 0;
     }
+  }
+
+  /// 1 for a real key and 0 for padding, `[B,n]`; empty without padding.
+  int[] real() {
+    return real;
   }
 
   @Override
@@ -161,7 +170,7 @@ final class SparseTransformerPlan extends AttentionPlan {
       int marks = (problem * n + row) * MARKS;
       tile.suspend(out, o, classes * dv, columnMarks, marks, classes * MARKS);
     } else {
-      tile.finish(out, o, classes * dv);
+      tile.finish(out, o, classes * dv, lse, problem * n + row, classes);
     }
   }
 
@@ -190,24 +199,14 @@ final class SparseTransformerPlan extends AttentionPlan {
     if (pattern.hasSummary()) {
       summary(tile, problem, pattern == Pattern.FIXED_UNION, first);
     }
-    tile.finish(out, o, dv);
+    tile.finish(out, o, dv, lse, problem * n + first, 1);
   }
 
   /// S_local, S_block or everything.
   private void interval(IntervalTile tile, Pattern pattern, int first) {
-    int reach = attention.reach();
     for (int r = 0; r < tile.rows(); r++) {
       int i = first + r;
-      int limit = limit(i);
-      switch (pattern) {
-        case LOCAL, STRIDED_UNION ->
-            tile.see(r, Math.max(0, i - reach), (int) Math.min(limit, i + reach + 1L));
-        case FIXED_BLOCK, FIXED_UNION -> {
-          int own = attention.windowStart(i);
-          tile.see(r, own, (int) Math.min(limit, (long) own + attention.stride()));
-        }
-        default -> tile.see(r, 0, limit);
-      }
+      tile.see(r, attention.intervalStart(pattern, i), attention.intervalEnd(pattern, i, limit(i)));
     }
   }
 

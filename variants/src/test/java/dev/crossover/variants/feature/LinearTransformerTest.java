@@ -12,9 +12,14 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
-import dev.crossover.attention.testing.Oracle;
+import dev.crossover.attention.testing.GradientDifferences;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -29,22 +34,28 @@ class LinearTransformerTest extends AttentionContract {
   @Override
   public Reference reference() {
     return (attention, shape, mask, inputs) ->
-        Oracle.normalised(
-            shape,
-            mask,
-            inputs.get("v"),
-            (b, h, i, j) -> weight(shape, inputs, b, h, i, j),
-            ((LinearTransformer) attention).eps());
+        sums(shape, mask, inputs).out(sum -> sum + ((LinearTransformer) attention).eps());
   }
 
-  private static double weight(AttentionShape s, Tensors inputs, int b, int h, int i, int j) {
-    int q = s.queryOffset(b, h) + i * s.headDim();
-    int k = s.keyOffset(b, h) + j * s.headDim();
-    double product = 0;
-    for (int c = 0; c < s.headDim(); c++) {
-      product += phi(inputs.get("q").data()[q + c]) * phi(inputs.get("k").data()[k + c]);
-    }
-    return product;
+  @Override
+  public Map<String, Reference> resultReferences() {
+    return Map.of(
+        "final_state",
+        (_, shape, mask, inputs) -> sums(shape, mask, inputs).finalState(),
+        "final_normaliser",
+        (_, shape, mask, inputs) -> sums(shape, mask, inputs).finalNormaliser());
+  }
+
+  @Override
+  public List<String> optionalInputs() {
+    return List.of("initial_state", "initial_normaliser");
+  }
+
+  private static LinearSums sums(AttentionShape shape, Mask mask, Tensors inputs) {
+    LinearSums.Features phi =
+        (x, at, _, _) ->
+            IntStream.range(at, at + shape.headDim()).mapToDouble(c -> phi(x[c])).toArray();
+    return new LinearSums(shape, mask, inputs, phi, phi);
   }
 
   private static double phi(double x) {
@@ -62,6 +73,39 @@ class LinearTransformerTest extends AttentionContract {
                         LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
                 .changed(inputs -> Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))),
         reference());
+  }
+
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(
+        60,
+        2,
+        2e-5,
+        r ->
+            r.problem(
+                    new LinearTransformer(
+                        LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
+                .changed(LinearTransformerTest::withBothOrNone),
+        reference());
+  }
+
+  /// The initial sums belong together.
+  private static Tensors withBothOrNone(Tensors inputs) {
+    boolean both = inputs.has("initial_state") && inputs.has("initial_normaliser");
+    return both ? inputs : Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"));
+  }
+
+  /// Sequences with several segments and a state that is not the first.
+  @Test
+  void gradientsOverSeveralSegmentsAgreeWithDifferences() {
+    AttentionShape shape = new AttentionShape(1, 1, 1, 1100, 1200, 3, 3, 2);
+    for (Mask mask : new Mask[] {Mask.none(), Mask.causal(), Mask.causal(-100)}) {
+      Tensors inputs =
+          Inputs.of(attention(), shape, 3, List.of("initial_state", "initial_normaliser"));
+      assertTrue(
+          GradientDifferences.compare(
+              attention(), shape, mask, inputs, reference(), resultReferences(), 2e-5, 4));
+    }
   }
 
   @TestFactory

@@ -1,0 +1,239 @@
+package dev.crossover.attention.select;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
+import dev.crossover.attention.Workers;
+import dev.crossover.attention.kernel.GradientKeys;
+import dev.crossover.attention.kernel.GradientTile;
+import dev.crossover.attention.kernel.Kernels;
+import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+
+/// The backward pass of mechanisms whose queries see intervals of packed keys, which subclasses
+/// describe as their forward pass does:
+///
+/// ```
+/// in parallel, for each row:                       D = ∂out · out
+/// in parallel, for each part of each key/value head:
+///   give the keys positions; pack them
+///   for each query head, for each of the part's blocks of rows: see, attend
+///   add ∂k and ∂v, or put them aside
+/// in parallel, for each head with several parts:   ∂k and ∂v += their sums, in order
+/// ```
+///
+/// A query row must belong to one block of a run, so that its ∂q has one writer; what meets other
+/// keys in other blocks takes another run, which adds. ∂k and ∂v of one head have one writer at a
+/// time. A head has several parts where heads are too few to fill all threads: the number depends
+/// on the shape only, so that the bits do not depend on the threads. What is allocated is a
+/// multiple of the keys and values, whatever the number of pairs.
+public abstract class IntervalGradient {
+  private static final int ENOUGH_TASKS = 8;
+  private static final int SLICES = 8;
+
+  /// The problem's sizes.
+  protected final AttentionShape shape;
+
+  /// Factor on the dot products.
+  protected final float scale;
+
+  private final Kernels kernels = Kernels.get();
+  private final Workers workers;
+  private final boolean keysPerHead;
+  private final int parts;
+  private final GradientTile[] tiles;
+  private final GradientKeys[] keys;
+  private final float[] delta;
+  private final float[] keyShares;
+  private final float[] valueShares;
+  private final Workers.Task weigh = this::weigh;
+  private final Workers.Task part = this::part;
+  private final Workers.Task sum = this::sum;
+  private float[] q = new float[0];
+  private float[] k = q;
+  private float[] v = q;
+  private float[] out = q;
+  private float[] lse = q;
+  private float[] gradOut = q;
+  private float @Nullable [] gradQuery;
+  private float @Nullable [] gradKey;
+  private float @Nullable [] gradValue;
+
+  /// @param request shape and threads
+  /// @param scratch allocator
+  /// @param maxKeys most positions of the keys of a head, see [GradientKeys]
+  /// @param maxRows most rows of a block
+  /// @param keysPerHead whether the query heads of a key/value head give its keys other positions
+  protected IntervalGradient(
+      PlanRequest request, Scratch scratch, int maxKeys, int maxRows, boolean keysPerHead) {
+    shape = request.shape();
+    scale = (float) Attention.defaultScale(shape);
+    workers = new Workers(request.threads());
+    this.keysPerHead = keysPerHead;
+    parts = parts(shape);
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    tiles = new GradientTile[request.threads()];
+    keys = new GradientKeys[tiles.length];
+    for (int t = 0; t < tiles.length; t++) {
+      tiles[t] = new GradientTile(scratch, maxRows, d, dv);
+      keys[t] = new GradientKeys(scratch, maxKeys, d, dv);
+    }
+    delta = scratch.floats((long) shape.problems() * shape.querySeqLen());
+    keyShares = scratch.floats(parts == 1 ? 0 : parts * keyRows(shape) * d);
+    valueShares = scratch.floats(parts == 1 ? 0 : parts * keyRows(shape) * dv);
+  }
+
+  /// Bytes the constructor allocates.
+  public static long bytes(AttentionShape s, int threads, int maxKeys, int maxRows) {
+    int parts = parts(s);
+    long shares = parts == 1 ? 0 : parts * keyRows(s) * (s.headDim() + s.valueDim());
+    return threads
+            * (GradientTile.bytes(maxRows, s.headDim(), s.valueDim())
+                + GradientKeys.bytes(maxKeys, s.headDim(), s.valueDim()))
+        + Float.BYTES * ((long) s.problems() * s.querySeqLen() + shares);
+  }
+
+  /// Floating-point operations for a number of pairs: five products and an exponential each.
+  public static double flops(AttentionShape s, double pairs) {
+    return pairs * (6.0 * s.headDim() + 4.0 * s.valueDim() + 8);
+  }
+
+  private static int parts(AttentionShape s) {
+    return Math.ceilDiv(ENOUGH_TASKS, Math.max(1, s.batchSize() * s.numKeyValueHeads()));
+  }
+
+  private static long keyRows(AttentionShape s) {
+    return (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
+  }
+
+  /// Takes what a forward pass read and wrote.
+  ///
+  /// @param newLse log-sum-exp of every row `[batch, heads, nq]`
+  public final void bind(float[] newQ, float[] newK, float[] newV, float[] newOut, float[] newLse) {
+    q = newQ;
+    k = newK;
+    v = newV;
+    out = newOut;
+    lse = newLse;
+  }
+
+  /// Adds the gradients; those that are null are not wanted.
+  public final void run(
+      float[] newGradOut,
+      float @Nullable [] newGradQuery,
+      float @Nullable [] newGradKey,
+      float @Nullable [] newGradValue) {
+    gradOut = newGradOut;
+    gradQuery = newGradQuery;
+    gradKey = newGradKey;
+    gradValue = newGradValue;
+    workers.run(shape.problems(), weigh);
+    workers.run(shape.batchSize() * shape.numKeyValueHeads() * parts, part);
+    if (parts > 1) {
+      workers.run(shape.batchSize() * shape.numKeyValueHeads() * SLICES, sum);
+    }
+  }
+
+  /// Gives the keys of a head positions with [GradientKeys#add].
+  ///
+  /// @param worker no two calls run at once for the same worker
+  /// @param head a query head
+  protected abstract void addKeys(int worker, GradientKeys keys, int batch, int head);
+
+  /// Number of blocks of rows of a query head.
+  protected abstract int blocks(int head);
+
+  /// Starts a block of rows with [GradientTile#rows], lets them see and attend; does nothing if the
+  /// block is empty. [GradientTile#finish] follows.
+  ///
+  /// @param worker no two calls run at once for the same worker
+  protected abstract void block(
+      int worker, GradientTile tile, GradientKeys keys, int batch, int head, int block);
+
+  private void weigh(int worker, int problem) {
+    int batch = problem / shape.numHeads();
+    int h = problem % shape.numHeads();
+    int dv = shape.valueDim();
+    int row = shape.outputOffset(batch, h);
+    for (int i = 0; i < shape.querySeqLen(); i++) {
+      delta[problem * shape.querySeqLen() + i] =
+          kernels.dot(dv, gradOut, row + i * dv, out, row + i * dv);
+    }
+  }
+
+  private void part(int worker, int index) {
+    int group = index / parts;
+    int share = index % parts;
+    int batch = group / shape.numKeyValueHeads();
+    int first = group % shape.numKeyValueHeads() * shape.groupSize();
+    int ko = shape.keyOffset(batch, first);
+    int vo = shape.valueOffset(batch, first);
+    float[] toKeys = gradKey;
+    float[] toValues = gradValue;
+    int gko = ko;
+    int gvo = vo;
+    if (parts > 1) {
+      int nk = shape.keySeqLen();
+      toKeys = keyShares;
+      toValues = valueShares;
+      gko = index * nk * shape.headDim();
+      gvo = index * nk * shape.valueDim();
+      Arrays.fill(toKeys, gko, gko + nk * shape.headDim(), 0);
+      Arrays.fill(toValues, gvo, gvo + nk * shape.valueDim(), 0);
+    }
+    GradientKeys own = keys[worker];
+    for (int h = first; h < first + shape.groupSize(); h++) {
+      if (h == first || keysPerHead) {
+        own.begin();
+        addKeys(worker, own, batch, h);
+        own.load(k, ko, v, vo);
+      }
+      head(worker, batch, h, share);
+      if (h == first + shape.groupSize() - 1 || keysPerHead) {
+        own.store(scale, toKeys, gko, toValues, gvo);
+      }
+    }
+  }
+
+  private void head(int worker, int batch, int h, int share) {
+    GradientTile tile = tiles[worker];
+    int problem = batch * shape.numHeads() + h;
+    int qo = shape.queryOffset(batch, h);
+    int row = problem * shape.querySeqLen();
+    tile.head(q, qo, gradOut, shape.outputOffset(batch, h), lse, delta, row, gradQuery, qo, scale);
+    int blocks = blocks(h);
+    int end = (int) ((share + 1L) * blocks / parts);
+    for (int b = (int) ((long) share * blocks / parts); b < end; b++) {
+      tile.rows(0, 1, 0);
+      block(worker, tile, keys[worker], batch, h, b);
+      tile.finish();
+    }
+  }
+
+  /// Adds a slice of the rows of a head's shares.
+  private void sum(int worker, int index) {
+    int group = index / SLICES;
+    int nk = shape.keySeqLen();
+    int from = index % SLICES * nk / SLICES;
+    int to = (index % SLICES + 1) * nk / SLICES;
+    int batch = group / shape.numKeyValueHeads();
+    int first = group % shape.numKeyValueHeads() * shape.groupSize();
+    int d = shape.headDim();
+    int dv = shape.valueDim();
+    for (int share = group * parts; share < (group + 1) * parts; share++) {
+      float[] toKeys = gradKey;
+      float[] toValues = gradValue;
+      if (toKeys != null) {
+        int o = shape.keyOffset(batch, first) + from * d;
+        kernels.add((to - from) * d, toKeys, o, keyShares, (share * nk + from) * d, toKeys, o);
+      }
+      if (toValues != null) {
+        int o = shape.valueOffset(batch, first) + from * dv;
+        int s = (share * nk + from) * dv;
+        kernels.add((to - from) * dv, toValues, o, valueShares, s, toValues, o);
+      }
+    }
+  }
+}
