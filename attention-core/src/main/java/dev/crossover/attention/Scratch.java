@@ -4,7 +4,23 @@ package dev.crossover.attention;
 ///
 /// Used while a plan is built, never afterwards.
 public final class Scratch {
+  private final boolean sizing;
   private long bytes;
+
+  /// An allocator.
+  public Scratch() {
+    this(false);
+  }
+
+  private Scratch(boolean sizing) {
+    this.sizing = sizing;
+  }
+
+  /// Counts what it is asked for and hands out empty arrays: what is built with it is only good for
+  /// its number of bytes.
+  public static Scratch sizing() {
+    return new Scratch(true);
+  }
 
   /// A fresh array of floats.
   public float[] floats(long length) {
@@ -42,6 +58,6 @@ public final class Scratch {
           "scratch array length must be from 0 to 2^31 - 9, but was " + length);
     }
     bytes += length * elementBytes;
-    return (int) length;
+    return sizing ? 0 : (int) length;
   }
 }

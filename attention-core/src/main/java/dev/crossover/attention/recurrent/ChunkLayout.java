@@ -2,8 +2,8 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// Sizes of one worker's arrays and the division of work, from shape, mask and rule alone.
 ///
@@ -58,11 +58,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   }
 
   boolean decays() {
-    return rule.decay() != Decay.NONE;
-  }
-
-  boolean byChannel() {
-    return rule.decay() == Decay.CHANNEL;
+    return rule.decay() != UpdateRule.Decay.NONE;
   }
 
   /// Elements of a `[C, d]` array.
@@ -80,57 +76,9 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return rule.transforms() || mask.hasKeyPadding() ? rows() : 0;
   }
 
-  /// Elements of the decayed rows that meet S.
-  long carried() {
-    return decays() ? left() : 0;
-  }
-
-  /// Elements of the decayed keys that enter S.
-  long moved() {
-    return decays() ? rows() : 0;
-  }
-
   /// Elements of the products between rows of a chunk.
   long scores() {
     return (long) sides() * chunk * chunk;
-  }
-
-  /// Elements of the decay between rows of a chunk.
-  long decayTable() {
-    return decays() && !byChannel() ? (long) chunk * chunk : 0;
-  }
-
-  /// Elements of the exponents of decays.
-  long exponents() {
-    return switch (rule.decay()) {
-      case NONE -> 0;
-      case CONSTANT -> chunk + 1;
-      case TOKEN -> Math.max(2L, chunk) * chunk;
-      case CHANNEL -> rows();
-    };
-  }
-
-  /// Elements of the decay factors of rows, or of the rows of S.
-  long factors() {
-    return switch (rule.decay()) {
-      case NONE -> 0;
-      case CONSTANT, TOKEN -> 2L * chunk;
-      case CHANNEL -> shape.headDim();
-    };
-  }
-
-  /// Cumulative logarithms of decay, in double.
-  long cumulative() {
-    return switch (rule.decay()) {
-      case NONE, CONSTANT -> 0;
-      case TOKEN -> chunk;
-      case CHANNEL -> rows();
-    };
-  }
-
-  /// Elements of left rows relative to an anchor.
-  long anchored() {
-    return byChannel() ? left() : 0;
   }
 
   /// Strengths of the writes.
@@ -158,11 +106,26 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return Kernels.get().transposedBScratch(chunk, shape.headDim());
   }
 
+  /// Chunks of a head.
+  int chunks() {
+    return Math.ceilDiv(shape.querySeqLen(), chunk);
+  }
+
+  /// Heads that share no queries or keys with others.
+  int units() {
+    return shape.batchSize() * rule.queryKeyHeads(shape);
+  }
+
+  /// Whether a backward pass takes whole heads, one after the other, because there are enough of
+  /// them to occupy all threads; otherwise it takes columns first and chunks then.
+  boolean wholeHeads() {
+    return units() >= MANY_PROBLEMS;
+  }
+
   /// Bytes of one worker.
   long bytes() {
-    long floats = left() + keys() + carried() + moved() + scores() + decayTable() + exponents();
-    floats +=
-        factors() + anchored() + strengths() + written() + state() + finishing() + transposed();
-    return floats * Float.BYTES + cumulative() * Double.BYTES;
+    Scratch scratch = Scratch.sizing();
+    new RecurrentChunk(this, scratch);
+    return scratch.bytes();
   }
 }

@@ -61,14 +61,14 @@ final class RecurrentChunk {
     this.valueDim = layout.shape().valueDim();
     left = scratch.floats(layout.left());
     copiedKeys = scratch.floats(layout.keys());
-    carried = layout.decays() ? scratch.floats(layout.carried()) : left;
+    carried = layout.decays() ? scratch.floats(layout.left()) : left;
     scores = scratch.floats(layout.scores());
     strengths = scratch.floats(layout.strengths());
     written = scratch.floats(layout.written());
     state = scratch.floats(layout.state());
     finishing = scratch.floats(layout.finishing());
     transposed = scratch.floats(layout.transposed());
-    decay = new ChunkDecay(layout, scratch);
+    decay = ChunkDecay.of(layout, scratch);
   }
 
   /// Starts a head with an empty state.
@@ -98,9 +98,14 @@ final class RecurrentChunk {
 
   /// Writes a block of the columns of S to `[d, dv]` storage, after `positions` positions.
   void store(int block, int positions, float[] to, int at) {
+    rule.restartPositions(state, stateAt(block), layout.columns(), positions);
+    save(block, to, at);
+  }
+
+  /// Writes a block of the columns of S to `[d, dv]` storage as it stands.
+  void save(int block, float[] to, int at) {
     int width = width(block);
     int column = block * layout.columns();
-    rule.restartPositions(state, stateAt(block), layout.columns(), positions);
     for (int a = 0; a < dim; a++) {
       System.arraycopy(
           state, stateAt(block) + a * layout.columns(), to, at + a * valueDim + column, width);
@@ -121,18 +126,26 @@ final class RecurrentChunk {
       decay.keys(keys, keyOffset);
       return;
     }
-    switch (rule.decay()) {
-      case NONE -> takeLeft(left, 0, false, q, qo);
-      case CONSTANT, TOKEN -> {
-        takeLeft(carried, 0, true, q, qo);
-        takeLeft(left, decay.reach(), false, q, qo);
-      }
-      case CHANNEL -> {
-        takeLeft(left, 0, false, q, qo);
-        decay.carryChannels(left, carried);
-      }
+    if (decay.byNumber()) {
+      takeLeft(carried, 0, true, q, qo);
     }
+    takeLeft(left, decay.plainFrom(), false, q, qo);
+    decay.carryChannels(left, carried);
     decay.scores(left, carried, keys, keyOffset, scores, transposed);
+  }
+
+  /// Takes rows as [#rows] does, for the backward pass: all left rows without decay, too.
+  void rowsForGradient(int t, int rows, float[] q, int qo, float[] k, int ko) {
+    first = t;
+    count = rows;
+    row = (batch * layout.shape().numHeads() + head) * length + t;
+    position = origin + t;
+    takeKeys(k, ko);
+    decay.begin(count);
+    decay.beginGradient();
+    takeLeft(left, 0, false, q, qo);
+    decay.carry(left, carried);
+    decay.allScores(left, carried, keys, keyOffset, scores, transposed);
   }
 
   /// Rows from `from` on of scaled queries and, below them, of −βK; decayed by exp(c) if wanted.
@@ -198,8 +211,8 @@ final class RecurrentChunk {
     }
   }
 
-  /// Writes the output of the taken rows, if it is wanted, for a block of value columns, and moves
-  /// their state on.
+  /// Writes the output of the taken rows before it is completed, if it is wanted, for a block of
+  /// value columns, and moves their state on.
   ///
   /// @param seen whether S may be other than zero
   /// @param v values from `vo`, `[count, dv]`
@@ -230,7 +243,7 @@ final class RecurrentChunk {
         dim,
         width,
         count,
-        layout.decays() ? decay.moved : keys,
+        layout.decays() ? decay.moved() : keys,
         layout.decays() ? 0 : keyOffset,
         dim,
         written,
@@ -243,8 +256,23 @@ final class RecurrentChunk {
     if (decay.decaysAfterwards()) {
       decay.state(state, s, width, stride);
     }
-    for (int i = 0; i < count && producing; i++) {
-      rule.finish(head, row + i, column, width, out, o + i * valueDim, finishing);
+  }
+
+  /// Completes the output rows of a block of value columns.
+  void finish(int block, float[] out, int oo) {
+    int column = block * layout.columns();
+    for (int i = 0; i < count; i++) {
+      int o = oo + column + i * valueDim;
+      rule.finish(head, row + i, column, width(block), out, o, finishing);
+    }
+  }
+
+  /// Copies the values as they were written to S, of a block of columns, to `[count, dv]` storage.
+  void saveWritten(int block, float[] to, int at) {
+    int stride = layout.columns();
+    int column = block * stride;
+    for (int i = 0; i < count; i++) {
+      System.arraycopy(written, i * stride, to, at + i * valueDim + column, width(block));
     }
   }
 
@@ -277,11 +305,61 @@ final class RecurrentChunk {
     kernels.substituteForward(count, width, scores, count * chunk, chunk, written, 0, stride);
   }
 
-  private int width(int block) {
+  ChunkDecay decay() {
+    return decay;
+  }
+
+  float[] left() {
+    return left;
+  }
+
+  float[] carried() {
+    return carried;
+  }
+
+  float[] scores() {
+    return scores;
+  }
+
+  float[] keys() {
+    return keys;
+  }
+
+  int keyOffset() {
+    return keyOffset;
+  }
+
+  int count() {
+    return count;
+  }
+
+  int row() {
+    return row;
+  }
+
+  int first() {
+    return first;
+  }
+
+  int position() {
+    return position;
+  }
+
+  boolean padded() {
+    return padded;
+  }
+
+  float strength(int i) {
+    return strengths[i];
+  }
+
+  /// Columns of a block.
+  int width(int block) {
     return Math.min(layout.columns(), valueDim - block * layout.columns());
   }
 
-  private int stateAt(int block) {
+  /// Where a block of the columns of S lies in an array of those of one task.
+  int stateAt(int block) {
     return block % layout.blocksPerTask() * dim * layout.columns();
   }
 }

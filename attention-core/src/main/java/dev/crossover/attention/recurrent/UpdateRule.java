@@ -2,6 +2,7 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.Scratch;
 
 /// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is
 /// written.
@@ -19,6 +20,8 @@ import dev.crossover.attention.BoundTensors;
 ///
 /// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`.
 public interface UpdateRule {
+  /// Stands for the place of a gradient that nobody asked for.
+  float[] UNWANTED = new float[0];
 
   /// How S decays.
   enum Decay {
@@ -93,4 +96,73 @@ public interface UpdateRule {
   /// @param out holds `scale · Sᵀq` of these columns from `at` on
   /// @param work scratch of `count` elements
   default void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {}
+
+  /// Takes gradients with respect to transformed rows back to the rows before [#transform], in
+  /// place.
+  default void transformBack(float[] rows, int at, int position, int count) {}
+
+  /// Takes the gradient of a state that [#restartPositions] expressed anew back to the state as it
+  /// was, in place.
+  default void restartPositionsBack(float[] state, int at, int width, int positions) {}
+
+  /// Whether [#finish], or the plan around the recurrence, completes outputs: then [#finishBack]
+  /// takes their gradient back.
+  default boolean finishes() {
+    return false;
+  }
+
+  /// Whether [#finishBack] reads the outputs as they were before [#finish].
+  default boolean readsUnfinished() {
+    return false;
+  }
+
+  /// Allocates what the gradients of this rule need between their passes; called once.
+  ///
+  /// @param parts number of chunks of all heads: sums over tokens are formed part by part and then
+  ///     in their order, whichever thread was faster
+  default void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {}
+
+  /// Takes the places of the gradients of the next call, those of them that were asked for; called
+  /// before the passes.
+  default void bindGradients(BoundTensors gradients) {}
+
+  /// Where to add the gradient of g, per token or channel; empty if nobody asked for it.
+  default float[] gradLogDecays() {
+    return UNWANTED;
+  }
+
+  /// Whether the gradient of a constant decay was asked for.
+  default boolean wantsDecayGradient() {
+    return false;
+  }
+
+  /// Adds a gradient with respect to the factor exp(g) of a head with constant decay.
+  default void addDecayGradient(int head, double gradient) {}
+
+  /// Where to add the gradient of β; empty if nobody asked for it.
+  default float[] gradStrengths() {
+    return UNWANTED;
+  }
+
+  /// Takes the gradient of completed output rows back: writes that of `scale · Sᵀq` and adds those
+  /// of what [#finish] reads.
+  ///
+  /// @param part number of the chunk among all chunks of all heads
+  /// @param row that of the first row; rows of all arrays lie one after the other
+  /// @param unfinished outputs before [#finish], or empty
+  /// @param out outputs
+  /// @param gradOut gradient of the outputs
+  /// @param grad where to write the gradient of `scale · Sᵀq`
+  default void finishBack(
+      int part,
+      int head,
+      int row,
+      int count,
+      float[] unfinished,
+      float[] out,
+      float[] gradOut,
+      float[] grad) {}
+
+  /// Adds the gradients that only sums over tokens give; called after the passes.
+  default void addGradients() {}
 }

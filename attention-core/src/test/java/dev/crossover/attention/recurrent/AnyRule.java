@@ -8,6 +8,8 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -32,7 +34,8 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
         .causal(Capabilities.Causality.ALWAYS)
         .keyPadding(Capabilities.Padding.ANY)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -93,6 +96,16 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, new Rule(request.shape()), chunk);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, new Rule(s), chunk, 0);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, new Rule(shape));
   }
@@ -123,6 +136,8 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
     private final AttentionShape shape;
     private float[] g = new float[0];
     private float[] beta = new float[0];
+    private float[] gradG = UNWANTED;
+    private float[] gradBeta = UNWANTED;
 
     Rule(AttentionShape shape) {
       this.shape = shape;
@@ -137,6 +152,32 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
     public void bind(BoundTensors inputs) {
       g = decay == Decay.NONE ? g : inputs.get("g");
       beta = weighsWrites() ? inputs.get("beta") : beta;
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradG = gradients.has("g") ? gradients.get("g") : UNWANTED;
+      gradBeta = gradients.has("beta") ? gradients.get("beta") : UNWANTED;
+    }
+
+    @Override
+    public float[] gradLogDecays() {
+      return gradG;
+    }
+
+    @Override
+    public boolean wantsDecayGradient() {
+      return gradG.length > 0;
+    }
+
+    @Override
+    public void addDecayGradient(int head, double gradient) {
+      gradG[head] += (float) (Math.exp(g[head]) * gradient);
+    }
+
+    @Override
+    public float[] gradStrengths() {
+      return gradBeta;
     }
 
     @Override

@@ -202,6 +202,7 @@ final class GradientMaskChecks {
       ContractSubject subject, AttentionShape shape, String name) {
     return name.matches("[kv](_.*)?")
         && new Axes(subject.attention(), shape).keyOnly(name)
+        && !(subject.paddedRowsReadTheirValue() && name.startsWith("v"))
         && !subject.readAtPadding().contains(name);
   }
 
