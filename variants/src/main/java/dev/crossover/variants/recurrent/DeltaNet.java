@@ -7,6 +7,8 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -14,6 +16,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -43,8 +46,23 @@ import java.util.OptionalInt;
 /// Chunks of C rows: `U = (I + A)⁻¹ β (V − K S)` with `A = lower(β K Kᵀ)` by forward substitution
 /// in blocks of 16 rows, then `out = scale (Q S + lower(Q Kᵀ) U)` and `S ← S + Kᵀ U`.
 ///
-/// Keys are taken as they are: the recurrence is stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors
-/// are adapted ([#adapt]), each row of q and k is divided by its length, as the paper's layer does.
+/// Backward, with G the gradient of `out` and dS that of the state, from the last token to the
+/// first (the reverse recurrence; dS starts as the gradient of `final_state` and ends as that of
+/// `initial_state`):
+///
+/// ```
+/// dq_t = scale S_t G_t,   dS += scale q_t G_tᵀ
+/// w    = dSᵀ k_t,   dβ_t = w·e_t,   dv_t = β_t w
+/// dk_t = β_t dS e_t − S_{t−1} dv_t,   dS −= k_t dv_tᵀ
+/// ```
+///
+/// In chunks the transposed triangular system is solved, `W = (I + A)⁻ᵀ dU` (the gradient of βV),
+/// and `dA = −lower(W Uᵀ)`. States before chunks and U are kept.
+///
+/// Keys are taken as they are: the recurrence is stable for `0 ≤ β|k|² ≤ 2`. A β of up to 2 gives
+/// negative eigenvalues (Grazzi et al., arXiv:2411.12537): at β = 2 a step is a reflection. Where
+/// plain tensors are adapted ([#adapt]), each row of q and k is divided by its length, as the
+/// paper's layer does.
 ///
 /// Time `6·n·d·dv + 2·n·C·(d + dv)` per head; memory d·dv per head at work. Causal by
 /// construction; any key padding: nothing is written at padded positions. No setting makes it
@@ -121,6 +139,16 @@ public record DeltaNet(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, rule(request.shape()), chunk());
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(), 0);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, rule(shape));
   }
@@ -137,6 +165,7 @@ public record DeltaNet(
   private static final class Rule implements UpdateRule {
     private final double scale;
     private float[] beta = new float[0];
+    private float[] gradBeta = UNWANTED;
 
     Rule(double scale) {
       this.scale = scale;
@@ -155,6 +184,16 @@ public record DeltaNet(
     @Override
     public void bind(BoundTensors inputs) {
       beta = inputs.get("beta");
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradBeta = States.place(gradients, "beta");
+    }
+
+    @Override
+    public float[] gradStrengths() {
+      return gradBeta;
     }
 
     @Override

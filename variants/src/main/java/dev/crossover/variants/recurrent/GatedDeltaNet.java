@@ -7,6 +7,8 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -14,6 +16,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -42,6 +45,20 @@ import java.util.OptionalDouble;
 /// Chunks of C = 64 rows with `D_ij = exp(c_i − c_j)`, c the cumulative g of the chunk:
 /// `U = (I + A)⁻¹ β (V − eᶜ K S)` with `A = lower(β (K Kᵀ) ∘ D)` by forward substitution,
 /// `out = scale (eᶜ Q S + ((Q Kᵀ) ∘ D) U)`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ U`.
+///
+/// Backward, with G the gradient of `out` and dS that of the state, from the last token to the
+/// first (the reverse recurrence; dS starts as the gradient of `final_state` and ends as that of
+/// `initial_state`):
+///
+/// ```
+/// dq_t = scale S_t G_t,   dS += scale q_t G_tᵀ
+/// w    = dSᵀ k_t,   dβ_t = w·e_t,   dv_t = β_t w
+/// dk_t = β_t dS e_t − P_t dv_t,   dP = dS − k_t dv_tᵀ
+/// dg_t = ⟨dP, P_t⟩,   dS ← exp(g_t) dP
+/// ```
+///
+/// In chunks the transposed triangular system is solved, `W = (I + A)⁻ᵀ dU` (the gradient of βV),
+/// and `dA = −lower(W Uᵀ)`. States before chunks and U are kept.
 ///
 /// Keys are taken as they are: stable for `0 ≤ β|k|² ≤ 2`. Where plain tensors are adapted
 /// ([#adapt]), each row of q and k is divided by its length, as the authors' layer does.
@@ -115,6 +132,16 @@ public record GatedDeltaNet(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, rule(shape));
   }
@@ -127,7 +154,9 @@ public record GatedDeltaNet(
   private static final class Rule implements UpdateRule {
     private final double scale;
     private float[] beta = new float[0];
+    private float[] gradBeta = UNWANTED;
     private float[] logDecay = new float[0];
+    private float[] gradLogDecay = UNWANTED;
 
     Rule(double scale) {
       this.scale = scale;
@@ -147,6 +176,22 @@ public record GatedDeltaNet(
     public void bind(BoundTensors inputs) {
       beta = inputs.get("beta");
       logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradBeta = States.place(gradients, "beta");
+      gradLogDecay = States.place(gradients, "log_decay");
+    }
+
+    @Override
+    public float[] gradStrengths() {
+      return gradBeta;
+    }
+
+    @Override
+    public float[] gradLogDecays() {
+      return gradLogDecay;
     }
 
     @Override

@@ -7,12 +7,15 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -39,6 +42,18 @@ import java.util.OptionalDouble;
 /// Chunks of C = 64 rows; inside one, gates enter the products relative to anchors close enough
 /// that nothing overflows: mild gates need one anchor per chunk, strong ones fall back to
 /// sub-chunks of 16 rows and smaller.
+///
+/// Backward, with G the gradient of `out` and R_t that of S_t, from the last token to the first
+/// (section 4 and appendix of the paper; R starts as the gradient of `final_state`):
+///
+/// ```
+/// R_t  = diag(exp g_{t+1}) R_{t+1} + scale q_t G_tᵀ
+/// dq_t = scale S_t G_t,   dk_t = R_t v_t,   dv_t = R_tᵀ k_t
+/// dg_t = Σ_{i ≥ t} (q_i ∘ dq_i − k_i ∘ dk_i) + rows of ⟨S_n, dS_n⟩
+/// ```
+///
+/// and `diag(exp g_1) R_1` is the gradient of `initial_state`. The sums of dg run over a chunk,
+/// with the state after it in place of S_n. States are kept before each chunk.
 ///
 /// Time `4·n·d·dv + n·C·(d + dv)` and 2·n·d exponentials per head; memory d·dv per head at
 /// work. Causal by construction; any key padding: the state passes padded positions unchanged. No
@@ -113,6 +128,16 @@ public record Gla(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, rule(shape));
   }
@@ -125,6 +150,7 @@ public record Gla(
   private static final class Rule implements UpdateRule {
     private final double scale;
     private float[] logDecay = new float[0];
+    private float[] gradLogDecay = UNWANTED;
 
     Rule(double scale) {
       this.scale = scale;
@@ -138,6 +164,16 @@ public record Gla(
     @Override
     public void bind(BoundTensors inputs) {
       logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradLogDecay = States.place(gradients, "log_decay");
+    }
+
+    @Override
+    public float[] gradLogDecays() {
+      return gradLogDecay;
     }
 
     @Override

@@ -7,12 +7,15 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -37,6 +40,19 @@ import java.util.List;
 /// | V       | `v`      | `[batch, heads, n, dv]`             |
 /// | λ       | `slopes` | `[heads]`, drawn as [#slopes] says  |
 /// | KV      | `initial_state`, `final_state` | `[batch, heads, d, dv]` |
+///
+/// Backward, with G the gradient of `out`, from the last token to the first (the same tiles in
+/// reverse, algorithm 2; R starts as the gradient of `final_state`, and λR_1 is that of
+/// `initial_state`):
+///
+/// ```
+/// R_t    = λ R_{t+1} + q_t G_tᵀ
+/// dq_t   = S_t G_t,   dk_t = R_t v_t,   dv_t = R_tᵀ k_t
+/// dslope = −λ Σ_t ⟨R_t, S_{t−1}⟩
+/// ```
+///
+/// The authors' slopes are constants; their gradient is formed where it is asked for, from powers
+/// of λ differentiated one by one.
 ///
 /// Time `4·n·d·dv + n·C·(d + dv)` per head in blocks of C = 64 rows; memory d·dv per head at
 /// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
@@ -137,6 +153,16 @@ public record LightningAttention2(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, new Rule(), RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, new Rule(), RecurrentPlan.DEFAULT_CHUNK, 0);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, new Rule());
   }
@@ -144,6 +170,7 @@ public record LightningAttention2(
   /// S_t = exp(−slope) S_{t−1} + k_t v_tᵀ.
   private static final class Rule implements UpdateRule {
     private float[] slopes = new float[0];
+    private float[] gradSlopes = UNWANTED;
 
     @Override
     public Decay decay() {
@@ -153,6 +180,21 @@ public record LightningAttention2(
     @Override
     public void bind(BoundTensors inputs) {
       slopes = inputs.get("slopes");
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradSlopes = States.place(gradients, "slopes");
+    }
+
+    @Override
+    public boolean wantsDecayGradient() {
+      return gradSlopes.length > 0;
+    }
+
+    @Override
+    public void addDecayGradient(int head, double gradient) {
+      gradSlopes[head] -= (float) (Math.exp(-slopes[head]) * gradient);
     }
 
     @Override

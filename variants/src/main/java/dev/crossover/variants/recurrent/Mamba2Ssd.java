@@ -8,6 +8,8 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -16,6 +18,7 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -48,6 +51,20 @@ import java.util.OptionalInt;
 ///
 /// Chunks of C rows: `out = eᶜ (Q S) + ((Q Kᵀ) ∘ L) V`, `S ← e^{c_last} S + (e^{c_last − c} K)ᵀ V`
 /// with `L_ij = exp(c_i − c_j)`, c the cumulative a of the chunk in double.
+///
+/// Backward, with G the gradient of S_tᵀq_t, from the last token to the first (appendix of the
+/// paper; R starts as the gradient of `final_state`, and `exp(a_1) R_1` is that of
+/// `initial_state`):
+///
+/// ```
+/// R_t  = exp(a_{t+1}) R_{t+1} + q_t G_tᵀ
+/// dq_t = S_t G_t,   dk_t = R_t v_t,   dv_t = R_tᵀ k_t
+/// da_t = Σ_{i ≥ t} (q_i·dq_i − k_i·dk_i) + ⟨S_n, dS_n⟩,  formed from pairs that cross t, without cancellation
+/// ```
+///
+/// At module level then `dx = dt dv + D dy`, `ddt = A da + x·dv` through the softplus, `dA = Σ dt
+/// da`, `dD = Σ x·dy`, and the gate: `dy = dout silu(z)`, `dz = dout y (s + z s (1 − s))` with s =
+/// σ(z).
 ///
 /// Time `4·n·d·dv + n·C·(d + dv)` per head; memory d·dv per head at work. Causal by construction;
 /// any key padding: the time step is 0 at padded positions, whose x reaches their own row only,
@@ -217,6 +234,17 @@ public record Mamba2Ssd(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, rule(request.shape()), chunk());
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double finishing = level == Level.HEAD ? 0 : 16;
+    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(), finishing);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new RecurrentSession(this, shape, threads, rule(shape));
   }
@@ -234,6 +262,7 @@ public record Mamba2Ssd(
   /// S_t = exp(a_t) S_{t−1} + k_t v_tᵀ.
   private static final class HeadRule implements UpdateRule {
     private float[] logDecay = new float[0];
+    private float[] gradLogDecay = UNWANTED;
 
     @Override
     public Decay decay() {
@@ -243,6 +272,16 @@ public record Mamba2Ssd(
     @Override
     public void bind(BoundTensors inputs) {
       logDecay = inputs.get("log_decay");
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradLogDecay = States.place(gradients, "log_decay");
+    }
+
+    @Override
+    public float[] gradLogDecays() {
+      return gradLogDecay;
     }
 
     @Override

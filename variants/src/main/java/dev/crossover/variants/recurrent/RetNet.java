@@ -8,12 +8,16 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
@@ -21,6 +25,7 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
+import org.jspecify.annotations.Nullable;
 
 /// Retention: linear attention whose memory fades by a fixed factor γ per step, each head at its
 /// own rate.
@@ -50,6 +55,22 @@ import java.util.OptionalDouble;
 /// absolute sum held within [1, 5e4], and the output row by its root mean square. The absolute sum
 /// runs over all earlier keys and no state holds it, so this setting takes a second pass of `n²·(d
 /// + 1)` operations per head, without storing weights, and offers neither decoding nor states.
+///
+/// Backward, with G the gradient of `out`, from the last token to the first (the paper trains by
+/// automatic differentiation; R starts as the gradient of `final_state`, and γR_1 is that of
+/// `initial_state`):
+///
+/// ```
+/// R_t  = γ R_{t+1} + scale q_t G_tᵀ
+/// dq_t = scale S_t G_t,   dk_t = R_t v_t,   dv_t = R_tᵀ k_t
+/// dγ   = Σ_t ⟨R_t, S_{t−1}⟩
+/// ```
+///
+/// with dq and dk rotated back. γ is fixed in the authors' code; its gradient is formed where it is
+/// asked for, from powers of γ differentiated one by one. With `scores_and_rms` the root mean
+/// square is differentiated, `G ← f (G − out ⟨out, G⟩ / dv)` with f the factor of the row; the
+/// sums of absolute values are constants, as in the authors' code, which detaches them, while √ΣD_i
+/// has its part in dγ (a small one: the root mean square removes any factor of a row but for eps).
 ///
 /// Time `4·n·d·dv + n·C·(d + dv)` per head in chunks of C = 64 rows; memory d·dv per head at
 /// work. Causal by construction; any key padding: padded keys write nothing, the decay goes on. No
@@ -190,6 +211,28 @@ public record RetNet(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    Rule rule = new Rule(request.shape());
+    return normalised()
+        ? new NormalisedGradient(request, rule)
+        : new RecurrentGradientPlan(request, rule, RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double finishing = normalised() ? 5 : 0;
+    GradientCost core =
+        RecurrentCost.gradient(
+            s, mask, threads, new Rule(s), RecurrentPlan.DEFAULT_CHUNK, finishing);
+    double rows = (double) s.problems() * s.querySeqLen();
+    double rotation = rotary == Rotary.NONE ? 0 : 12 * rows * s.headDim();
+    long kept = normalised() ? 2 * (long) rows * Float.BYTES : 0;
+    long scratch = normalised() ? threads * RowNormalisation.bytes(s) : 0;
+    return new GradientCost(
+        core.flops() + rotation, core.keptBytes() + kept, core.scratchBytes() + scratch);
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     if (normalised()) {
       return Attention.super.decode(shape, threads);
@@ -212,6 +255,10 @@ public record RetNet(
     private final double[] stepCos;
     private final double[] stepSin;
     private float[] decay = new float[0];
+    private float[] gradDecay = UNWANTED;
+    private double[] decayParts = new double[0];
+    private int partsPerHead;
+    private @Nullable RowNormalisation completion;
 
     Rule(AttentionShape s) {
       scale = RetNet.this.scale.orElse(Attention.defaultScale(s));
@@ -241,6 +288,58 @@ public record RetNet(
     }
 
     @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradDecay = States.place(gradients, "decay");
+    }
+
+    @Override
+    public boolean wantsDecayGradient() {
+      return gradDecay.length > 0;
+    }
+
+    @Override
+    public void addDecayGradient(int head, double gradient) {
+      gradDecay[head] += (float) gradient;
+    }
+
+    @Override
+    public boolean finishes() {
+      return normalised();
+    }
+
+    @Override
+    public void finishBack(
+        int part,
+        int head,
+        int row,
+        int count,
+        float[] unfinished,
+        float[] out,
+        float[] gradOut,
+        float[] grad) {
+      if (completion == null) {
+        throw new IllegalStateException("no rows were normalised");
+      }
+      double sum = completion.back(row, count, out, gradOut, grad, wantsDecayGradient());
+      if (wantsDecayGradient()) {
+        decayParts[part] = sum;
+      }
+    }
+
+    @Override
+    public void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
+      decayParts = scratch.doubles(normalised() ? parts : 0);
+      partsPerHead = shape.problems() == 0 ? 0 : parts / shape.problems();
+    }
+
+    @Override
+    public void addGradients() {
+      for (int part = 0; part < decayParts.length && wantsDecayGradient(); part++) {
+        addDecayGradient(part / partsPerHead % decay.length, decayParts[part]);
+      }
+    }
+
+    @Override
     public double logDecay(int head, int row) {
       return Math.log(decay[head]);
     }
@@ -261,12 +360,22 @@ public record RetNet(
 
     @Override
     public void transform(float[] rows, int at, int position, int count) {
+      turn(rows, at, position, count, 1);
+    }
+
+    /// The transpose of a rotation turns the other way.
+    @Override
+    public void transformBack(float[] rows, int at, int position, int count) {
+      turn(rows, at, position, count, -1);
+    }
+
+    private void turn(float[] rows, int at, int position, int count, int direction) {
       int dim = 2 * angles.length;
       for (int a = 0; a < angles.length; a++) {
         double cos = Math.cos(position * angles[a]);
         double sin = Math.sin(position * angles[a]);
         for (int x = at + 2 * a; x < at + count * dim; x += dim) {
-          rotate(rows, x, x + 1, cos, sin);
+          rotate(rows, x, x + 1, cos, direction * sin);
           double next = cos * stepCos[a] - sin * stepSin[a];
           sin = sin * stepCos[a] + cos * stepSin[a];
           cos = next;
@@ -276,10 +385,19 @@ public record RetNet(
 
     @Override
     public void restartPositions(float[] state, int at, int width, int positions) {
+      turnState(state, at, width, -positions);
+    }
+
+    @Override
+    public void restartPositionsBack(float[] state, int at, int width, int positions) {
+      turnState(state, at, width, positions);
+    }
+
+    private void turnState(float[] state, int at, int width, int positions) {
       boolean relative = statePositions == StatePositions.RELATIVE;
       for (int a = 0; a < angles.length && relative; a++) {
-        double cos = Math.cos(-positions * angles[a]);
-        double sin = Math.sin(-positions * angles[a]);
+        double cos = Math.cos(positions * angles[a]);
+        double sin = Math.sin(positions * angles[a]);
         int row = at + 2 * a * width;
         for (int c = 0; c < width; c++) {
           rotate(state, row + c, row + width + c, cos, sin);
@@ -308,7 +426,28 @@ public record RetNet(
     @Override
     protected void compute(Tensor output) {
       super.compute(output);
-      rows.apply(input("q"), input("k"), output.data());
+      rows.apply(input("q"), input("k"), output.data(), UpdateRule.UNWANTED, UpdateRule.UNWANTED);
+    }
+  }
+
+  /// As [Normalised], with the factor of each row kept for the backward pass.
+  private final class NormalisedGradient extends RecurrentGradientPlan {
+    private final RowNormalisation rows;
+    private final float[] factors;
+    private final float[] rests;
+
+    NormalisedGradient(PlanRequest request, Rule rule) {
+      super(request, rule, RecurrentPlan.DEFAULT_CHUNK);
+      rows = new RowNormalisation(shape, mask, rule, eps, workers, scratch);
+      factors = kept.floats((long) shape.problems() * shape.querySeqLen());
+      rests = kept.floats((long) shape.problems() * shape.querySeqLen());
+      rule.completion = rows;
+    }
+
+    @Override
+    protected void compute(Tensor output) {
+      super.compute(output);
+      rows.apply(input("q"), input("k"), output.data(), factors, rests);
     }
   }
 }

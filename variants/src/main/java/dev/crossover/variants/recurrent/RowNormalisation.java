@@ -38,6 +38,8 @@ final class RowNormalisation {
   private float[] q = new float[0];
   private float[] k = new float[0];
   private float[] out = new float[0];
+  private float[] factors = new float[0];
+  private float[] rests = new float[0];
 
   RowNormalisation(
       AttentionShape shape,
@@ -82,7 +84,12 @@ final class RowNormalisation {
   }
 
   /// Normalises the rows of `output` in place.
-  void apply(float[] query, float[] key, float[] output) {
+  ///
+  /// @param rowFactors where to keep what each row was multiplied by, unless it is empty
+  /// @param rowRests where to keep the share of eps in each row's mean square, as well
+  void apply(float[] query, float[] key, float[] output, float[] rowFactors, float[] rowRests) {
+    factors = rowFactors;
+    rests = rowRests;
     q = query;
     k = key;
     out = output;
@@ -112,7 +119,7 @@ final class RowNormalisation {
       double decays = gamma == 1 ? from + i + 1 : (1 - Math.pow(gamma, from + i + 1)) / (1 - gamma);
       double root = Math.sqrt(decays);
       double divisor = root * Math.clamp(sum[i] / root, LEAST, MOST);
-      normalise((problem * n + from + i) * shape.valueDim(), 1 / divisor);
+      normalise(problem * n + from + i, 1 / divisor);
     }
   }
 
@@ -161,13 +168,54 @@ final class RowNormalisation {
     }
   }
 
-  private void normalise(int at, double factor) {
+  private void normalise(int row, double factor) {
     int width = shape.valueDim();
+    int at = row * width;
     double square = 0;
     for (int c = at; c < at + width; c++) {
       double x = out[c] * factor;
       square += x * x;
     }
-    kernels.scale(width, (float) (factor / Math.sqrt(square / width + eps)), out, at, out, at);
+    double meanSquare = square / width + eps;
+    float whole = (float) (factor / Math.sqrt(meanSquare));
+    kernels.scale(width, whole, out, at, out, at);
+    if (factors.length > 0) {
+      factors[row] = whole;
+      rests[row] = (float) (eps / meanSquare);
+    }
+  }
+
+  /// Takes gradients of normalised rows back, with the absolute sums as constants: `f (G − o ⟨o, G⟩
+  /// / dv)`.
+  ///
+  /// A factor f of a row has the gradient `⟨o, G⟩ eps / (f · mean square)`: what the root mean
+  /// square does not take out again.
+  ///
+  /// @return the gradient with respect to γ through the factors 1/√ΣD_i, if it is wanted
+  double back(
+      int row, int count, float[] output, float[] gradOut, float[] grad, boolean wantsDecay) {
+    int width = shape.valueDim();
+    int n = shape.querySeqLen();
+    double sum = 0;
+    for (int i = row; i < row + count; i++) {
+      int at = i * width;
+      float product = kernels.dot(width, output, at, gradOut, at);
+      kernels.scale(width, factors[i], gradOut, at, grad, at);
+      kernels.axpy(width, -factors[i] * product / width, output, at, grad, at);
+      if (wantsDecay) {
+        double gamma = rule.gamma(i / n % shape.numHeads());
+        sum -= 0.5 * product * rests[i] * logSlope(gamma, i % n + 1);
+      }
+    }
+    return sum;
+  }
+
+  /// d log(1 + γ + … + γ^(terms − 1)) / dγ.
+  private static double logSlope(double gamma, int terms) {
+    if (gamma == 1) {
+      return (terms - 1) / 2.0;
+    }
+    double power = Math.pow(gamma, terms - 1);
+    return 1 / (1 - gamma) - terms * power / (1 - power * gamma);
   }
 }

@@ -3,12 +3,14 @@ package dev.crossover.variants.recurrent;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,13 +21,14 @@ import java.util.OptionalInt;
 final class States {
   private States() {}
 
-  /// Causal by construction, any padding, a value width of its own, decoding.
+  /// Causal by construction, any padding, a value width of its own, decoding, gradients.
   static Capabilities capabilities() {
     return Capabilities.MINIMAL
         .causal(Causality.ALWAYS)
         .keyPadding(Padding.ANY)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   /// `q`, `k`, `v`, the mechanism's own tensors, and the optional `initial_state`.
@@ -49,6 +52,11 @@ final class States {
 
   private static int[] shape(AttentionShape s) {
     return new int[] {s.batchSize(), s.numHeads(), s.headDim(), s.valueDim()};
+  }
+
+  /// The place of a gradient, or an empty array if nobody asked for it.
+  static float[] place(BoundTensors gradients, String input) {
+    return gradients.has(input) ? gradients.get(input) : UpdateRule.UNWANTED;
   }
 
   /// Elementwise log σ(x) / τ of x ~ N(0, 1): log gates of trained gated models.

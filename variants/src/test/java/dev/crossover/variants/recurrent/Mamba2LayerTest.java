@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Recurrence;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -103,18 +104,21 @@ class Mamba2LayerTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        60,
-        1,
-        r -> {
-          Mamba2Ssd one = module(1, r.chance(2));
-          AttentionShape s = r.shape(one);
-          int groups = s.numHeads() % 2 == 0 && r.chance(2) ? 2 : r.of(1, s.numHeads());
-          return r.problem(module(groups, one.timeStepSoftplus()), s)
-              .masked(Mask.causal())
-              .changed(inputs -> r.blurred(inputs, "skip"));
-        },
-        reference());
+    RandomCases.check(60, 1, Mamba2LayerTest::drawn, reference());
+  }
+
+  private static RandomCases.Problem drawn(RandomCases r) {
+    Mamba2Ssd one = module(1, r.chance(2));
+    AttentionShape s = r.shape(one);
+    int groups = s.numHeads() % 2 == 0 && r.chance(2) ? 2 : r.of(1, s.numHeads());
+    return r.problem(module(groups, one.timeStepSoftplus()), s)
+        .masked(Mask.causal())
+        .changed(inputs -> r.blurred(inputs, "skip"));
+  }
+
+  @Test
+  void randomGradientsAgreeWithTheDefinition() {
+    RandomGradients.check(40, 3, tolerance(), Mamba2LayerTest::drawn, reference());
   }
 
   @Test

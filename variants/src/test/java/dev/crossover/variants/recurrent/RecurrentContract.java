@@ -6,16 +6,20 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Recurrence;
+import dev.crossover.attention.testing.RecurrenceGradient;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -47,6 +51,105 @@ abstract class RecurrentContract extends AttentionContract {
           return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
         },
         reference());
+  }
+
+  /// Gradients of every input, from those of the output and of the final state, against the reverse
+  /// recurrence in double precision; gates as above.
+  @Test
+  void randomGradientsAgreeWithTheReverseRecurrence() {
+    RandomCases.check(
+        60,
+        2,
+        r -> {
+          float factor = r.of(0f, 1f, 1f, 20f, 300f);
+          return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
+        },
+        (attention, shape, mask, inputs) -> {
+          new GradientCase(attention, shape, mask, inputs)
+              .check(recurrence(attention, shape, inputs));
+          return new double[0];
+        });
+  }
+
+  /// One problem whose gradients are compared.
+  private record GradientCase(
+      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+    void check(Recurrence recurrence) {
+      Tensor gradOut = Draws.gaussian(5, attention.outputShape(shape));
+      Tensor gradState = Draws.gaussian(6, attention.results(shape).getFirst().shape().toArray());
+      Tensors gradients = run(gradOut, gradState);
+      RecurrenceGradient expected =
+          new RecurrenceGradient(recurrence, shape, mask, inputs, gradOut, gradState);
+      double largest = 0;
+      for (double[] each : new double[][] {expected.q, expected.k, expected.v}) {
+        largest = Math.max(largest, largest(each));
+      }
+      compare("q", expected.q, gradients, largest);
+      compare("k", expected.k, gradients, largest);
+      compare("v", expected.v, gradients, largest);
+      compare("initial_state", expected.initialState, gradients, largest);
+      compare("beta", expected.strength, gradients, largest);
+      if (inputs.has("log_decay")) {
+        boolean perChannel = inputs.get("log_decay").rank() == 4;
+        double[] g = perChannel ? expected.logDecay : sums(expected.logDecay, shape.headDim());
+        compare("log_decay", g, gradients, largest);
+      }
+      compare("decay", perHead(expected, "decay"), gradients, largest);
+      compare("slopes", perHead(expected, "slopes"), gradients, largest);
+    }
+
+    private Tensors run(Tensor gradOut, Tensor gradState) {
+      DifferentiablePlan plan = attention.differentiable(shape, mask, 2);
+      Tensor state = Tensor.zeros(gradState.shape());
+      plan.forward(
+          inputs,
+          Tensor.zeros(attention.outputShape(shape)),
+          Tensors.NONE.with("final_state", state));
+      Tensors gradients = Tensors.NONE;
+      for (String name : inputs.names()) {
+        gradients = gradients.with("grad_" + name, Tensor.zeros(inputs.get(name).shape()));
+      }
+      plan.backward(gradOut, Tensors.NONE.with("grad_final_state", gradState), gradients);
+      return gradients;
+    }
+
+    private static double[] sums(double[] perChannel, int width) {
+      double[] sums = new double[perChannel.length / width];
+      for (int e = 0; e < perChannel.length; e++) {
+        sums[e / width] += perChannel[e];
+      }
+      return sums;
+    }
+
+    /// With respect to γ = exp(g), or to −g.
+    private double[] perHead(RecurrenceGradient expected, String name) {
+      double[] sums = new double[shape.numHeads()];
+      int perHead = shape.querySeqLen() * shape.headDim();
+      for (int e = 0; e < expected.logDecay.length && inputs.has(name); e++) {
+        int head = e / perHead % shape.numHeads();
+        double given = inputs.get(name).data()[head];
+        sums[head] += name.equals("decay") ? expected.logDecay[e] / given : -expected.logDecay[e];
+      }
+      return sums;
+    }
+
+    /// Within what golden files allow gradients: 2e-5 of the tensor's largest (5e-5 for sums over
+    /// all pairs), and 1e-6 of the largest of all.
+    private void compare(String name, double[] expected, Tensors gradients, double largest) {
+      if (!inputs.has(name)) {
+        return;
+      }
+      boolean sum = name.equals("decay") || name.equals("slopes");
+      double allowed = (sum ? 5e-5 : 2e-5) * largest(expected) + 1e-6 * largest;
+      double difference = Forward.maxDifference(expected, gradients.get("grad_" + name));
+      assertTrue(
+          difference <= allowed,
+          "grad_" + name + " differs by " + difference + ", allowed " + allowed);
+    }
+
+    private static double largest(double[] values) {
+      return Arrays.stream(values).map(Math::abs).max().orElse(0);
+    }
   }
 
   static Tensors scaled(Tensors inputs, String name, float factor) {
