@@ -114,7 +114,9 @@ public final class ProductTable {
     for (BenchmarkResult fork : result.getBenchmarkResults()) {
       for (IterationResult iteration : fork.getIterationResults()) {
         peaks.add(
-            iteration.getSecondaryResults().get(ProductsBenchmark.PeakBeside.RESULT).getScore());
+            java.util.Objects.requireNonNull(
+                    iteration.getSecondaryResults().get(ProductsBenchmark.PeakBeside.RESULT))
+                .getScore());
       }
     }
     return peaks;

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 
 /// Replays golden files `interpretation__CASE.safetensors`: causal graphs, rollout, flow,
@@ -138,7 +139,8 @@ public final class InterpretationReplay implements GoldenReplay {
     file.require("mechanism", List.of(NAME));
     file.text("case");
     file.text("source");
-    Kind kind = KINDS.get(file.require("kind", KINDS.keySet().stream().sorted().toList()));
+    String named = file.require("kind", KINDS.keySet().stream().sorted().toList());
+    Kind kind = Objects.requireNonNull(KINDS.get(named));
     for (String key : file.metadata().keySet()) {
       if (!COMMON.contains(key) && !kind.keys.contains(key)) {
         throw file.fault("metadata must not hold '" + key + "' for this kind, but it does");
