@@ -197,14 +197,21 @@ public final class ResultFile implements AutoCloseable {
       }
     }
     requireSeconds("median", time.median());
-    requireSeconds("low", time.low());
-    requireSeconds("high", time.high());
+    requireEnd("low", time.low());
+    requireEnd("high", time.high());
     if (time.conditions() != null && time.conditions().size() != time.samples().size()) {
       throw new IllegalArgumentException(
           "conditions must be one for each fork ("
               + time.samples().size()
               + "), but were "
               + time.conditions().size());
+    }
+  }
+
+  /// An end of the interval, which a single fork does not have.
+  private static void requireEnd(String name, @Nullable Double seconds) {
+    if (seconds != null) {
+      requireSeconds(name, seconds);
     }
   }
 

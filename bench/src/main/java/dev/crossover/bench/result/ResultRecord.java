@@ -107,8 +107,9 @@ public record ResultRecord(
   ///
   /// @param samples seconds, one list per fork (a JVM of its own), in order of measurement
   /// @param median median of the forks' medians, seconds
-  /// @param low lower end of the 95 % interval of the median, seconds
-  /// @param high upper end, seconds
+  /// @param low lower end of the 95 % interval over forks when the point was written, seconds;
+  ///     absent with a single fork; a report computes intervals anew from the samples
+  /// @param high upper end, seconds; absent like `low`
   /// @param plannedForks number of forks the sweep wants for this point; fewer lists are a point
   ///     not yet finished
   /// @param tokensPerSecond batch entries decoded per second; decoding only
@@ -117,8 +118,8 @@ public record ResultRecord(
   public record Time(
       List<List<Double>> samples,
       double median,
-      double low,
-      double high,
+      @Nullable Double low,
+      @Nullable Double high,
       int plannedForks,
       @Nullable Double tokensPerSecond,
       @Nullable List<Conditions> conditions) {
@@ -127,8 +128,8 @@ public record ResultRecord(
     public Time(
         List<List<Double>> samples,
         double median,
-        double low,
-        double high,
+        @Nullable Double low,
+        @Nullable Double high,
         int plannedForks,
         @Nullable Double tokensPerSecond) {
       this(samples, median, low, high, plannedForks, tokensPerSecond, null);

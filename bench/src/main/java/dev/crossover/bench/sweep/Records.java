@@ -283,12 +283,7 @@ final class Records {
   private static Time time(
       Problem problem, List<List<Double>> samples, int plannedForks, List<Conditions> conditions) {
     return time(
-        problem.point().study(),
-        problem.shape().batchSize(),
-        problem.point().seed(),
-        samples,
-        plannedForks,
-        conditions);
+        problem.point().study(), problem.shape().batchSize(), samples, plannedForks, conditions);
   }
 
   private static Time time(
@@ -296,23 +291,21 @@ final class Records {
       List<List<Double>> samples,
       int plannedForks,
       List<Conditions> conditions) {
-    return time(
-        record.study(), record.shape().batch(), record.seed(), samples, plannedForks, conditions);
+    return time(record.study(), record.shape().batch(), samples, plannedForks, conditions);
   }
 
   private static Time time(
       Study study,
       int batch,
-      long seed,
       List<List<Double>> samples,
       int plannedForks,
       List<Conditions> conditions) {
-    SampleStatistics statistics = SampleStatistics.of(samples, seed);
+    SampleStatistics statistics = SampleStatistics.of(samples);
     return new Time(
         List.copyOf(samples),
         statistics.median(),
-        statistics.low(),
-        statistics.high(),
+        statistics.hasInterval() ? statistics.low() : null,
+        statistics.hasInterval() ? statistics.high() : null,
         plannedForks,
         study == Study.DECODE ? batch / statistics.median() : null,
         List.copyOf(conditions));

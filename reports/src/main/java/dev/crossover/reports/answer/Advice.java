@@ -90,6 +90,8 @@ public record Advice(
   /// @param error relative error; NaN when there is none
   /// @param bytes counted memory; NaN when not measured
   /// @param objection why it is not advised; empty when it may be
+  /// @param possible whether another error or speed would have made it advisable: it stands for
+  ///     exact attention, takes the tensors, and both were measured
   public record Candidate(
       String label,
       String spec,
@@ -99,7 +101,8 @@ public record Advice(
       Ratio speedUp,
       double error,
       double bytes,
-      String objection) {}
+      String objection,
+      boolean possible) {}
 
   /// Errors on tensors other than the records'.
   @FunctionalInterface
@@ -156,9 +159,25 @@ public record Advice(
         question, Optional.of(panel), lengths, exact.spec(), eligible, rejected, notes);
   }
 
+  /// Whether anything was measured that answers the question.
+  public boolean answered() {
+    return !lengths.isEmpty();
+  }
+
   /// The mechanism advised; nothing when exact attention is.
   public Optional<Candidate> best() {
     return eligible.stream().findFirst();
+  }
+
+  /// Of the mechanisms that could have been advised, the one that misses by least: within the error
+  /// if any is, then by error.
+  public Optional<Candidate> nearestMiss() {
+    double most = question.maxError();
+    return rejected.stream()
+        .filter(c -> c.possible() && c.speedUp().value() > 1)
+        .min(
+            Comparator.comparing((Candidate c) -> c.error() > most)
+                .thenComparing(c -> c.error() > most ? c.error() : -c.speedUp().value()));
   }
 
   /// The next best: another advisable mechanism.
@@ -181,9 +200,9 @@ public record Advice(
     Curve own = measured.orElseThrow();
     Curve baseline = exact.time().orElseThrow();
     int worst = lengths.getFirst();
-    Ratio speedUp = Ratio.of(baseline, own, worst, PanelAnswer.SEED);
+    Ratio speedUp = Ratio.of(baseline, own, worst);
     for (int n : lengths.subList(1, lengths.size())) {
-      Ratio other = Ratio.of(baseline, own, n, PanelAnswer.SEED);
+      Ratio other = Ratio.of(baseline, own, n);
       if (bound(other) < bound(speedUp)) {
         worst = n;
         speedUp = other;
@@ -213,6 +232,7 @@ public record Advice(
               .max()
               .orElseThrow();
     }
+    boolean possible = objection.isEmpty() && !Double.isNaN(error) && speedUp.hasInterval();
     if (objection.isEmpty()) {
       objection = objection(speedUp, error, question);
     }
@@ -225,7 +245,8 @@ public record Advice(
         speedUp,
         error,
         point.countedBytes(),
-        objection);
+        objection,
+        possible);
   }
 
   private static String objection(Ratio speedUp, double error, Question question) {
@@ -295,7 +316,8 @@ public record Advice(
         new Ratio(Double.NaN, Double.NaN, Double.NaN),
         Double.NaN,
         Double.NaN,
-        objection);
+        objection,
+        false);
   }
 
   private static Series fastestExact(Panel panel, List<Integer> lengths) {

@@ -26,10 +26,13 @@ public final class AdviceText {
               .map(c -> "Runner-up: " + c.spec())
               .orElse("Runner-up: exact attention, " + advice.exact()));
       advice.runnerUp().ifPresent(c -> lines.addAll(facts(c, advice, errorSource)));
+    } else if (!advice.answered()) {
+      lines.add("Nothing was measured there, so nothing is advised");
     } else {
       lines.add("Use exact attention: " + advice.exact());
       lines.add("  " + reason(advice));
-      nearest(advice)
+      advice
+          .nearestMiss()
           .ifPresent(
               c -> {
                 lines.add("Nearest miss: " + c.spec() + ", " + c.objection());
@@ -58,27 +61,13 @@ public final class AdviceText {
   }
 
   private static String reason(Advice advice) {
-    if (advice.lengths().isEmpty()) {
-      return "no records answer this question";
-    }
     if (advice.rejected().isEmpty()) {
       return "nothing else was measured";
     }
     return "none of "
         + advice.rejected().size()
         + " others is faster for certain with an error of at most "
-        + Wording.percent(advice.question().maxError());
-  }
-
-  /// Of the mechanisms with an error, the one that misses by least: within the error if any is,
-  /// then by error.
-  private static Optional<Candidate> nearest(Advice advice) {
-    double most = advice.question().maxError();
-    return advice.rejected().stream()
-        .filter(c -> c.speedUp().value() > 1 && !Double.isNaN(c.error()))
-        .min(
-            java.util.Comparator.comparing((Candidate c) -> c.error() > most)
-                .thenComparing(c -> c.error() > most ? c.error() : -c.speedUp().value()));
+        + limit(advice);
   }
 
   private static List<String> facts(Candidate c, Advice advice, String errorSource) {
@@ -94,20 +83,25 @@ public final class AdviceText {
             + " instead of "
             + Wording.seconds(c.exactSeconds()),
         "  error "
-            + Wording.percent(c.error())
+            + Wording.percent(c.error(), advice.question().maxError())
             + " on "
             + errorSource
             + ", at most "
-            + Wording.percent(advice.question().maxError())
+            + limit(advice)
             + " asked for",
         "  counted memory " + Wording.bytes(c.bytes()));
+  }
+
+  /// The error asked for, with all its digits.
+  private static String limit(Advice advice) {
+    return Wording.percent(advice.question().maxError(), advice.question().maxError());
   }
 
   private static List<String> table(Advice advice) {
     List<String[]> rows = new ArrayList<>();
     rows.add(new String[] {"mechanism", "speed-up", "error", ""});
-    advice.eligible().forEach(c -> rows.add(row(c, "advisable")));
-    advice.rejected().forEach(c -> rows.add(row(c, c.objection())));
+    advice.eligible().forEach(c -> rows.add(row(c, advice, "advisable")));
+    advice.rejected().forEach(c -> rows.add(row(c, advice, c.objection())));
     int[] width = new int[3];
     for (String[] row : rows) {
       for (int i = 0; i < width.length; i++) {
@@ -125,9 +119,11 @@ public final class AdviceText {
     return lines;
   }
 
-  private static String[] row(Candidate c, String verdict) {
+  private static String[] row(Candidate c, Advice advice, String verdict) {
     String ratio =
         Double.isNaN(c.speedUp().value()) ? "–" : c.speedUp().words().replace(" (no interval)", "");
-    return new String[] {c.spec(), ratio, Wording.percent(c.error()), verdict};
+    return new String[] {
+      c.spec(), ratio, Wording.percent(c.error(), advice.question().maxError()), verdict
+    };
   }
 }

@@ -11,16 +11,30 @@ import java.util.List;
 /// @param statement what it says, one clause
 /// @param theirs the paper's number, as text
 /// @param rule what counts as reproduced, fixed beforehand
+/// @param context one sentence on what the paper measured and what is measured here: the reason to
+///     expect another number
 public record Claim(
-    String paper, String arxiv, String where, String statement, String theirs, Rule rule) {
+    String paper,
+    String arxiv,
+    String where,
+    String statement,
+    String theirs,
+    Rule rule,
+    String context) {
 
-  /// Verdict on a claim.
+  /// Verdict on a claim. Every one but the last two needs the whole 95 % interval.
   public enum Verdict {
-    /// The rule holds for the whole interval.
+    /// The number here is the paper's, within the rule's factor.
     REPRODUCED,
-    /// The rule fails for the whole interval.
-    NOT_REPRODUCED,
-    /// Nothing here corresponds, or the interval decides nothing.
+    /// The effect is there, and larger than in the paper.
+    STRONGER,
+    /// The effect is there, and smaller than in the paper.
+    WEAKER,
+    /// The effect is not there, or is the other way round.
+    CONTRADICTED,
+    /// The interval lies across a limit of the rule.
+    UNDECIDED,
+    /// Nothing here corresponds to what the paper measured.
     NOT_COMPARABLE;
 
     /// In lower case with spaces.
@@ -32,12 +46,33 @@ public record Claim(
   /// What a rule found.
   ///
   /// @param verdict the verdict
-  /// @param own this machine's number with its interval, as text
-  public record Outcome(Verdict verdict, String own) {
+  /// @param own this machine's number with its interval, as text; empty where there is none
+  /// @param why what keeps an undecided or incomparable one from a verdict, one sentence; empty for
+  ///     the others, which the claim's context explains
+  public record Outcome(Verdict verdict, String own, String why) {
     /// Nothing to compare with.
     static Outcome incomparable(String why) {
-      return new Outcome(Verdict.NOT_COMPARABLE, why);
+      return new Outcome(Verdict.NOT_COMPARABLE, "", why);
     }
+
+    /// A number that decides nothing.
+    static Outcome undecided(String own, String why) {
+      return new Outcome(Verdict.UNDECIDED, own, why);
+    }
+
+    /// A number that decides.
+    static Outcome of(Verdict verdict, String own) {
+      return new Outcome(verdict, own, "");
+    }
+  }
+
+  /// Why the verdict is what it is, one sentence; empty for what was reproduced.
+  public String why(Outcome outcome) {
+    return switch (outcome.verdict()) {
+      case REPRODUCED -> "";
+      case STRONGER, WEAKER, CONTRADICTED -> context;
+      case UNDECIDED, NOT_COMPARABLE -> outcome.why();
+    };
   }
 
   /// What is measured for a rule.

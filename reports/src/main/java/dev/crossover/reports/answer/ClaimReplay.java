@@ -21,11 +21,13 @@ import java.util.function.Function;
 ///
 /// @param results one per claim, in the order of the claims
 /// @param noise spread between forks of the mechanisms the rules look at
-public record ClaimReplay(List<Result> results, Noise noise) {
+/// @param fitted what fitted lines would have claimed from the same records
+public record ClaimReplay(List<Result> results, Noise noise, List<FittedLines> fitted) {
 
-  /// Copies the list.
+  /// Copies the lists.
   public ClaimReplay {
     results = List.copyOf(results);
+    fitted = List.copyOf(fitted);
   }
 
   /// A claim and its verdict.
@@ -33,7 +35,12 @@ public record ClaimReplay(List<Result> results, Noise noise) {
   /// @param claim the claim
   /// @param outcome the verdict
   /// @param measured where the own number was measured; empty for none
-  public record Result(Claim claim, Outcome outcome, String measured) {}
+  public record Result(Claim claim, Outcome outcome, String measured) {
+    /// Why the verdict is what it is, one sentence; empty for what was reproduced.
+    public String why() {
+      return claim.why(outcome);
+    }
+  }
 
   /// What has to be measured before every rule is covered.
   ///
@@ -73,7 +80,7 @@ public record ClaimReplay(List<Result> results, Noise noise) {
             case ClaimRules.Closed rule -> new Result(claim, Outcome.incomparable(rule.why()), "");
           });
     }
-    return new ClaimReplay(results, noise(claims, panels));
+    return new ClaimReplay(results, noise(claims, panels), FittedLines.of(claims, panels));
   }
 
   private static Noise noise(List<Claim> claims, List<Panel> panels) {
@@ -116,7 +123,7 @@ public record ClaimReplay(List<Result> results, Noise noise) {
     return "not measured";
   }
 
-  private static Optional<Panel> panel(ClaimRules.Measured rule, List<Panel> panels) {
+  static Optional<Panel> panel(ClaimRules.Measured rule, List<Panel> panels) {
     return panels.stream()
         .filter(p -> rule.setting().fits(p) && rule.covered(p))
         .max(

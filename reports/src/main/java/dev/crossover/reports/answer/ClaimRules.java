@@ -5,12 +5,10 @@ import dev.crossover.reports.answer.Claim.Setting;
 import dev.crossover.reports.answer.Claim.Verdict;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 
 /// The kinds of rules a [Claim] can have.
 public final class ClaimRules {
-  private static final double EXPONENT_TOLERANCE = 0.2;
   private static final int LEAST_LENGTHS = 4;
   private static final int LARGEST = 8192;
 
@@ -69,33 +67,22 @@ public final class ClaimRules {
 
     @Override
     public Outcome outcome(Panel panel) {
-      ScalingFit fit = ScalingFit.of(curve(panel, spec, quantity).orElseThrow()).orElseThrow();
-      String own =
-          "n^"
-              + Wording.exponent(fit)
-              + " over "
-              + Wording.length(fit.from())
-              + "–"
-              + Wording.length(fit.to())
-              + (fit.settled() ? "" : ", local slopes still change");
-      if (fit.high() - fit.low() > 1) {
-        return Outcome.incomparable(own + ": the interval decides nothing");
-      }
-      boolean near = Math.abs(fit.exponent() - exponent) <= EXPONENT_TOLERANCE;
-      return new Outcome(near ? Verdict.REPRODUCED : Verdict.NOT_REPRODUCED, own);
+      Curve curve = curve(panel, spec, quantity).orElseThrow();
+      Optional<ScalingFit> fit =
+          quantity == Quantity.MEMORY ? ScalingFit.counted(curve) : ScalingFit.of(curve);
+      return Judgement.growth(fit.orElseThrow(), exponent);
     }
 
     @Override
     public String words() {
-      return "the fitted exponent of "
+      return "the exponent of "
           + quantity.noun()
           + " of "
           + spec
-          + " lies within "
-          + EXPONENT_TOLERANCE
+          + " over the upper half of the lengths, and every local slope there, lie within "
+          + Judgement.EXPONENT_DISTANCE
           + " of "
-          + plain(exponent)
-          + "; undecided where its interval is wider than ±0.5";
+          + Judgement.plain(exponent);
     }
   }
 
@@ -129,34 +116,11 @@ public final class ClaimRules {
 
     @Override
     public Outcome outcome(Panel panel) {
-      Crossover own =
+      return Judgement.crossing(
           Crossover.of(
               curve(panel, spec, Quantity.TIME).orElseThrow(),
-              curve(panel, baseline, Quantity.TIME).orElseThrow(),
-              PanelAnswer.SEED);
-      String words = Wording.crossover(own);
-      if (!own.hasInterval()) {
-        return Outcome.incomparable(words + ": one fork, no interval");
-      }
-      double low = own.low();
-      double high = own.high();
-      boolean holds;
-      boolean fails;
-      if (Double.isNaN(n)) {
-        holds = Double.isInfinite(low);
-        fails = Double.isFinite(high);
-      } else {
-        holds = low <= 2 * n && high >= n / 2 && near(own);
-        fails = low > 2 * n || high < n / 2;
-      }
-      if (holds || fails) {
-        return new Outcome(holds ? Verdict.REPRODUCED : Verdict.NOT_REPRODUCED, words);
-      }
-      return Outcome.incomparable(words + ": the interval decides nothing");
-    }
-
-    private boolean near(Crossover own) {
-      return own.kind() == Crossover.Kind.REACHED && own.n() >= n / 2 && own.n() <= 2 * n;
+              curve(panel, baseline, Quantity.TIME).orElseThrow()),
+          n);
     }
 
     @Override
@@ -167,12 +131,14 @@ public final class ClaimRules {
               + " with "
               + baseline
               + " lies beyond n = 8,192"
-          : spec
-              + " crosses "
+          : "the whole interval of the crossing of "
+              + spec
+              + " with "
               + baseline
-              + " within a factor of 2 of n = "
-              + Wording.about(n)
-              + "; not reproduced where the whole interval lies outside";
+              + " lies within a factor of "
+              + Judgement.plain(Judgement.CROSSING_FACTOR)
+              + " of n = "
+              + Wording.about(n);
     }
   }
 
@@ -201,12 +167,9 @@ public final class ClaimRules {
     public Outcome outcome(Panel panel) {
       Curve own = curve(panel, spec, quantity).orElseThrow();
       Curve other = curve(panel, baseline, quantity).orElseThrow();
-      Ratio ratio = Ratio.of(other, own, n, PanelAnswer.SEED);
-      if (quantity == Quantity.MEMORY) {
-        double exact = ratio.value();
-        return verdict(new Ratio(exact, exact, exact), Wording.digits(exact) + " times", times);
-      }
-      return verdict(ratio, ratio.words() + " times", times);
+      Ratio ratio = Ratio.of(other, own, n);
+      return Judgement.factor(
+          quantity == Quantity.MEMORY ? Ratio.exact(ratio.value()) : ratio, "", times);
     }
 
     @Override
@@ -246,17 +209,15 @@ public final class ClaimRules {
     public Outcome outcome(Panel panel) {
       Curve own = curve(panel, spec, Quantity.TIME).orElseThrow();
       Curve other = curve(panel, baseline, Quantity.TIME).orElseThrow();
-      Ratio ratio = ImageTime.ratio(other, own, n, PanelAnswer.SEED);
-      String words =
-          ratio.words()
-              + " times: "
+      String seconds =
+          ": "
               + Wording.seconds(ImageTime.seconds(other, n))
               + " against "
               + Wording.seconds(ImageTime.seconds(own, n))
               + " for "
               + Wording.length(n)
               + " tokens of one attention layer";
-      return verdict(ratio, words, times);
+      return Judgement.factor(ImageTime.ratio(other, own, n), seconds, times);
     }
 
     @Override
@@ -277,14 +238,17 @@ public final class ClaimRules {
   /// @param better spec without a seed
   /// @param worse spec without a seed
   public record Errors(String better, String worse) implements Claim.Rule {
-    /// Positions, head width and seeds of the paper's figure.
+    /// Positions and head width of the paper's figure.
     public static final int N = 4096;
 
     /// Head width.
     public static final int DIM = 16;
 
-    /// Number of seeds.
-    public static final int SEEDS = 15;
+    /// Number of seeds: the paper's 15 do not decide about orthogonal features.
+    public static final int SEEDS = 120;
+
+    /// Factor around 1 within which there is no difference.
+    public static final double NO_DIFFERENCE = 1.25;
 
     /// Numbers of features that are compared.
     public static final List<Integer> FEATURES = List.of(16, 64, 256);
@@ -295,11 +259,13 @@ public final class ClaimRules {
           + worse
           + " over that of "
           + better
-          + ", means over "
+          + ", geometric mean over "
           + SEEDS
-          + " seeds, exceeds 1 with its whole 95 % bootstrap interval at every number of features"
-          + " of "
-          + FEATURES;
+          + " seeds, exceeds 1 with its whole interval at every number of features of "
+          + FEATURES
+          + "; contradicted where it lies below 1 at one of them, or within a factor of "
+          + Judgement.plain(NO_DIFFERENCE)
+          + " of 1 at all of them";
     }
 
     /// The verdict.
@@ -308,19 +274,25 @@ public final class ClaimRules {
     /// @param worseErrors the same of the other
     public static Outcome outcome(List<double[]> betterErrors, List<double[]> worseErrors) {
       List<String> words = new ArrayList<>();
+      List<String> open = new ArrayList<>();
       boolean all = true;
       boolean any = false;
+      boolean none = true;
       for (int i = 0; i < betterErrors.size(); i++) {
-        Ratio ratio = MeanRatio.of(worseErrors.get(i), betterErrors.get(i), PanelAnswer.SEED);
+        Ratio ratio = Ratio.paired(worseErrors.get(i), betterErrors.get(i));
         words.add("m = " + FEATURES.get(i) + ": " + ratio.words() + " times");
         all &= ratio.above(1);
         any |= ratio.below(1);
+        none &= ratio.above(1 / NO_DIFFERENCE) && ratio.below(NO_DIFFERENCE) && !ratio.above(1);
+        if (!ratio.above(1) && !ratio.below(1)) {
+          open.add("m = " + FEATURES.get(i));
+        }
       }
       String own = String.join("; ", words);
-      if (all || any) {
-        return new Outcome(all ? Verdict.REPRODUCED : Verdict.NOT_REPRODUCED, own);
+      if (all || any || none) {
+        return Outcome.of(all ? Verdict.REPRODUCED : Verdict.CONTRADICTED, own);
       }
-      return Outcome.incomparable(own + ": an interval holds 1");
+      return Outcome.undecided(own, "the interval holds 1 at " + String.join(" and ", open));
     }
   }
 
@@ -334,34 +306,18 @@ public final class ClaimRules {
     }
   }
 
-  /// At least half of the paper's factor, and at least 1; for factors below 1, below 1.
-  private static Outcome verdict(Ratio ratio, String words, double times) {
-    if (!ratio.hasInterval()) {
-      return Outcome.incomparable(words + ": one fork, no interval");
-    }
-    double least = Math.max(1, times / 2);
-    boolean holds = times < 1 ? ratio.below(1) : ratio.above(least);
-    boolean fails = times < 1 ? ratio.above(1) : ratio.below(least);
-    if (holds || fails) {
-      return new Outcome(holds ? Verdict.REPRODUCED : Verdict.NOT_REPRODUCED, words);
-    }
-    return Outcome.incomparable(words + ": the interval decides nothing");
-  }
-
   private static String bound(double times) {
-    return times < 1
-        ? "lies below 1 with its whole interval"
-        : "exceeds "
-            + plain(Math.max(1, times / 2))
-            + " with its whole interval"
-            + (times / 2 > 1 ? " (half the paper's)" : "");
-  }
-
-  /// Three significant digits, none after the point of a whole number.
-  static String plain(double value) {
-    return value == Math.rint(value)
-        ? String.format(Locale.ROOT, "%,d", Math.round(value))
-        : Wording.digits(value);
+    double least =
+        times < 1 ? times / Judgement.RATIO_FACTOR : Math.max(1, times / Judgement.RATIO_FACTOR);
+    double most =
+        times < 1 ? Math.min(1, times * Judgement.RATIO_FACTOR) : times * Judgement.RATIO_FACTOR;
+    return "lies with its whole interval between "
+        + Judgement.plain(least)
+        + " and "
+        + Judgement.plain(most)
+        + " (within a factor of "
+        + Judgement.plain(Judgement.RATIO_FACTOR)
+        + " of the paper's, on the same side of 1)";
   }
 
   private static boolean holds(Optional<Curve> curve, int n) {

@@ -7,7 +7,8 @@ import java.util.List;
 ///
 /// Between two neighbouring measured lengths the logarithm of the ratio is interpolated linearly in
 /// log(n); nothing is said outside the lengths both curves were measured at. With several crossings
-/// the last one counts. The interval is [CrossoverBootstrap]'s.
+/// the last one counts. The interval is [CrossingInterval]'s, widened where necessary to hold the
+/// crossing of the medians.
 ///
 /// @param kind what happened over the measured lengths
 /// @param n the last crossing; NaN unless [Kind#REACHED]
@@ -18,8 +19,6 @@ import java.util.List;
 /// @param crossings every crossing, ascending, in either direction
 /// @param smallest smallest common length, zero without one
 /// @param largest largest common length, zero without one
-/// @param cheaperShare share of bootstrap replicates in which the curve is below the baseline at
-///     the largest length; NaN without an interval
 public record Crossover(
     Kind kind,
     double n,
@@ -27,8 +26,7 @@ public record Crossover(
     double high,
     List<Double> crossings,
     int smallest,
-    int largest,
-    double cheaperShare) {
+    int largest) {
 
   /// Copies the crossings.
   public Crossover {
@@ -49,19 +47,20 @@ public record Crossover(
     NO_COMMON_LENGTH
   }
 
-  /// Compares a curve with a baseline; measured quantities, interval by bootstrap over forks.
+  /// Compares a curve with a baseline; measured quantities, interval over forks.
   ///
   /// @param curve the mechanism
   /// @param baseline the named exact baseline
-  /// @param seed seed of the bootstrap
-  public static Crossover of(Curve curve, Curve baseline, long seed) {
-    return CrossoverBootstrap.run(curve, baseline, seed);
+  public static Crossover of(Curve curve, Curve baseline) {
+    Common common = Common.of(curve, baseline);
+    double[] ends = CrossingInterval.of(common.curve(), common.baseline());
+    return common.crossover(common.logRatios(), ends[0], ends[1]);
   }
 
   /// Compares counted quantities, which have no noise and so no interval.
   public static Crossover counted(Curve curve, Curve baseline) {
     Common common = Common.of(curve, baseline);
-    return common.crossover(common.logRatios(), Double.NaN, Double.NaN, Double.NaN);
+    return common.crossover(common.logRatios(), Double.NaN, Double.NaN);
   }
 
   /// Whether an interval was computed; there is none for counted quantities and for single forks.
@@ -106,43 +105,30 @@ public record Crossover(
       return ratios;
     }
 
-    Crossover crossover(double[] logRatios, double low, double high, double cheaperShare) {
+    Crossover crossover(double[] logRatios, double low, double high) {
       if (logRatios.length == 0) {
         return new Crossover(
-            Kind.NO_COMMON_LENGTH, Double.NaN, Double.NaN, Double.NaN, List.of(), 0, 0, Double.NaN);
+            Kind.NO_COMMON_LENGTH, Double.NaN, Double.NaN, Double.NaN, List.of(), 0, 0);
       }
       List<Double> crossings = crossings(logRatios);
       boolean cheaperAtLast = logRatios[logRatios.length - 1] < 0;
       Kind kind;
+      double n;
       if (cheaperAtLast) {
         kind = crossings.isEmpty() ? Kind.BELOW_SMALLEST : Kind.REACHED;
+        n = crossings.isEmpty() ? 0 : crossings.getLast();
       } else {
         kind = crossings.isEmpty() ? Kind.NOT_REACHED : Kind.LOST_AGAIN;
+        n = Double.POSITIVE_INFINITY;
       }
       return new Crossover(
           kind,
-          kind == Kind.REACHED ? crossings.getLast() : Double.NaN,
-          low,
-          high,
+          kind == Kind.REACHED ? n : Double.NaN,
+          Math.min(low, n),
+          Math.max(high, n),
           crossings,
           curve.getFirst().n(),
-          curve.getLast().n(),
-          cheaperShare);
-    }
-
-    /// The last crossing as a number: 0 when cheaper everywhere, infinite when not cheaper at the
-    /// end.
-    double last(double[] logRatios) {
-      int end = logRatios.length - 1;
-      if (!(logRatios[end] < 0)) {
-        return Double.POSITIVE_INFINITY;
-      }
-      for (int i = end - 1; i >= 0; i--) {
-        if (!(logRatios[i] < 0)) {
-          return interpolate(i, logRatios);
-        }
-      }
-      return 0;
+          curve.getLast().n());
     }
 
     private List<Double> crossings(double[] logRatios) {

@@ -1,8 +1,7 @@
 package dev.crossover.reports.answer;
 
+import java.util.Arrays;
 import java.util.List;
-import java.util.random.RandomGenerator;
-import java.util.random.RandomGeneratorFactory;
 
 /// Time to generate a whole sequence token by token, from the time of one token at several context
 /// lengths.
@@ -19,33 +18,23 @@ final class ImageTime {
     return sum(perToken.samples(), logs, n);
   }
 
-  /// How many times longer one mechanism takes than another, interval by bootstrap over forks as in
-  /// [Ratio].
-  static Ratio ratio(Curve numerator, Curve denominator, int n, long seed) {
-    List<Sample> top = numerator.samples();
-    List<Sample> bottom = denominator.samples();
+  /// How many times longer one mechanism takes than another: the sum is formed within each fork,
+  /// interval as in [Ratio].
+  static Ratio ratio(Curve numerator, Curve denominator, int n) {
     double value = seconds(numerator, n) / seconds(denominator, n);
-    double[][] topPools = CrossoverBootstrap.pools(top);
-    double[][] bottomPools = CrossoverBootstrap.pools(bottom);
-    if (CrossoverBootstrap.empty(topPools) || CrossoverBootstrap.empty(bottomPools)) {
-      return new Ratio(value, Double.NaN, Double.NaN);
-    }
-    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
-    double[] ratios = new double[CrossoverBootstrap.REPLICATES];
-    for (int i = 0; i < ratios.length; i++) {
-      ratios[i] =
-          sum(top, redraw(top, topPools, random), n)
-              / sum(bottom, redraw(bottom, bottomPools, random), n);
-    }
-    return Ratio.of(value, ratios);
+    return Ratio.of(value, logs(numerator.samples(), n), logs(denominator.samples(), n));
   }
 
-  private static double[] redraw(List<Sample> samples, double[][] pools, RandomGenerator random) {
-    double[] logs = new double[samples.size()];
-    for (int i = 0; i < logs.length; i++) {
-      logs[i] = CrossoverBootstrap.redraw(samples.get(i), pools[i], random);
+  /// Logarithm of the seconds for n tokens, one for each fork that every context has.
+  private static double[] logs(List<Sample> samples, int n) {
+    double[][] logs = Logs.of(samples);
+    double[] sums = new double[Logs.forks(samples)];
+    for (int fork = 0; fork < sums.length; fork++) {
+      int f = fork;
+      sums[fork] =
+          Math.log(sum(samples, Arrays.stream(logs).mapToDouble(row -> row[f]).toArray(), n));
     }
-    return logs;
+    return sums;
   }
 
   private static double sum(List<Sample> samples, double[] logs, int n) {

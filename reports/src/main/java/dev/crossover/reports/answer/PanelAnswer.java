@@ -92,7 +92,7 @@ public record PanelAnswer(
       }
       Optional<Curve> baselineTime = baseline.get().time();
       if (series.time().isPresent() && baselineTime.isPresent()) {
-        time.put(name, Crossover.of(series.time().get(), baselineTime.get(), SEED));
+        time.put(name, Crossover.of(series.time().get(), baselineTime.get()));
       }
       Optional<Curve> baselineBytes = bytes(panel, baseline.get());
       if (bytes.isPresent() && baselineBytes.isPresent()) {
@@ -102,7 +102,7 @@ public record PanelAnswer(
     return new SeriesAnswer(
         series,
         series.time().flatMap(ScalingFit::of),
-        bytes.flatMap(ScalingFit::of),
+        bytes.flatMap(ScalingFit::counted),
         panel.decoding()
             ? Double.NaN
             : Labels.find(series.mechanism()).map(t -> t.mechanism().exponent()).orElse(Double.NaN),

@@ -13,8 +13,6 @@ import org.jspecify.annotations.Nullable;
 /// @param n sequence length; context length when decoding
 /// @param records measured records of one panel, mechanism and length, at least one
 public record Point(int n, List<ResultRecord> records) {
-  private static final long INTERVAL_SEED = 20_260_101L;
-
   /// Copies the records.
   public Point {
     records = List.copyOf(records);
@@ -52,14 +50,10 @@ public record Point(int n, List<ResultRecord> records) {
         .toList();
   }
 
-  /// Time with its interval; nothing when no fork was timed.
+  /// Time with its interval, from the samples; nothing when no fork was timed.
   public @Nullable SampleStatistics time() {
-    if (records.size() == 1 && first().time() != null && !samples().isEmpty()) {
-      ResultRecord.Time time = first().time();
-      return new SampleStatistics(time.median(), time.low(), time.high());
-    }
     List<List<Double>> samples = samples();
-    return samples.isEmpty() ? null : SampleStatistics.of(samples, INTERVAL_SEED);
+    return samples.isEmpty() ? null : SampleStatistics.of(samples);
   }
 
   /// Median seconds; NaN when no fork was timed.

@@ -1,18 +1,14 @@
 package dev.crossover.reports.answer;
 
-import java.util.Arrays;
-import java.util.List;
-import java.util.random.RandomGenerator;
-import java.util.random.RandomGeneratorFactory;
+import dev.crossover.bench.result.Student;
 
 /// How many times larger one measured quantity is than another, with its 95 % interval.
 ///
-/// Ratio of the medians over forks. The interval is a percentile bootstrap over forks that draws
-/// deviations as [CrossoverBootstrap] does: from the point's own forks and those of the
-/// neighbouring lengths of the same curve.
+/// Ratio of the medians over forks. The interval is Welch's t on the logarithms of the forks'
+/// values, widened where necessary to hold the ratio of the medians.
 ///
 /// @param value ratio of the medians
-/// @param low lower end; NaN where no point nearby has two forks
+/// @param low lower end; NaN where one of them has fewer than two forks
 /// @param high upper end; NaN like `low`
 public record Ratio(double value, double low, double high) {
 
@@ -21,41 +17,47 @@ public record Ratio(double value, double low, double high) {
   /// @param numerator curve that is divided
   /// @param denominator curve it is divided by
   /// @param n a length both were measured at
-  /// @param seed seed of the bootstrap
   /// @throws IllegalArgumentException if one of them was not measured at `n`
-  public static Ratio of(Curve numerator, Curve denominator, int n, long seed) {
-    return of(
-        numerator.samples(),
-        index(numerator, n),
-        denominator.samples(),
-        index(denominator, n),
-        seed);
+  public static Ratio of(Curve numerator, Curve denominator, int n) {
+    return of(at(numerator, n), at(denominator, n));
   }
 
-  private static Ratio of(List<Sample> top, int at, List<Sample> bottom, int below, long seed) {
-    double value = top.get(at).median() / bottom.get(below).median();
-    double[] topPool = CrossoverBootstrap.pools(top)[at];
-    double[] bottomPool = CrossoverBootstrap.pools(bottom)[below];
-    if (topPool.length == 0 || bottomPool.length == 0) {
+  /// Compares two samples.
+  static Ratio of(Sample numerator, Sample denominator) {
+    return of(numerator.median() / denominator.median(), Logs.of(numerator), Logs.of(denominator));
+  }
+
+  /// A value with the interval that logarithms of independent processes give.
+  static Ratio of(double value, double[] numerator, double[] denominator) {
+    if (numerator.length < 2 || denominator.length < 2) {
       return new Ratio(value, Double.NaN, Double.NaN);
     }
-    RandomGenerator random = RandomGeneratorFactory.of("L64X128MixRandom").create(seed);
-    double[] ratios = new double[CrossoverBootstrap.REPLICATES];
-    for (int i = 0; i < ratios.length; i++) {
-      ratios[i] =
-          Math.exp(
-              CrossoverBootstrap.redraw(top.get(at), topPool, random)
-                  - CrossoverBootstrap.redraw(bottom.get(below), bottomPool, random));
-    }
-    return of(value, ratios);
+    Welch welch = Welch.of(numerator, denominator);
+    return around(value, welch.difference(), welch.half());
   }
 
-  /// A value with the interval of its bootstrap replicates, widened to hold the value.
-  static Ratio of(double value, double[] replicates) {
-    Arrays.sort(replicates);
-    double low = Statistics.quantile(replicates, CrossoverBootstrap.TAIL);
-    double high = Statistics.quantile(replicates, 1 - CrossoverBootstrap.TAIL);
-    return new Ratio(value, Math.min(value, low), Math.max(value, high));
+  /// Ratio of two quantities that belong together pairwise (one seed, one input): the geometric
+  /// mean over the pairs, with Student's t on the logarithms of the pairs' ratios.
+  ///
+  /// @param numerator values above zero
+  /// @param denominator as many values above zero
+  static Ratio paired(double[] numerator, double[] denominator) {
+    double[] logs = new double[numerator.length];
+    for (int i = 0; i < logs.length; i++) {
+      logs[i] = Math.log(numerator[i]) - Math.log(denominator[i]);
+    }
+    double mean = Student.mean(logs);
+    return around(Math.exp(mean), mean, Student.half(logs));
+  }
+
+  /// A counted quantity, which has no noise.
+  static Ratio exact(double value) {
+    return new Ratio(value, value, value);
+  }
+
+  private static Ratio around(double value, double centre, double half) {
+    return new Ratio(
+        value, Math.min(value, Math.exp(centre - half)), Math.max(value, Math.exp(centre + half)));
   }
 
   /// Whether there is an interval.
@@ -73,19 +75,31 @@ public record Ratio(double value, double low, double high) {
     return high < bound;
   }
 
-  /// For example `4.21 (3.95–4.63)`; the value and `(no interval)` without one.
+  /// For example `4.21 (3.95–4.63)`, only the value where the interval has no width; the value and
+  /// `(no interval)` without one.
   public String words() {
-    return hasInterval()
-        ? Wording.digits(value) + " (" + Wording.digits(low) + "–" + Wording.digits(high) + ")"
-        : Wording.digits(value) + " (no interval)";
+    return words(1);
   }
 
-  private static int index(Curve curve, int n) {
-    for (int i = 0; i < curve.samples().size(); i++) {
-      if (curve.samples().get(i).n() == n) {
-        return i;
-      }
+  /// As [#words()], with as many digits as it takes to see on which side of each limit the value
+  /// and the ends of the interval lie.
+  public String words(double... limits) {
+    String text = Wording.digits(value, limits);
+    if (!hasInterval()) {
+      return text + " (no interval)";
     }
-    throw new IllegalArgumentException("n must be a length of " + curve.label() + ", but was " + n);
+    return low == high
+        ? text
+        : text + " (" + Wording.digits(low, limits) + "–" + Wording.digits(high, limits) + ")";
+  }
+
+  private static Sample at(Curve curve, int n) {
+    return curve.samples().stream()
+        .filter(sample -> sample.n() == n)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new IllegalArgumentException(
+                    "n must be a length of " + curve.label() + ", but was " + n));
   }
 }

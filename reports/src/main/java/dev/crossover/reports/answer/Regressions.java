@@ -14,16 +14,19 @@ import org.jspecify.annotations.Nullable;
 
 /// What changed between two measurements of the same points.
 ///
-/// A point is slower when a one-sided permutation test on the logarithms of its fork medians gives
-/// p ≤ alpha, and the ratio of the medians exceeds 1 + least effect. A point also regresses when
-/// its counted memory or its error grew by more than the least effect, or when it was measured
-/// before and is not now. Whether another number of forks could have decided is always said: with
-/// k forks on each side no p below 1 / C(2k, k) exists.
+/// A point is slower when [Relabelling] gives p ≤ alpha for it and the ratio of the medians exceeds
+/// 1 + least effect. That p counts all points at once: with nothing changed, the probability that
+/// any point at all is called slower is at most alpha, and the same holds for faster. A point also
+/// regresses when its counted memory or its error grew by more than the least effect, or when it
+/// was measured before and failed or was skipped now. With k forks on each side no p below
+/// 1 / C(2k, k) exists, so that three forks can just decide at 0.05.
 ///
 /// @param changes one per point of either file
 /// @param alpha largest p of a change in time
 /// @param leastEffect smallest relative change that counts
-public record Regressions(List<Change> changes, double alpha, double leastEffect) {
+/// @param smallestP smallest p so many forks can give; NaN where nothing was timed on both sides
+public record Regressions(
+    List<Change> changes, double alpha, double leastEffect, double smallestP) {
 
   /// Copies the list.
   public Regressions {
@@ -48,14 +51,37 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
 
   /// One point in both files.
   ///
+  /// @param record the point's newest record
   /// @param label mechanism, length and setting
   /// @param verdict what became of it
   /// @param time new time over old time; NaN where it was not timed on both sides
-  /// @param p one-sided p in the direction of the change; NaN like `time`
-  /// @param smallestP smallest p so many forks can give; NaN like `time`
+  /// @param p one-sided p in the direction of the change, over all points at once; NaN like `time`
   /// @param reason what else is worse, or why nothing can be said; may be empty
   public record Change(
-      String label, Verdict verdict, Ratio time, double p, double smallestP, String reason) {}
+      ResultRecord record, String label, Verdict verdict, Ratio time, double p, String reason) {}
+
+  /// A point that was measured on both sides.
+  private record Both(ResultRecord old, ResultRecord now, Point left, Point right) {
+    static Both of(ResultRecord old, ResultRecord now) {
+      return new Both(
+          old,
+          now,
+          new Point(old.shape().n(), List.of(old)),
+          new Point(now.shape().n(), List.of(now)));
+    }
+
+    boolean timed() {
+      return !left.samples().isEmpty() && !right.samples().isEmpty();
+    }
+
+    Sample before() {
+      return new Sample(left.n(), left.forkMedians());
+    }
+
+    Sample after() {
+      return new Sample(right.n(), right.forkMedians());
+    }
+  }
 
   /// Compares two sets of records, each reduced to its latest record of a point.
   ///
@@ -74,15 +100,39 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
     }
     Map<String, ResultRecord> old = latest(before);
     Map<String, ResultRecord> now = latest(after);
+    List<Both> timed = new ArrayList<>();
+    old.forEach(
+        (key, record) -> {
+          ResultRecord other = now.get(key);
+          if (other != null && record.status() == Status.OK && other.status() == Status.OK) {
+            Both both = Both.of(record, other);
+            if (both.timed()) {
+              timed.add(both);
+            }
+          }
+        });
+    Relabelling labels =
+        Relabelling.of(
+            timed.stream().map(both -> Logs.of(both.before())).toList(),
+            timed.stream().map(both -> Logs.of(both.after())).toList());
     List<Change> changes = new ArrayList<>();
-    old.forEach((key, record) -> changes.add(change(record, now.get(key), alpha, leastEffect)));
+    int next = 0;
+    for (Map.Entry<String, ResultRecord> entry : old.entrySet()) {
+      ResultRecord record = entry.getValue();
+      if (next < timed.size() && timed.get(next).old() == record) {
+        changes.add(timed(timed.get(next), labels, next, alpha, leastEffect));
+        next++;
+      } else {
+        changes.add(untimed(record, now.get(entry.getKey()), leastEffect));
+      }
+    }
     now.forEach(
         (key, record) -> {
           if (!old.containsKey(key)) {
             changes.add(alone(record, Verdict.ADDED, ""));
           }
         });
-    return new Regressions(changes, alpha, leastEffect);
+    return new Regressions(changes, alpha, leastEffect, labels.smallest());
   }
 
   /// The changes with a verdict, the largest ratio first for regressions, the smallest first for
@@ -94,6 +144,16 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
         .filter(c -> c.verdict() == verdict)
         .sorted(verdict == Verdict.IMPROVED ? order : order.reversed())
         .toList();
+  }
+
+  /// Number of changes with a verdict.
+  public int count(Verdict verdict) {
+    return with(verdict).size();
+  }
+
+  /// Whether any point could be compared at all.
+  public boolean decidesAnything() {
+    return count(Verdict.REGRESSED) + count(Verdict.IMPROVED) + count(Verdict.UNCHANGED) > 0;
   }
 
   /// The machines records were measured on: processor, cores and memory.
@@ -123,8 +183,26 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
     return latest;
   }
 
-  private static Change change(
-      ResultRecord old, @Nullable ResultRecord now, double alpha, double leastEffect) {
+  private static Change timed(
+      Both both, Relabelling labels, int index, double alpha, double leastEffect) {
+    Ratio ratio = Ratio.of(both.after(), both.before());
+    boolean slower = ratio.value() > 1;
+    double p = slower ? labels.slower(index) : labels.faster(index);
+    boolean decided = p <= alpha && Math.abs(Math.log(ratio.value())) > Math.log1p(leastEffect);
+    String reason = worse(both.left(), both.right(), leastEffect);
+    Verdict verdict;
+    if (!reason.isEmpty() || (decided && slower)) {
+      verdict = Verdict.REGRESSED;
+    } else if (labels.smallest() > alpha) {
+      verdict = Verdict.UNDECIDABLE;
+      reason = "too few forks";
+    } else {
+      verdict = decided ? Verdict.IMPROVED : Verdict.UNCHANGED;
+    }
+    return new Change(both.now(), label(both.now()), verdict, ratio, p, reason);
+  }
+
+  private static Change untimed(ResultRecord old, @Nullable ResultRecord now, double leastEffect) {
     if (now == null) {
       return alone(old, Verdict.MISSING, "");
     }
@@ -136,37 +214,18 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
     if (old.status() != Status.OK) {
       return alone(now, Verdict.IMPROVED, "is measured, was " + status(old));
     }
-    String worse = worse(old, now, leastEffect);
-    Point left = new Point(old.shape().n(), List.of(old));
-    Point right = new Point(now.shape().n(), List.of(now));
-    if (left.samples().isEmpty() || right.samples().isEmpty()) {
-      return alone(now, worse.isEmpty() ? Verdict.UNDECIDABLE : Verdict.REGRESSED, worse);
-    }
-    Ratio ratio = Ratio.of(curve(right), curve(left), right.n(), PanelAnswer.SEED);
-    boolean slower = ratio.value() > 1;
-    double[] a = logs(slower ? right : left);
-    double[] b = logs(slower ? left : right);
-    double p = PermutationTest.larger(a, b);
-    double least = PermutationTest.smallest(a.length, b.length);
-    boolean decided = p <= alpha && Math.abs(Math.log(ratio.value())) > Math.log1p(leastEffect);
-    Verdict verdict;
-    if (!worse.isEmpty() || (decided && slower)) {
-      verdict = Verdict.REGRESSED;
-    } else if (least > alpha) {
-      verdict = Verdict.UNDECIDABLE;
-      worse = "too few forks";
-    } else {
-      verdict = decided ? Verdict.IMPROVED : Verdict.UNCHANGED;
-    }
-    return new Change(label(now), verdict, ratio, p, least, worse);
+    Both both = Both.of(old, now);
+    String worse = worse(both.left(), both.right(), leastEffect);
+    return alone(
+        now,
+        worse.isEmpty() ? Verdict.UNDECIDABLE : Verdict.REGRESSED,
+        worse.isEmpty() ? "no usable sample" : worse);
   }
 
   /// What is worse besides time; empty when nothing is.
-  private static String worse(ResultRecord old, ResultRecord now, double leastEffect) {
+  private static String worse(Point left, Point right, double leastEffect) {
     List<String> worse = new ArrayList<>();
     double limit = 1 + leastEffect;
-    Point left = new Point(old.shape().n(), List.of(old));
-    Point right = new Point(now.shape().n(), List.of(now));
     if (right.countedBytes() > limit * left.countedBytes()) {
       worse.add(
           "counted memory "
@@ -181,17 +240,9 @@ public record Regressions(List<Change> changes, double alpha, double leastEffect
     return String.join("; ", worse);
   }
 
-  private static Curve curve(Point point) {
-    return new Curve("point", List.of(new Sample(point.n(), point.forkMedians())));
-  }
-
-  private static double[] logs(Point point) {
-    return point.forkMedians().stream().mapToDouble(Math::log).toArray();
-  }
-
   private static Change alone(ResultRecord record, Verdict verdict, String reason) {
     Ratio none = new Ratio(Double.NaN, Double.NaN, Double.NaN);
-    return new Change(label(record), verdict, none, Double.NaN, Double.NaN, reason);
+    return new Change(record, label(record), verdict, none, Double.NaN, reason);
   }
 
   private static String status(ResultRecord record) {

@@ -96,10 +96,7 @@ public final class Figures {
             lengthAxis(), new Axis("time per " + (decoding ? "token" : "call"), Quantity.SECONDS));
     for (SeriesAnswer one : answer.series()) {
       Look look = look(one.series());
-      String slope =
-          one.timeFit()
-              .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
-              .orElse("");
+      String slope = one.timeFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("");
       plot.intervals(look, timeBars(one.series()));
       plot.line(one.series().label() + slope, look, points(one.series(), Point::seconds));
     }
@@ -156,11 +153,7 @@ public final class Figures {
     LogPlot plot = new LogPlot(lengthAxis(), new Axis("bytes", Quantity.BYTES));
     for (SeriesAnswer one : answer.series()) {
       String slope =
-          withSlope
-              ? one.memoryFit()
-                  .map(fit -> "   n^" + Wording.exponent(fit) + (fit.settled() ? "" : " ?"))
-                  .orElse("")
-              : "";
+          withSlope ? one.memoryFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("") : "";
       plot.line(one.series().label() + slope, look(one.series()), points(one.series(), bytes));
     }
     String how =

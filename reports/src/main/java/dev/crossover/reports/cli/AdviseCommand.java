@@ -36,7 +36,8 @@ import picocli.CommandLine.Spec;
     description = {
       "Say which mechanism to use, from measured records: the fastest within an error, its"
           + " runner-up, or exact attention.",
-      "Nothing is extrapolated, and nothing is advised whose speed-up may be noise."
+      "Nothing is extrapolated, and nothing is advised whose speed-up may be noise. Exit code 3 if"
+          + " nothing was measured there."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
@@ -69,6 +70,9 @@ final class AdviseCommand implements Callable<Integer> {
       description = "Result files (.jsonl); crossover-results/results.jsonl when absent.")
   private List<Path> results = new ArrayList<>();
 
+  @Option(names = "--json", description = "Print one JSON object.")
+  private boolean json;
+
   @Mixin private QkvOptions qkv = new QkvOptions();
 
   @Spec private @Nullable CommandSpec spec;
@@ -91,16 +95,21 @@ final class AdviseCommand implements Callable<Integer> {
     Advice advice = Advice.of(records, question, Machine.current().cpu(), errors);
     String source =
         label.orElseGet(() -> advice.panel().map(p -> p.key().input()).orElse("the records"));
-    AdviceText.of(advice, source).forEach(out::println);
+    List<String> notes = new ArrayList<>();
     if (errorLength < n) {
-      out.println(
-          "Note: errors are those of the file's " + errorLength + " positions, all it has.");
+      notes.add("Errors are those of the file's " + errorLength + " positions, all it has.");
     }
     if (input != null) {
-      out.println("Note: errors were computed on the file's own heads and widths.");
+      notes.add("Errors were computed on the file's own heads and widths.");
+    }
+    if (json) {
+      out.println(Json.of(advice, source, notes));
+    } else {
+      AdviceText.of(advice, source).forEach(out::println);
+      notes.forEach(note -> out.println("Note: " + note));
     }
     out.flush();
-    return 0;
+    return advice.answered() ? 0 : Main.UNANSWERED;
   }
 
   /// Relative error of a mechanism on a file's tensors.

@@ -1,16 +1,10 @@
 package dev.crossover.reports.cli;
 
-import dev.crossover.attention.AttentionPlan;
-import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.jmh.JmhForks;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.bench.sweep.Point;
-import dev.crossover.bench.sweep.Problem;
 import dev.crossover.bench.sweep.Progress;
 import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.SweepRunner;
@@ -21,13 +15,10 @@ import dev.crossover.reports.answer.PaperClaims;
 import dev.crossover.reports.page.ClaimPage;
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -41,8 +32,9 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "claims",
     description = {
-      "Replay the shape of the papers' headline results on this machine: reproduced, not"
-          + " reproduced or not comparable, the paper's and own numbers side by side.",
+      "Replay the shape of the papers' headline results on this machine: reproduced, stronger,"
+          + " weaker, contradicted, undecided or not comparable, the paper's and own numbers side"
+          + " by side.",
       "What the given records do not cover is measured, in about ten minutes on two cores; the"
           + " same command continues one that was stopped."
     },
@@ -66,6 +58,9 @@ final class ClaimsCommand implements Callable<Integer> {
 
   @Option(names = "--threads", paramLabel = "T", description = "Threads; all cores when absent.")
   private @Nullable Integer threads;
+
+  @Option(names = "--json", description = "Print one JSON object instead of the verdicts in words.")
+  private boolean json;
 
   @Option(names = "--no-measure", description = "Judge from the given records only.")
   private boolean noMeasure;
@@ -94,20 +89,21 @@ final class ClaimsCommand implements Callable<Integer> {
       return Main.FAILED;
     }
     Files.createDirectories(folder);
-    Map<String, List<double[]>> known = new HashMap<>();
+    ClaimErrors errors = new ClaimErrors(INPUT, threadCount);
     ClaimReplay replay =
         ClaimReplay.of(
             claims,
             records,
-            rule ->
-                ClaimRules.Errors.outcome(
-                    known.computeIfAbsent(rule.better(), s -> squaredErrors(s, threadCount)),
-                    known.computeIfAbsent(rule.worse(), s -> squaredErrors(s, threadCount))));
-    ClaimPage.lines(replay).forEach(out::println);
+            rule -> ClaimRules.Errors.outcome(errors.of(rule.better()), errors.of(rule.worse())));
     Path page = folder.resolve(PAGE);
     Files.writeString(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
-    out.println();
-    out.println("page: " + page.toAbsolutePath());
+    if (json) {
+      out.println(Json.of(replay));
+    } else {
+      ClaimPage.lines(replay).forEach(out::println);
+      out.println();
+      out.println("page: " + page.toAbsolutePath());
+    }
     out.flush();
     return 0;
   }
@@ -152,47 +148,5 @@ final class ClaimsCommand implements Callable<Integer> {
       records.addAll(summary.records());
     }
     return true;
-  }
-
-  /// Squared errors of a mechanism by number of features, one per seed of draws and inputs.
-  private static List<double[]> squaredErrors(String spec, int threadCount) {
-    List<double[]> errors = new ArrayList<>();
-    for (int features : ClaimRules.Errors.FEATURES) {
-      double[] ofSeeds = new double[ClaimRules.Errors.SEEDS];
-      for (int seed = 0; seed < ofSeeds.length; seed++) {
-        String all =
-            spec + (spec.contains(":") ? "," : ":") + "num_features=" + features + ",seed=" + seed;
-        double error = error(all, seed, threadCount);
-        ofSeeds[seed] = error * error;
-      }
-      errors.add(ofSeeds);
-    }
-    return errors;
-  }
-
-  private static double error(String spec, long seed, int threadCount) {
-    Point point =
-        new Point(
-            Study.FORWARD,
-            spec,
-            ClaimRules.Errors.N,
-            ClaimRules.Errors.DIM,
-            1,
-            1,
-            "none",
-            threadCount,
-            INPUT,
-            seed);
-    try {
-      Problem problem = Problem.of(point);
-      Tensors inputs = problem.load();
-      Tensor output = problem.newOutput();
-      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threadCount);
-      plan.forward(inputs, output);
-      ErrorNorms error = problem.error(inputs, output);
-      return error == null ? Double.NaN : error.relativeFrobenius();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
   }
 }

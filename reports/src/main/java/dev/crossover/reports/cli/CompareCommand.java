@@ -7,6 +7,7 @@ import dev.crossover.reports.answer.Regressions.Verdict;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -24,18 +25,57 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "compare",
     description = {
-      "Compare two result files point by point: regressions, improvements, unchanged, missing.",
-      "Slower means: a one-sided permutation test on the forks' medians gives p at most alpha, and"
-          + " the ratio of medians exceeds the least effect. Exit code 1 if anything regressed."
+      "Compare two measurements point by point: regressions, improvements, unchanged, missing.",
+      "Recommended: --interleave OLD.jar NEW.jar, which runs both builds here in alternating"
+          + " processes, so that neither has the calmer hour. Files that were measured one after"
+          + " the other may differ by what the machine did meanwhile.",
+      "Slower means: relabelling whole processes, for all points at once, gives p at most alpha,"
+          + " and the ratio of medians exceeds the least effect. If nothing changed, any point at"
+          + " all is called slower with probability alpha at most.",
+      "Exit code 1 if anything regressed or is missing, 3 if nothing could be decided."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class CompareCommand implements Callable<Integer> {
-  @Parameters(index = "0", paramLabel = "OLD", description = "Result file of before.")
+  private static final int FEWEST_FORKS = 4;
+
+  @Parameters(
+      index = "0",
+      paramLabel = "OLD",
+      description = "Result file of before, or the jar with --interleave.")
   private @Nullable Path old;
 
-  @Parameters(index = "1", paramLabel = "NEW", description = "Result file of after.")
+  @Parameters(
+      index = "1",
+      paramLabel = "NEW",
+      description = "Result file of after, or the jar with --interleave.")
   private @Nullable Path now;
+
+  @Parameters(
+      index = "2..*",
+      arity = "0..*",
+      paramLabel = "SWEEP",
+      description =
+          "With --interleave, after --: what to measure, as for crossover sweep; quick when"
+              + " absent.")
+  private List<String> sweep = new ArrayList<>();
+
+  @Option(
+      names = "--interleave",
+      description = "Measure two builds (crossover.jar files) in alternating processes.")
+  private boolean interleave;
+
+  @Option(
+      names = "--forks",
+      paramLabel = "K",
+      description = "With --interleave: processes per point and build; 6 when absent.")
+  private int forks = 6;
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "With --interleave: folder of both result files; crossover-compare.")
+  private Path folder = Path.of("crossover-compare");
 
   @Option(names = "--alpha", paramLabel = "P", description = "Largest p; 0.05 when absent.")
   private double alpha = 0.05;
@@ -51,8 +91,16 @@ final class CompareCommand implements Callable<Integer> {
       description = "Compare although the files are from different machines.")
   private boolean differentMachines;
 
+  @Option(
+      names = "--ignore-missing",
+      description = "Points of OLD that NEW does not hold are listed, but are no failure.")
+  private boolean ignoreMissing;
+
   @Option(names = "--all", description = "List unchanged points too.")
   private boolean all;
+
+  @Option(names = "--json", description = "Print one JSON object.")
+  private boolean json;
 
   @Spec private @Nullable CommandSpec spec;
 
@@ -61,8 +109,26 @@ final class CompareCommand implements Callable<Integer> {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
-    List<ResultRecord> before = RecordFiles.read(List.of(Objects.requireNonNull(old)), err);
-    List<ResultRecord> after = RecordFiles.read(List.of(Objects.requireNonNull(now)), err);
+    Path oldFile = Objects.requireNonNull(old);
+    Path newFile = Objects.requireNonNull(now);
+    if (interleave) {
+      if (forks < FEWEST_FORKS) {
+        throw new IllegalArgumentException(
+            "forks must be >= " + FEWEST_FORKS + " to decide anything, but was " + forks);
+      }
+      RecordFiles.requireAll(List.of(oldFile, newFile));
+      Interleaved run = new Interleaved(new JarSweeps(err), folder, err);
+      if (!run.measure(oldFile, newFile, sweep, forks)) {
+        return Main.FAILED;
+      }
+      oldFile = run.oldResults();
+      newFile = run.newResults();
+    } else if (!sweep.isEmpty()) {
+      throw new UsageException(
+          "two result files must be given, but there were " + (2 + sweep.size()));
+    }
+    List<ResultRecord> before = RecordFiles.read(List.of(oldFile), err);
+    List<ResultRecord> after = RecordFiles.read(List.of(newFile), err);
     Set<String> machines = new TreeSet<>(Regressions.machines(before));
     machines.addAll(Regressions.machines(after));
     if (machines.size() > 1 && !differentMachines) {
@@ -72,17 +138,33 @@ final class CompareCommand implements Callable<Integer> {
               + "; --different-machines compares them anyway");
     }
     Regressions result = Regressions.of(before, after, alpha, leastEffect);
+    if (json) {
+      out.println(Json.of(result));
+    } else {
+      print(out, result, newFile);
+    }
+    out.flush();
+    return exitCode(result);
+  }
+
+  private int exitCode(Regressions result) {
+    boolean missing = !ignoreMissing && result.count(Verdict.MISSING) > 0;
+    if (missing || result.count(Verdict.REGRESSED) > 0) {
+      return Main.FAILED;
+    }
+    return result.decidesAnything() ? 0 : Main.UNANSWERED;
+  }
+
+  private void print(PrintWriter out, Regressions result, Path newFile) {
     print(out, "regressed", result.with(Verdict.REGRESSED));
     print(out, "improved", result.with(Verdict.IMPROVED));
-    print(out, "missing in " + now, result.with(Verdict.MISSING));
-    print(out, "only in " + now, result.with(Verdict.ADDED));
+    print(out, "missing in " + newFile, result.with(Verdict.MISSING));
+    print(out, "only in " + newFile, result.with(Verdict.ADDED));
     if (all) {
       print(out, "undecidable", result.with(Verdict.UNDECIDABLE));
       print(out, "unchanged", result.with(Verdict.UNCHANGED));
     }
     summary(out, result);
-    out.flush();
-    return result.with(Verdict.REGRESSED).isEmpty() ? 0 : Main.FAILED;
   }
 
   private static void print(PrintWriter out, String title, List<Change> changes) {
@@ -103,37 +185,31 @@ final class CompareCommand implements Callable<Integer> {
     }
   }
 
-  private void summary(PrintWriter out, Regressions result) {
-    int undecidable = result.with(Verdict.UNDECIDABLE).size();
+  private static void summary(PrintWriter out, Regressions result) {
+    int undecidable = result.count(Verdict.UNDECIDABLE);
     out.println(
-        result.with(Verdict.REGRESSED).size()
+        result.count(Verdict.REGRESSED)
             + " regressed, "
-            + result.with(Verdict.IMPROVED).size()
+            + result.count(Verdict.IMPROVED)
             + " improved, "
-            + result.with(Verdict.UNCHANGED).size()
+            + result.count(Verdict.UNCHANGED)
             + " unchanged, "
             + undecidable
             + " undecidable, "
-            + result.with(Verdict.MISSING).size()
+            + result.count(Verdict.MISSING)
             + " missing, "
-            + result.with(Verdict.ADDED).size()
+            + result.count(Verdict.ADDED)
             + " new");
-    double least =
-        result.changes().stream()
-            .mapToDouble(Change::smallestP)
-            .filter(p -> !Double.isNaN(p))
-            .max()
-            .orElse(Double.NaN);
-    if (!Double.isNaN(least)) {
+    if (!Double.isNaN(result.smallestP())) {
       out.println(
           String.format(
               Locale.ROOT,
-              "counts as changed: p <= %s and more than %s %%; the fewest forks of a point allow no"
-                  + " p below %.2g%s",
-              alpha,
-              Math.round(1000 * leastEffect) / 10.0,
-              least,
-              undecidable > 0 ? ": points without enough forks are undecidable" : ""));
+              "counts as changed: p <= %s over all points at once, and more than %s %%; so many"
+                  + " forks allow no p below %.2g%s",
+              result.alpha(),
+              Math.round(1000 * result.leastEffect()) / 10.0,
+              result.smallestP(),
+              undecidable > 0 ? ": more forks are needed to decide" : ""));
     }
   }
 }

@@ -34,6 +34,9 @@ final class ListCommand implements Callable<Integer> {
   @Option(names = "--markdown", description = "Print the table of the README instead.")
   private boolean markdown;
 
+  @Option(names = "--json", description = "Print one JSON array.")
+  private boolean json;
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
@@ -41,7 +44,9 @@ final class ListCommand implements Callable<Integer> {
     PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
     List<MechanismType> types =
         names.isEmpty() ? Catalogue.all() : names.stream().map(Catalogue::find).toList();
-    if (markdown) {
+    if (json) {
+      out.println(Json.of(types));
+    } else if (markdown) {
       table(out, types);
     } else {
       types.forEach(type -> describe(out, type));
@@ -109,7 +114,7 @@ final class ListCommand implements Callable<Integer> {
     }
   }
 
-  private static List<String> abilities(MechanismType type) {
+  static List<String> abilities(MechanismType type) {
     Capabilities can = type.defaults().capabilities();
     List<String> abilities = new ArrayList<>();
     abilities.add(

@@ -41,6 +41,9 @@ public final class Main implements Runnable {
   /// Exit code of a command that asked for something that does not exist.
   public static final int USAGE = 2;
 
+  /// Exit code of a question to which the records hold no answer.
+  public static final int UNANSWERED = 3;
+
   @Option(
       names = "--debug",
       description = "Show the trace of an error.",

@@ -228,6 +228,12 @@ final class SweepCommand implements Callable<Integer> {
     }
   }
 
+  /// The mechanisms of a sweep that has one part; none where parts have mechanisms of their own.
+  List<String> onlySpecs() throws IOException, UsageException {
+    List<Sweep> parts = plan().parts();
+    return parts.size() == 1 ? parts.getFirst().specs() : List.of();
+  }
+
   private SweepPlan plan() throws IOException, UsageException {
     String[] share = shard.split("/", -1);
     if (share.length != 2 || !share[0].matches("[0-9]{1,6}") || !share[1].matches("[0-9]{1,6}")) {

@@ -5,6 +5,7 @@ import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
+import dev.crossover.reports.answer.ScalingFit;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -97,18 +98,19 @@ final class Doubts {
   }
 
   private static void fits(List<PanelAnswer> answers, List<String> doubts) {
-    Set<String> unsettled = new LinkedHashSet<>();
+    Set<String> bent = new LinkedHashSet<>();
     for (PanelAnswer answer : answers) {
       for (SeriesAnswer one : answer.series()) {
-        if (one.timeFit().filter(f -> !f.settled()).isPresent()) {
-          unsettled.add(one.series().label());
+        if (one.timeFit().filter(ScalingFit::bends).isPresent()) {
+          bent.add(one.series().label());
         }
       }
     }
-    if (!unsettled.isEmpty()) {
+    if (!bent.isEmpty()) {
       doubts.add(
-          "Exponents marked ? are not asymptotic yet, local slopes still change: "
-              + String.join("; ", unsettled)
+          "The time of these has no exponent, because its local slopes change along the upper half"
+              + " of the lengths: "
+              + String.join("; ", bent)
               + ".");
     }
   }

@@ -43,6 +43,8 @@ final class Tables {
       columns.add(number("times faster than " + baseline, "speed_over_" + baseline));
     }
     columns.add(number("time grows as n^", "time_exponent"));
+    columns.add(text("over n", "time_range"));
+    columns.add(text("local slopes", "time_local_slopes"));
     if (!decoding) {
       columns.add(number("theory", "theoretical_exponent"));
       columns.add(text("verdict", "verdict"));
@@ -83,6 +85,8 @@ final class Tables {
       row.add(Cell.number(Wording.digits(speed), speed));
     }
     row.add(exponent(one.timeFit()));
+    row.add(Cell.text(one.timeFit().map(Wording::range).orElse("–")));
+    row.add(Cell.text(one.timeFit().map(Wording::slopes).orElse("–")));
     if (!decoding) {
       row.add(Cell.number(Wording.digits(one.theory()), one.theory()));
       row.add(
@@ -113,14 +117,13 @@ final class Tables {
     if (Double.isNaN(theory)) {
       return "theory unknown";
     }
-    String settled = fit.settled() ? "" : ", not settled";
     return switch (fit.against(theory)) {
-          case AGREES -> "agrees";
-          case ABOVE -> "steeper";
-          case BELOW -> "flatter";
-          case UNDECIDED -> "interval too wide";
-        }
-        + settled;
+      case AGREES -> "agrees";
+      case ABOVE -> "steeper";
+      case BELOW -> "flatter";
+      case BENDS -> "bends";
+      case UNDECIDED -> fit.hasInterval() ? "undecided" : "one fork";
+    };
   }
 
   private static Cell crossover(@Nullable Crossover crossover) {
@@ -140,8 +143,7 @@ final class Tables {
   }
 
   private static Cell exponent(Optional<ScalingFit> fit) {
-    return fit.map(f -> Cell.number(Wording.exponent(f) + (f.settled() ? "" : " ?"), f.exponent()))
-        .orElse(new Cell("–", ""));
+    return fit.map(f -> Cell.number(Wording.exponent(f), f.exponent())).orElse(new Cell("–", ""));
   }
 
   private static Cell error(Series series, double error) {
@@ -252,7 +254,7 @@ final class Tables {
     List<Column> columns =
         List.of(
             number("n", "n"),
-            number("entropy of a row, nats", "entropy_nats"),
+            number("entropy of a row (sampled rows), nats", "entropy_nats"),
             number("of a uniform row", "uniform_entropy_nats"),
             number("effective rank", "effective_rank"),
             text("mass on the top keys", "top_mass"));

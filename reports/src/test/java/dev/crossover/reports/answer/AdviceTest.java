@@ -201,4 +201,46 @@ class AdviceTest {
     return Records.point(
         Study.FORWARD, spec, approximates, "causal", n, seconds, 1e6, error, forks, noise, random);
   }
+
+  @Test
+  void nothingMeasuredThereIsNoAdvice() {
+    Advice advice = ask(STUDY, question(1 << 20, 0.05));
+    assertFalse(advice.answered());
+    List<String> lines = AdviceText.of(advice, "captured");
+    assertTrue(lines.getFirst().startsWith("Nothing was measured there"), lines.toString());
+    assertTrue(lines.stream().noneMatch(line -> line.startsWith("Use ")), lines.toString());
+  }
+
+  @Test
+  void roundedErrorNeverContradictsTheOneAskedFor() {
+    List<ResultRecord> records = new ArrayList<>();
+    for (int n : new int[] {256, 512, 1024}) {
+      records.add(made("tiled", Approximates.EXACT, n, 1e-6 * n, 1e-7));
+      records.add(made("longformer", Approximates.SOFTMAX, n, 1e-7 * n, 0.1004));
+    }
+    List<String> lines = AdviceText.of(ask(records, question(512, 0.1)), "captured");
+    assertTrue(
+        lines.stream().anyMatch(line -> line.contains("error 10.04 % on captured, at most 10 %")),
+        lines.toString());
+  }
+
+  /// Reformer approximates another softmax and a linear transformer none: neither could ever have
+  /// been advised, however fast.
+  @Test
+  void nearestMissIsOneThatCouldHaveBeenAdvised() {
+    List<ResultRecord> records = new ArrayList<>();
+    for (int n : new int[] {256, 512, 1024}) {
+      records.add(made("tiled", Approximates.EXACT, n, 1e-6 * n, 1e-7));
+      records.add(made("reformer", Approximates.SOFTMAX, n, 1e-8 * n, 0.06));
+      records.add(made("linear_transformer", Approximates.NONE, n, 1e-8 * n, Double.NaN));
+      records.add(made("performer", Approximates.SOFTMAX, n, 1e-7 * n, 0.4));
+    }
+    Advice advice = ask(records, question(512, 0.05));
+    assertEquals("performer", advice.nearestMiss().orElseThrow().spec());
+  }
+
+  private static ResultRecord made(
+      String spec, Approximates approximates, int n, double seconds, double error) {
+    return record(spec, approximates, n, seconds, error, 4, 0.001, Curves.random(n));
+  }
 }

@@ -50,7 +50,7 @@ public final class Records {
       double centre = seconds * Math.exp(noise * random.nextGaussian());
       samples.add(List.of(centre * 0.998, centre, centre * 1.003));
     }
-    SampleStatistics statistics = SampleStatistics.of(samples, 1);
+    SampleStatistics statistics = SampleStatistics.of(samples);
     String mechanism = spec.contains(":") ? spec.substring(0, spec.indexOf(':')) : spec;
     boolean decode = study == Study.DECODE;
     return new ResultRecord(
@@ -70,8 +70,8 @@ public final class Records {
         new ResultRecord.Time(
             samples,
             statistics.median(),
-            statistics.low(),
-            statistics.high(),
+            statistics.hasInterval() ? statistics.low() : null,
+            statistics.hasInterval() ? statistics.high() : null,
             forks,
             decode ? 1 / statistics.median() : null),
         new ResultRecord.Memory(

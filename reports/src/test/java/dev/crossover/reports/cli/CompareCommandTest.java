@@ -15,6 +15,8 @@ import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import tools.jackson.databind.JsonNode;
+import tools.jackson.databind.json.JsonMapper;
 
 class CompareCommandTest {
   @TempDir Path folder;
@@ -38,6 +40,48 @@ class CompareCommandTest {
     assertEquals(Main.FAILED, run(write("a.jsonl", study), write("b.jsonl", broken)));
     assertTrue(out.toString().startsWith("regressed:"), out.toString());
     assertTrue(out.toString().contains("was measured, now failed: killed"), out.toString());
+  }
+
+  @Test
+  void missingPointsAreCountedAndFail() throws IOException {
+    List<ResultRecord> study = SyntheticStudy.records(1);
+    Path whole = write("a.jsonl", study);
+    Path part = write("b.jsonl", study.subList(0, study.size() - 2));
+    assertEquals(Main.FAILED, run(whole, part));
+    assertTrue(out.toString().contains("2 missing, 0 new"), out.toString());
+    assertEquals(0, run(whole, part, "--ignore-missing"));
+    assertEquals(0, run(part, whole), "more points than before are no failure");
+  }
+
+  @Test
+  void comparisonThatDecidesNothingExitsWithThree() throws IOException {
+    List<ResultRecord> study = SyntheticStudy.records(1);
+    Path first = write("a.jsonl", study.subList(0, 2));
+    Path second = write("b.jsonl", study.subList(2, 4));
+    assertEquals(Main.UNANSWERED, run(first, second, "--ignore-missing"));
+  }
+
+  @Test
+  void jsonHoldsCountsAndEveryPoint() throws IOException {
+    List<ResultRecord> study = SyntheticStudy.records(1);
+    Path file = write("a.jsonl", study);
+    assertEquals(0, run(file, file, "--json"));
+    JsonNode answer = new JsonMapper().readTree(out.toString());
+    assertEquals(study.size(), answer.get("counts").get("unchanged").asInt());
+    assertEquals(study.size(), answer.get("changes").size());
+    JsonNode first = answer.get("changes").get(0);
+    assertEquals(study.getFirst().spec(), first.get("spec").asString());
+    assertEquals(1, first.get("time").get("value").asDouble());
+    assertEquals(1, out.toString().lines().count());
+  }
+
+  @Test
+  void buildsAreAskedForEnoughForksToDecide() throws IOException {
+    Path jar = Files.createFile(folder.resolve("a.jar"));
+    assertEquals(Main.USAGE, run(jar, jar, "--interleave", "--forks", "3"));
+    assertTrue(err.toString().contains("forks must be >= 4"), err.toString());
+    assertEquals(Main.USAGE, run(jar, jar.resolveSibling("b.jar"), "--interleave"));
+    assertTrue(err.toString().contains("b.jar: there is no such"), err.toString());
   }
 
   @Test

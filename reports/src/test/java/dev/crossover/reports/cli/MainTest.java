@@ -258,7 +258,7 @@ class MainTest {
   void claimsWithoutRecordsReproduceNothingMeasured() throws IOException {
     Answer answer = run("claims", "--no-measure", "--out", folder.toString());
     assertEquals(0, answer.code, answer.err);
-    assertFalse(answer.out.contains("[not reproduced]"), answer.out);
+    assertFalse(answer.out.contains("[contradicted]"), answer.out);
     assertTrue(answer.out.contains("4,462 times"), answer.out);
     String page = Files.readString(folder.resolve("claims.md"));
     assertTrue(page.startsWith("# "), page);

@@ -1,0 +1,77 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
+import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.sweep.Point;
+import dev.crossover.bench.sweep.Problem;
+import dev.crossover.reports.answer.ClaimRules;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/// Squared errors of mechanisms by number of features, one per seed of draws and inputs, each
+/// computed once.
+final class ClaimErrors {
+  private final String input;
+  private final int threads;
+  private final Map<String, List<double[]>> known = new HashMap<>();
+
+  ClaimErrors(String input, int threads) {
+    this.input = input;
+    this.threads = threads;
+  }
+
+  /// Squared relative errors, one array for each number of features, in the order of the seeds.
+  ///
+  /// @param spec a mechanism that approximates softmax attention on the given tensors
+  List<double[]> of(String spec) {
+    return known.computeIfAbsent(spec, this::computed);
+  }
+
+  private List<double[]> computed(String spec) {
+    List<double[]> errors = new ArrayList<>();
+    for (int features : ClaimRules.Errors.FEATURES) {
+      double[] ofSeeds = new double[ClaimRules.Errors.SEEDS];
+      for (int seed = 0; seed < ofSeeds.length; seed++) {
+        String all =
+            spec + (spec.contains(":") ? "," : ":") + "num_features=" + features + ",seed=" + seed;
+        double error = error(all, seed);
+        ofSeeds[seed] = error * error;
+      }
+      errors.add(ofSeeds);
+    }
+    return errors;
+  }
+
+  private double error(String spec, long seed) {
+    Point point =
+        new Point(
+            Study.FORWARD,
+            spec,
+            ClaimRules.Errors.N,
+            ClaimRules.Errors.DIM,
+            1,
+            1,
+            "none",
+            threads,
+            input,
+            seed);
+    try {
+      Problem problem = Problem.of(point);
+      Tensors inputs = problem.load();
+      Tensor output = problem.newOutput();
+      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
+      plan.forward(inputs, output);
+      ErrorNorms error = problem.error(inputs, output);
+      return error == null ? Double.NaN : error.relativeFrobenius();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

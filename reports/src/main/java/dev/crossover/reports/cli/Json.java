@@ -1,0 +1,223 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.mechanism.RecordType;
+import dev.crossover.bench.result.RecordJson;
+import dev.crossover.reports.answer.Advice;
+import dev.crossover.reports.answer.Advice.Candidate;
+import dev.crossover.reports.answer.Claim;
+import dev.crossover.reports.answer.ClaimReplay;
+import dev.crossover.reports.answer.Crossover;
+import dev.crossover.reports.answer.FittedLines;
+import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.Ratio;
+import dev.crossover.reports.answer.Regressions;
+import dev.crossover.reports.answer.Regressions.Change;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
+
+/// Answers as JSON on one line, names as in result records; what is not known is null.
+final class Json {
+  private Json() {}
+
+  /// An advice.
+  ///
+  /// @param advice the advice
+  /// @param errorSource where its errors are from
+  /// @param notes what to know besides the advice's own notes
+  static String of(Advice advice, String errorSource, List<String> notes) {
+    Map<String, @Nullable Object> all = new LinkedHashMap<>();
+    Advice.Question question = advice.question();
+    all.put("n", question.n());
+    all.put("causal", question.causal());
+    all.put("maxError", question.maxError());
+    all.put("answered", advice.answered());
+    String exact = advice.answered() ? advice.exact() : null;
+    all.put("use", advice.best().map(Candidate::spec).orElse(exact));
+    all.put("exact", exact);
+    all.put("best", candidate(advice.best()));
+    all.put("runnerUp", candidate(advice.runnerUp()));
+    all.put("nearestMiss", advice.best().isPresent() ? null : candidate(advice.nearestMiss()));
+    all.put("lengths", advice.lengths());
+    all.put("errorSource", errorSource);
+    all.put("records", advice.panel().map(Json::panel).orElse(null));
+    List<Object> others = new ArrayList<>();
+    advice.eligible().forEach(c -> others.add(fields(c)));
+    advice.rejected().forEach(c -> others.add(fields(c)));
+    all.put("mechanisms", others);
+    List<String> told = new ArrayList<>(advice.notes());
+    told.addAll(notes);
+    all.put("notes", told);
+    return RecordJson.write(all);
+  }
+
+  /// A comparison.
+  static String of(Regressions result) {
+    Map<String, @Nullable Object> all = new LinkedHashMap<>();
+    all.put("alpha", result.alpha());
+    all.put("minEffect", result.leastEffect());
+    all.put("smallestP", number(result.smallestP()));
+    Map<String, Object> counts = new LinkedHashMap<>();
+    for (Regressions.Verdict verdict : Regressions.Verdict.values()) {
+      counts.put(token(verdict), result.count(verdict));
+    }
+    all.put("counts", counts);
+    List<Object> changes = new ArrayList<>();
+    for (Change change : result.changes()) {
+      Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+      fields.put("verdict", token(change.verdict()));
+      fields.put("study", token(change.record().study()));
+      fields.put("spec", change.record().spec());
+      fields.put("shape", change.record().shape());
+      fields.put("mask", change.record().mask());
+      fields.put("input", change.record().input().source());
+      fields.put("threads", change.record().threads());
+      fields.put("time", ratio(change.time()));
+      fields.put("p", number(change.p()));
+      fields.put("reason", change.reason());
+      changes.add(fields);
+    }
+    all.put("changes", changes);
+    return RecordJson.write(all);
+  }
+
+  /// Verdicts on claims.
+  static String of(ClaimReplay replay) {
+    Map<String, @Nullable Object> all = new LinkedHashMap<>();
+    Map<String, Object> counts = new LinkedHashMap<>();
+    for (Claim.Verdict verdict : Claim.Verdict.values()) {
+      counts.put(token(verdict), replay.count(verdict));
+    }
+    all.put("counts", counts);
+    List<Object> claims = new ArrayList<>();
+    for (ClaimReplay.Result result : replay.results()) {
+      Claim claim = result.claim();
+      Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+      fields.put("verdict", token(result.outcome().verdict()));
+      fields.put("statement", claim.statement());
+      fields.put("paper", claim.paper());
+      fields.put("arxiv", claim.arxiv());
+      fields.put("where", claim.where());
+      fields.put("theirs", claim.theirs());
+      fields.put("own", result.outcome().own());
+      fields.put("why", result.why());
+      fields.put("rule", claim.rule().words());
+      fields.put("measured", result.measured());
+      claims.add(fields);
+    }
+    all.put("claims", claims);
+    List<Object> fitted = new ArrayList<>();
+    for (FittedLines one : replay.fitted()) {
+      Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+      fields.put("spec", one.spec());
+      fields.put("published", one.published());
+      fields.put("fitted", number(one.fitted()));
+      fields.put("interpolated", crossover(one.interpolated()));
+      fitted.add(fields);
+    }
+    all.put("fittedLines", fitted);
+    return RecordJson.write(all);
+  }
+
+  /// Mechanisms.
+  static String of(List<MechanismType> types) {
+    List<Object> all = new ArrayList<>();
+    for (MechanismType type : types) {
+      Mechanism m = type.mechanism();
+      Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+      fields.put("name", type.name());
+      fields.put("title", m.title());
+      fields.put("paper", m.paper());
+      fields.put("arxiv", m.arxiv());
+      fields.put("family", token(m.family()));
+      fields.put("approximates", token(m.approximates()));
+      fields.put("time", m.time());
+      fields.put("memory", m.memory());
+      fields.put("exponent", number(m.exponent()));
+      fields.put("exactness", m.exactness());
+      fields.put("limitedBy", m.bound());
+      fields.put("can", ListCommand.abilities(type));
+      List<Object> parameters = new ArrayList<>();
+      for (RecordType.ParameterInfo parameter : type.parameters()) {
+        Map<String, @Nullable Object> one = new LinkedHashMap<>();
+        one.put("name", parameter.name());
+        one.put("default", parameter.defaultValue());
+        one.put("meaning", parameter.meaning());
+        one.put("values", parameter.values());
+        parameters.add(one);
+      }
+      fields.put("parameters", parameters);
+      all.add(fields);
+    }
+    return RecordJson.write(all);
+  }
+
+  private static @Nullable Object candidate(Optional<Candidate> candidate) {
+    return candidate.map(Json::fields).orElse(null);
+  }
+
+  private static Map<String, @Nullable Object> fields(Candidate c) {
+    Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+    fields.put("spec", c.spec());
+    fields.put("n", c.n() == 0 ? null : c.n());
+    fields.put("seconds", number(c.seconds()));
+    fields.put("exactSeconds", number(c.exactSeconds()));
+    fields.put("speedUp", ratio(c.speedUp()));
+    fields.put("error", number(c.error()));
+    fields.put("countedBytes", number(c.bytes()));
+    fields.put("objection", c.objection());
+    return fields;
+  }
+
+  private static Map<String, @Nullable Object> panel(Panel panel) {
+    Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+    fields.put("mask", panel.key().mask());
+    fields.put("input", panel.key().input());
+    fields.put("batch", panel.key().batch());
+    fields.put("heads", panel.key().heads());
+    fields.put("headDim", panel.key().headDim());
+    fields.put("threads", panel.key().threads());
+    fields.put("cpu", panel.environment().cpu());
+    fields.put("commit", panel.environment().commit());
+    return fields;
+  }
+
+  private static @Nullable Object ratio(Ratio ratio) {
+    if (Double.isNaN(ratio.value())) {
+      return null;
+    }
+    Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+    fields.put("value", ratio.value());
+    fields.put("low", number(ratio.low()));
+    fields.put("high", number(ratio.high()));
+    return fields;
+  }
+
+  /// A crossover; `low` 0 is open below the smallest length, `high` null with `openHigh` above the
+  /// largest.
+  private static Map<String, @Nullable Object> crossover(Crossover crossover) {
+    Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+    fields.put("kind", token(crossover.kind()));
+    fields.put("n", number(crossover.n()));
+    fields.put("low", number(crossover.low()));
+    fields.put("high", number(crossover.high()));
+    fields.put("openHigh", Double.isInfinite(crossover.high()));
+    fields.put("smallest", crossover.smallest());
+    fields.put("largest", crossover.largest());
+    return fields;
+  }
+
+  private static @Nullable Double number(double value) {
+    return Double.isFinite(value) ? value : null;
+  }
+
+  private static String token(Enum<?> value) {
+    return value.name().toLowerCase(Locale.ROOT);
+  }
+}
