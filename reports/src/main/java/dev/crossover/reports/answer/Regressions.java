@@ -71,7 +71,15 @@ public record Regressions(
     }
 
     boolean timed() {
-      return !left.samples().isEmpty() && !right.samples().isEmpty();
+      return !left.samples().isEmpty() && !right.samples().isEmpty() && unsteady().isEmpty();
+    }
+
+    /// Why its times cannot be compared; empty when both are steady.
+    String unsteady() {
+      if (now.unsteady()) {
+        return "unsteady now: " + Labels.clean(now.unsteadiness());
+      }
+      return old.unsteady() ? "was unsteady: " + Labels.clean(old.unsteadiness()) : "";
     }
 
     Sample before() {
@@ -219,7 +227,9 @@ public record Regressions(
     return alone(
         now,
         worse.isEmpty() ? Verdict.UNDECIDABLE : Verdict.REGRESSED,
-        worse.isEmpty() ? "no usable sample" : worse);
+        !worse.isEmpty()
+            ? worse
+            : both.unsteady().isEmpty() ? "no usable sample" : both.unsteady());
   }
 
   /// What is worse besides time; empty when nothing is.

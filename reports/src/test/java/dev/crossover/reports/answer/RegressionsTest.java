@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.reports.answer.Regressions.Change;
@@ -77,6 +78,19 @@ class RegressionsTest {
     assertEquals(Verdict.REGRESSED, only(before, failed).verdict());
     assertEquals(Verdict.IMPROVED, only(failed, before).verdict());
     assertEquals(Verdict.UNCHANGED, only(failed, failed).verdict());
+  }
+
+  @Test
+  void pointThatIsUnsteadyOnEitherSideIsNotCompared() {
+    ResultRecord steady = point(1e-3, 1e6, 0.1, 5, 0.01);
+    ResultRecord slow = point(9e-3, 1e6, 0.1, 5, 0.01);
+    Conditions calm = new Conditions(null, null);
+    Conditions busy = new Conditions(null, null, "the compiler was still at work", null, null);
+    ResultRecord unsteady = Records.under(slow, List.of(calm, calm, busy, calm, calm));
+    Change change = only(steady, unsteady);
+    assertEquals(Verdict.UNDECIDABLE, change.verdict());
+    assertTrue(change.reason().contains("compiler was still at work"), change.reason());
+    assertEquals(Verdict.UNDECIDABLE, only(unsteady, steady).verdict());
   }
 
   @Test
