@@ -139,6 +139,11 @@ public final class CrossEntropy extends Operation {
     return rows.active() == 0 ? 0 : sum / rows.active();
   }
 
+  /// Whether the largest logit of a labelled row of the last forward pass is the label's.
+  public boolean isCorrect(int row) {
+    return correct[row] == 1;
+  }
+
   /// Number of labelled rows of the last forward pass whose largest logit is the label's; of equal
   /// logits the first counts.
   public int correct() {

@@ -307,6 +307,13 @@ public final class Model {
     return entropy == null ? 0 : entropy.correct();
   }
 
+  /// Whether the largest logit of a labelled row of the last batch is the label's.
+  ///
+  /// @param row counted over the labelled rows, in the order of the batch
+  public boolean isCorrect(int row) {
+    return entropy != null && entropy.isCorrect(row);
+  }
+
   /// Computes logits, `[batch, length, classes]` or `[batch, classes]`; written anew by the next
   /// call.
   public Tensor logits(Batch batch) {

@@ -41,6 +41,11 @@ public record CycleNavigation(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / cycle;
   }

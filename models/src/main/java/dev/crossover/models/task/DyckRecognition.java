@@ -49,6 +49,11 @@ public record DyckRecognition(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 0.5;
   }

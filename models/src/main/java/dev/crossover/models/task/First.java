@@ -1,6 +1,7 @@
 package dev.crossover.models.task;
 
 import dev.crossover.attention.mechanism.Parameter;
+import java.util.List;
 import org.apache.commons.rng.UniformRandomProvider;
 
 /// FIRST: the first bit of a word, asked at its end: the control beside parity (Chiang and Cholak,
@@ -37,6 +38,11 @@ public record First(@Parameter(value = "bits n, >= 1", defaultValue = "40") int 
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 0.5;
   }
@@ -56,6 +62,11 @@ public record First(@Parameter(value = "bits n, >= 1", defaultValue = "40") int 
       labels[tokens.length - 1] = tokens[0];
       return labels;
     };
+  }
+
+  @Override
+  public List<Integer> longer() {
+    return List.of(2 * n, 4 * n);
   }
 
   @Override

@@ -2,6 +2,7 @@ package dev.crossover.models.task;
 
 import dev.crossover.attention.mechanism.Parameter;
 import java.util.Arrays;
+import java.util.List;
 import org.apache.commons.rng.UniformRandomProvider;
 
 /// Induction heads: a special token once somewhere, again at the end, where what followed it the
@@ -40,6 +41,11 @@ public record Induction(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / (vocab - 1);
   }
@@ -67,6 +73,11 @@ public record Induction(
       labels[tokens.length - 1] = tokens[first + 1];
       return labels;
     };
+  }
+
+  @Override
+  public List<Integer> longer() {
+    return List.of(2 * n, 4 * n);
   }
 
   @Override

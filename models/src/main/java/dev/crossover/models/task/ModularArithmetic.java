@@ -46,6 +46,11 @@ public record ModularArithmetic(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / modulus;
   }

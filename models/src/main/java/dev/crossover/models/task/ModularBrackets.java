@@ -48,6 +48,11 @@ public record ModularBrackets(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / modulus;
   }

@@ -67,6 +67,11 @@ public record Mqar(
   }
 
   @Override
+  public int asked() {
+    return pairs;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / pairs;
   }

@@ -62,6 +62,11 @@ public record Needle(
   }
 
   @Override
+  public int asked() {
+    return 1;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / values;
   }

@@ -2,6 +2,8 @@ package dev.crossover.models.task;
 
 import dev.crossover.attention.mechanism.Parameter;
 import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
 import org.apache.commons.rng.UniformRandomProvider;
 
 /// Parity: the number of ones so far, modulo 2.
@@ -34,6 +36,7 @@ public record Parity(
     @Parameter(value = "ask at every position", defaultValue = "false") boolean every,
     @Parameter(value = "shortest word, 0: always n", defaultValue = "0") int minLength)
     implements Task {
+  private static final int SHORTEST = 3;
 
   /// Validates the sizes.
   public Parity {
@@ -59,6 +62,11 @@ public record Parity(
   @Override
   public int padding() {
     return minLength > 0 ? 0 : -1;
+  }
+
+  @Override
+  public int asked() {
+    return every ? n : 1;
   }
 
   @Override
@@ -96,6 +104,17 @@ public record Parity(
       }
       return labels;
     };
+  }
+
+  /// Words of 3 to n bits, as Grazzi et al. train, so that no position is special.
+  @Override
+  public Task training() {
+    return minLength > 0 || n <= SHORTEST ? this : new Parity(n, every, SHORTEST);
+  }
+
+  @Override
+  public List<Integer> longer() {
+    return Stream.of(64, 128, 256).filter(length -> length > n).toList();
   }
 
   @Override

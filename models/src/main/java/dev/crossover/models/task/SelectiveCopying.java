@@ -44,6 +44,11 @@ public record SelectiveCopying(
   }
 
   @Override
+  public int asked() {
+    return copy;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / (vocab - 2);
   }

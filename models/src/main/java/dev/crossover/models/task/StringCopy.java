@@ -57,6 +57,11 @@ public record StringCopy(
   }
 
   @Override
+  public int asked() {
+    return maxLength;
+  }
+
+  @Override
   public double chance() {
     return 1.0 / symbols;
   }

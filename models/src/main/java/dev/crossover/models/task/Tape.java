@@ -76,6 +76,11 @@ public record Tape(
   }
 
   @Override
+  public int asked() {
+    return written(length);
+  }
+
+  @Override
   public double chance() {
     return 1.0 / symbols;
   }

@@ -1,5 +1,6 @@
 package dev.crossover.models.task;
 
+import java.util.List;
 import java.util.Map;
 import org.apache.commons.rng.UniformRandomProvider;
 
@@ -47,6 +48,11 @@ public interface Task {
     return reading() == Reading.SEQUENCE ? 1 : positions();
   }
 
+  /// Most asked positions of a sample.
+  default int asked() {
+    return labels();
+  }
+
   /// Token that fills the end of samples shorter than [#positions]; −1 where none is shorter.
   default int padding() {
     return -1;
@@ -75,6 +81,11 @@ public interface Task {
   /// What is drawn for training, where that differs from what is drawn for tests.
   default Task training() {
     return this;
+  }
+
+  /// Lengths beyond its own at which a trained model is worth testing.
+  default List<Integer> longer() {
+    return List.of();
   }
 
   /// The same task at another length.

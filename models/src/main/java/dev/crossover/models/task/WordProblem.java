@@ -190,6 +190,11 @@ public record WordProblem(
   }
 
   @Override
+  public List<Integer> longer() {
+    return List.of(2 * n, 4 * n);
+  }
+
+  @Override
   public Task atLength(int length) {
     return new WordProblem(group, length, few);
   }

@@ -8,14 +8,16 @@ import java.util.function.Function;
 final class Lists {
   private Lists() {}
 
-  /// Splits `a,b:x=1,y=2,c` into `a`, `b:x=1,y=2`, `c`: a piece with `=` but no name belongs to the
-  /// one before it, because names never hold `=`.
+  /// Splits `a,b:x=1,y=2,c+z=3` into `a`, `b:x=1,y=2`, `c+z=3`: a piece with `=` but no name
+  /// belongs to the one before it, because names never hold `=`.
   static List<String> specs(String text) {
     List<String> specs = new ArrayList<>();
     for (String piece : text.split(",", -1)) {
       int equals = piece.indexOf('=');
       int colon = piece.indexOf(':');
-      boolean continues = equals >= 0 && (colon < 0 || colon > equals) && !specs.isEmpty();
+      int plus = piece.indexOf('+');
+      boolean named = (colon >= 0 && colon < equals) || (plus >= 0 && plus < equals);
+      boolean continues = equals >= 0 && !named && !specs.isEmpty();
       if (continues) {
         specs.set(specs.size() - 1, specs.getLast() + "," + piece);
       } else {

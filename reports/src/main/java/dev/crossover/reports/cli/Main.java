@@ -28,6 +28,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       CompareCommand.class,
       ErrorsCommand.class,
       ExplainCommand.class,
+      TrainCommand.class,
       ConformanceCommand.class,
       CommandLine.HelpCommand.class
     },

@@ -1,0 +1,101 @@
+package dev.crossover.bench.quality;
+
+import dev.crossover.bench.machine.Machine;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/// One training run: what was learned, with what, how well.
+///
+/// @param kind always `quality`, so that lines of different studies can be told apart
+/// @param task as on the command line
+/// @param mixer as on the command line, options included
+/// @param recipe model, optimiser and run, by key
+/// @param seed of the model
+/// @param dataSeed of the samples
+/// @param status how the run ended
+/// @param reason why it ended early; empty where it did not
+/// @param steps steps done
+/// @param curve thinned: step and mean loss of the steps since the point before
+/// @param looks what looks at test samples saw, by step and length
+/// @param chance accuracy of the best guess that looks at nothing
+/// @param parameters numbers that were trained
+/// @param stateBytes bytes a decoding session keeps after one sample, all blocks together; −1 where
+///     the mixer has no session
+/// @param tokensPerSecond tokens trained on per second, evaluations left out
+/// @param seconds wall time of the run, evaluations included
+/// @param threads number of threads
+/// @param machine where it ran
+/// @param commit of the code
+public record QualityRecord(
+    String kind,
+    String task,
+    String mixer,
+    Map<String, String> recipe,
+    long seed,
+    long dataSeed,
+    Status status,
+    String reason,
+    long steps,
+    List<CurvePoint> curve,
+    List<Look> looks,
+    double chance,
+    long parameters,
+    long stateBytes,
+    double tokensPerSecond,
+    double seconds,
+    int threads,
+    Machine machine,
+    String commit) {
+
+  /// How a run ended.
+  public enum Status {
+    /// All steps done.
+    FINISHED,
+    /// The accuracy that ends a run was reached.
+    SOLVED,
+    /// Its share of the time was used up.
+    BUDGET,
+    /// The loss was no longer a number.
+    DIVERGED,
+    /// The mixer cannot do what the task or model asks.
+    REFUSED
+  }
+
+  /// A point of the learning curve.
+  ///
+  /// @param step last step of the stretch
+  /// @param loss mean loss of the stretch, in nats
+  public record CurvePoint(long step, double loss) {}
+
+  /// A look at test samples.
+  ///
+  /// @param step steps done
+  /// @param length positions of the samples
+  /// @param loss mean cross-entropy, in nats
+  /// @param accuracy share of asked positions that were right
+  /// @param sequenceAccuracy share of samples that were right everywhere
+  public record Look(
+      long step, int length, double loss, double accuracy, double sequenceAccuracy) {}
+
+  /// The name of the run: runs of the same name are the same.
+  public String key() {
+    return key(task, mixer, recipe, seed, dataSeed);
+  }
+
+  /// The name of a run.
+  static String key(
+      String task, String mixer, Map<String, String> recipe, long seed, long dataSeed) {
+    return task + " | " + mixer + " | " + recipe + " | " + seed + " | " + dataSeed;
+  }
+
+  /// The learning rate.
+  public double learningRate() {
+    return Double.parseDouble(recipe.getOrDefault("lr", "NaN"));
+  }
+
+  /// The last look at samples of a length.
+  public Optional<Look> last(int length) {
+    return looks.stream().filter(look -> look.length() == length).reduce((_, later) -> later);
+  }
+}

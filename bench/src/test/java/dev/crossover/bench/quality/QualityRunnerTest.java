@@ -1,0 +1,159 @@
+package dev.crossover.bench.quality;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.TaskTraining;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class QualityRunnerTest {
+  private static final Map<String, String> SMALL =
+      Map.of(
+          "width", "16",
+          "batch", "8",
+          "steps", "20",
+          "evaluate_every", "5",
+          "test_samples", "16");
+
+  /// A clock of which every question takes a tenth of a second.
+  private final AtomicLong clock = new AtomicLong();
+
+  @TempDir private Path folder;
+
+  private static List<QualityRun> runs(String task, String mixers, List<String> rates, int seeds) {
+    return QualityRun.grid(
+        List.of(Tasks.parse(task)), List.of(mixers.split(",")), rates, seeds, SMALL, List.of(), 42);
+  }
+
+  private QualityFile file() {
+    return new QualityFile(folder.resolve("quality.jsonl"));
+  }
+
+  private QualityRunner runner(double budget, QualityRunner.Progress progress) {
+    return new QualityRunner(file(), 1, budget, 0.5, progress, () -> clock.addAndGet(100_000_000));
+  }
+
+  /// Counts, and dies at a look.
+  private static final class Watch implements QualityRunner.Progress {
+    private final int dieAtLook;
+    private int starts;
+    private int looks;
+    private long resumedFrom;
+
+    Watch(int dieAtLook) {
+      this.dieAtLook = dieAtLook;
+    }
+
+    @Override
+    public void start(QualityRun run, int number, int of, long step) {
+      starts++;
+      resumedFrom = step;
+    }
+
+    @Override
+    public void look(QualityRun run, TaskTraining.Look look, double loss, double left) {
+      if (++looks == dieAtLook) {
+        throw new IllegalStateException("killed");
+      }
+    }
+
+    @Override
+    public void end(QualityRun run, QualityRecord record) {}
+  }
+
+  @Test
+  void everyRunEndsAsARecordAndFinishedOnesAreLeftOut() throws IOException {
+    List<QualityRun> runs =
+        runs("induction:n=12,vocab=4", "tiled,lstm", List.of("1e-3", "3e-3"), 2);
+    assertEquals(8, runs.size());
+    Watch first = new Watch(-1);
+    List<QualityRecord> records = runner(Double.POSITIVE_INFINITY, first).run(runs);
+    assertEquals(8, records.size());
+    assertEquals(8, first.starts);
+    QualityRecord record = records.getFirst();
+    assertEquals("induction:n=12,vocab=4", record.task());
+    assertEquals(1e-3, record.learningRate());
+    assertEquals(1 / 3.0, record.chance());
+    assertEquals(20, record.steps());
+    assertTrue(record.last(12).isPresent() && record.parameters() > 0 && record.stateBytes() > 0);
+    assertEquals(20, record.curve().getLast().step());
+    Watch second = new Watch(-1);
+    assertEquals(records, runner(Double.POSITIVE_INFINITY, second).run(runs));
+    assertEquals(0, second.starts);
+  }
+
+  @Test
+  void aKilledRunGoesOnWhereItWasSavedWithTheSameNumbers() throws IOException {
+    List<QualityRun> runs = runs("induction:n=12,vocab=4", "tiled", List.of(), 1);
+    assertThrows(
+        IllegalStateException.class,
+        () -> runner(Double.POSITIVE_INFINITY, new Watch(3)).run(runs));
+    Watch second = new Watch(-1);
+    QualityRecord resumed = runner(Double.POSITIVE_INFINITY, second).run(runs).getFirst();
+    assertTrue(second.resumedFrom > 0, "resumed from " + second.resumedFrom);
+    try (Stream<Path> left = Files.list(folder.resolve("checkpoints"))) {
+      assertEquals(0, left.count(), "a finished run leaves no checkpoint");
+    }
+    Files.delete(file().path());
+    QualityRecord whole = runner(Double.POSITIVE_INFINITY, new Watch(-1)).run(runs).getFirst();
+    assertEquals(whole.curve(), resumed.curve());
+    assertEquals(whole.looks(), resumed.looks());
+  }
+
+  @Test
+  void runsThatDivergeOrAreRefusedAreRecordsWithTheirReason() throws IOException {
+    QualityRecord diverged =
+        runner(Double.POSITIVE_INFINITY, new Watch(-1))
+            .run(
+                runs(
+                    "induction:n=12,vocab=4", "tiled+clip=1e30+positions=none", List.of("1e30"), 1))
+            .getFirst();
+    assertEquals(Status.DIVERGED, diverged.status());
+    assertTrue(diverged.reason().startsWith("the loss of step"), diverged.reason());
+    QualityRecord refused =
+        runner(Double.POSITIVE_INFINITY, new Watch(-1))
+            .run(runs("compression:n=8,vocab=4", "tiled", List.of(), 1))
+            .getFirst();
+    assertEquals(Status.REFUSED, refused.status());
+    assertTrue(refused.reason().contains("autoencoder"), refused.reason());
+  }
+
+  @Test
+  void aBudgetIsSharedByTheRuns() throws IOException {
+    List<QualityRecord> records =
+        runner(4, new Watch(-1)).run(runs("induction:n=12,vocab=4", "tiled,lstm", List.of(), 1));
+    for (QualityRecord record : records) {
+      assertEquals(Status.BUDGET, record.status());
+      assertTrue(record.steps() > 0 && record.steps() < 20, "steps " + record.steps());
+      assertFalse(record.looks().isEmpty());
+    }
+  }
+
+  @Test
+  void tornAndForeignLinesAreSkippedByNumber() throws IOException {
+    runner(Double.POSITIVE_INFINITY, new Watch(-1))
+        .run(runs("induction:n=12,vocab=4", "tiled", List.of(), 1));
+    Path path = file().path();
+    Files.writeString(path, "{\"kind\":\"time\"}\n{\"torn", StandardOpenOption.APPEND);
+    QualityFile.Contents contents = file().read();
+    assertEquals(1, contents.records().size());
+    assertEquals(2, contents.warnings().size());
+    assertTrue(contents.warnings().getFirst().contains("line 2"), contents.warnings().toString());
+    file().append(contents.records().getFirst());
+    assertEquals(1, file().read().records().size());
+    assertEquals(2, file().read().warnings().size());
+  }
+}

@@ -1,0 +1,263 @@
+package dev.crossover.models.training;
+
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.DType;
+import dev.crossover.attention.tensor.SafeTensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileException;
+import dev.crossover.attention.tensor.TensorFileWriter;
+import dev.crossover.models.graph.Parameter;
+import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.model.Batch;
+import dev.crossover.models.model.Initialisation;
+import dev.crossover.models.model.Model;
+import dev.crossover.models.model.ModelKind;
+import dev.crossover.models.model.ModelShape;
+import dev.crossover.models.model.Purpose;
+import dev.crossover.models.task.Task;
+import dev.crossover.models.task.Tasks;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import org.apache.commons.rng.UniformRandomProvider;
+
+/// One run: a fresh decoder-only model learns a task.
+///
+/// Training samples are drawn anew in every step from (data seed, step), test samples once from
+/// another stream, the same for every mixer and model seed. Same seeds give the same bits for any
+/// number of threads, and a run continued from [#save] gives the bits of no interruption.
+///
+/// Tasks that read a whole sequence are asked at its last token that is not padding. Auto-encoders
+/// are refused by name.
+public final class TaskTraining {
+  private static final String STATE = "optimiser.";
+  private static final String LOSSES = "run.losses";
+  private static final String STEPS = "run.steps";
+  private static final String WORDS = "run.looks";
+
+  private final Task task;
+  private final Recipe recipe;
+  private final long dataSeed;
+  private final int threads;
+  private final Parameters parameters;
+  private final Trainer trainer;
+  private final List<Double> losses = new ArrayList<>();
+  private final List<Look> looks = new ArrayList<>();
+
+  /// What a look at the test samples saw.
+  ///
+  /// @param step steps done
+  /// @param length positions of the test samples
+  /// @param loss mean cross-entropy over asked positions, in nats
+  /// @param accuracy share of asked positions that were right
+  /// @param sequenceAccuracy share of samples of which every asked position was right
+  public record Look(
+      long step, int length, double loss, double accuracy, double sequenceAccuracy) {}
+
+  /// @param task what is learned
+  /// @param recipe how
+  /// @param seed of the model
+  /// @param dataSeed of the samples, the same for every mixer
+  /// @param threads number of threads, at least 1
+  /// @throws IllegalArgumentException if the mixer cannot do what the task or model asks, by name
+  public TaskTraining(Task task, Recipe recipe, long seed, long dataSeed, int threads) {
+    if (task.reading() == Task.Reading.AUTOENCODER) {
+      throw new IllegalArgumentException(
+          Tasks.nameOf(task) + ": reading must be of positions or a sequence, but was autoencoder");
+    }
+    this.task = task.training();
+    this.recipe = recipe;
+    this.dataSeed = dataSeed;
+    this.threads = threads;
+    parameters = Initialisation.of(ModelKind.LANGUAGE_MODEL, recipe.layers(), recipe.sizes(), seed);
+    Model model =
+        Model.plan(
+            ModelKind.LANGUAGE_MODEL,
+            recipe.layers(),
+            parameters,
+            shape(this.task, recipe.batch()),
+            Purpose.TRAIN,
+            threads);
+    trainer = new Trainer(model, parameters, recipe.optimiser(), threads);
+  }
+
+  private static ModelShape shape(Task task, int batch) {
+    int asked = task.reading() == Task.Reading.SEQUENCE ? 1 : task.asked();
+    return ModelShape.of(batch, task.positions()).withLabelled(batch * asked);
+  }
+
+  /// Trains on the next batch.
+  ///
+  /// @return its loss before the update; NaN or infinite if the run diverged
+  public double step() {
+    String stream = "train " + Tasks.describe(task) + " " + trainer.steps();
+    double loss = trainer.step(draw(task, recipe.batch(), stream));
+    losses.add(loss);
+    return loss;
+  }
+
+  /// Samples of a stream.
+  private Batch draw(Task from, int count, String stream) {
+    UniformRandomProvider random = Draws.generator(Draws.seedFor(dataSeed, stream));
+    int n = from.positions();
+    int[] tokens = new int[count * n];
+    int[] labels = new int[count * n];
+    int[] sample = new int[n];
+    int[] answers = new int[from.labels()];
+    Arrays.fill(labels, Task.IGNORE);
+    for (int b = 0; b < count; b++) {
+      from.draw(random, sample, answers);
+      System.arraycopy(sample, 0, tokens, b * n, n);
+      if (from.reading() == Task.Reading.SEQUENCE) {
+        int last = n - 1;
+        while (last > 0 && sample[last] == from.padding()) {
+          last--;
+        }
+        labels[b * n + last] = answers[0];
+      } else {
+        System.arraycopy(answers, 0, labels, b * n, n);
+      }
+    }
+    return Batch.of(tokens, labels);
+  }
+
+  /// Looks at the test samples of a task of the same kind, for example at another length.
+  public Look look(Task test) {
+    int batch = Math.min(recipe.testSamples(), recipe.batch());
+    Model model =
+        Model.plan(
+            ModelKind.LANGUAGE_MODEL,
+            recipe.layers().with("training", "false"),
+            parameters,
+            shape(test, batch),
+            Purpose.EVALUATE,
+            threads);
+    int batches = Math.ceilDiv(recipe.testSamples(), batch);
+    double loss = 0;
+    long asked = 0;
+    long right = 0;
+    long whole = 0;
+    for (int b = 0; b < batches; b++) {
+      Batch samples = draw(test, batch, "test " + Tasks.describe(test) + " " + b);
+      double mean = model.loss(samples);
+      loss += mean * model.labelled();
+      asked += model.labelled();
+      right += model.correct();
+      whole += wholes(model, samples, batch);
+    }
+    Look look =
+        new Look(
+            trainer.steps(),
+            test.positions(),
+            loss / asked,
+            (double) right / asked,
+            (double) whole / ((long) batches * batch));
+    looks.add(look);
+    return look;
+  }
+
+  /// Samples of which every asked position was right.
+  private static int wholes(Model model, Batch samples, int batch) {
+    int[] labels = Objects.requireNonNull(samples.labels());
+    int n = labels.length / batch;
+    int row = 0;
+    int whole = 0;
+    for (int b = 0; b < batch; b++) {
+      boolean all = true;
+      for (int t = 0; t < n; t++) {
+        if (labels[b * n + t] != Task.IGNORE) {
+          all &= model.isCorrect(row++);
+        }
+      }
+      whole += all ? 1 : 0;
+    }
+    return whole;
+  }
+
+  /// Steps done.
+  public long steps() {
+    return trainer.steps();
+  }
+
+  /// The loss of every step so far.
+  public List<Double> losses() {
+    return List.copyOf(losses);
+  }
+
+  /// Every look so far.
+  public List<Look> looks() {
+    return List.copyOf(looks);
+  }
+
+  /// The model's parameters.
+  public Parameters parameters() {
+    return parameters;
+  }
+
+  /// Writes everything that the run needs to go on, whole or not at all.
+  public void save(Path file) throws IOException {
+    TensorFileWriter writer = new TensorFileWriter();
+    writer.metadata("format", "crossover-checkpoint-1");
+    for (Parameter parameter : parameters.all()) {
+      writer.add(parameter.name(), parameter.value());
+    }
+    for (Map.Entry<String, Tensor> entry : trainer.state().entrySet()) {
+      writer.add(STATE + entry.getKey(), entry.getValue());
+    }
+    double[] all = losses.stream().mapToDouble(Double::doubleValue).toArray();
+    writer.add(LOSSES, DType.F64, all, all.length);
+    writer.add(STEPS, DType.F64, new double[] {trainer.steps()}, 1);
+    double[] words = new double[5 * looks.size()];
+    for (int i = 0; i < looks.size(); i++) {
+      Look look = looks.get(i);
+      words[5 * i] = look.step();
+      words[5 * i + 1] = look.length();
+      words[5 * i + 2] = look.loss();
+      words[5 * i + 3] = look.accuracy();
+      words[5 * i + 4] = look.sequenceAccuracy();
+    }
+    writer.add(WORDS, DType.F64, words, looks.size(), 5);
+    writer.writeSafeTensors(file);
+  }
+
+  /// Goes back to a saved state.
+  ///
+  /// @throws TensorFileException if the file is absent, malformed, or of another model
+  public void resume(Path path) throws TensorFileException {
+    SafeTensors file = SafeTensors.open(path);
+    for (Parameter parameter : parameters.all()) {
+      restore(file, parameter.name(), parameter.value());
+    }
+    for (Map.Entry<String, Tensor> entry : trainer.state().entrySet()) {
+      restore(file, STATE + entry.getKey(), entry.getValue());
+    }
+    trainer.resume((long) file.doubles(STEPS)[0]);
+    losses.clear();
+    for (double loss : file.doubles(LOSSES)) {
+      losses.add(loss);
+    }
+    looks.clear();
+    double[] words = file.doubles(WORDS);
+    for (int i = 0; i + 5 <= words.length; i += 5) {
+      looks.add(
+          new Look((long) words[i], (int) words[i + 1], words[i + 2], words[i + 3], words[i + 4]));
+    }
+  }
+
+  private static void restore(SafeTensors file, String name, Tensor into)
+      throws TensorFileException {
+    if (!file.contains(name)) {
+      throw new TensorFileException(file.path(), "must hold '" + name + "'");
+    }
+    Tensor stored = file.tensor(name);
+    if (!stored.hasShape(into.shape())) {
+      throw new TensorFileException(
+          file.path(), "'" + name + "' must have the shape of " + into + ", but was " + stored);
+    }
+    System.arraycopy(stored.data(), 0, into.data(), 0, into.size());
+  }
+}

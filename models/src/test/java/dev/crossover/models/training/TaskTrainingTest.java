@@ -1,0 +1,121 @@
+package dev.crossover.models.training;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.models.graph.Parameter;
+import dev.crossover.models.task.Task;
+import dev.crossover.models.task.Tasks;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class TaskTrainingTest {
+  private static final Map<String, String> SMALL =
+      Map.of("width", "16", "batch", "8", "steps", "12", "test_samples", "16");
+
+  @TempDir private Path folder;
+
+  private static TaskTraining training(String task, String mixer, int threads) {
+    Task parsed = Tasks.parse(task);
+    Recipe recipe = Recipe.of(parsed, mixer, SMALL, parsed.positions());
+    return new TaskTraining(parsed, recipe, 1, 42, threads);
+  }
+
+  private static void train(TaskTraining training, int steps) {
+    for (int s = 0; s < steps; s++) {
+      training.step();
+    }
+  }
+
+  private static void assertSameBits(TaskTraining expected, TaskTraining actual) {
+    assertEquals(expected.losses(), actual.losses());
+    for (Parameter parameter : expected.parameters().all()) {
+      assertArrayEquals(
+          parameter.value().data(),
+          actual.parameters().get(parameter.name()).value().data(),
+          parameter.name());
+    }
+  }
+
+  @Test
+  void aRunThatWasSavedGoesOnWithTheBitsOfNoInterruption() throws Exception {
+    TaskTraining whole = training("mqar:n=16,pairs=2,vocab=64", "tiled", 1);
+    train(whole, 12);
+    TaskTraining first = training("mqar:n=16,pairs=2,vocab=64", "tiled", 1);
+    train(first, 5);
+    first.look(Tasks.parse("mqar:n=16,pairs=2,vocab=64"));
+    Path saved = folder.resolve("run.safetensors");
+    first.save(saved);
+    TaskTraining second = training("mqar:n=16,pairs=2,vocab=64", "tiled", 1);
+    second.resume(saved);
+    assertEquals(5, second.steps());
+    assertEquals(first.looks(), second.looks());
+    train(second, 7);
+    assertSameBits(whole, second);
+  }
+
+  @Test
+  void threadsDoNotChangeTheBits() {
+    TaskTraining one = training("parity:n=12,every=true", "lstm", 1);
+    TaskTraining three = training("parity:n=12,every=true", "lstm", 3);
+    train(one, 6);
+    train(three, 6);
+    assertSameBits(one, three);
+  }
+
+  @Test
+  void anotherSeedIsAnotherModelOnTheSameSamples() {
+    Task task = Tasks.parse("induction:n=16");
+    Recipe recipe = Recipe.of(task, "tiled", SMALL, 16);
+    TaskTraining one = new TaskTraining(task, recipe, 1, 42, 1);
+    TaskTraining two = new TaskTraining(task, recipe, 2, 42, 1);
+    TaskTraining other = new TaskTraining(task, recipe, 1, 43, 1);
+    double loss = one.step();
+    assertTrue(loss != two.step() && loss != other.step(), "losses differ");
+  }
+
+  @Test
+  void anLstmLearnsRunningParity() {
+    Task task = Tasks.parse("parity:n=12,every=true");
+    Map<String, String> enough =
+        Map.of("batch", "32", "steps", "400", "test_samples", "64", "width", "24");
+    TaskTraining training = new TaskTraining(task, Recipe.of(task, "lstm", enough, 12), 1, 42, 2);
+    TaskTraining.Look before = training.look(task);
+    assertTrue(before.accuracy() < 0.75, "untrained: " + before);
+    train(training, 400);
+    TaskTraining.Look after = training.look(task);
+    assertTrue(after.accuracy() > 0.99 && after.loss() < 0.05, "trained: " + after);
+    assertTrue(after.sequenceAccuracy() <= after.accuracy());
+  }
+
+  @Test
+  void sequencesAreAskedAtTheirLastToken() {
+    TaskTraining training =
+        training("listops:min_length=4,max_length=24,max_depth=3,max_args=3", "tiled", 1);
+    train(training, 3);
+    assertEquals(3, training.losses().size());
+    assertTrue(training.losses().stream().allMatch(Double::isFinite));
+  }
+
+  @Test
+  void whatCannotBeTrainedIsRefusedByName() {
+    assertRefused("compression", "tiled", "autoencoder");
+    assertRefused("mqar", "tilde", "mechanism must be one of");
+    assertRefused("mqar", "tiled+colour=red", "colour");
+    assertRefused("mqar", "tiled+steps=0", "steps must be >= 1");
+    assertRefused("mqar", "tiled+steps=many", "steps must be a whole number");
+    assertRefused("mqar", "tiled+layers", "key=value");
+    assertRefused("parity", "nystromformer", "nystromformer");
+  }
+
+  private static void assertRefused(String task, String mixer, String reason) {
+    String message =
+        String.valueOf(
+            assertThrows(RuntimeException.class, () -> training(task, mixer, 1)).getMessage());
+    assertTrue(message.contains(reason), message);
+  }
+}

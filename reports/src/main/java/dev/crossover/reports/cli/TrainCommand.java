@@ -1,0 +1,277 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.quality.QualityRun;
+import dev.crossover.bench.quality.QualityRunner;
+import dev.crossover.models.task.Task;
+import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.TaskTraining;
+import dev.crossover.reports.answer.QualityTable;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/// `crossover train TASK…`: trains small models around mechanisms on tasks with known answers.
+@Command(
+    name = "train",
+    description = {
+      "Train small models around mechanisms on tasks with known answers.",
+      "A run that was killed goes on where it was saved last; finished runs are left out."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class TrainCommand implements Callable<Integer> {
+  private static final String DEFAULT_MIXERS = "tiled,linear_transformer,deltanet,lstm";
+  private static final String PARITY_MIXERS = "lstm,deltanet+beta_max=2+conv=0,mamba2_ssd,tiled";
+  private static final double SAVE_SECONDS = 15;
+
+  @Parameters(
+      arity = "0..*",
+      paramLabel = "TASK",
+      description = "Tasks, for example mqar:n=64,pairs=4 or parity:every=true; --list names all.")
+  private List<String> tasks = new ArrayList<>();
+
+  @Option(names = "--list", description = "List the tasks and end.")
+  private boolean list;
+
+  @Option(
+      names = {"-m", "--mixers"},
+      paramLabel = "MIXER,…",
+      description =
+          "Mechanisms, lstm, gru, gated_convolution:width=W or long_convolution, each with options:"
+              + " deltanet+beta_max=2+layers=1. A choice for the task when absent.")
+  private @Nullable String mixers;
+
+  @Option(
+      names = "--model",
+      paramLabel = "KEY=VALUE,…",
+      description = "Options of every model and run: layers=4,width=128,steps=3000,batch=32.")
+  private @Nullable String model;
+
+  @Option(
+      names = "--lr",
+      paramLabel = "RATE,…",
+      description = "Learning rates; one chosen for the task when absent.")
+  private @Nullable String rates;
+
+  @Option(names = "--seeds", paramLabel = "K", description = "Model seeds; 1 when absent.")
+  private int seeds = 1;
+
+  @Option(
+      names = "--data-seed",
+      paramLabel = "S",
+      description = "Seed of the samples, the same for every mixer; 42 when absent.")
+  private long dataSeed = 42;
+
+  @Option(
+      names = "--test-n",
+      paramLabel = "N,…",
+      description =
+          "Lengths beyond the task's own at which trained models are tested; the task's choice when"
+              + " absent.")
+  private @Nullable String lengths;
+
+  @Option(
+      names = "--budget",
+      paramLabel = "TIME",
+      description = "Wall time of all runs together, for example 10m, 90s, 2h; none when absent.")
+  private @Nullable String budget;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "T",
+      description = "Threads; all cores when absent. The bits do not depend on it.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = "--shard",
+      paramLabel = "I/K",
+      description = "Only every K-th run, the I-th of them: for several machines.")
+  private @Nullable String shard;
+
+  @Option(names = "--dry-run", description = "List the runs and their models, train nothing.")
+  private boolean dryRun;
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description =
+          "Folder of quality.jsonl, checkpoints/ and quality.md; crossover-quality when absent.")
+  private Path folder = Path.of("crossover-quality");
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    if (list) {
+      out.print(QualityTable.tasks());
+      out.flush();
+      return 0;
+    }
+    if (tasks.isEmpty()) {
+      throw new IllegalArgumentException(
+          "task must be given, for example mqar:n=64,pairs=4; --list names all");
+    }
+    if (threads < 1 || seeds < 1) {
+      throw new IllegalArgumentException(
+          "threads and seeds must be >= 1, but were " + threads + " and " + seeds);
+    }
+    double seconds = budget == null ? Double.POSITIVE_INFINITY : seconds(budget);
+    List<QualityRun> runs = sharded(runs());
+    QualityFile file = new QualityFile(folder.resolve("quality.jsonl"));
+    if (dryRun) {
+      tell(out, runs);
+      return 0;
+    }
+    QualityFile.Contents before = file.read();
+    before.warnings().forEach(err::println);
+    QualityRunner runner =
+        new QualityRunner(file, threads, seconds, SAVE_SECONDS, new Console(err), System::nanoTime);
+    List<QualityRecord> records = runner.run(runs);
+    Path page = QualityTable.write(folder, records, TypedCommand.of(self));
+    out.print(QualityTable.of(records));
+    out.println("quality: " + page.toAbsolutePath().toUri());
+    out.flush();
+    return 0;
+  }
+
+  private List<QualityRun> runs() {
+    List<QualityRun> runs = new ArrayList<>();
+    Map<String, String> options = new LinkedHashMap<>();
+    for (String piece : model == null ? new String[0] : model.split(",", -1)) {
+      int equals = piece.indexOf('=');
+      if (equals < 1) {
+        throw new IllegalArgumentException("model must be key=value,…, but was '" + piece + "'");
+      }
+      options.put(piece.substring(0, equals), piece.substring(equals + 1));
+    }
+    for (String text : tasks) {
+      Task task = Tasks.parse(text);
+      String chosen = Tasks.nameOf(task).equals("parity") ? PARITY_MIXERS : DEFAULT_MIXERS;
+      runs.addAll(
+          QualityRun.grid(
+              List.of(task),
+              Lists.specs(mixers == null ? chosen : mixers),
+              rates == null ? List.of() : List.of(rates.split(",", -1)),
+              seeds,
+              options,
+              lengths == null ? task.longer() : Lists.lengths("test-n", lengths),
+              dataSeed));
+    }
+    return runs;
+  }
+
+  private List<QualityRun> sharded(List<QualityRun> runs) {
+    if (shard == null) {
+      return runs;
+    }
+    String[] parts = shard.split("/", -1);
+    try {
+      int index = Integer.parseInt(parts[0]);
+      int count = Integer.parseInt(parts[parts.length - 1]);
+      if (parts.length == 2 && index >= 1 && index <= count) {
+        List<QualityRun> own = new ArrayList<>();
+        for (int i = index - 1; i < runs.size(); i += count) {
+          own.add(runs.get(i));
+        }
+        return own;
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like numbers that do not fit
+    }
+    throw new IllegalArgumentException(
+        "shard must be I/K with I from 1 to K, but was '" + shard + "'");
+  }
+
+  /// A duration of `90s`, `10m` or `2h`.
+  static double seconds(String text) {
+    String digits = text.isEmpty() ? "" : text.substring(0, text.length() - 1);
+    int factor =
+        switch (text.isEmpty() ? ' ' : text.charAt(text.length() - 1)) {
+          case 's' -> 1;
+          case 'm' -> 60;
+          case 'h' -> 3600;
+          default -> 0;
+        };
+    try {
+      double seconds = Double.parseDouble(digits) * factor;
+      if (seconds > 0) {
+        return seconds;
+      }
+    } catch (NumberFormatException e) {
+      // answered below, like a time that is not positive
+    }
+    throw new IllegalArgumentException(
+        "budget must be a time like 90s, 10m or 2h, but was '" + text + "'");
+  }
+
+  private void tell(PrintWriter out, List<QualityRun> runs) {
+    for (QualityRun run : runs) {
+      String model;
+      try {
+        TaskTraining training =
+            new TaskTraining(run.task(), run.recipe(), run.seed(), dataSeed, threads);
+        model = training.parameters().size() + " parameters";
+      } catch (IllegalArgumentException | UnsupportedOperationException e) {
+        model = "refused: " + e.getMessage();
+      }
+      out.println(run.label() + "  " + run.recipe().steps() + " steps  " + model);
+    }
+    out.println(runs.size() + " runs; nothing was trained");
+    out.flush();
+  }
+
+  /// One line per look.
+  private record Console(PrintWriter err) implements QualityRunner.Progress {
+    @Override
+    public void start(QualityRun run, int number, int of, long step) {
+      err.println(number + "/" + of + "  " + run.label() + (step > 0 ? "  from step " + step : ""));
+    }
+
+    @Override
+    public void look(QualityRun run, TaskTraining.Look look, double loss, double secondsLeft) {
+      err.println(
+          String.format(
+              Locale.ROOT,
+              "    step %5d of %d  loss %.4f  test loss %.4f  accuracy %.3f%s",
+              look.step(),
+              run.recipe().steps(),
+              loss,
+              look.loss(),
+              look.accuracy(),
+              Double.isInfinite(secondsLeft)
+                  ? ""
+                  : String.format(Locale.ROOT, "  %.0f s left", Math.max(0, secondsLeft))));
+    }
+
+    @Override
+    public void end(QualityRun run, QualityRecord record) {
+      err.println(
+          String.format(
+              Locale.ROOT,
+              "    %s after %d steps, %.0f s, %.0f tokens/s%s",
+              record.status().name().toLowerCase(Locale.ROOT),
+              record.steps(),
+              record.seconds(),
+              record.tokensPerSecond(),
+              record.reason().isEmpty() ? "" : ": " + record.reason()));
+    }
+  }
+}
