@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -155,6 +156,82 @@ class MillionPositionsTest {
       double value = expected.data()[e];
       assertEquals(value, whole.data()[last + e], 1e-5 * (1 + Math.abs(value)), each.toString());
     }
+  }
+
+  static Stream<Case> differentiableRecurrences() {
+    return recurrences().filter(each -> each.type().defaults().capabilities().gradients());
+  }
+
+  /// Gradients of the last positions of a long sequence are those of these positions alone, started
+  /// from the state that all before them leave; what they give that state, the positions before
+  /// turn into their own gradients, which are finite.
+  @ParameterizedTest
+  @MethodSource("differentiableRecurrences")
+  void gradientsAtTheEndOfALongSequenceAreThoseOfTheRest(Case each) {
+    Attention attention = each.type().defaults();
+    AttentionShape shape = each.shape();
+    Tensors inputs = drawn(attention, shape);
+    Tensor gradOut = Draws.gaussian(9, 1, 1, POSITIONS, 64);
+    Tensors gradients = differentiated(each, attention, shape, inputs, gradOut);
+    int before = POSITIONS - PERIOD;
+    Tensor state = Tensor.zeros(1, 1, 64, 64);
+    attention
+        .plan(shape.withSeqLens(before, before), each.mask(), 2)
+        .forward(
+            slice(inputs, 0, before),
+            Tensor.zeros(1, 1, before, 64),
+            Tensors.NONE.with("final_state", state));
+    Tensors tail = slice(inputs, before, POSITIONS).with("initial_state", state);
+    Tensor gradTail = slice(Tensors.NONE.with("g", gradOut), before, POSITIONS).get("g");
+    Tensors expected =
+        differentiated(each, attention, shape.withSeqLens(PERIOD, PERIOD), tail, gradTail);
+    for (String name : List.of("q", "k", "v")) {
+      Tensor whole = gradients.get("grad_" + name);
+      Tensor end = expected.get("grad_" + name);
+      for (int e = 0; e < whole.size(); e++) {
+        assertTrue(Float.isFinite(whole.data()[e]), each + " " + name);
+      }
+      double largest = 0;
+      for (float value : end.data()) {
+        largest = Math.max(largest, Math.abs(value));
+      }
+      assertTrue(largest > 0, each + " " + name);
+      for (int e = 0; e < end.size(); e++) {
+        float value = whole.data()[whole.size() - end.size() + e];
+        assertEquals(end.data()[e], value, 1e-5 * largest, each + " " + name);
+      }
+    }
+  }
+
+  private static Tensors differentiated(
+      Case each, Attention attention, AttentionShape shape, Tensors inputs, Tensor gradOut) {
+    List<MemoryPoolMXBean> heap =
+        ManagementFactory.getMemoryPoolMXBeans().stream()
+            .filter(pool -> pool.getType() == MemoryType.HEAP)
+            .toList();
+    heap.forEach(MemoryPoolMXBean::resetPeakUsage);
+    Tensor out = Tensor.zeros(attention.outputShape(shape));
+    Tensors gradients = Tensors.NONE;
+    for (String name : inputs.names()) {
+      gradients = gradients.with("grad_" + name, Tensor.zeros(inputs.get(name).shape()));
+    }
+    long start = System.nanoTime();
+    DifferentiablePlan plan = attention.differentiable(shape, each.mask(), 2);
+    plan.forward(inputs, out);
+    plan.backward(gradOut, gradients);
+    double seconds = (System.nanoTime() - start) / 1e9;
+    long peak = heap.stream().mapToLong(pool -> pool.getPeakUsage().getUsed()).sum();
+    if (shape.querySeqLen() == POSITIONS) {
+      TABLE.add(
+          String.format(
+              Locale.ROOT,
+              "| %s, forward and backward | %s | %.2f | %.2f |",
+              each.type().name(),
+              each.mask().label(),
+              seconds,
+              peak / 1073741824.0));
+    }
+    return gradients;
   }
 
   @AfterAll
