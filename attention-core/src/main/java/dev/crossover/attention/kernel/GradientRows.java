@@ -78,6 +78,11 @@ final class GradientRows {
         (Float.isFinite(minusLse[r]) ? 0 : NAN_WEIGHT) | (Float.isFinite(delta) ? 0 : NAN_SLOPE);
   }
 
+  /// Multiplies the copy of ∂out.
+  void scaleGradOut(int r, float factor) {
+    Kernels.get().scale(valueDim, factor, gradOut, r * valueDim, gradOut, r * valueDim);
+  }
+
   /// Zeroes copies that are not finite; products of their rows must have been prepared before.
   void finish() {
     if (finite(query, 0, count * dim) && finite(gradOut, 0, count * valueDim)) {

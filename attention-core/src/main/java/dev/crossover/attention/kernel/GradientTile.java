@@ -39,6 +39,7 @@ public final class GradientTile {
   private float[] lse = q;
   private float[] delta = q;
   private int ro;
+  private float @Nullable [] factor;
   private float @Nullable [] gradQuery;
   private int gqo;
   private float scale;
@@ -77,6 +78,8 @@ public final class GradientTile {
   /// @param newGradOut row i starts at `newGoo + i * valueDim`
   /// @param newLse log-sum-exp of row i, at `newRo + i`
   /// @param newDelta D of row i, at `newRo + i`
+  /// @param newFactor what ∂out and D of row i are to be multiplied with, at `newRo + i`; null for
+  ///     1
   /// @param newGradQuery row i starts at `newGqo + i * dim`; null where it is not wanted
   /// @param newScale factor on the dot products
   public void head(
@@ -86,6 +89,7 @@ public final class GradientTile {
       int newGoo,
       float[] newLse,
       float[] newDelta,
+      float @Nullable [] newFactor,
       int newRo,
       float @Nullable [] newGradQuery,
       int newGqo,
@@ -96,6 +100,7 @@ public final class GradientTile {
     goo = newGoo;
     lse = newLse;
     delta = newDelta;
+    factor = newFactor;
     ro = newRo;
     gradQuery = newGradQuery;
     gqo = newGqo;
@@ -118,10 +123,17 @@ public final class GradientTile {
 
   private void begin(int count) {
     rows.begin(count, scale);
+    float[] factors = factor;
     for (int r = 0; r < count; r++) {
       int i = numbers[r];
-      rows.take(
-          r, q, qo + i * rows.dim, gradOut, goo + i * rows.valueDim, lse[ro + i], delta[ro + i]);
+      int go = goo + i * rows.valueDim;
+      if (factors == null) {
+        rows.take(r, q, qo + i * rows.dim, gradOut, go, lse[ro + i], delta[ro + i]);
+      } else {
+        float times = factors[ro + i];
+        rows.take(r, q, qo + i * rows.dim, gradOut, go, lse[ro + i], times * delta[ro + i]);
+        rows.scaleGradOut(r, times);
+      }
     }
     engine.begin(rows);
     rows.finish();
@@ -190,12 +202,13 @@ public final class GradientTile {
         ldb);
   }
 
-  /// Adds ∂q of the block.
+  /// Adds ∂q of the block, which is empty afterwards.
   public void finish() {
     float[] sums = gradQuery;
     for (int r = 0; r < rows.count && sums != null; r++) {
       int to = gqo + numbers[r] * rows.dim;
       kernels.axpy(rows.dim, scale, rows.gradQuery, r * rows.stride, sums, to);
     }
+    rows.count = 0;
   }
 }

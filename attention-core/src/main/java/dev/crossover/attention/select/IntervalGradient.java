@@ -55,6 +55,7 @@ public abstract class IntervalGradient {
   private float[] v = q;
   private float[] out = q;
   private float[] lse = q;
+  private float @Nullable [] factor;
   private float[] gradOut = q;
   private float @Nullable [] gradQuery;
   private float @Nullable [] gradKey;
@@ -67,14 +68,30 @@ public abstract class IntervalGradient {
   /// @param keysPerHead whether the query heads of a key/value head give its keys other positions
   protected IntervalGradient(
       PlanRequest request, Scratch scratch, int maxKeys, int maxRows, boolean keysPerHead) {
-    shape = request.shape();
+    this(request.shape(), request.threads(), scratch, maxKeys, maxRows, keysPerHead);
+  }
+
+  /// @param shape sizes of q, and of the k and v that it attends to
+  /// @param threads number of threads
+  /// @param scratch allocator
+  /// @param maxKeys most positions of the keys of a head, see [GradientKeys]
+  /// @param maxRows most rows of a block
+  /// @param keysPerHead whether the query heads of a key/value head give its keys other positions
+  protected IntervalGradient(
+      AttentionShape shape,
+      int threads,
+      Scratch scratch,
+      int maxKeys,
+      int maxRows,
+      boolean keysPerHead) {
+    this.shape = shape;
     scale = (float) Attention.defaultScale(shape);
-    workers = new Workers(request.threads());
+    workers = new Workers(threads);
     this.keysPerHead = keysPerHead;
     parts = parts(shape);
     int d = shape.headDim();
     int dv = shape.valueDim();
-    tiles = new GradientTile[request.threads()];
+    tiles = new GradientTile[threads];
     keys = new GradientKeys[tiles.length];
     for (int t = 0; t < tiles.length; t++) {
       tiles[t] = new GradientTile(scratch, maxRows, d, dv);
@@ -117,6 +134,19 @@ public abstract class IntervalGradient {
     v = newV;
     out = newOut;
     lse = newLse;
+    factor = null;
+  }
+
+  /// Takes what ∂out of every row is to be multiplied with, `[batch, heads, nq]`, until the next
+  /// [#bind].
+  public final void gate(float[] newFactor) {
+    factor = newFactor;
+  }
+
+  /// D of every row of the last run, `[batch, heads, nq]`: ∂out · out, without the factors of
+  /// [#gate], whose gradients they are.
+  public final float[] delta() {
+    return delta;
   }
 
   /// Adds the gradients; those that are null are not wanted.
@@ -146,7 +176,7 @@ public abstract class IntervalGradient {
   protected abstract int blocks(int head);
 
   /// Starts a block of rows with [GradientTile#rows], lets them see and attend; does nothing if the
-  /// block is empty. [GradientTile#finish] follows.
+  /// block is empty. [GradientTile#finish] follows, and comes between several sets of rows.
   ///
   /// @param worker no two calls run at once for the same worker
   protected abstract void block(
@@ -202,7 +232,18 @@ public abstract class IntervalGradient {
     int problem = batch * shape.numHeads() + h;
     int qo = shape.queryOffset(batch, h);
     int row = problem * shape.querySeqLen();
-    tile.head(q, qo, gradOut, shape.outputOffset(batch, h), lse, delta, row, gradQuery, qo, scale);
+    tile.head(
+        q,
+        qo,
+        gradOut,
+        shape.outputOffset(batch, h),
+        lse,
+        delta,
+        factor,
+        row,
+        gradQuery,
+        qo,
+        scale);
     int blocks = blocks(h);
     int end = (int) ((share + 1L) * blocks / parts);
     for (int b = (int) ((long) share * blocks / parts); b < end; b++) {

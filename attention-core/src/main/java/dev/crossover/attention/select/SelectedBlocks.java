@@ -3,7 +3,6 @@ package dev.crossover.attention.select;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
-import java.util.Arrays;
 
 /// One worker's causal attention over blocks of keys that each query has chosen: its own block up
 /// to itself, and whole blocks before it.
@@ -25,8 +24,7 @@ public final class SelectedBlocks {
   private final int rows = SoftmaxTile.preferredRows();
   private final IntervalTile tile;
   private final float[] marks;
-  private final int[] next;
-  private final int[] queries;
+  private final BlockQueries grouped;
 
   /// @param scratch allocator
   /// @param blockSize keys per block
@@ -43,16 +41,16 @@ public final class SelectedBlocks {
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
     tile = new IntervalTile(scratch, rows, dim, valueDim);
     marks = scratch.floats((long) most * MARKS);
-    next = scratch.ints(Math.ceilDiv(seqLen, blockSize) + 1L);
-    queries = scratch.ints((long) most * perQuery);
+    grouped = new BlockQueries(scratch, Math.ceilDiv(seqLen, blockSize), most, perQuery);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(int blockSize, int seqLen, int perQuery, int dim, int valueDim) {
     int rows = SoftmaxTile.preferredRows();
     int most = queriesAtOnce(blockSize, seqLen, perQuery);
-    long words = (long) most * (MARKS + perQuery) + Math.ceilDiv(seqLen, blockSize) + 1;
-    return IntervalTile.bytes(rows, dim, valueDim) + words * Integer.BYTES;
+    return IntervalTile.bytes(rows, dim, valueDim)
+        + BlockQueries.bytes(Math.ceilDiv(seqLen, blockSize), most, perQuery)
+        + (long) most * MARKS * Float.BYTES;
   }
 
   /// How many consecutive queries to take at once, so that enough of them choose the same block.
@@ -93,10 +91,11 @@ public final class SelectedBlocks {
       tile.attend(keys, v, vo, valueDim);
       tile.suspend(out, oo + first * valueDim, valueDim, marks, first * MARKS, MARKS);
     }
-    group(count, chosen, chosenOffset);
-    for (int block = 0; block < next.length - 1; block++) {
-      int end = next[block];
-      for (int from = block == 0 ? 0 : next[block - 1]; from < end; from += rows) {
+    grouped.group(0, count, limit, limitOffset, chosen, chosenOffset);
+    int[] queries = grouped.queries();
+    for (int block = 0; block < grouped.blocks(); block++) {
+      int end = grouped.end(block);
+      for (int from = grouped.start(block); from < end; from += rows) {
         int length = Math.min(rows, end - from);
         tile.begin(q, qo, dim, queries, from, length, factor);
         tile.resume(out, oo, valueDim, queries, from, marks, 0, MARKS);
@@ -116,21 +115,11 @@ public final class SelectedBlocks {
     return sum == 0 ? 0 : 1 / sum;
   }
 
-  /// Lists the queries of each block: afterwards those of block I end at `next[I]`.
-  private void group(int count, int[] chosen, int at) {
-    Arrays.fill(next, 0);
-    for (int s = 0; s < count * perQuery; s++) {
-      next[chosen[at + s] + 1]++;
-    }
-    next[0] = 0;
-    for (int b = 1; b < next.length; b++) {
-      next[b] += next[b - 1];
-    }
-    for (int s = 0; s < count * perQuery; s++) {
-      if (chosen[at + s] >= 0) {
-        queries[next[chosen[at + s]]++] = s / perQuery;
-      }
-    }
+  /// Log-sum-exp of a row of the last [#attend]; −∞ for one that saw no key.
+  public float logSumExp(int r) {
+    float sum = marks[r * MARKS];
+    double reference = marks[r * MARKS + 1] * Math.log(2);
+    return sum == 0 ? Float.NEGATIVE_INFINITY : (float) (reference + Math.log(sum));
   }
 
   /// Chooses the `wanted` largest of some scores, the earlier of equal ones first, fewer if there

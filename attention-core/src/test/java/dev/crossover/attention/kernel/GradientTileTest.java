@@ -95,7 +95,7 @@ class GradientTileTest {
     GradientTile tile(Scratch scratch, int rows) {
       GradientTile tile = new GradientTile(scratch, rows, dim, valueDim);
       assertEquals(GradientTile.bytes(rows, dim, valueDim), scratch.bytes());
-      tile.head(q, 0, gradOut, 0, lse, delta, 0, gradQ, 0, scale);
+      tile.head(q, 0, gradOut, 0, lse, delta, null, 0, gradQ, 0, scale);
       return tile;
     }
 

@@ -8,18 +8,17 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
-import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.BlockMeans;
 import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.SelectedBlocks;
-import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
-import java.util.Arrays;
 
 /// Mixture of block attention: every query sees its own block up to itself and, of the blocks
 /// before, the few whose mean key has the largest product with it.
@@ -41,6 +40,18 @@ import java.util.Arrays;
 ///
 /// Every query head chooses for itself. Queries that chose a block are gathered into dense tiles
 /// and take up the sums of the own block. Of equal gates the earlier block wins.
+///
+/// Gradients, with G = ∂out, zero at padded rows, L a row's log-sum-exp over all its blocks and D
+/// its G·out:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (G_i·v_j − D_i)      s_ij = q_i·k_j/√d
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over j in A(i): softmax's backward pass (Dao et al., arXiv:2205.14135, appendix B.2). The choice
+/// of blocks is a constant: no gradient passes through gates and means. Kept: L and the chosen
+/// blocks; weights are computed again.
 ///
 /// Time `n²·d/b + 4·n·top_k·b·d`; scratch a packed copy of the keys and the means. Always causal.
 /// Honours padding at the end; padded query rows are zero. Exact when `top_k >= n / block_size`.
@@ -66,7 +77,6 @@ public record Moba(
     @Parameter(value = "keys per block b, >= 1", defaultValue = "512") int blockSize,
     @Parameter(value = "blocks per query, its own included, >= 1", defaultValue = "3") int topK)
     implements Attention {
-  private static final int GATE_ROWS = 48;
 
   /// Validates the sizes.
   public Moba {
@@ -86,38 +96,48 @@ public record Moba(
         .groupedQueries(true)
         .valueDim(true)
         .decoding(true)
-        .zeroesPaddedQueries(true);
+        .zeroesPaddedQueries(true)
+        .gradients(true);
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     int n = s.keySeqLen();
     double gates = 0;
-    double pairs = 0;
     for (int i = 0; i < n; i++) {
-      int own = i / blockSize;
-      gates += chosenBefore(n) > 0 ? own : 0;
-      pairs += i % blockSize + 1 + (double) Math.min(own, chosenBefore(n)) * blockSize;
+      gates += chosenBefore(n) > 0 ? i / blockSize : 0;
     }
     double flops =
-        s.problems()
-            * (2.0 * gates * s.headDim() + pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5));
-    long groups = (long) s.batchSize() * s.numKeyValueHeads();
-    long panels = groups * StridedPanels.bytes(n, 1, s.headDim());
-    long means = groups * pitch(n) * s.headDim() * Float.BYTES;
-    int chosen = chosenBefore(n);
-    int queries = SelectedBlocks.queriesAtOnce(blockSize, n, chosen);
-    long perThread =
-        SelectedBlocks.bytes(blockSize, n, chosen, s.headDim(), s.valueDim())
-            + (long) queries * (1 + chosen) * Integer.BYTES
-            + Float.BYTES * ((long) GATE_ROWS * pitch(n) + transposeScratch(s));
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + means + threads * perThread);
+        s.problems() * 2.0 * gates * s.headDim()
+            + pairs(s) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    double panels = 2.0 * s.batchSize() * s.numKeyValueHeads() * n * s.headDim() * Float.BYTES;
+    return new Cost(flops, Cost.tensorBytes(s) + panels, MobaPlan.scratchBytes(this, s, threads));
+  }
+
+  /// Pairs of all heads.
+  private double pairs(AttentionShape s) {
+    int n = s.keySeqLen();
+    double pairs = 0;
+    for (int i = 0; i < n; i++) {
+      int chosen = Math.min(i / blockSize, chosenBefore(n));
+      pairs += i % blockSize + 1 + (double) chosen * blockSize;
+    }
+    return s.problems() * pairs;
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return MobaGradient.cost(this, s, pairs(s), threads);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new MobaGradient(request, this);
   }
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new MobaPlan(request, this, null, null);
   }
 
   @Override
@@ -129,133 +149,14 @@ public record Moba(
     return Math.ceilDiv(n, blockSize);
   }
 
-  private int pitch(int n) {
+  /// Rows set aside for the means of a head.
+  int pitch(int n) {
     return BlockMeans.pitch(blocks(n));
   }
 
   /// Blocks a query may choose besides its own.
-  private int chosenBefore(int n) {
+  int chosenBefore(int n) {
     return Math.max(0, Math.min(topK, blocks(n)) - 1);
-  }
-
-  private int transposeScratch(AttentionShape s) {
-    return Kernels.get().transposedBScratch(pitch(s.keySeqLen()), s.headDim());
-  }
-
-  private final class Plan extends AttentionPlan {
-    private final Kernels kernels = Kernels.get();
-    private final int n = shape.keySeqLen();
-    private final int d = shape.headDim();
-    private final int dv = shape.valueDim();
-    private final int pitch = pitch(n);
-    private final int chosenBefore = chosenBefore(n);
-    private final int queries = SelectedBlocks.queriesAtOnce(blockSize, n, chosenBefore);
-    private final int parts = queries == 0 ? 0 : Math.ceilDiv(n, queries);
-    private final float factor = (float) Attention.defaultScale(shape);
-    private final int groups = shape.batchSize() * shape.numKeyValueHeads();
-    private final StridedPanels[] panels = new StridedPanels[groups];
-    private final float[] means = scratch.floats((long) groups * pitch * d);
-    private final SelectedBlocks[] selected = new SelectedBlocks[threads()];
-    private final int[][] limit = new int[threads()][];
-    private final int[][] chosen = new int[threads()][];
-    private final float[][] gates = new float[threads()][];
-    private final float[][] transposed = new float[threads()][];
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task part = this::part;
-    private float[] out = new float[0];
-
-    Plan(PlanRequest request) {
-      super(request);
-      for (int g = 0; g < groups; g++) {
-        panels[g] = new StridedPanels(scratch, n, 1, d);
-      }
-      for (int t = 0; t < threads(); t++) {
-        selected[t] = new SelectedBlocks(scratch, blockSize, n, chosenBefore, d, dv);
-        limit[t] = scratch.ints(queries);
-        chosen[t] = scratch.ints((long) queries * chosenBefore);
-        gates[t] = scratch.floats((long) GATE_ROWS * pitch);
-        transposed[t] = scratch.floats(transposeScratch(shape));
-      }
-    }
-
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(groups, pack);
-      workers.run(shape.problems() * parts, part);
-    }
-
-    /// Packs the keys of a head and takes the means of their blocks, padding left out.
-    private void pack(int worker, int group) {
-      panels[group].pack(input("k"), group * n * d);
-      int real = mask.realKeys(group / shape.numKeyValueHeads(), n);
-      BlockMeans.of(blockSize, real, d, input("k"), group * n * d, means, group * pitch * d);
-    }
-
-    /// Some consecutive queries of one head: choose blocks, attend, zero the padded rows.
-    private void part(int worker, int index) {
-      int problem = index / parts;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int group = batch * shape.numKeyValueHeads() + h / shape.groupSize();
-      int first = index % parts * queries;
-      int count = Math.min(queries, n - first);
-      int real = mask.realKeys(batch, n);
-      for (int r = 0; r < count; r++) {
-        limit[worker][r] = Math.min(real, mask.causalLimit(first + r, n, n));
-      }
-      int q = shape.queryOffset(batch, h) + first * d;
-      for (int from = 0; from < count && chosenBefore > 0; from += GATE_ROWS) {
-        choose(worker, group, q + from * d, from, Math.min(GATE_ROWS, count - from));
-      }
-      int o = shape.outputOffset(batch, h) + first * dv;
-      selected[worker].attend(
-          input("q"),
-          q,
-          count,
-          factor,
-          panels[group].panels(),
-          input("v"),
-          shape.valueOffset(batch, h),
-          limit[worker],
-          0,
-          chosen[worker],
-          0,
-          out,
-          o);
-      for (int r = 0; r < count; r++) {
-        int row = o + r * dv;
-        kernels.scale(dv, selected[worker].inverse(r), out, row, out, row);
-      }
-      int padded = Math.clamp((long) first + count - real, 0, count);
-      Arrays.fill(out, o + (count - padded) * dv, o + count * dv, 0);
-    }
-
-    /// gate = q · cent over the blocks before each query's own; the largest are chosen.
-    private void choose(int worker, int group, int q, int from, int count) {
-      int last = Math.max(0, limit[worker][from + count - 1] - 1) / blockSize;
-      kernels.multiplyTransposedB(
-          count,
-          BlockMeans.pitch(last),
-          d,
-          input("q"),
-          q,
-          d,
-          means,
-          group * pitch * d,
-          d,
-          gates[worker],
-          0,
-          pitch,
-          false,
-          transposed[worker],
-          0);
-      for (int r = 0; r < count; r++) {
-        int own = Math.max(0, limit[worker][from + r] - 1) / blockSize;
-        SelectedBlocks.choose(
-            gates[worker], r * pitch, own, chosenBefore, chosen[worker], (from + r) * chosenBefore);
-      }
-    }
   }
 
   private final class Session extends KeyValueSession {
