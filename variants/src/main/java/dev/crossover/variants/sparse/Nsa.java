@@ -8,13 +8,14 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -42,6 +43,17 @@ import java.util.List;
 ///
 /// The query heads of one key head choose together; selection reuses the gathered tiles of [Moba].
 /// Of equal importances the earlier block wins, after the own one.
+///
+/// Gradients, with G = ∂out, per branch x with its gate g, output o, keys and log-sum-exp L:
+///
+/// ```
+/// D_i = G_i·o_i = ∂g_i        p_ij = exp(q_i·k_j/√d − L_i)      ds_ij = p_ij g_i (G_i·v_j − D_i)
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij g_i G_i
+/// ```
+///
+/// for compression with k̄ and v̄, of which every key and value of block I then gets 1/b: softmax's
+/// backward pass (Dao et al., arXiv:2205.14135, appendix B.2) three times. Importance and choice of
+/// blocks are constants. Kept: o and L of each branch and the chosen blocks.
 ///
 /// Time `4·n·d·(n/(2b) + S·b + W)`: still quadratic, with a small constant. Scratch a packed copy
 /// of the keys, the means, and S block numbers per position. Always causal, without padding.
@@ -101,7 +113,8 @@ public record Nsa(
         .causal(Causality.ALWAYS)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -122,6 +135,14 @@ public record Nsa(
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
+    double flops = pairs(s) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    double panels =
+        2.0 * s.batchSize() * s.numKeyValueHeads() * s.keySeqLen() * s.headDim() * Float.BYTES;
+    return new Cost(flops, Cost.tensorBytes(s) + panels, NsaPlan.scratchBytes(this, s, threads));
+  }
+
+  /// Pairs of all heads and branches.
+  private double pairs(AttentionShape s) {
     int n = s.keySeqLen();
     double pairs = 0;
     for (int i = 0; i < n; i++) {
@@ -130,16 +151,22 @@ public record Nsa(
       double selected = i % blockSize + 1 + (double) Math.min(own, chosenBefore(n)) * blockSize;
       pairs += compressed + selected + Math.min(windowSize, i + 1);
     }
-    double flops = s.problems() * pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
-    long panels =
-        (long) s.batchSize() * s.numKeyValueHeads() * StridedPanels.bytes(n, 1, s.headDim());
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, NsaPlan.scratchBytes(this, s, threads));
+    return s.problems() * pairs;
   }
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new NsaPlan(request, this);
+    return new NsaPlan(request, this, null);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new NsaGradient(request, this);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return NsaGradient.cost(this, s, pairs(s), threads);
   }
 
   @Override

@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.RowSelection;
@@ -14,6 +15,7 @@ import dev.crossover.attention.select.SelectedBlocks;
 import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The phases of [Nsa]: means, then compression and choice of blocks for all heads of a group, then
 /// selection and window head by head.
@@ -21,6 +23,7 @@ final class NsaPlan extends AttentionPlan {
   private static final int CHOICE_ROWS = 64;
 
   private final Nsa attention;
+  private final @Nullable Branches branches;
   private final Kernels kernels = Kernels.get();
   private final int n = shape.keySeqLen();
   private final int d = shape.headDim();
@@ -51,9 +54,37 @@ final class NsaPlan extends AttentionPlan {
   private final Workers.Task attend = this::attend;
   private float[] out = new float[0];
 
-  NsaPlan(PlanRequest request, Nsa attention) {
+  /// What a backward pass needs of the three branches: outputs before their gates `[B,H,n,dv]` and
+  /// log-sum-exps `[B,H,n]`.
+  static final class Branches {
+    final float[] compression;
+    final float[] selection;
+    final float[] window;
+    final float[] compressionLse;
+    final float[] selectionLse;
+    final float[] windowLse;
+
+    Branches(Scratch kept, AttentionShape s) {
+      long rows = (long) s.problems() * s.querySeqLen();
+      compression = kept.floats(rows * s.valueDim());
+      selection = kept.floats(rows * s.valueDim());
+      window = kept.floats(rows * s.valueDim());
+      compressionLse = kept.floats(rows);
+      selectionLse = kept.floats(rows);
+      windowLse = kept.floats(rows);
+    }
+
+    /// Bytes the constructor allocates.
+    static long bytes(AttentionShape s) {
+      return 3L * Float.BYTES * s.problems() * s.querySeqLen() * (s.valueDim() + 1);
+    }
+  }
+
+  /// @param branches where to keep what a backward pass needs; null for none
+  NsaPlan(PlanRequest request, Nsa attention, @Nullable Branches branches) {
     super(request);
     this.attention = attention;
+    this.branches = branches;
     b = attention.blockSize();
     pitch = BlockMeans.pitch(attention.blocks(n));
     chosenBefore = attention.chosenBefore(n);
@@ -105,6 +136,26 @@ final class NsaPlan extends AttentionPlan {
   private static int transposeScratch(Nsa attention, AttentionShape s) {
     return Kernels.get()
         .transposedBScratch(BlockMeans.pitch(attention.blocks(s.keySeqLen())), s.headDim());
+  }
+
+  /// k̄ of every key head, `[groups, pitch, d]`.
+  float[] keyMeans() {
+    return keyMeans;
+  }
+
+  /// v̄ of every key head, `[groups, pitch, dv]`.
+  float[] valueMeans() {
+    return valueMeans;
+  }
+
+  /// Chosen blocks of every key head and query, `[groups, n, chosenBefore]`.
+  int[] chosen() {
+    return chosen;
+  }
+
+  /// Number of keys that each query sees.
+  int[] limit() {
+    return limit;
   }
 
   @Override
@@ -180,7 +231,10 @@ final class NsaPlan extends AttentionPlan {
       int visible = limit[first + from] / b;
       int to = from;
       while (to < count && limit[first + to] / b == visible) {
-        softmax(visible, p, to * pitch);
+        float lse = softmax(visible, p, to * pitch);
+        if (branches != null) {
+          branches.compressionLse[head * n + first + to] = lse;
+        }
         to++;
       }
       kernels.multiply(
@@ -202,16 +256,24 @@ final class NsaPlan extends AttentionPlan {
     float[] gate = input("gate_compression");
     for (int r = 0; r < count; r++) {
       int o = (head * n + first + r) * dv;
+      if (branches != null) {
+        System.arraycopy(out, o, branches.compression, o, dv);
+      }
       kernels.scale(dv, gate[head * n + first + r], out, o, out, o);
     }
   }
 
   /// Softmax of scores, not yet scaled, in whole vectors: a tail costs more than what it saves.
-  private void softmax(int visible, float[] p, int at) {
+  ///
+  /// @return their log-sum-exp where branches are kept
+  private float softmax(int visible, float[] p, int at) {
     int length = BlockMeans.pitch(visible);
     Arrays.fill(p, at + visible, at + length, Float.NEGATIVE_INFINITY);
     kernels.scale(length, factor, p, at, p, at);
+    float largest = branches == null ? 0 : kernels.max(length, p, at);
     kernels.softmax(length, p, at);
+    // The largest weight is 1 / Σ exp(score − largest).
+    return branches == null ? 0 : largest - (float) Math.log(kernels.max(length, p, at));
   }
 
   /// Selection and window of some consecutive queries of one head, added to the compression.
@@ -240,6 +302,11 @@ final class NsaPlan extends AttentionPlan {
       int row = head * n + first + r;
       float weight = gate[row] * selected[worker].inverse(r);
       kernels.axpy(dv, weight, selection[worker], r * dv, out, row * dv);
+      if (branches != null) {
+        float inverse = selected[worker].inverse(r);
+        kernels.scale(dv, inverse, selection[worker], r * dv, branches.selection, row * dv);
+        branches.selectionLse[row] = selected[worker].logSumExp(r);
+      }
     }
     for (int from = 0; from < count; from += rows) {
       window(worker, head, group, first + from, Math.min(rows, count - from));
@@ -254,7 +321,11 @@ final class NsaPlan extends AttentionPlan {
       tile.see(r, Math.max(0, seen - attention.windowSize()), seen);
     }
     tile.attend(panels[group].panels(), input("v"), group * n * dv, dv);
-    tile.finish(window[worker], 0, dv);
+    float[] lse = branches == null ? null : branches.windowLse;
+    tile.finish(window[worker], 0, dv, lse, head * n + first, 1);
+    if (branches != null) {
+      System.arraycopy(window[worker], 0, branches.window, (head * n + first) * dv, count * dv);
+    }
     for (int r = 0; r < count; r++) {
       int row = head * n + first + r;
       kernels.axpy(dv, input("gate_window")[row], window[worker], r * dv, out, row * dv);
