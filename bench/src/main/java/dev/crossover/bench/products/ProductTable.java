@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import org.openjdk.jmh.results.BenchmarkResult;
 import org.openjdk.jmh.results.IterationResult;
 import org.openjdk.jmh.results.RunResult;
@@ -114,7 +115,7 @@ public final class ProductTable {
     for (BenchmarkResult fork : result.getBenchmarkResults()) {
       for (IterationResult iteration : fork.getIterationResults()) {
         peaks.add(
-            java.util.Objects.requireNonNull(
+            Objects.requireNonNull(
                     iteration.getSecondaryResults().get(ProductsBenchmark.PeakBeside.RESULT))
                 .getScore());
       }
