@@ -376,7 +376,7 @@ public final class RandomCases {
   }
 
   /// NaN in the rows of k and v that padding hides.
-  static Tensors withHiddenNaN(AttentionShape shape, Mask mask, Tensors inputs) {
+  private static Tensors withHiddenNaN(AttentionShape shape, Mask mask, Tensors inputs) {
     Tensors result = inputs;
     for (String name : List.of("k", "v")) {
       if (mask.hasKeyPadding() && inputs.has(name)) {

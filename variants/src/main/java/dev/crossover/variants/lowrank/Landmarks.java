@@ -89,4 +89,41 @@ final class Landmarks {
       mean[to + c] += x[xo + c];
     }
   }
+
+  /// Counts the real rows of every segment, as [#take] does.
+  void count(int batch, RealRows real) {
+    for (int a = 0; a < m; a++) {
+      int end = a + 1 == m ? n : start(a + 1);
+      realRows[a] = 0;
+      for (int i = Math.max(0, start(a)); i < end; i++) {
+        realRows[a] += real.test(batch, i) ? 1 : 0;
+      }
+    }
+  }
+
+  /// Adds to the gradients of the rows what those of their landmarks give.
+  ///
+  /// @param gradient `[m, d]` from `go`
+  /// @param to rows, from `o`
+  void spread(
+      double[] gradient,
+      int go,
+      int batch,
+      RealRows real,
+      boolean byRealRows,
+      double eps,
+      float[] to,
+      int o) {
+    for (int a = 0; a < m; a++) {
+      int end = a + 1 == m ? n : start(a + 1);
+      double divisor = byRealRows ? realRows[a] + eps : end - start(a);
+      for (int i = Math.max(0, start(a)); i < end; i++) {
+        if (real.test(batch, i)) {
+          for (int c = 0; c < d; c++) {
+            to[o + i * d + c] += (float) (gradient[go + a * d + c] / divisor);
+          }
+        }
+      }
+    }
+  }
 }

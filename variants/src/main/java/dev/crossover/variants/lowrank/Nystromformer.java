@@ -7,6 +7,8 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -49,6 +51,24 @@ import java.util.OptionalInt;
 ///
 /// The `original` initial scale is one number for the whole batch, so that an output depends on the
 /// other batch entries and heads; `exact` follows the paper and does not.
+///
+/// Backward, through all iterations (derived from the equations; checked against differences), with
+/// C = K3 v, M = Z C and one iteration read as P = K2 Z, A = 7I − P, B = 15I − P A, D = 13I − P B,
+/// Z' = ¼ Z D:
+///
+/// ```
+/// ∂M = K1ᵀ ∂out      ∂Z = ∂M Cᵀ      ∂C = Zᵀ ∂M      ∂v = K3ᵀ ∂C
+/// ∂D = ¼ Zᵀ ∂Z'      ∂B = −Pᵀ ∂D      ∂A = −Pᵀ ∂B      ∂P = −∂D Bᵀ − ∂B Aᵀ − ∂A
+/// ∂Z = ¼ ∂Z' Dᵀ + K2ᵀ ∂P      ∂K2 += ∂P Zᵀ
+/// Z_0 = K2ᵀ/s:  ∂K2 += ∂Z_0ᵀ/s,  ∂s = −Σ ∂Z_0 ∘ Z_0 / s, to the column with the largest sum
+/// K = softmax(S):  ∂S = K ∘ (∂K − rowsum(∂K ∘ K)),  then to q, k, q̃, k̃ as in softmax attention
+/// ∂q_i += ∂q̃_a / (length of segment a, or its real rows + eps),  ∂k_j alike
+/// conv:  ∂v_p += Σ_j w_j ∂out_{p−j+⌊taps/2⌋},  ∂w_j = Σ_{b,t} ∂out_t · v_{t+j−⌊taps/2⌋}
+/// ```
+///
+/// The scale s belongs to the graph; under `original` its gradient crosses batch entries. Which
+/// column sum is the largest is constant, and so are the row sums, which are 1. K1 and K3 are
+/// computed again; landmarks, K2, C, M and two numbers per row are kept.
 ///
 /// @param landmarks m, at least 1
 /// @param iterations T, at least 1
@@ -160,6 +180,7 @@ public record Nystromformer(
         .crossAttention(convKernelSize.isEmpty())
         .groupedQueries(true)
         .valueDim(true)
+        .gradients(true)
         .batchIndependent(init == Init.EXACT);
   }
 
@@ -214,7 +235,26 @@ public record Nystromformer(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    AttentionShape s = request.shape();
+    requireLengths(request.shape());
+    return new NystromformerPlan(this, request);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireLengths(request.shape());
+    return isExact(request.shape())
+        ? new NystromformerExactDifferentiable(this, request)
+        : new NystromformerDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return isExact(s)
+        ? NystromformerExactDifferentiable.cost(this, s, mask, threads)
+        : NystromformerDifferentiable.cost(this, s, mask, threads);
+  }
+
+  private void requireLengths(AttentionShape s) {
     int shortest = Math.min(s.querySeqLen(), s.keySeqLen());
     int least = segmentRule == SegmentRule.UNEQUAL ? landmarks : 1;
     if (shortest < least) {
@@ -224,7 +264,6 @@ public record Nystromformer(
               + "), but was "
               + shortest);
     }
-    return new NystromformerPlan(this, request);
   }
 
   /// Whether the landmarks are the positions themselves.

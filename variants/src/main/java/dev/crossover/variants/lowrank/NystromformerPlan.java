@@ -4,6 +4,7 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
@@ -14,6 +15,7 @@ import dev.crossover.variants.lowrank.Nystromformer.Init;
 import dev.crossover.variants.lowrank.Nystromformer.MaskRule;
 import dev.crossover.variants.lowrank.Nystromformer.SegmentRule;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The steps of [Nystromformer], in the order of the paper's algorithm 1.
 ///
@@ -35,15 +37,29 @@ final class NystromformerPlan extends AttentionPlan {
   private final int segments;
   private final int landmarkBlocks;
   private final int queryBlocks;
-  private final Landmarks[] queryLandmarks;
-  private final Landmarks[] keyLandmarks;
+  private final @Nullable Kept keep;
+
+  /// q̃ of every head.
+  final Landmarks[] queryLandmarks;
+
+  /// k̃ of every head.
+  final Landmarks[] keyLandmarks;
+
   private final KeyPanels[] landmarkKeys;
-  private final double[] landmarkKernel;
-  private final double[] largestColumnSum;
+
+  /// K2, `[batch, heads, m, m]`.
+  final double[] landmarkKernel;
+
+  /// Largest column sum of each head's K2.
+  final double[] largestColumnSum;
+
   private final double[] largestRowSum;
   private final float[] context;
   private final float[] logSums;
-  private final float[] mixed;
+
+  /// Z K3 v, `[batch, heads, m, dv]`.
+  final float[] mixed;
+
   private final float[] meanMixed;
   private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
   private final KeyPanels[] keys = new KeyPanels[threads()];
@@ -59,9 +75,26 @@ final class NystromformerPlan extends AttentionPlan {
   private double scale;
   private float[] out = new float[0];
 
+  /// What a forward pass keeps for a backward pass besides landmarks, K2 and Z K3 v.
+  ///
+  /// @param scratch allocates what is kept
+  /// @param context K3 v, `[batch, heads, m, dv]`
+  /// @param contextLse log-sum-exp of its rows
+  /// @param lse log-sum-exp of the rows of K1, or of exact attention
+  /// @param attended the output without the convolution; empty without one
+  record Kept(
+      Scratch scratch, float[] context, float[] contextLse, float[] lse, float[] attended) {}
+
   NystromformerPlan(Nystromformer nystrom, PlanRequest request) {
+    this(nystrom, request, null);
+  }
+
+  /// @param keep what to keep for a backward pass; null: nothing
+  NystromformerPlan(Nystromformer nystrom, PlanRequest request, @Nullable Kept keep) {
     super(request);
     this.nystrom = nystrom;
+    this.keep = keep;
+    Scratch lasting = keep == null ? scratch : keep.scratch;
     m = nystrom.landmarks();
     exact = nystrom.isExact(shape);
     maskedLandmarks = nystrom.maskRule() == MaskRule.MASKED_LANDMARKS;
@@ -74,16 +107,16 @@ final class NystromformerPlan extends AttentionPlan {
     landmarkKeys = new KeyPanels[problems];
     boolean front = nystrom.segmentRule() == SegmentRule.FRONT_PADDING;
     for (int p = 0; p < problems; p++) {
-      queryLandmarks[p] = new Landmarks(scratch, m, d, shape.querySeqLen(), front);
-      keyLandmarks[p] = new Landmarks(scratch, m, d, shape.keySeqLen(), front);
+      queryLandmarks[p] = new Landmarks(lasting, m, d, shape.querySeqLen(), front);
+      keyLandmarks[p] = new Landmarks(lasting, m, d, shape.keySeqLen(), front);
       landmarkKeys[p] = new KeyPanels(scratch, m, d);
     }
-    landmarkKernel = scratch.doubles((long) problems * m * m);
+    landmarkKernel = lasting.doubles((long) problems * m * m);
     largestColumnSum = scratch.doubles(problems);
     largestRowSum = scratch.doubles(problems);
     context = scratch.floats((long) problems * segments * m * dv);
     logSums = scratch.floats((long) problems * segments * m);
-    mixed = scratch.floats((long) problems * m * dv);
+    mixed = lasting.floats((long) problems * m * dv);
     meanMixed = scratch.floats((long) problems * dv);
     inverses = new PseudoInverse[exact ? 0 : threads()];
     sums = new double[inverses.length][];
@@ -240,13 +273,23 @@ final class NystromformerPlan extends AttentionPlan {
   /// Z (K3 v) of one head, equations (12) and (13).
   private void solve(int worker, int problem) {
     mergeSegments(problem);
+    if (keep != null) {
+      int first = problem * segments * m;
+      System.arraycopy(context, first * dv, keep.context, problem * m * dv, m * dv);
+      System.arraycopy(logSums, first, keep.contextLse, problem * m, m);
+    }
     int kernel = problem * m * m;
-    double s = nystrom.init() == Init.EXACT ? largestColumnSum[problem] : scale;
+    double s = scaleOf(problem);
     double[] z = inverses[worker].of(landmarkKernel, kernel, s, nystrom.iterations());
     if (wantsResult("pseudo_inverse")) {
       write(z, 0, result("pseudo_inverse"), kernel);
     }
     mix(problem, z, sums[worker]);
+  }
+
+  /// Scale of a head's first iterate.
+  double scaleOf(int problem) {
+    return nystrom.init() == Init.EXACT ? largestColumnSum[problem] : scale;
   }
 
   /// Z times K3 v, and the mean of its rows.
@@ -325,11 +368,11 @@ final class NystromformerPlan extends AttentionPlan {
       }
       tiles[worker].begin(queries[worker], 0, d, count, factor);
       stream(worker, problem, 0, shape.keySeqLen());
-      tiles[worker].finish(out, o, dv);
+      finish(worker, problem, first, o);
     } else {
       tiles[worker].begin(input("q"), query, d, count, factor);
       attendLandmarks(worker, problem);
-      tiles[worker].finish(out, o, dv);
+      finish(worker, problem, first, o);
       for (int r = 0; r < count; r++) {
         if (!isRealQuery(batch, first + r)) {
           System.arraycopy(meanMixed, problem * dv, out, o + r * dv, dv);
@@ -337,9 +380,20 @@ final class NystromformerPlan extends AttentionPlan {
       }
     }
     if (nystrom.convKernelSize().isPresent()) {
+      if (keep != null) {
+        System.arraycopy(out, o, keep.attended, o, count * dv);
+      }
       for (int r = 0; r < count; r++) {
         addConvolution(problem, first + r, o + r * dv);
       }
+    }
+  }
+
+  private void finish(int worker, int problem, int first, int o) {
+    if (keep == null) {
+      tiles[worker].finish(out, o, dv);
+    } else {
+      tiles[worker].finish(out, o, dv, keep.lse, problem * shape.querySeqLen() + first);
     }
   }
 
@@ -377,12 +431,13 @@ final class NystromformerPlan extends AttentionPlan {
     }
   }
 
-  private boolean isVisible(Landmarks landmarks, int a) {
+  /// Whether a landmark has a real row, where that matters.
+  boolean isVisible(Landmarks landmarks, int a) {
     return !maskedLandmarks || landmarks.realRows[a] > 0;
   }
 
   /// In self-attention padding marks queries too.
-  private boolean isRealQuery(int batch, int i) {
+  boolean isRealQuery(int batch, int i) {
     return shape.querySeqLen() != shape.keySeqLen() || mask.isRealKey(batch, i);
   }
 

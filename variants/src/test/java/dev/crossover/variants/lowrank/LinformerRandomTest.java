@@ -14,6 +14,10 @@ import org.junit.jupiter.api.Test;
 
 /// Every projection, sharing mode, window and step, on any shape and mask.
 class LinformerRandomTest {
+  /// A slot is read by up to 3800 rows: their slopes have rounding errors of 2⁻²², which add up
+  /// like a random walk to 1.5e-5, and meet keys of size 3. With one slot nothing but these is
+  /// left.
+  private static final double GRADIENT_TOLERANCE = 5e-5;
 
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
@@ -23,7 +27,7 @@ class LinformerRandomTest {
   @Test
   void anyGradientAgreesWithDifferencesOfTheDefinition() {
     RandomGradients.check(
-        120, 32, RandomCases.TOLERANCE, LinformerRandomTest::drawn, LinformerRandomTest::expected);
+        120, 32, GRADIENT_TOLERANCE, LinformerRandomTest::drawn, LinformerRandomTest::expected);
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {

@@ -34,6 +34,44 @@ final class NystromReference {
     return new NystromReference(setting, s, mask, inputs).out();
   }
 
+  /// K2 or the pseudo-inverse of every head; empty where attention is exact.
+  static double[] squares(
+      Nystromformer setting, AttentionShape s, Mask mask, Tensors inputs, boolean inverse) {
+    NystromReference reference = new NystromReference(setting, s, mask, inputs);
+    if (reference.exact) {
+      return new double[0];
+    }
+    double[][][] kernels = reference.kernels();
+    double[] all = new double[s.problems() * reference.m * reference.m];
+    int at = 0;
+    for (double[][] kernel : kernels) {
+      double scale = reference.scale(kernels, kernel);
+      for (double[] row : inverse ? reference.inverse(kernel, scale) : kernel) {
+        System.arraycopy(row, 0, all, at, row.length);
+        at += row.length;
+      }
+    }
+    return all;
+  }
+
+  private double[][][] kernels() {
+    boolean self = s.querySeqLen() == s.keySeqLen();
+    double[][][] kernels = new double[s.problems()][][];
+    for (int p = 0; p < s.problems(); p++) {
+      kernels[p] = softmax(landmarks(queries(p, self)), landmarks(keys(p)), false);
+    }
+    return kernels;
+  }
+
+  private double scale(double[][][] kernels, double[][] own) {
+    double largest = largestColumn(own);
+    for (double[][] kernel : kernels) {
+      boolean shared = setting.init() != Init.EXACT;
+      largest = shared ? Math.max(largest, largestColumn(kernel)) : largest;
+    }
+    return largest;
+  }
+
   /// Rows of one head with zeros where hidden or padded in front, and which of them are real.
   private record Rows(double[][] x, boolean[] real) {}
 
@@ -106,12 +144,7 @@ final class NystromReference {
   private double[] out() {
     double[] out = new double[s.problems() * s.querySeqLen() * s.valueDim()];
     boolean self = s.querySeqLen() == s.keySeqLen();
-    double[][][] kernels = new double[s.problems()][][];
-    double largestColumn = 0;
-    for (int p = 0; p < s.problems(); p++) {
-      kernels[p] = softmax(landmarks(queries(p, self)), landmarks(keys(p)), false);
-      largestColumn = Math.max(largestColumn, largestColumn(kernels[p]));
-    }
+    double[][][] kernels = kernels();
     for (int p = 0; p < s.problems(); p++) {
       int b = p / s.numHeads();
       if (mask.realKeys(b, s.keySeqLen()) == 0) {
@@ -123,7 +156,7 @@ final class NystromReference {
       if (exact) {
         mixed = multiply(softmax(q, keys(p), true), v.x);
       } else {
-        double scale = setting.init() == Init.EXACT ? largestColumn(kernels[p]) : largestColumn;
+        double scale = scale(kernels, kernels[p]);
         double[][] k3 = softmax(landmarks(q), keys(p), true);
         mixed =
             multiply(

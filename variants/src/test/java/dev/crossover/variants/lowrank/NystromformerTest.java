@@ -17,6 +17,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.lowrank.Nystromformer.Init;
 import dev.crossover.variants.lowrank.Nystromformer.MaskRule;
 import dev.crossover.variants.lowrank.Nystromformer.SegmentRule;
@@ -66,6 +67,17 @@ class NystromformerTest extends AttentionContract {
   public Reference reference() {
     return (attention, shape, mask, inputs) ->
         NystromReference.out((Nystromformer) attention, shape, mask, inputs);
+  }
+
+  @Override
+  public Map<String, Reference> resultReferences() {
+    return Map.of(
+        "landmark_kernel",
+        (attention, shape, mask, inputs) ->
+            NystromReference.squares((Nystromformer) attention, shape, mask, inputs, false),
+        "pseudo_inverse",
+        (attention, shape, mask, inputs) ->
+            NystromReference.squares((Nystromformer) attention, shape, mask, inputs, true));
   }
 
   @TestFactory
@@ -205,6 +217,12 @@ class NystromformerTest extends AttentionContract {
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(150, 22, NystromformerTest::drawn, NystromformerTest::expected);
+  }
+
+  @Test
+  void anyGradientAgreesWithDifferencesOfTheDefinition() {
+    RandomGradients.check(
+        100, 23, RandomCases.TOLERANCE, NystromformerTest::drawn, NystromformerTest::expected);
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {
