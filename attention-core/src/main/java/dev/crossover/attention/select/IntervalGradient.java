@@ -8,7 +8,6 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.GradientKeys;
 import dev.crossover.attention.kernel.GradientTile;
 import dev.crossover.attention.kernel.Kernels;
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// The backward pass of mechanisms whose queries see intervals of packed keys, which subclasses
@@ -29,9 +28,6 @@ import org.jspecify.annotations.Nullable;
 /// on the shape only, so that the bits do not depend on the threads. What is allocated is a
 /// multiple of the keys and values, whatever the number of pairs.
 public abstract class IntervalGradient {
-  private static final int ENOUGH_TASKS = 8;
-  private static final int SLICES = 8;
-
   /// The problem's sizes.
   protected final AttentionShape shape;
 
@@ -41,15 +37,12 @@ public abstract class IntervalGradient {
   private final Kernels kernels = Kernels.get();
   private final Workers workers;
   private final boolean keysPerHead;
-  private final int parts;
+  private final KeyShares shares;
   private final GradientTile[] tiles;
   private final GradientKeys[] keys;
   private final float[] delta;
-  private final float[] keyShares;
-  private final float[] valueShares;
   private final Workers.Task weigh = this::weigh;
   private final Workers.Task part = this::part;
-  private final Workers.Task sum = this::sum;
   private float[] q = new float[0];
   private float[] k = q;
   private float[] v = q;
@@ -58,8 +51,6 @@ public abstract class IntervalGradient {
   private float @Nullable [] factor;
   private float[] gradOut = q;
   private float @Nullable [] gradQuery;
-  private float @Nullable [] gradKey;
-  private float @Nullable [] gradValue;
 
   /// @param request shape and threads
   /// @param scratch allocator
@@ -88,7 +79,7 @@ public abstract class IntervalGradient {
     scale = (float) Attention.defaultScale(shape);
     workers = new Workers(threads);
     this.keysPerHead = keysPerHead;
-    parts = parts(shape);
+    shares = new KeyShares(scratch, shape);
     int d = shape.headDim();
     int dv = shape.valueDim();
     tiles = new GradientTile[threads];
@@ -98,31 +89,20 @@ public abstract class IntervalGradient {
       keys[t] = new GradientKeys(scratch, maxKeys, d, dv);
     }
     delta = scratch.floats((long) shape.problems() * shape.querySeqLen());
-    keyShares = scratch.floats(parts == 1 ? 0 : parts * keyRows(shape) * d);
-    valueShares = scratch.floats(parts == 1 ? 0 : parts * keyRows(shape) * dv);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(AttentionShape s, int threads, int maxKeys, int maxRows) {
-    int parts = parts(s);
-    long shares = parts == 1 ? 0 : parts * keyRows(s) * (s.headDim() + s.valueDim());
     return threads
             * (GradientTile.bytes(maxRows, s.headDim(), s.valueDim())
                 + GradientKeys.bytes(maxKeys, s.headDim(), s.valueDim()))
-        + Float.BYTES * ((long) s.problems() * s.querySeqLen() + shares);
+        + (long) Float.BYTES * s.problems() * s.querySeqLen()
+        + KeyShares.bytes(s);
   }
 
   /// Floating-point operations for a number of pairs: five products and an exponential each.
   public static double flops(AttentionShape s, double pairs) {
     return pairs * (6.0 * s.headDim() + 4.0 * s.valueDim() + 8);
-  }
-
-  private static int parts(AttentionShape s) {
-    return Math.ceilDiv(ENOUGH_TASKS, Math.max(1, s.batchSize() * s.numKeyValueHeads()));
-  }
-
-  private static long keyRows(AttentionShape s) {
-    return (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
   }
 
   /// Takes what a forward pass read and wrote.
@@ -157,13 +137,10 @@ public abstract class IntervalGradient {
       float @Nullable [] newGradValue) {
     gradOut = newGradOut;
     gradQuery = newGradQuery;
-    gradKey = newGradKey;
-    gradValue = newGradValue;
+    shares.bind(newGradKey, newGradValue);
     workers.run(shape.problems(), weigh);
-    workers.run(shape.batchSize() * shape.numKeyValueHeads() * parts, part);
-    if (parts > 1) {
-      workers.run(shape.batchSize() * shape.numKeyValueHeads() * SLICES, sum);
-    }
+    workers.run(shares.tasks(), part);
+    shares.sum(workers);
   }
 
   /// Gives the keys of a head positions with [GradientKeys#add].
@@ -193,26 +170,13 @@ public abstract class IntervalGradient {
     }
   }
 
-  private void part(int worker, int index) {
-    int group = index / parts;
-    int share = index % parts;
+  private void part(int worker, int task) {
+    int group = task / shares.parts();
     int batch = group / shape.numKeyValueHeads();
     int first = group % shape.numKeyValueHeads() * shape.groupSize();
     int ko = shape.keyOffset(batch, first);
     int vo = shape.valueOffset(batch, first);
-    float[] toKeys = gradKey;
-    float[] toValues = gradValue;
-    int gko = ko;
-    int gvo = vo;
-    if (parts > 1) {
-      int nk = shape.keySeqLen();
-      toKeys = keyShares;
-      toValues = valueShares;
-      gko = index * nk * shape.headDim();
-      gvo = index * nk * shape.valueDim();
-      Arrays.fill(toKeys, gko, gko + nk * shape.headDim(), 0);
-      Arrays.fill(toValues, gvo, gvo + nk * shape.valueDim(), 0);
-    }
+    shares.begin(task);
     GradientKeys own = keys[worker];
     for (int h = first; h < first + shape.groupSize(); h++) {
       if (h == first || keysPerHead) {
@@ -220,9 +184,14 @@ public abstract class IntervalGradient {
         addKeys(worker, own, batch, h);
         own.load(k, ko, v, vo);
       }
-      head(worker, batch, h, share);
+      head(worker, batch, h, task % shares.parts());
       if (h == first + shape.groupSize() - 1 || keysPerHead) {
-        own.store(scale, toKeys, gko, toValues, gvo);
+        own.store(
+            scale,
+            shares.keys(),
+            shares.keyOffset(task),
+            shares.values(),
+            shares.valueOffset(task));
       }
     }
   }
@@ -245,36 +214,11 @@ public abstract class IntervalGradient {
         qo,
         scale);
     int blocks = blocks(h);
-    int end = (int) ((share + 1L) * blocks / parts);
-    for (int b = (int) ((long) share * blocks / parts); b < end; b++) {
+    int end = shares.first(share + 1, blocks);
+    for (int b = shares.first(share, blocks); b < end; b++) {
       tile.rows(0, 1, 0);
       block(worker, tile, keys[worker], batch, h, b);
       tile.finish();
-    }
-  }
-
-  /// Adds a slice of the rows of a head's shares.
-  private void sum(int worker, int index) {
-    int group = index / SLICES;
-    int nk = shape.keySeqLen();
-    int from = index % SLICES * nk / SLICES;
-    int to = (index % SLICES + 1) * nk / SLICES;
-    int batch = group / shape.numKeyValueHeads();
-    int first = group % shape.numKeyValueHeads() * shape.groupSize();
-    int d = shape.headDim();
-    int dv = shape.valueDim();
-    for (int share = group * parts; share < (group + 1) * parts; share++) {
-      float[] toKeys = gradKey;
-      float[] toValues = gradValue;
-      if (toKeys != null) {
-        int o = shape.keyOffset(batch, first) + from * d;
-        kernels.add((to - from) * d, toKeys, o, keyShares, (share * nk + from) * d, toKeys, o);
-      }
-      if (toValues != null) {
-        int o = shape.valueOffset(batch, first) + from * dv;
-        int s = (share * nk + from) * dv;
-        kernels.add((to - from) * dv, toValues, o, valueShares, s, toValues, o);
-      }
     }
   }
 }

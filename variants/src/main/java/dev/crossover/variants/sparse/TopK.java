@@ -8,19 +8,15 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.Workers;
-import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.RowSelection;
-import dev.crossover.attention.kernel.ScoreTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.LargestScores;
-import dev.crossover.attention.tensor.Tensor;
 import java.util.OptionalInt;
 
 /// Softmax over the k largest scores of each row: explicit selection.
@@ -39,6 +35,17 @@ import java.util.OptionalInt;
 /// | Q, K, V | `q`, `k`, `v` | `[B,H,nq,d]`, `[B,Hkv,nk,d]`, `[B,Hkv,nk,dv]` |
 /// | P | a block of rows, never all | `[rows, nk]` |
 /// | k | `top_k`, or `max(⌈nk / top_k_divisor⌉, min(top_k_minimum, nk))` | |
+///
+/// Gradients, with G = ∂out and p the softmax over the kept keys of a row:
+///
+/// ```
+/// dp_ij = G_i·v_j      ds_ij = p_ij (dp_ij − Σ_l p_il dp_il)
+/// ∂q_i = Σ_j ds_ij k_j/√d      ∂k_j = Σ_i ds_ij q_i/√d      ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over the kept pairs, softmax's backward pass (Dao et al., arXiv:2205.14135, appendix B.2). Which
+/// keys are kept is a constant: neither a dropped key nor the threshold gets a gradient. Nothing is
+/// kept for the backward pass: scores are computed and selected again.
 ///
 /// Time `2·n²·d` for the scores, all of which are needed, one pass over them for the selection, and
 /// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy of
@@ -108,27 +115,41 @@ public record TopK(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double pairs = s.problems() * Cost.pairs(s, mask);
-    double kept =
-        Math.min(pairs, (double) s.problems() * s.querySeqLen() * keysKept(s.keySeqLen()));
-    double flops = pairs * (2.0 * s.headDim() + 1) + kept * (2.0 * s.valueDim() + 5);
-    int nk = s.keySeqLen();
-    long panels = (long) s.batchSize() * s.numKeyValueHeads() * KeyPanels.bytes(nk, s.headDim());
-    long perThread =
-        LargestScores.bytes(nk)
-            + ScoreTile.bytes(nk, s.headDim())
-            + (long) nk * (Integer.BYTES + Float.BYTES);
-    return new Cost(flops, Cost.tensorBytes(s) + 2.0 * panels, panels + threads * perThread);
+    double flops = pairs * (2.0 * s.headDim() + 1) + kept(s, mask) * (2.0 * s.valueDim() + 5);
+    double panels = 2.0 * s.batchSize() * s.numKeyValueHeads() * s.keySeqLen() * s.headDim();
+    return new Cost(flops, Cost.tensorBytes(s) + Float.BYTES * panels, TopKRows.bytes(s, threads));
+  }
+
+  /// Pairs that are kept, without ties.
+  private double kept(AttentionShape s, Mask mask) {
+    double rows = (double) s.problems() * s.querySeqLen();
+    return Math.min(s.problems() * Cost.pairs(s, mask), rows * keysKept(s.keySeqLen()));
   }
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new TopKPlan(request, this);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new TopKGradient(request, this);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double pairs = s.problems() * Cost.pairs(s, mask);
+    double flops =
+        pairs * (2.0 * s.headDim() + 1) + kept(s, mask) * (4.0 * s.headDim() + 4.0 * s.valueDim());
+    long scratch = TopKRows.bytes(s, threads) + TopKGradient.scratchBytes(s, threads);
+    return new GradientCost(flops, 0, scratch);
   }
 
   @Override
@@ -147,102 +168,6 @@ public record TopK(
   private static void require(boolean holds, String rule, Object value) {
     if (!holds) {
       throw new IllegalArgumentException(rule + ", but was " + value);
-    }
-  }
-
-  private final class Plan extends AttentionPlan {
-    private final Kernels kernels = Kernels.get();
-    private final int nq = shape.querySeqLen();
-    private final int nk = shape.keySeqLen();
-    private final int d = shape.headDim();
-    private final int dv = shape.valueDim();
-    private final int rows = ScoreTile.rows(nk);
-    private final int blocks = Math.ceilDiv(nq, rows);
-    private final int k = keysKept(nk);
-    private final float factor = (float) Attention.defaultScale(shape);
-    private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
-    private final ScoreTile[] tiles = new ScoreTile[threads()];
-    private final LargestScores[] largest = new LargestScores[threads()];
-    private final int[][] kept = new int[threads()][];
-    private final float[][] weights = new float[threads()][];
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task block = this::block;
-    private float[] out = new float[0];
-
-    Plan(PlanRequest request) {
-      super(request);
-      for (int p = 0; p < panels.length; p++) {
-        panels[p] = new KeyPanels(scratch, nk, d);
-      }
-      for (int t = 0; t < threads(); t++) {
-        tiles[t] = new ScoreTile(scratch, nk, d);
-        largest[t] = new LargestScores(scratch, nk);
-        kept[t] = scratch.ints(nk);
-        weights[t] = scratch.floats(nk);
-      }
-    }
-
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(panels.length, pack);
-      workers.run(shape.problems() * blocks, block);
-    }
-
-    private void pack(int worker, int group) {
-      panels[group].pack(input("k"), group * nk * d, d, nk, 0);
-    }
-
-    /// P for some rows, with the keys that the last of them may see; then row by row.
-    private void block(int worker, int index) {
-      int problem = index / blocks;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int first = index % blocks * rows;
-      int count = Math.min(rows, nq - first);
-      int group = batch * shape.numKeyValueHeads() + h / shape.groupSize();
-      int query = shape.queryOffset(batch, h) + first * d;
-      int least = mask.causalLimit(first, nq, nk);
-      int most = mask.causalLimit(first + count - 1, nq, nk);
-      int groups = LargestScores.block(least, k);
-      int whole = mask.hasKeyPadding() ? 0 : least / ScoreTile.SEGMENT * ScoreTile.SEGMENT;
-      tiles[worker].compute(input("q"), query, d, count, panels[group], most, groups, whole);
-      for (int r = 0; r < count; r++) {
-        row(worker, batch, h, first + r, r, groups, whole);
-      }
-    }
-
-    /// Hides, selects, normalises and mixes the values of one row.
-    private void row(int worker, int batch, int h, int i, int inBlock, int groups, int grouped) {
-      ScoreTile tile = tiles[worker];
-      float[] scores = tile.scores();
-      int at = tile.start(inBlock);
-      int limit = mask.causalLimit(i, nq, nk);
-      for (int j = 0; mask.hasKeyPadding() && j < limit; j++) {
-        if (!mask.isRealKey(batch, j)) {
-          int segment = j / ScoreTile.SEGMENT * tile.stride();
-          scores[at + segment + j % ScoreTile.SEGMENT] = Float.NEGATIVE_INFINITY;
-        }
-      }
-      float[] weight = weights[worker];
-      int count =
-          largest[worker].keep(
-              scores,
-              at,
-              tile.stride(),
-              limit,
-              k,
-              groups,
-              tile.maxima(),
-              tile.maximaStart(inBlock),
-              grouped,
-              kept[worker],
-              weight);
-      kernels.scale(count, factor, weight, 0, weight, 0);
-      kernels.softmax(count, weight, 0);
-      int o = shape.outputOffset(batch, h) + i * dv;
-      int values = shape.valueOffset(batch, h);
-      RowSelection.mix(dv, count, weight, kept[worker], input("v"), values, out, o);
     }
   }
 
