@@ -21,6 +21,7 @@ import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.recurrent.DeltaNet;
 import dev.crossover.variants.recurrent.GatedDeltaNet;
 import dev.crossover.variants.recurrent.Gla;
+import dev.crossover.variants.recurrent.Kda;
 import dev.crossover.variants.recurrent.LightningAttention2;
 import dev.crossover.variants.recurrent.Mamba2Ssd;
 import dev.crossover.variants.recurrent.RetNet;
@@ -76,7 +77,8 @@ public final class Catalogue {
           MechanismType.of(Gla.class),
           MechanismType.of(Mamba2Ssd.class),
           MechanismType.of(DeltaNet.class),
-          MechanismType.of(GatedDeltaNet.class));
+          MechanismType.of(GatedDeltaNet.class),
+          MechanismType.of(Kda.class));
 
   private static final List<MechanismType> ALL =
       withProvided(ServiceLoader.load(MechanismProvider.class));

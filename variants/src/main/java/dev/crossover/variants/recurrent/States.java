@@ -114,6 +114,18 @@ final class States {
         s.keySeqLen());
   }
 
+  /// `log_decay` with one number per head, token and channel.
+  static TensorSpec logDecayPerChannel(AttentionShape s) {
+    return TensorSpec.input(
+        "log_decay",
+        "log decay, <= 0, -A dt: A uniform in (0, 16), dt log-uniform in [1e-3, 0.1]",
+        (seed, shape) -> negativeRates(seed, 0, shape),
+        s.batchSize(),
+        s.numHeads(),
+        s.keySeqLen(),
+        s.headDim());
+  }
+
   /// `beta` of a delta rule.
   static TensorSpec beta(AttentionShape s) {
     return TensorSpec.input(
