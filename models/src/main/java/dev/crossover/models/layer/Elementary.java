@@ -1,5 +1,6 @@
 package dev.crossover.models.layer;
 
+import dev.crossover.attention.kernel.Gelu;
 import dev.crossover.attention.kernel.Kernels;
 
 /// Elementwise functions and their derivatives over ranges of arrays, in plain loops around the
@@ -13,11 +14,6 @@ final class Elementary {
   private static final float GELU_SCALE = 0.797884561f;
 
   private static final float GELU_CUBE = 0.044715f;
-  private static final float INVERSE_ROOT_TWO = 0.707106781f;
-  private static final float INVERSE_ROOT_TWO_PI = 0.398942280f;
-
-  /// Beyond it erf is 1 in float32.
-  private static final float ERF_LIMIT = 4f;
 
   private Elementary() {}
 
@@ -46,28 +42,6 @@ final class Elementary {
   /// `y = tanh(x)`; x and y may be the same range.
   static void tanh(int n, float[] x, int xo, float[] y, int yo) {
     KERNELS.tanh(n, x, xo, y, yo);
-  }
-
-  /// `y = erf(x / √2)`, absolute error below 3e-7: a ratio of polynomials of degree 13 and 8 on
-  /// [−4, 4], coefficients of Eigen's `erf` for floats (MPL 2.0, a published minimax fit).
-  static void erfOfRoot(int n, float[] x, int xo, float[] y, int yo) {
-    for (int i = 0; i < n; i++) {
-      float z = Math.clamp(x[xo + i] * INVERSE_ROOT_TWO, -ERF_LIMIT, ERF_LIMIT);
-      float s = z * z;
-      float p = -2.72614225801306e-10f;
-      p = p * s + 2.77068142495902e-08f;
-      p = p * s - 2.10102402082508e-06f;
-      p = p * s - 5.69250639462346e-05f;
-      p = p * s - 7.34990630326855e-04f;
-      p = p * s - 2.95459980854025e-03f;
-      p = p * s - 1.60960333262415e-02f;
-      float q = -1.45660718464996e-05f;
-      q = q * s - 2.13374055278905e-04f;
-      q = q * s - 1.68282697438203e-03f;
-      q = q * s - 7.37332916720468e-03f;
-      q = q * s - 1.42647390514189e-02f;
-      y[yo + i] = z * p / q;
-    }
   }
 
   /// An elementwise function with its derivative.
@@ -102,22 +76,12 @@ final class Elementary {
     GELU {
       @Override
       void apply(int n, float[] x, int xo, float[] y, int yo, float[] work) {
-        erfOfRoot(n, x, xo, work, 0);
-        for (int i = 0; i < n; i++) {
-          y[yo + i] = 0.5f * x[xo + i] * (1 + work[i]);
-        }
+        Gelu.apply(n, x, xo, y, yo);
       }
 
       @Override
       void derivative(int n, float[] x, int xo, float[] d, int o, float[] work) {
-        for (int i = 0; i < n; i++) {
-          d[o + i] = x[xo + i] * x[xo + i];
-        }
-        KERNELS.exp(n, -0.5f, 0, d, o, d, o);
-        erfOfRoot(n, x, xo, work, 0);
-        for (int i = 0; i < n; i++) {
-          d[o + i] = 0.5f * (1 + work[i]) + x[xo + i] * INVERSE_ROOT_TWO_PI * d[o + i];
-        }
+        Gelu.slope(n, x, xo, d, o);
       }
     },
     /// x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).

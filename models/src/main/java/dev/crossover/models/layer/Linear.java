@@ -16,9 +16,11 @@ import org.jspecify.annotations.Nullable;
 /// Backward: dx = dy W, dW = dyᵀ x, db = Σ dy. A map may be some rows of a larger weight, as query,
 /// key and value are of a packed one.
 final class Linear extends Operation {
-  private static final int JOB_ROWS = 64;
+  private static final int JOB_ROWS = 128;
   private static final int JOB_COLUMNS = 256;
-  private static final int JOB_TOKENS = 256;
+  private static final int JOB_TOKENS = 128;
+  private static final int ROW_STRIDE = JOB_ROWS + 16;
+  private static final int COLUMN_STRIDE = JOB_COLUMNS + 16;
 
   private final Kernels kernels = Kernels.get();
   private final Weight weight;
@@ -87,6 +89,11 @@ final class Linear extends Operation {
   }
 
   @Override
+  protected int scratch() {
+    return gradWeight == null ? 0 : JOB_TOKENS * (ROW_STRIDE + COLUMN_STRIDE);
+  }
+
+  @Override
   protected void forward(int worker, int from, int to) {
     float[] y = output().data();
     weight.apply(to - from, input(0).data(), from * in, in, y, from * out, out, false);
@@ -128,7 +135,9 @@ final class Linear extends Operation {
     return gradWeight == null ? 0 : (long) in * out * output().rows().active();
   }
 
-  /// A block of dW, over all tokens in their order.
+  /// A block of dW, over all tokens in their order. Some tokens' parts of dy and x are copied side
+  /// by side first: as they lie, rows are often a multiple of 1 KiB apart and push each other out
+  /// of the first-level cache.
   @Override
   protected void job(int worker, int index) {
     if (gradWeight == null) {
@@ -140,23 +149,33 @@ final class Linear extends Operation {
     int rows = Math.min(JOB_ROWS, out - row);
     int columns = Math.min(JOB_COLUMNS, in - column);
     int tokens = output().rows().active();
-    float[] dy = output().gradient();
-    float[] x = input(0).data();
+    float[] work = graph().scratch(worker);
+    int second = JOB_TOKENS * ROW_STRIDE;
     for (int t = 0; t < tokens; t += JOB_TOKENS) {
+      int count = Math.min(JOB_TOKENS, tokens - t);
+      copy(output().gradient(), t * out + row, out, rows, count, work, 0, ROW_STRIDE);
+      copy(input(0).data(), t * in + column, in, columns, count, work, second, COLUMN_STRIDE);
       kernels.multiplyTransposedA(
           rows,
           columns,
-          Math.min(JOB_TOKENS, tokens - t),
-          dy,
-          t * out + row,
-          out,
-          x,
-          t * in + column,
-          in,
+          count,
+          work,
+          0,
+          ROW_STRIDE,
+          work,
+          second,
+          COLUMN_STRIDE,
           gradWeight,
           weight.offset() + row * in + column,
           in,
           true);
+    }
+  }
+
+  private static void copy(
+      float[] from, int at, int stride, int width, int count, float[] to, int start, int into) {
+    for (int i = 0; i < count; i++) {
+      System.arraycopy(from, at + i * stride, to, start + i * into, width);
     }
   }
 }
