@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -54,6 +56,22 @@ import java.util.OptionalInt;
 /// Key padding hides context rows from the pack stage; in the causal form they add nothing and do
 /// not count in the means (the authors' code ignores its mask there). A causal row attends to the
 /// tokens its offset allows. Does not reduce to softmax attention for any pack_length.
+///
+/// Backward, derived from the equations; in both stages of the first form softmax attention's:
+///
+/// ```
+/// ∂S = P ∘ (∂Y vᵀ − rowsum(∂Y ∘ Y)) / √d      ∂q = ∂S k      ∂k = ∂Sᵀ q      ∂v = Pᵀ ∂Y
+/// ∂Y_P = ∂k W_k + ∂v W_v + ∂out_pack; tied: both gradients of a row are added
+/// y = x wᵀ + b:  ∂x = ∂y w,  ∂w = ∂yᵀ x,  ∂b = Σ ∂y
+///
+/// causal, r_t = 1/t, c = 1/√d, Ê_t = c r_t B_t ∘ (∂B_t − ⟨∂B_t, B_t⟩), ∂B_t = r_t ∂y_t (Σ_{j≤t} A_jᵀ v_j)ᵀ
+/// ∂q_t = Ê_t (Σ_{j≤t} k_jᵀ A_j)ᵀ      ∂k_j = A_j (Σ_{t≥j} q_tᵀ Ê_t)ᵀ      ∂v_j = A_j Σ_{t≥j} r_t B_tᵀ ∂y_t
+/// ∂A_j = v_j (Σ_{t≥j} r_t B_tᵀ ∂y_t)ᵀ + k_j Σ_{t≥j} q_tᵀ Ê_t      ∂a = ∂A ∘ ω'(a)
+/// ∂K_p = c ∂a p_q      ∂p_q = c ∂aᵀ K_p
+/// ```
+///
+/// Counts of tokens are constants. The packed sequence, log-sum-exps and the rows before the output
+/// map are kept.
 ///
 /// @param level a layer with its maps, or the causal core
 /// @param heads heads of the unpack stage (causal: of everything); absent: the shape's
@@ -140,7 +158,8 @@ public record Luna(
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .valueDim(!module)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -290,6 +309,17 @@ public record Luna(
   public AttentionPlan newPlan(PlanRequest request) {
     requireHeads(request.shape());
     return new LunaPlan(this, request);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireHeads(request.shape());
+    return new LunaDifferentiable(this, request);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return LunaDifferentiable.cost(this, s, mask, threads);
   }
 
   @Override

@@ -49,6 +49,15 @@ final class LunaMaps {
     return names.length;
   }
 
+  /// Number of a map.
+  int index(String map) {
+    int index = 0;
+    while (!names[index].equals(map)) {
+      index++;
+    }
+    return index;
+  }
+
   /// Name of a map's weight among the inputs.
   String weightName(int map) {
     return weightNames[map];
@@ -85,10 +94,7 @@ final class LunaMaps {
   /// @param y row r is written at `yo + r * ldy`
   void apply(
       String map, int rows, float[] x, int xo, int from, int columns, float[] y, int yo, int ldy) {
-    int index = 0;
-    while (!names[index].equals(map)) {
-      index++;
-    }
+    int index = index(map);
     for (int r = 0; r < rows; r++) {
       System.arraycopy(bias[index], from, y, yo + r * ldy, columns);
     }

@@ -4,6 +4,7 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxMerge;
@@ -11,6 +12,7 @@ import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Luna.Level;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /// The steps of [Luna]: pack and unpack, or the causal form head by head.
 ///
@@ -30,13 +32,25 @@ final class LunaPlan extends AttentionPlan {
   private final int l;
   private final int heads;
   private final int packHeads;
-  private final LunaMaps maps;
-  private final float[] packQueries;
+  private final @Nullable Kept keep;
+
+  /// The maps with the weights of the last pass.
+  final LunaMaps maps;
+
+  /// p W_pq, `[batch, pack_length, D]`.
+  final float[] packQueries;
+
   private final int segmentKeys;
   private final int segments;
-  private final float[] packed;
+
+  /// Y_P, `[batch, pack_length, D]`.
+  final float[] packed;
+
   private final float[] parts;
-  private final float[] partLse;
+
+  /// Log-sum-exp of the pack stage, first `[batch, packHeads, pack_length]` of the whole.
+  final float[] partLse;
+
   private final float[] packedKeys;
   private final float[] packedValues;
   private final KeyPanels[] packedPanels;
@@ -57,16 +71,30 @@ final class LunaPlan extends AttentionPlan {
   private float[] context = new float[0];
   private float[] out = new float[0];
 
+  /// What a forward pass keeps for a backward pass besides the packed sequence.
+  ///
+  /// @param scratch allocates what is kept
+  /// @param lse log-sum-exp of the unpack stage, `[batch, heads, nq]`
+  /// @param attended rows before the output map, `[batch, heads, nq, D / heads]`
+  record Kept(Scratch scratch, float[] lse, float[] attended) {}
+
   LunaPlan(Luna luna, PlanRequest request) {
+    this(luna, request, null);
+  }
+
+  /// @param keep what to keep for a backward pass; null: nothing
+  LunaPlan(Luna luna, PlanRequest request, @Nullable Kept keep) {
     super(request);
     this.luna = luna;
+    this.keep = keep;
+    Scratch lasting = keep == null ? scratch : keep.scratch;
     module = luna.level() == Level.MODULE;
     l = luna.packLength();
     heads = luna.heads(shape);
     packHeads = luna.packHeads(shape);
     maps = module ? new LunaMaps(scratch, luna, width) : new LunaMaps(scratch, luna, 0);
     int packRows = module ? shape.batchSize() * l : 0;
-    packQueries = scratch.floats((long) packRows * width);
+    packQueries = lasting.floats((long) packRows * width);
     int d = width / heads;
     chunks = new LunaChunk[causal ? threads() : 0];
     for (int t = 0; t < chunks.length; t++) {
@@ -76,9 +104,9 @@ final class LunaPlan extends AttentionPlan {
     int unpackRows = causal ? 0 : packRows;
     segmentKeys = segmentKeys(shape);
     segments = Math.max(1, Math.ceilDiv(nk, segmentKeys));
-    packed = scratch.floats((long) unpackRows * width);
+    packed = lasting.floats((long) unpackRows * width);
     parts = scratch.floats((segments - 1L) * unpackRows * width);
-    partLse = scratch.floats((long) segments * unpackRows * packHeads);
+    partLse = lasting.floats((long) segments * unpackRows * packHeads);
     packedKeys = scratch.floats((long) unpackRows * width);
     packedValues = luna.tieKeyValue() ? packedKeys : scratch.floats((long) unpackRows * width);
     packedPanels = new KeyPanels[causal ? 0 : shape.batchSize() * heads];
@@ -127,9 +155,22 @@ final class LunaPlan extends AttentionPlan {
     return moduleBytes + (segments + copies) * packRow + lse + panels + threads * perThread;
   }
 
+  /// What the constructor takes from [Kept#scratch]: pack queries, packed sequence and its
+  /// log-sum-exp.
+  static long lastingBytes(Luna luna, AttentionShape s, Mask mask) {
+    if (luna.level() == Level.HEAD) {
+      return 0;
+    }
+    long packRows = (long) s.batchSize() * luna.packLength();
+    long width = Luna.width(s);
+    long segments = Math.max(1, Math.ceilDiv(s.keySeqLen(), segmentKeys(s)));
+    long unpack = mask.isCausal() ? 0 : width + segments * luna.packHeads(s);
+    return Float.BYTES * packRows * (width + unpack);
+  }
+
   /// Context tokens that one task packs: a rule of the shape, so that few heads fill many threads
   /// and results do not depend on their number.
-  private static int segmentKeys(AttentionShape s) {
+  static int segmentKeys(AttentionShape s) {
     return Math.max(LEAST_KEYS_PER_SEGMENT, Math.ceilDiv(s.keySeqLen(), MOST_SEGMENTS));
   }
 
@@ -253,9 +294,30 @@ final class LunaPlan extends AttentionPlan {
       unpackTiles[worker].begin(query, h * d, width, count, (float) (1 / Math.sqrt(d)));
       unpackTiles[worker].attend(
           packedPanels[batch * heads + h], packedValues, batch * l * width + h * d, width, 0, l);
-      unpackTiles[worker].finish(query, h * d, width);
+      finish(worker, batch, h, first, count);
     }
     maps.apply("output", count, query, 0, 0, width, out, row, width);
+  }
+
+  private void finish(int worker, int batch, int h, int first, int count) {
+    int d = width / heads;
+    float[] query = block[worker];
+    if (keep == null) {
+      unpackTiles[worker].finish(query, h * d, width);
+      return;
+    }
+    int row = (batch * heads + h) * nq + first;
+    unpackTiles[worker].finish(query, h * d, width, keep.lse, row);
+    keepRows(query, batch, h, first, count);
+  }
+
+  /// Keeps a head's columns of a block of rows before the output map.
+  private void keepRows(float[] rowsOfHeads, int batch, int h, int first, int count) {
+    int d = width / heads;
+    for (int r = 0; keep != null && r < count; r++) {
+      int to = ((batch * heads + h) * nq + first + r) * d;
+      System.arraycopy(rowsOfHeads, r * width + h * d, keep.attended, to, d);
+    }
   }
 
   /// The causal form of one head, chunk by chunk of context tokens.
@@ -349,6 +411,9 @@ final class LunaPlan extends AttentionPlan {
     int count = Math.min(rows, nq - first);
     int row = (index / blocks * nq + first) * width;
     System.arraycopy(out, row, block[worker], 0, count * width);
+    for (int h = 0; h < heads; h++) {
+      keepRows(block[worker], index / blocks, h, first, count);
+    }
     maps.apply("output", count, block[worker], 0, 0, width, out, row, width);
   }
 }

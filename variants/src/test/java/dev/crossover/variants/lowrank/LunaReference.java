@@ -26,6 +26,22 @@ final class LunaReference {
     return luna.level() == Level.HEAD ? reference.head() : reference.module();
   }
 
+  /// The packed sequence; the pack as it was in the causal form.
+  static double[] outPack(Luna luna, AttentionShape s, Mask mask, Tensors inputs) {
+    LunaReference reference = new LunaReference(luna, s, mask, inputs);
+    int width = s.numHeads() * s.headDim();
+    double[] out = new double[s.batchSize() * luna.packLength() * width];
+    for (int b = 0; b < s.batchSize(); b++) {
+      double[][] pack = reference.rows("pack", b, luna.packLength(), width);
+      String source = inputs.has("context") ? "context" : "x";
+      double[][] context = reference.rows(source, b, s.keySeqLen(), width);
+      double[][] packed =
+          mask.isCausal() ? pack : reference.packed(reference.map("pack_query", pack), context, b);
+      put(packed, out, b * luna.packLength() * width, 0, width);
+    }
+    return out;
+  }
+
   private double[] head() {
     double[] out = new double[s.problems() * s.querySeqLen() * s.valueDim()];
     for (int p = 0; p < s.problems(); p++) {
