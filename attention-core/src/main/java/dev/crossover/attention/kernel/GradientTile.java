@@ -23,7 +23,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// What was attended twice must be attended twice here. A pair that a row may not see changes no
 /// gradient, not even when it holds NaN. One instance belongs to one worker.
-public final class GradientTile {
+public final class GradientTile implements RowIntervals {
   private final GradientEngine engine;
   private final GradientRows rows;
   private final Kernels kernels = Kernels.get();
@@ -146,6 +146,7 @@ public final class GradientTile {
 
   /// Row r of the block sees the positions `from … to - 1` from now on; none if `from >=
   /// to`.
+  @Override
   public void see(int r, int from, int to) {
     low[r] = from;
     high[r] = Math.max(from, to);

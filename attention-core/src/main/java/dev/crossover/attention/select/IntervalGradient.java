@@ -59,11 +59,19 @@ public abstract class IntervalGradient {
   /// @param keysPerHead whether the query heads of a key/value head give its keys other positions
   protected IntervalGradient(
       PlanRequest request, Scratch scratch, int maxKeys, int maxRows, boolean keysPerHead) {
-    this(request.shape(), request.threads(), scratch, maxKeys, maxRows, keysPerHead);
+    this(
+        request.shape(),
+        request.threads(),
+        Attention.defaultScale(request.shape()),
+        scratch,
+        maxKeys,
+        maxRows,
+        keysPerHead);
   }
 
   /// @param shape sizes of q, and of the k and v that it attends to
   /// @param threads number of threads
+  /// @param scale factor on the dot products
   /// @param scratch allocator
   /// @param maxKeys most positions of the keys of a head, see [GradientKeys]
   /// @param maxRows most rows of a block
@@ -71,12 +79,13 @@ public abstract class IntervalGradient {
   protected IntervalGradient(
       AttentionShape shape,
       int threads,
+      double scale,
       Scratch scratch,
       int maxKeys,
       int maxRows,
       boolean keysPerHead) {
     this.shape = shape;
-    scale = (float) Attention.defaultScale(shape);
+    this.scale = (float) scale;
     workers = new Workers(threads);
     this.keysPerHead = keysPerHead;
     shares = new KeyShares(scratch, shape);

@@ -2,6 +2,7 @@ package dev.crossover.attention.select;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
+import dev.crossover.attention.kernel.RowIntervals;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import org.jspecify.annotations.Nullable;
 
@@ -16,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Values that do not lie row after row are gathered first, once for all rows of the block: strides
 /// that are powers of two would otherwise meet in few cache sets.
-public final class IntervalTile {
+public final class IntervalTile implements RowIntervals {
   private static final int GATHERED = 256;
 
   private final SoftmaxTile tile;
@@ -70,6 +71,7 @@ public final class IntervalTile {
   }
 
   /// Row r sees the panel positions `from … to - 1` of the next [#attend]; none if `from >= to`.
+  @Override
   public void see(int r, int from, int to) {
     low[r] = from;
     high[r] = Math.max(from, to);

@@ -8,7 +8,9 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -47,6 +49,19 @@ import java.util.OptionalDouble;
 /// several times in the chunks looked at counts each time. Chunks wrap around the concatenated
 /// rounds. Sequences that are no multiple of m are padded with masked tokens in a bucket of their
 /// own.
+///
+/// Gradients, with G = ∂out, zero at padded rows, L_t the log-sum-exp over all rounds and D_t =
+/// G_t·out_t: the rounds together are one softmax, whose backward pass (Dao et al.,
+/// arXiv:2205.14135, appendix B.2) is, over every slot that t sees,
+///
+/// ```
+/// P_tu = exp(s_tu − L_t)      ds_tu = P_tu (G_t·v_u − D_t)      ∂v_u = Σ P_tu G_t
+/// ∂x_t = scale Σ ds_tu k̂_u    ∂k̂_u = scale Σ ds_tu x_t
+/// ∂x_u += (∂k̂_u − k̂_u (k̂_u·∂k̂_u))/ρ_u                          k̂ = x/ρ
+/// ```
+///
+/// Buckets, order and the counts N are constants, and so are the rotations. Kept: L; chunks are
+/// those of the forward pass, weights are computed again.
 ///
 /// Time per round `2·n·d·Σ num_buckets + 4·n·(before+1+after)·m·d`; scratch three integers per
 /// token and round. Honours causal order and any key padding; padded query rows are zero. Under
@@ -182,7 +197,8 @@ public record Reformer(
         .causal(Causality.OPTIONAL)
         .keyPadding(Padding.ANY)
         .valueDim(true)
-        .zeroesPaddedQueries(true);
+        .zeroesPaddedQueries(true)
+        .gradients(true);
   }
 
   @Override
@@ -198,14 +214,15 @@ public record Reformer(
             s.headDim()),
         AttentionInputs.qkv(s).get(2),
         TensorSpec.parameter(
-            "rotations",
-            "hash directions, N(0,1)",
-            Draws::gaussian,
-            s.batchSize(),
-            s.numHeads(),
-            s.headDim(),
-            numHashes,
-            directions(s.keySeqLen())));
+                "rotations",
+                "hash directions, N(0,1)",
+                Draws::gaussian,
+                s.batchSize(),
+                s.numHeads(),
+                s.headDim(),
+                numHashes,
+                directions(s.keySeqLen()))
+            .constant());
   }
 
   @Override
@@ -242,18 +259,33 @@ public record Reformer(
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double tokens = (double) s.problems() * s.keySeqLen() * numHashes;
-    double seen = (double) (chunksBefore + 1 + chunksAfter) * chunkLength;
-    double pairs = tokens * seen * (mask.isCausal() ? 0.5 : 1);
     double hash = 2 * tokens * s.headDim() * directions(s.keySeqLen());
-    double flops = hash + pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    double flops = hash + pairs(s, mask) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
     double gathered = 2 * tokens * Float.BYTES * (s.headDim() + s.valueDim());
     long scratch = ReformerPlan.scratchBytes(this, s, threads);
     return new Cost(flops, Cost.tensorBytes(s) + gathered, scratch);
   }
 
+  /// Pairs of all heads and rounds.
+  private double pairs(AttentionShape s, Mask mask) {
+    double tokens = (double) s.problems() * s.keySeqLen() * numHashes;
+    double seen = (double) (chunksBefore + 1 + chunksAfter) * chunkLength;
+    return tokens * seen * (mask.isCausal() ? 0.5 : 1);
+  }
+
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new ReformerPlan(request, this);
+    return new ReformerPlan(request, this, null);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new ReformerGradient(request, this);
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return ReformerGradient.cost(this, s, pairs(s, mask), threads);
   }
 
   /// What a token's score with itself is lowered by; below every score that counts.
@@ -268,6 +300,11 @@ public record Reformer(
     return variant == Variant.TRAX
         ? 1 / Math.sqrt(squares / dim + 1e-6) / Math.sqrt(dim)
         : 1 / Math.max(Math.sqrt(squares), 1e-12);
+  }
+
+  /// Whether the factor of such an x is a constant rather than a function of its length.
+  boolean isKeyFactorConstant(double squares) {
+    return variant == Variant.LUCIDRAINS && Math.sqrt(squares) <= 1e-12;
   }
 
   double scaleFor(AttentionShape shape) {

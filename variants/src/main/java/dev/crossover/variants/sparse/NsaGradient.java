@@ -1,5 +1,6 @@
 package dev.crossover.variants.sparse;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.GradientCost;
@@ -138,6 +139,7 @@ final class NsaGradient extends DifferentiablePlan {
       super(
           request.shape().withSeqLens(request.shape().querySeqLen(), pitch),
           request.threads(),
+          Attention.defaultScale(request.shape()),
           scratch,
           pitch,
           GradientTile.preferredRows(),
