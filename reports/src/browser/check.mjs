@@ -130,7 +130,7 @@ claim('answers in words come first', async () => {
   const page = await open(studyFile);
   const lead = await page.locator('.lead').first().boundingBox();
   assert.ok(lead.y < 500, `lead at ${lead.y}`);
-  assert.match(await page.locator('.answers').innerText(), /is faster than tiled exact attention from n\s=\s[\d,]+ \([\d,]+–[\d,]+\), at [\d.–]+\s% error/);
+  assert.match(await page.locator('.answers').textContent(), /is faster than tiled exact attention from n\s=\s[\d,]+ \([\d,]+–[\d,]+\), at [\d.–]+\s% error/);
 });
 
 claim('lengths stand on a log2 axis: each doubling is as wide as the next', async () => {

@@ -1,6 +1,7 @@
 package dev.crossover.bench.error;
 
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.result.Student;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -25,9 +26,10 @@ public record KnobCurve(String label, String spec, String parameter, List<Point>
 
   /// Slope of ln error over ln value, by regression over the upper half of the values.
   ///
-  /// @param exponent the slope
-  /// @param low lower end of its 95 % interval
-  /// @param high upper end
+  /// @param exponent the slope, mean over the seeds
+  /// @param low lower end of its 95 % interval, Student's t over the seeds' slopes; NaN for one
+  ///     seed
+  /// @param high upper end; NaN like `low`
   public record Slope(double exponent, double low, double high) {}
 
   /// Computes a curve.
@@ -76,12 +78,19 @@ public record KnobCurve(String label, String spec, String parameter, List<Point>
     if (inexact.size() < count) {
       return Optional.empty();
     }
-    SimpleRegression line = new SimpleRegression();
-    for (Point point : inexact.subList(inexact.size() - count, inexact.size())) {
-      line.addData(Math.log(point.value()), Math.log(point.error().mean()));
+    List<Point> upper = inexact.subList(inexact.size() - count, inexact.size());
+    int seeds = upper.stream().mapToInt(point -> point.seeds().size()).min().orElse(0);
+    double[] slopes = new double[seeds];
+    for (int seed = 0; seed < seeds; seed++) {
+      SimpleRegression line = new SimpleRegression();
+      for (Point point : upper) {
+        line.addData(Math.log(point.value()), Math.log(point.seeds().get(seed)));
+      }
+      slopes[seed] = line.getSlope();
     }
-    double half = line.getSlopeConfidenceInterval();
-    return Optional.of(new Slope(line.getSlope(), line.getSlope() - half, line.getSlope() + half));
+    double mean = Student.mean(slopes);
+    double half = Student.half(slopes);
+    return Optional.of(new Slope(mean, mean - half, mean + half));
   }
 
   /// The number of values at which both curves have an error, and of those the number at which this

@@ -18,9 +18,9 @@ import java.util.stream.Stream;
 /// with more error, gains of mechanisms that approximate another softmax or none, gains that are
 /// lost again, and no gains.
 ///
-/// @param lead one sentence that sums the panel up
-/// @param findings most useful first
-public record Headlines(String lead, List<Finding> findings) {
+/// @param lines at most three short sentences that say it all to who reads nothing else
+/// @param findings every mechanism in words, most useful first
+public record Headlines(List<String> lines, List<Finding> findings) {
 
   /// One sentence.
   ///
@@ -39,8 +39,9 @@ public record Headlines(String lead, List<Finding> findings) {
   private static final Map<String, String> BASELINE_WORDS =
       Map.of("tiled", "tiled exact attention", "materialised", "materialised exact attention");
 
-  /// Copies the findings.
+  /// Copies the lists.
   public Headlines {
+    lines = List.copyOf(lines);
     findings = List.copyOf(findings);
   }
 
@@ -53,7 +54,8 @@ public record Headlines(String lead, List<Finding> findings) {
             .orElse("");
     if (main.isEmpty()) {
       return new Headlines(
-          "No exact baseline was measured here, so there is no crossover to state.", List.of());
+          List.of("No exact baseline was measured here, so there is no crossover to state."),
+          List.of());
     }
     List<Finding> findings = new ArrayList<>(against(answer, main));
     for (String baseline : PanelAnswer.BASELINES) {
@@ -62,19 +64,21 @@ public record Headlines(String lead, List<Finding> findings) {
       }
     }
     memory(answer).ifPresent(t -> findings.add(new Finding("", t)));
-    return new Headlines(lead(answer, main), findings);
+    return new Headlines(lines(answer, main), findings);
   }
 
-  private static String lead(PanelAnswer answer, String baseline) {
+  private static List<String> lines(PanelAnswer answer, String baseline) {
     List<SeriesAnswer> rivals = rivals(answer, baseline);
     if (rivals.isEmpty()) {
-      return "Only exact attention was measured here.";
+      return List.of("Only exact attention was measured here.");
     }
     List<SeriesAnswer> winners = winners(answer, baseline);
     String against = words(answer, baseline);
     String reach = at(answer) + Wording.length(largest(rivals, baseline));
+    String limit = Wording.percent(SMALL_ERROR);
     if (winners.isEmpty()) {
-      return "Nothing measured here beats " + against + " at " + reach + ": use exact attention.";
+      return List.of(
+          "Nothing measured here beats " + against + " at " + reach + ": use exact attention.");
     }
     String count =
         winners.size()
@@ -82,49 +86,87 @@ public record Headlines(String lead, List<Finding> findings) {
             + rivals.size()
             + (rivals.size() == 1 ? " setting" : " settings")
             + (winners.size() == 1 ? " is" : " are")
-            + " faster than "
-            + against
-            + " at "
+            + " faster at "
             + reach;
-    String limit = Wording.percent(SMALL_ERROR);
     List<SeriesAnswer> good = winners.stream().filter(Headlines::goodAtTheEnd).toList();
     if (!good.isEmpty()) {
       SeriesAnswer first = good.getFirst();
-      return count
-          + "; "
-          + (good.size() == winners.size() ? "all " : "")
-          + good.size()
-          + " with at most "
-          + limit
-          + " error there, the first being "
-          + first.series().label()
-          + " "
-          + fromWords(answer, first.timeAgainst(baseline))
-          + ".";
+      List<String> lines = new ArrayList<>();
+      lines.add(
+          first.series().label()
+              + " beats "
+              + against
+              + " "
+              + fromWords(answer, first.timeAgainst(baseline))
+              + (good.size() == 1 ? "" : ", the first with at most " + limit + " error")
+              + ".");
+      lines.add(
+          count
+              + ", "
+              + (good.size() == winners.size() ? "all " : "")
+              + good.size()
+              + " with at most "
+              + limit
+              + " error there.");
+      fastest(answer, good, baseline).ifPresent(lines::add);
+      return lines;
     }
     if (winners.stream().allMatch(s -> s.errorFrom(0).isEmpty())) {
-      return count + "; the error of none of them was measured here.";
+      return List.of(
+          winners.getFirst().series().label()
+              + " beats "
+              + against
+              + " "
+              + fromWords(answer, winners.getFirst().timeAgainst(baseline))
+              + ", the first of all.",
+          count + "; the error of none of them was measured here.");
     }
     boolean elsewhere = winners.stream().anyMatch(Headlines::aimsElsewhere);
-    String none =
-        count
-            + ", none of them with an error of "
+    List<String> lines = new ArrayList<>();
+    lines.add(
+        "Nothing here beats "
+            + against
+            + " at "
+            + reach
+            + " with at most "
             + limit
-            + " or less there"
-            + (elsewhere ? " against softmax over the given queries and keys" : "");
-    return winners.stream()
+            + " error"
+            + (elsewhere ? " against softmax over the given queries and keys" : "")
+            + ".");
+    lines.add(count + ", each with more error or computing something else.");
+    winners.stream()
         .filter(s -> usable(s, baseline))
         .max(Comparator.comparingInt(s -> tooWrongFrom(s, baseline)))
+        .ifPresent(
+            s ->
+                lines.add(
+                    s.series().label()
+                        + " is the last to exceed "
+                        + limit
+                        + ", from "
+                        + at(answer)
+                        + Wording.length(tooWrongFrom(s, baseline))
+                        + "."));
+    return lines;
+  }
+
+  /// The fastest of some winners at the largest length that it shares with the baseline.
+  private static Optional<String> fastest(
+      PanelAnswer answer, List<SeriesAnswer> winners, String baseline) {
+    Optional<Curve> exact = answer.panel().baseline(baseline).flatMap(Series::time);
+    int n = winners.stream().mapToInt(s -> s.timeAgainst(baseline).largest()).max().orElseThrow();
+    return winners.stream()
+        .filter(s -> exact.isPresent() && s.timeAgainst(baseline).largest() == n)
+        .min(Comparator.comparingDouble(s -> s.series().at(n).orElseThrow().seconds()))
         .map(
             s ->
-                none
-                    + "; "
+                "Fastest of those there: "
                     + s.series().label()
-                    + " is the last to exceed it, from "
-                    + at(answer)
-                    + Wording.length(tooWrongFrom(s, baseline))
-                    + ".")
-        .orElse(none + ".");
+                    + ", "
+                    + Ratio.of(exact.orElseThrow(), s.series().time().orElseThrow(), n).words()
+                    + " times, at "
+                    + errorWords(s, n)
+                    + ".");
   }
 
   private static List<Finding> against(PanelAnswer answer, String baseline) {
@@ -411,8 +453,8 @@ public record Headlines(String lead, List<Finding> findings) {
     if (answer.series().approximates() == Approximates.EXACT) {
       return "rounding error only";
     }
-    String low = Wording.percent(range.get()[0]);
-    String high = Wording.percent(range.get()[1]);
+    String low = Wording.percent(range.get()[0], SMALL_ERROR);
+    String high = Wording.percent(range.get()[1], SMALL_ERROR);
     return (low.equals(high) ? low : low.replace(" %", "") + "–" + high) + " error";
   }
 

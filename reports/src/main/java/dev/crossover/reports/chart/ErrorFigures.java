@@ -122,15 +122,14 @@ public final class ErrorFigures {
       }
     }
     String slope =
-        withSlope
-            ? curve.slope().map(x -> "   m^" + two(x.exponent()) + " ± " + two(half(x))).orElse("")
-            : "";
+        withSlope ? curve.slope().map(x -> "   m^" + two(x.exponent()) + width(x)).orElse("") : "";
     plot.intervals(look, bars);
     plot.line(curve.label() + slope, look, points);
   }
 
-  private static double half(KnobCurve.Slope slope) {
-    return (slope.high() - slope.low()) / 2;
+  private static String width(KnobCurve.Slope slope) {
+    double half = (slope.high() - slope.low()) / 2;
+    return Double.isNaN(half) ? "" : " ± " + two(half);
   }
 
   private static String two(double value) {
@@ -258,7 +257,7 @@ public final class ErrorFigures {
 
   private void add(LogPlot plot, String name, String title, String subtitle) {
     if (!plot.isEmpty()) {
-      figures.add(new Figure(name, title, subtitle, origin, plot));
+      figures.add(new Figure(name, title, subtitle + plot.zeros(), origin, plot));
     }
   }
 }

@@ -161,7 +161,7 @@ public final class Figures {
           case "resident" ->
               "largest resident set of a process that measured this point alone, Linux; coarse";
           case "allocated" -> "garbage of one call in steady state, about zero by design";
-          default -> "exact: counted by the allocator; zero is left out";
+          default -> "exact: counted by the allocator";
         };
     add(plot, name, title, how);
   }
@@ -211,7 +211,13 @@ public final class Figures {
     double lowest = highest;
     for (Series one : answer.panel().series()) {
       Point point = one.at(n).orElse(null);
-      if (point == null || !inexact(one) || !(point.error() > 0 && cost.applyAsDouble(point) > 0)) {
+      if (point == null || !inexact(one)) {
+        continue;
+      }
+      if (point.error() == 0 || cost.applyAsDouble(point) == 0) {
+        plot.zero(one.label());
+      }
+      if (!(point.error() > 0 && cost.applyAsDouble(point) > 0)) {
         continue;
       }
       lowest = Math.min(lowest, point.error());
@@ -315,7 +321,7 @@ public final class Figures {
   private void add(LogPlot plot, String name, String title, String how) {
     if (!plot.isEmpty()) {
       Panel panel = answer.panel();
-      String subtitle = panel.title() + " · " + panel.sizes() + " · " + how;
+      String subtitle = panel.title() + " · " + panel.sizes() + " · " + how + plot.zeros();
       figures.add(new Figure(prefix + "-" + name, title, subtitle, origin, plot));
     }
   }

@@ -5,8 +5,10 @@ import dev.crossover.reports.chart.Palette.Look;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
@@ -120,6 +122,7 @@ final class LogPlot {
   private final Axis x;
   private final Axis y;
   private final List<Drawn> drawn = new ArrayList<>();
+  private final Set<String> zeros = new LinkedHashSet<>();
   private int legendRows;
 
   LogPlot(Axis x, Axis y) {
@@ -127,7 +130,8 @@ final class LogPlot {
     this.y = y;
   }
 
-  /// A line with markers; points without a logarithm are left out.
+  /// A line with markers; points without a logarithm are left out, zeros among them told by
+  /// [#zeros].
   LogPlot line(String legend, Look look, List<double[]> points) {
     return add(legend, look.color(), look.stroke(), look.marker().marker(), points);
   }
@@ -175,6 +179,19 @@ final class LogPlot {
       drawn.add(new Drawn(null, look.color(), new BasicStroke(1.4f), null, ends));
     }
     return this;
+  }
+
+  /// Remembers that something lies at zero.
+  void zero(String legend) {
+    zeros.add(legend);
+  }
+
+  /// What has points at zero, which a logarithmic axis does not have: `; zero at some points, which
+  /// are not drawn: X`; empty when there is none.
+  String zeros() {
+    return zeros.isEmpty()
+        ? ""
+        : "; zero at some points, which are not drawn: " + String.join("; ", zeros);
   }
 
   /// Whether nothing has been drawn.
@@ -277,6 +294,9 @@ final class LogPlot {
       @Nullable Marker marker,
       List<double[]> points) {
     List<double[]> kept = points.stream().filter(p -> plottable(p[0], p[1])).toList();
+    if (points.stream().anyMatch(p -> p[0] == 0 || p[1] == 0)) {
+      zero(legend.replaceFirst(" {3}.*", ""));
+    }
     if (!kept.isEmpty()) {
       drawn.add(new Drawn(legend, color, stroke, marker, kept));
       legendRows++;

@@ -140,7 +140,7 @@ public final class ErrorsPage {
 
   private static String hardness(AttentionRows rows) {
     Double rank = rows.effectiveRank();
-    return "How hard the input is: entropy of the exact rows "
+    return "How hard the input is, over sampled rows: entropy "
         + Wording.digits(rows.entropy())
         + " nats (uniform: "
         + Wording.digits(rows.uniformEntropy())

@@ -66,9 +66,9 @@ final class NoiseWords {
         };
     return judgement
         + ": forks of one point lie "
-        + Wording.percent(noise.medianSpread())
+        + Wording.percent(noise.medianSpread(), Noise.QUIET, Noise.NOISY)
         + " apart in the median, "
-        + Wording.percent(noise.worstSpread())
+        + Wording.percent(noise.worstSpread(), Noise.NOISY)
         + " at worst ("
         + noise.worstPoint()
         + ")"

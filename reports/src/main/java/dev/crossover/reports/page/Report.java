@@ -114,8 +114,9 @@ public final class Report {
     view.put("title", panel.title());
     view.put("titleMarkdown", Markdown.escape(panel.title()));
     view.put("sizes", panel.sizes());
-    view.put("lead", unbroken(headlines.lead()));
-    view.put("leadMarkdown", Markdown.escape(headlines.lead()));
+    view.put("lines", headlines.lines().stream().map(Report::unbroken).toList());
+    view.put("linesMarkdown", headlines.lines().stream().map(Markdown::escape).toList());
+    view.put("hasFindings", !headlines.findings().isEmpty());
     view.put(
         "findings",
         headlines.findings().stream()

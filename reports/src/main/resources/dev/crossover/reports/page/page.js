@@ -143,6 +143,7 @@
       if (chart) chart.destroy();
       focused = null;
       tip.style.display = 'none';
+      tell();
       const withPeak = spec.peak && panel.peakN;
       const extra = withPeak ? [lengths.map(n => {
         const i = panel.peakN.indexOf(n); return i < 0 ? null : positive(panel.peakT[i]);
@@ -238,14 +239,18 @@
     const sync = () => shown.forEach(({i}, k) => {
       if (chart && chart.series[k + 1].show === hidden.has(i)) chart.setSeries(k + 1, {show: !hidden.has(i)});
     });
-    const note = [];
-    if (kind === 'error') {
-      const none = panel.series.filter(s => s.kind === 'none').map(s => s.label);
-      if (none.length) note.push('Approximates nothing, so has no error: ' + none.join('; ') + '.');
-    }
-    if (hollow.length) note.push('Hollow: not steady when measured, no result; the same command measures again.');
-    if (spec.peak && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
-    noteElement.textContent = note.join(' ');
+    const tell = () => {
+      const note = [];
+      if (kind === 'error') {
+        const none = panel.series.filter(s => s.kind === 'none').map(s => s.label);
+        if (none.length) note.push('Approximates nothing, so has no error: ' + none.join('; ') + '.');
+      }
+      if (hollow.length) note.push('Hollow: not steady when measured, no result; the same command measures again.');
+      if (spec.peak && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
+      const zero = panel.series.filter(s => (!spec.only || s.kind === spec.only) && column(s, spec.y).some(v => v === 0));
+      if (zero.length) note.push('Zero at some lengths, which a logarithmic axis does not have: ' + zero.map(s => s.label).join('; ') + '.');
+      noteElement.textContent = note.join(' ');
+    };
     return {build, sync, chart: () => chart};
   };
 

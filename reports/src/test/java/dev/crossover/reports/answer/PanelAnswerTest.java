@@ -111,7 +111,7 @@ class PanelAnswerTest {
   void headlinesNameGainsErrorsAndRefusals() {
     PanelAnswer answer = PanelAnswer.of(panel("causal"));
     Headlines headlines = Headlines.of(answer);
-    String all = headlines.lead() + "\n" + sentences(headlines);
+    String all = lead(headlines) + "\n" + sentences(headlines);
     assertTrue(
         all.matches(
             "(?s).*ongformer.{0,20}window=256 is faster than tiled exact attention from"
@@ -146,8 +146,8 @@ class PanelAnswerTest {
     }
     Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(records).getFirst()));
     assertTrue(
-        headlines.lead().endsWith("Longformer is the last to exceed it, from n = 2,048."),
-        headlines.lead());
+        lead(headlines).endsWith("Longformer is the last to exceed 10 %, from n = 2,048."),
+        lead(headlines));
     String gain = headlines.findings().getFirst().sentence();
     assertTrue(gain.endsWith("at 1.9–15 % error, more than 10 % from n = 2,048."), gain);
   }
@@ -162,8 +162,8 @@ class PanelAnswerTest {
     }
     Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(records).getFirst()));
     assertTrue(
-        headlines.lead().contains("none of them with an error of 10 % or less there against"),
-        headlines.lead());
+        lead(headlines).contains("with at most 10 % error against softmax over the given queries"),
+        lead(headlines));
     assertEquals("", headlines.findings().getFirst().subject());
     assertTrue(
         sentences(headlines).contains("2.0 % error against softmax over queries and keys of unit"),
@@ -193,6 +193,40 @@ class PanelAnswerTest {
     assertTrue(sentences(headlines).contains("Faster, but with more than 10 % error: "));
   }
 
+  /// Three lines that read at once: none is longer than two of a narrow page.
+  @Test
+  void headlinesAreThreeShortLinesAtMost() {
+    for (Panel panel : Panel.of(SyntheticStudy.records(2))) {
+      List<String> lines = Headlines.of(PanelAnswer.of(panel)).lines();
+      assertTrue(!lines.isEmpty() && lines.size() <= 3, lines.toString());
+      for (String line : lines) {
+        assertTrue(line.length() <= 140, line.length() + ": " + line);
+        assertTrue(line.endsWith("."), line);
+      }
+    }
+  }
+
+  @Test
+  void firstHeadlineNamesTheCrossingAndTheLastTheGainWithItsError() {
+    List<String> lines = Headlines.of(PanelAnswer.of(panel("causal"))).lines();
+    assertTrue(
+        lines
+            .getFirst()
+            .matches("Longformer, window=64 beats tiled exact attention from n = 1,\\d+.*error\\."),
+        lines.getFirst());
+    assertTrue(
+        lines
+            .getLast()
+            .matches(
+                "Fastest of those there: .*window=64, 6\\.\\d+ \\(.*\\) times, at 6\\.0 %"
+                    + " error\\."),
+        lines.getLast());
+  }
+
+  private static String lead(Headlines headlines) {
+    return String.join(" ", headlines.lines());
+  }
+
   private static String sentences(Headlines headlines) {
     return headlines.findings().stream()
         .map(Headlines.Finding::sentence)
@@ -207,7 +241,7 @@ class PanelAnswerTest {
             .findFirst()
             .orElseThrow();
     Headlines headlines = Headlines.of(PanelAnswer.of(decode));
-    String all = headlines.lead() + sentences(headlines);
+    String all = lead(headlines) + sentences(headlines);
     assertTrue(all.contains("with a key/value cache"), all);
     assertTrue(all.contains("State at context 8,192"), all);
   }
@@ -217,8 +251,8 @@ class PanelAnswerTest {
     List<ResultRecord> decoding =
         SyntheticStudy.records(1).stream().filter(r -> r.study() == Study.DECODE).toList();
     Headlines headlines = Headlines.of(PanelAnswer.of(Panel.of(decoding).getFirst()));
-    String all = headlines.lead() + sentences(headlines);
-    assertTrue(headlines.lead().contains("the error of none of them was measured"), all);
+    String all = lead(headlines) + sentences(headlines);
+    assertTrue(lead(headlines).contains("the error of none of them was measured"), all);
     assertTrue(all.contains("an error that was not measured here: Longformer"), all);
     assertFalse(all.contains("more than 10 % error"), all);
   }

@@ -1,6 +1,7 @@
 package dev.crossover.reports.answer;
 
 import dev.crossover.attention.random.Draws;
+import dev.crossover.bench.error.KnobCurve;
 import dev.crossover.bench.error.Spread;
 import dev.crossover.bench.result.SampleStatistics;
 import dev.crossover.bench.result.Student;
@@ -157,6 +158,17 @@ final class Simulation {
         Sample sample = draw.curve(_ -> 0.2, LENGTHS).samples().getFirst();
         Spread spread = Spread.geometric(sample.forks());
         return inside(0.2, spread.low(), spread.high());
+      }
+    },
+    SLOPE("slope of an error over a parameter") {
+      @Override
+      boolean holds(Draw draw) {
+        List<KnobCurve.Point> points =
+            draw.curve(n -> 1 / Math.sqrt(n), LENGTHS).samples().stream()
+                .map(s -> new KnobCurve.Point(s.n(), Spread.geometric(s.forks()), s.forks()))
+                .toList();
+        KnobCurve.Slope slope = new KnobCurve("k", "k", "m", points).slope().orElseThrow();
+        return slope.low() <= -0.5 && -0.5 <= slope.high();
       }
     },
     PAIRED("ratio of errors, seed by seed") {
