@@ -52,6 +52,11 @@ public final class MechanismType {
     return record.parameters();
   }
 
+  /// The parameters that trade accuracy for work, in declaration order.
+  public List<RecordType.KnobInfo> knobs() {
+    return record.knobs();
+  }
+
   /// The mechanism with all defaults.
   public Attention defaults() {
     return record.defaults();

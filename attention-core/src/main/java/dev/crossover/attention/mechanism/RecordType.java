@@ -32,6 +32,14 @@ public final class RecordType<T> {
   public record ParameterInfo(
       String name, String meaning, String defaultValue, List<String> values, String kind) {}
 
+  /// A parameter that trades accuracy for work.
+  ///
+  /// @param name of the parameter
+  /// @param values sensible values, ascending
+  /// @param accuracy which way accuracy goes as they grow
+  /// @param costs what larger values cost
+  public record KnobInfo(String name, List<Integer> values, Knob.Accuracy accuracy, String costs) {}
+
   private final Class<? extends T> type;
   private final String name;
   private final RecordComponent[] components;
@@ -68,6 +76,19 @@ public final class RecordType<T> {
   /// The parameters in declaration order.
   public List<ParameterInfo> parameters() {
     return List.copyOf(parameters);
+  }
+
+  /// The parameters that trade accuracy for work, in declaration order.
+  public List<KnobInfo> knobs() {
+    List<KnobInfo> knobs = new ArrayList<>();
+    for (int i = 0; i < components.length; i++) {
+      Knob knob = components[i].getAnnotation(Knob.class);
+      if (knob != null) {
+        List<Integer> values = Arrays.stream(knob.values()).boxed().toList();
+        knobs.add(new KnobInfo(parameters.get(i).name(), values, knob.accuracy(), knob.costs()));
+      }
+    }
+    return List.copyOf(knobs);
   }
 
   /// The value with all defaults.

@@ -23,6 +23,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       SweepCommand.class,
       MergeCommand.class,
       ReportCommand.class,
+      TuneCommand.class,
       AdviseCommand.class,
       ClaimsCommand.class,
       CompareCommand.class,

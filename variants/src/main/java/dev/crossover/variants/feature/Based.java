@@ -18,6 +18,7 @@ import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
 import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 
@@ -69,7 +70,11 @@ import dev.crossover.attention.mechanism.Parameter;
             + "sums over keys the rest")
 public record Based(
     @Parameter(value = "feature map", defaultValue = "taylor") Map featureMap,
-    @Parameter(value = "order of the polynomial, only 2", defaultValue = "2") int taylorOrder,
+    @Knob(
+            values = {1, 2},
+            costs = "features d^order")
+        @Parameter(value = "order of the polynomial, only 2", defaultValue = "2")
+        int taylorOrder,
     @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-12") double eps)
     implements Attention {
 

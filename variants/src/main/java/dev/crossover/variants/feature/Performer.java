@@ -17,6 +17,7 @@ import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
 import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -133,7 +134,10 @@ import java.util.OptionalDouble;
     })
 public record Performer(
     @Parameter(value = "feature map", defaultValue = "softmax_positive") Kernel kernel,
-    @Parameter(value = "rows m of the random projection, >= 1", defaultValue = "256")
+    @Knob(
+            values = {64, 128, 256, 512, 1024},
+            costs = "features m: 8 n m d")
+        @Parameter(value = "rows m of the random projection, >= 1", defaultValue = "256")
         int numFeatures,
     @Parameter(
             value = "added to every feature: 1e-6, or 1e-3 for relu, when absent; >= 0",

@@ -19,6 +19,7 @@ import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
 import dev.crossover.attention.linear.LinearForm;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -95,7 +96,11 @@ import java.util.List;
 public record Rfa(
     @Parameter(value = "paper or released code", defaultValue = "paper") Variant variant,
     @Parameter(value = "features", defaultValue = "gaussian") Kernel kernel,
-    @Parameter(value = "rows D of the projection, >= 1", defaultValue = "64") int numFeatures,
+    @Knob(
+            values = {64, 128, 256, 512},
+            costs = "features D: 12 n D d")
+        @Parameter(value = "rows D of the projection, >= 1", defaultValue = "64")
+        int numFeatures,
     @Parameter(value = "divides the projection, > 0", defaultValue = "1") double tau,
     @Parameter(value = "forget gate (paper, causal)", defaultValue = "false") boolean gated,
     @Parameter(value = "how the projection is drawn", defaultValue = "iid") Projection projection,

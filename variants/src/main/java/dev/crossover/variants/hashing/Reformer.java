@@ -15,6 +15,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -134,7 +135,11 @@ public record Reformer(
             value = "even factors of the number of buckets; 2 max(1, n div m) when absent",
             defaultValue = "")
         List<Integer> numBuckets,
-    @Parameter(value = "rounds r of hashing, >= 1", defaultValue = "1") int numHashes,
+    @Knob(
+            values = {1, 2, 4, 8},
+            costs = "rounds")
+        @Parameter(value = "rounds r of hashing, >= 1", defaultValue = "1")
+        int numHashes,
     @Parameter(value = "chunks looked at before the own one, >= 0", defaultValue = "1")
         int chunksBefore,
     @Parameter(value = "chunks looked at after the own one, >= 0", defaultValue = "0")

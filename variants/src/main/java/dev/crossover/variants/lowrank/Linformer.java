@@ -14,6 +14,7 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -107,7 +108,11 @@ import java.util.OptionalInt;
 public record Linformer(
     @Parameter(value = "how n rows become projected_length", defaultValue = "learned")
         Projection projection,
-    @Parameter(value = "projected length r, >= 1", defaultValue = "256") int projectedLength,
+    @Knob(
+            values = {64, 128, 256, 512},
+            costs = "slots r: 8 n r d")
+        @Parameter(value = "projected length r, >= 1", defaultValue = "256")
+        int projectedLength,
     @Parameter(value = "which matrices are shared (learned only)", defaultValue = "key_value")
         Sharing sharing,
     @Parameter(value = "columns of the learned matrices, nk when absent", defaultValue = "")

@@ -15,6 +15,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -108,7 +109,11 @@ public record Luna(
         OptionalInt heads,
     @Parameter(value = "heads of the pack stage, those of unpack when absent", defaultValue = "")
         OptionalInt packHeads,
-    @Parameter(value = "length l of the extra sequence, >= 1", defaultValue = "16") int packLength,
+    @Knob(
+            values = {16, 32, 64, 128},
+            costs = "pack length l: 8 n l d")
+        @Parameter(value = "length l of the extra sequence, >= 1", defaultValue = "16")
+        int packLength,
     @Parameter(value = "keys are the values", defaultValue = "true") boolean tieKeyValue,
     @Parameter(value = "pack weights of the causal form", defaultValue = "softplus2")
         Activation activation,

@@ -12,6 +12,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -107,7 +108,11 @@ import java.util.OptionalInt;
           test = "NystromformerTest.publishedInitialisationCouplesBatchEntries")
     })
 public record Nystromformer(
-    @Parameter(value = "number of landmarks m, >= 1", defaultValue = "64") int landmarks,
+    @Knob(
+            values = {16, 32, 64, 128, 256},
+            costs = "landmarks m: 8 n m d")
+        @Parameter(value = "number of landmarks m, >= 1", defaultValue = "64")
+        int landmarks,
     @Parameter(value = "steps T of the pseudo-inverse, >= 1", defaultValue = "6") int iterations,
     @Parameter(value = "scale of the first iterate", defaultValue = "original") Init init,
     @Parameter(value = "segments when landmarks does not divide n", defaultValue = "unequal")

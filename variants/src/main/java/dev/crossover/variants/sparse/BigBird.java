@@ -13,6 +13,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -96,8 +97,16 @@ import java.util.List;
           test = "BigBirdTest.authorsPlanDrawsFromTheFirstBlocksOnly")
     })
 public record BigBird(
-    @Parameter(value = "block size b, >= 1", defaultValue = "64") int blockSize,
-    @Parameter(value = "random blocks per query block r, >= 0", defaultValue = "3")
+    @Knob(
+            values = {32, 64, 128},
+            costs = "keys per block",
+            accuracy = Knob.Accuracy.DEPENDS)
+        @Parameter(value = "block size b, >= 1", defaultValue = "64")
+        int blockSize,
+    @Knob(
+            values = {1, 3, 6, 12, 24},
+            costs = "b keys per block and query")
+        @Parameter(value = "random blocks per query block r, >= 0", defaultValue = "3")
         int numRandomBlocks,
     @Parameter(value = "what a block listed twice counts", defaultValue = "count")
         DuplicatePolicy duplicatePolicy,

@@ -13,6 +13,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.ChosenBlocks;
@@ -73,11 +74,28 @@ import java.util.Arrays;
     memory = "n d + n d / b",
     exponent = 2)
 public record BlockTopK(
-    @Parameter(value = "keys per block b, >= 1", defaultValue = "64") int blockSize,
-    @Parameter(value = "blocks chosen, >= 0", defaultValue = "8") int topK,
+    @Knob(
+            values = {32, 64, 128},
+            costs = "keys per block; fewer blocks to choose from",
+            accuracy = Knob.Accuracy.DEPENDS)
+        @Parameter(value = "keys per block b, >= 1", defaultValue = "64")
+        int blockSize,
+    @Knob(
+            values = {2, 4, 8, 16, 32},
+            costs = "b keys per block and query")
+        @Parameter(value = "blocks chosen, >= 0", defaultValue = "8")
+        int topK,
     @Parameter(value = "what a block is summarised by", defaultValue = "mean") Selection selection,
-    @Parameter(value = "queries that choose together, >= 1", defaultValue = "1") int queryBlock,
-    @Parameter(
+    @Knob(
+            values = {1, 16, 64},
+            costs = "cheaper choice, dense tiles",
+            accuracy = Knob.Accuracy.FALLS)
+        @Parameter(value = "queries that choose together, >= 1", defaultValue = "1")
+        int queryBlock,
+    @Knob(
+            values = {0, 64, 256},
+            costs = "keys on each side")
+        @Parameter(
             value = "keys on each side always visible, the own one included; 0: off",
             defaultValue = "0")
         int windowSize,

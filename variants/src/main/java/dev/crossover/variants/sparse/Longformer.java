@@ -14,6 +14,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -92,7 +93,10 @@ import java.util.List;
             defaultIs = "the code's meaning, with the released model's value",
             test = "LongformerTest.windowIsARadiusAndCountsTheQueryItself"))
 public record Longformer(
-    @Parameter(
+    @Knob(
+            values = {16, 32, 64, 128, 256, 512, 1024, 2048},
+            costs = "2 w + 1 keys per query")
+        @Parameter(
             value = "neighbours w on each side (causal: on the left), >= 1",
             defaultValue = "256")
         int window,

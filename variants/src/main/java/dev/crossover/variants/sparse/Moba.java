@@ -13,6 +13,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.BlockMeans;
@@ -74,8 +75,17 @@ import dev.crossover.attention.tensor.Tensor;
         "the two products over the chosen blocks, 74 % of the time; gathering and packing rows"
             + " takes 8 %, exponentials 7 %, choosing blocks 5 %")
 public record Moba(
-    @Parameter(value = "keys per block b, >= 1", defaultValue = "512") int blockSize,
-    @Parameter(value = "blocks per query, its own included, >= 1", defaultValue = "3") int topK)
+    @Knob(
+            values = {32, 64, 128, 256},
+            costs = "keys per block; fewer blocks to choose from",
+            accuracy = Knob.Accuracy.DEPENDS)
+        @Parameter(value = "keys per block b, >= 1", defaultValue = "512")
+        int blockSize,
+    @Knob(
+            values = {3, 5, 9, 17, 33},
+            costs = "b keys per block and query")
+        @Parameter(value = "blocks per query, its own included, >= 1", defaultValue = "3")
+        int topK)
     implements Attention {
 
   /// Validates the sizes.

@@ -13,6 +13,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
@@ -81,7 +82,10 @@ import java.util.List;
             + "queries and taking up their sums 13 %, compression 12 %, choosing blocks 6 %")
 public record Nsa(
     @Parameter(value = "keys per block b, >= 1", defaultValue = "64") int blockSize,
-    @Parameter(value = "blocks per query S, its own included, >= 1", defaultValue = "16")
+    @Knob(
+            values = {4, 8, 16, 32},
+            costs = "selected keys per query")
+        @Parameter(value = "blocks per query S, its own included, >= 1", defaultValue = "16")
         int numSelectedBlocks,
     @Parameter(value = "keys of the window W, the query's own included, >= 1", defaultValue = "512")
         int windowSize,

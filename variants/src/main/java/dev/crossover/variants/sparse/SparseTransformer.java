@@ -14,6 +14,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.IntervalTile;
@@ -107,7 +108,11 @@ import java.util.List;
 public record SparseTransformer(
     @Parameter(value = "one for all heads or one per head", defaultValue = "strided_union")
         List<Pattern> pattern,
-    @Parameter(
+    @Knob(
+            values = {16, 32, 64, 128, 256, 512},
+            costs = "local keys up, column keys down",
+            accuracy = Knob.Accuracy.DEPENDS)
+        @Parameter(
             value = "local width, column distance and window length l, >= 1",
             defaultValue = "128")
         int stride,

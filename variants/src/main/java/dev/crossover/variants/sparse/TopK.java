@@ -13,6 +13,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Scratch;
+import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.KeyValueSession;
@@ -83,7 +84,10 @@ import java.util.OptionalInt;
             defaultIs = "the paper's constant",
             test = "TopKTest.divisorKeepsAShareOfTheKeysWithALowerBound"))
 public record TopK(
-    @Parameter(value = "keys k kept per row, >= 1; 8 without a divisor", defaultValue = "")
+    @Knob(
+            values = {16, 32, 64, 128, 256},
+            costs = "values per query; every score is computed in any case")
+        @Parameter(value = "keys k kept per row, >= 1; 8 without a divisor", defaultValue = "")
         OptionalInt topK,
     @Parameter(value = "keeps ceil(nk / divisor) keys instead, >= 1", defaultValue = "")
         OptionalInt topKDivisor,
