@@ -14,7 +14,6 @@ import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.feature.Performer;
 import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
-import dev.crossover.variants.layer.MultiHeadLayer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
 import dev.crossover.variants.lowrank.Nystromformer;
@@ -45,7 +44,6 @@ import java.util.ServiceLoader;
 /// Every mechanism: the one list that the command line, sweeps, charts, conformance and
 /// documentation follow. Jars on the class path add theirs through [MechanismProvider].
 public final class Catalogue {
-  private static final String LAYER = "layer/";
   private static final List<MechanismType> BUILT_IN =
       List.of(
           MechanismType.of(Materialised.class),
@@ -130,25 +128,9 @@ public final class Catalogue {
         "mechanism must be one of " + names + ", but was " + name + Nearest.hint(name, names));
   }
 
-  /// The description of what [#parse] made; of a layer, that of the mechanism inside.
-  public static MechanismType typeOf(Attention attention) {
-    return attention instanceof MultiHeadLayer(Attention core)
-        ? typeOf(core)
-        : find(attention.name());
-  }
-
-  /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
-  public static Map<String, String> parametersOf(Attention attention) {
-    return attention instanceof MultiHeadLayer(Attention core)
-        ? parametersOf(core)
-        : find(attention.name()).parametersOf(attention);
-  }
-
-  /// The shortest text that [#parse] turns into an equal mechanism or layer.
+  /// The shortest text that [#parse] turns into an equal mechanism.
   public static String describe(Attention attention) {
-    return attention instanceof MultiHeadLayer(Attention core)
-        ? LAYER + describe(core)
-        : find(attention.name()).describe(attention);
+    return find(attention.name()).describe(attention);
   }
 
   /// The mechanisms that replay golden files of a name: one, or both exact baselines for `softmax`.
@@ -156,18 +138,10 @@ public final class Catalogue {
     return ALL.stream().filter(type -> type.goldenName().equals(goldenName)).toList();
   }
 
-  /// Creates a mechanism from `name` or `name:param=value,param=value`; with `layer/` in front, the
-  /// multi-head layer around it.
+  /// Creates a mechanism from `name` or `name:param=value,param=value`.
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
-    if (text.startsWith(LAYER)) {
-      String core = text.substring(LAYER.length());
-      if (core.startsWith(LAYER)) {
-        throw new IllegalArgumentException("layer/ must be given once, but was '" + text + "'");
-      }
-      return MultiHeadLayer.around(parse(core));
-    }
     int colon = text.indexOf(':');
     MechanismType type = find(colon < 0 ? text : text.substring(0, colon));
     Map<String, String> values = new LinkedHashMap<>();

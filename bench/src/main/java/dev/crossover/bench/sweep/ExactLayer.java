@@ -13,7 +13,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ExactRows;
-import dev.crossover.variants.layer.MultiHeadLayer;
+import dev.crossover.models.layer.MultiHeadLayer;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;

@@ -20,8 +20,8 @@ import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.variants.Catalogue;
-import dev.crossover.variants.layer.MultiHeadLayer;
+import dev.crossover.models.layer.LayerCatalogue;
+import dev.crossover.models.layer.MultiHeadLayer;
 import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
@@ -60,7 +60,7 @@ public record Problem(
   /// @throws IllegalArgumentException if the mechanism or sizes are unknown or do not fit, one line
   /// @throws IOException if a file cannot be read
   public static Problem of(Point point, InputSource input) throws IOException {
-    Attention attention = Catalogue.parse(point.spec());
+    Attention attention = LayerCatalogue.parse(point.spec());
     AttentionShape wish =
         AttentionShape.of(
             Math.max(1, point.batch()),
@@ -73,7 +73,7 @@ public record Problem(
     requireAsked("dim", point.dim(), shape.headDim(), input);
     return new Problem(
         point,
-        Catalogue.typeOf(attention),
+        LayerCatalogue.typeOf(attention),
         attention,
         shape,
         maskFor(attention, point.mask()),

@@ -22,7 +22,7 @@ import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.result.ResultRecord.Time;
 import dev.crossover.bench.result.SampleStatistics;
-import dev.crossover.variants.Catalogue;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
@@ -207,14 +207,14 @@ final class Records {
       @Nullable ErrorNorms error,
       @Nullable Peak peak,
       String jvmFlags) {
-    Attention attention = Catalogue.parse(point.spec());
-    Approximates approximates = Catalogue.typeOf(attention).mechanism().approximates();
+    Attention attention = LayerCatalogue.parse(point.spec());
+    Approximates approximates = LayerCatalogue.typeOf(attention).mechanism().approximates();
     return new ResultRecord(
         ResultRecord.SCHEMA,
         point.study(),
         attention.name(),
         point.spec(),
-        Catalogue.parametersOf(attention),
+        LayerCatalogue.parametersOf(attention),
         approximates,
         problem == null ? wished(point) : shape(problem.shape()),
         problem == null ? point.mask() : problem.mask().label(),

@@ -6,7 +6,7 @@ import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.variants.Catalogue;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
@@ -85,7 +85,7 @@ public record Sweep(
   /// @throws IllegalArgumentException naming what is unknown, with the nearest name
   public Sweep {
     for (String spec : specs) {
-      Catalogue.parse(spec);
+      LayerCatalogue.parse(spec);
     }
     for (String input : inputs) {
       InputSource.parse(input);
@@ -135,12 +135,12 @@ public record Sweep(
                 for (int head : heads) {
                   for (int dim : dims) {
                     for (String spec : specs) {
-                      Attention attention = Catalogue.parse(spec);
+                      Attention attention = LayerCatalogue.parse(spec);
                       for (int n : lengths) {
                         all.add(
                             new Point(
                                 study,
-                                Catalogue.describe(attention),
+                                LayerCatalogue.describe(attention),
                                 n,
                                 dim,
                                 head,

@@ -6,7 +6,7 @@ import dev.crossover.attention.mechanism.RecordType.ParameterInfo;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
-import dev.crossover.variants.Catalogue;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -192,7 +192,7 @@ public final class SweepFile {
 
   private String spec(Node node) {
     String text = scalar(node, "a mechanism");
-    check(node, () -> Catalogue.parse(text));
+    check(node, () -> LayerCatalogue.parse(text));
     return text;
   }
 
@@ -207,7 +207,7 @@ public final class SweepFile {
           parameters,
           base + " must be followed by {parameter: value}, but was " + words(parameters));
     }
-    MechanismType type = Catalogue.typeOf(Catalogue.parse(base));
+    MechanismType type = LayerCatalogue.typeOf(LayerCatalogue.parse(base));
     List<String> known = type.parameters().stream().map(ParameterInfo::name).toList();
     List<String> specs = new ArrayList<>(List.of(base));
     for (NodeTuple entry : mapping.getValue()) {
@@ -232,7 +232,7 @@ public final class SweepFile {
       specs = longer;
     }
     for (String spec : specs) {
-      check(faultyValue(base, mapping, nameNode), () -> Catalogue.parse(spec));
+      check(faultyValue(base, mapping, nameNode), () -> LayerCatalogue.parse(spec));
     }
     return specs;
   }
@@ -244,7 +244,7 @@ public final class SweepFile {
         if (entry.getKeyNode() instanceof ScalarNode key && value instanceof ScalarNode scalar) {
           String pair = key.getValue() + "=" + scalar.getValue();
           try {
-            Catalogue.parse(base + (base.contains(":") ? "," : ":") + pair);
+            LayerCatalogue.parse(base + (base.contains(":") ? "," : ":") + pair);
           } catch (IllegalArgumentException e) {
             return value;
           }

@@ -5,9 +5,9 @@ import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.ErrorsPage;
 import dev.crossover.reports.study.ErrorReport;
-import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -134,7 +134,7 @@ final class ErrorsCommand implements Callable<Integer> {
 
   /// Layers project their inputs: their weights are no weights of the tensors at hand.
   private static void requireMechanism(String text) {
-    Catalogue.parse(text);
+    LayerCatalogue.parse(text);
     if (text.startsWith("layer/")) {
       throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
     }

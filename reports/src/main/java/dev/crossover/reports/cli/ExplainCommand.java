@@ -7,11 +7,11 @@ import dev.crossover.bench.reading.AttentionStack;
 import dev.crossover.bench.reading.CausalGraph;
 import dev.crossover.bench.reading.GraphReading.Settings;
 import dev.crossover.bench.reading.PathTable;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.ExplainPage;
 import dev.crossover.reports.page.PathsTable;
 import dev.crossover.reports.study.ExampleText;
 import dev.crossover.reports.study.ExplainReport;
-import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -341,7 +341,7 @@ final class ExplainCommand implements Callable<Integer> {
 
   /// Layers project their inputs: their weights are no weights of the tensors at hand.
   private static void requireMechanism(String text) {
-    Catalogue.parse(text);
+    LayerCatalogue.parse(text);
     if (text.startsWith("layer/")) {
       throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
     }

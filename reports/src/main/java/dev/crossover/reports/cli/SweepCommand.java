@@ -13,8 +13,8 @@ import dev.crossover.bench.sweep.Sweep.Effort;
 import dev.crossover.bench.sweep.SweepFile;
 import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.Report;
-import dev.crossover.variants.Catalogue;
 import java.io.Console;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -294,7 +294,7 @@ final class SweepCommand implements Callable<Integer> {
       return;
     }
     for (String spec : specs) {
-      if (Catalogue.parse(spec).capabilities().causal() == Causality.NEVER) {
+      if (LayerCatalogue.parse(spec).capabilities().causal() == Causality.NEVER) {
         throw new IllegalArgumentException(
             "mask must be none for " + spec + ", which cannot be causal, but was causal");
       }

@@ -1,22 +1,28 @@
-package dev.crossover.variants.layer;
+package dev.crossover.models.layer;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.Oracle;
-import dev.crossover.variants.Catalogue;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class MultiHeadLayerTest extends AttentionContract {
 
@@ -43,7 +49,7 @@ class MultiHeadLayerTest extends AttentionContract {
 
   @Test
   void specTextNamesTheMechanismInside() {
-    Attention layer = Catalogue.parse("layer/tiled:scale=0.5");
+    Attention layer = LayerCatalogue.parse("layer/tiled:scale=0.5");
     assertEquals("layer/tiled", layer.name());
     assertEquals(0.5, ((Tiled) ((MultiHeadLayer) layer).core()).scale().getAsDouble());
   }
@@ -54,6 +60,77 @@ class MultiHeadLayerTest extends AttentionContract {
     assertEquals(layer, MultiHeadLayer.around(layer));
     assertInstanceOf(MultiHeadLayer.class, MultiHeadLayer.around(new Tiled()));
     assertThrows(IllegalArgumentException.class, () -> new MultiHeadLayer(layer));
+  }
+
+  @Test
+  void parametersOfTheMechanismCanBeGiven() {
+    Attention layer = LayerCatalogue.parse("layer/performer:num_features=8");
+    AttentionShape shape = AttentionShape.of(1, 2, 12, 4);
+    Tensors inputs = layer.adapt(shape, Tensors.NONE, 3);
+    float[] drawn = forward(layer, shape, inputs);
+    Attention core = ((MultiHeadLayer) layer).core();
+    Tensor projection =
+        core.inputs(shape).stream()
+            .filter(spec -> spec.name().equals("random_projection"))
+            .findFirst()
+            .orElseThrow()
+            .drawn(Draws.seedFor(core.seed(), "random_projection"));
+    assertArrayEquals(
+        drawn, forward(layer, shape, inputs.with("core.random_projection", projection)));
+    Tensor other = Draws.gaussian(99, projection.shape());
+    float[] changed = forward(layer, shape, inputs.with("core.random_projection", other));
+    assertFalse(Arrays.equals(drawn, changed));
+  }
+
+  /// Gates pass through, shared queries and keys stay shared, states are those of the mechanism.
+  @ParameterizedTest
+  @ValueSource(strings = {"layer/gla", "layer/retnet", "layer/longformer:window=3"})
+  void tokenByTokenIsTheWholeSequence(String text) {
+    Attention layer = LayerCatalogue.parse(text);
+    AttentionShape shape = AttentionShape.of(2, 2, 11, 8);
+    Tensors inputs = layer.adapt(shape, Tensors.NONE, 5);
+    Tensor whole = Tensor.zeros(layer.outputShape(shape));
+    layer.plan(shape, Mask.causal(), 1).forward(inputs, whole);
+    DecodeSession session = layer.decode(shape);
+    Tensor row = Tensor.zeros(2, 1, 16);
+    for (int t = 0; t < 11; t++) {
+      Tensors token = Tensors.NONE;
+      for (int i = 0; i < inputs.size(); i++) {
+        token = token.with(inputs.name(i), atToken(inputs.tensor(i), t));
+      }
+      session.step(token, row);
+      for (int b = 0; b < 2; b++) {
+        for (int c = 0; c < 16; c++) {
+          assertEquals(whole.data()[(b * 11 + t) * 16 + c], row.data()[b * 16 + c], 2e-5);
+        }
+      }
+    }
+  }
+
+  /// Position `t` of the axis of length 11.
+  private static Tensor atToken(Tensor tensor, int t) {
+    int[] shape = tensor.shape();
+    int axis = -1;
+    for (int i = 0; i < shape.length; i++) {
+      axis = shape[i] == 11 ? i : axis;
+    }
+    int inner = 1;
+    for (int i = axis + 1; i < shape.length; i++) {
+      inner *= shape[i];
+    }
+    int[] one = shape.clone();
+    one[axis] = 1;
+    Tensor row = Tensor.zeros(one);
+    for (int outer = 0; outer < row.size() / inner; outer++) {
+      System.arraycopy(tensor.data(), (outer * 11 + t) * inner, row.data(), outer * inner, inner);
+    }
+    return row;
+  }
+
+  private static float[] forward(Attention layer, AttentionShape shape, Tensors inputs) {
+    Tensor out = Tensor.zeros(layer.outputShape(shape));
+    layer.plan(shape, Mask.none(), 1).forward(inputs, out);
+    return out.data();
   }
 
   /// The layer in double precision: maps by dot products, attention by the oracle.

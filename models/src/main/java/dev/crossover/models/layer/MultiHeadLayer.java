@@ -1,4 +1,4 @@
-package dev.crossover.variants.layer;
+package dev.crossover.models.layer;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
@@ -6,6 +6,7 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -17,6 +18,8 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
 
 /// Multi-head attention as a layer: input projections, any mechanism per head, output projection.
 ///
@@ -32,13 +35,18 @@ import java.util.List;
 /// | –      | output         | `[batch, nq, D]`                          |
 ///
 /// A mechanism that shares queries and keys (`qk`, Reformer) gets one projection for both.
-/// Per-token inputs beyond q, k, v (gates) pass through unchanged; the mechanism's parameters are
-/// drawn from its seed. Mechanisms whose own inputs are a layer's (`x`, Luna at module level) are
-/// refused: they are layers already; [#around] returns them as they are.
+/// Per-token inputs beyond q, k, v (gates) pass through unchanged; a parameter NAME of the
+/// mechanism may be given as `core.NAME` and is drawn from the mechanism's seed otherwise.
+/// Mechanisms that take no queries (Luna at module level) are refused: they are layers already;
+/// [#around] returns them as they are.
+///
+/// This is the layer that sweeps time, around any mechanism, without options. Models use
+/// [Layers#attention], which has the published ones.
 ///
 /// @param core the mechanism inside
 public record MultiHeadLayer(Attention core) implements Attention {
   private static final int ROWS_PER_TASK = 192;
+  static final String CORE = "core.";
   private static final List<String> PROJECTED = List.of("q", "k", "v", "qk");
 
   /// A layer around a mechanism, or the mechanism itself when it is a layer already.
@@ -66,7 +74,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
 
   @Override
   public Capabilities capabilities() {
-    return core.capabilities().decoding(false).gradients(false);
+    return core.capabilities().gradients(false);
   }
 
   @Override
@@ -93,6 +101,11 @@ public record MultiHeadLayer(Attention core) implements Attention {
     specs.add(weight("value_weight", s.numKeyValueHeads() * s.valueDim(), width));
     specs.add(weight("output_weight", width, s.numHeads() * s.valueDim()));
     specs.addAll(perTokenInputs(s));
+    for (TensorSpec spec : coreParameters(s)) {
+      specs.add(
+          new TensorSpec(
+              CORE + spec.name(), spec.shape(), Role.OPTIONAL, spec.meaning(), spec.draw(), false));
+    }
     return List.copyOf(specs);
   }
 
@@ -159,6 +172,12 @@ public record MultiHeadLayer(Attention core) implements Attention {
     return new Plan(request);
   }
 
+  /// The session of the mechanism, between the projections of one token.
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new MultiHeadSession(this, shape, threads);
+  }
+
   private long scratchBytes(AttentionShape s, long tensorFloats, int threads) {
     long shared =
         sharesQueriesAndKeys(s)
@@ -171,7 +190,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
     return Float.BYTES * (tensorFloats - shared + extra + (long) threads * packFloats(s));
   }
 
-  private static int packFloats(AttentionShape s) {
+  static int packFloats(AttentionShape s) {
     Kernels kernels = Kernels.get();
     int into = Math.max(s.headDim(), Math.max(s.keyDim(), s.valueDim()));
     return Math.max(
@@ -190,12 +209,17 @@ public record MultiHeadLayer(Attention core) implements Attention {
         .toList();
   }
 
-  private static boolean isLayer(Attention core) {
-    return core.inputs(AttentionShape.of(1, 2, 16, 8)).stream()
-        .anyMatch(spec -> spec.name().equals("x"));
+  List<TensorSpec> coreParameters(AttentionShape s) {
+    return core.inputs(s).stream().filter(spec -> spec.role() == Role.PARAMETER).toList();
   }
 
-  private static int modelDim(AttentionShape s) {
+  /// Whether a mechanism takes no queries: it makes them itself.
+  private static boolean isLayer(Attention core) {
+    return core.inputs(AttentionShape.of(1, 2, 16, 8)).stream()
+        .noneMatch(spec -> spec.name().equals("q") || spec.name().equals("qk"));
+  }
+
+  static int modelDim(AttentionShape s) {
     return s.numHeads() * s.headDim();
   }
 
@@ -221,7 +245,9 @@ public record MultiHeadLayer(Attention core) implements Attention {
     private final float[][] packs = new float[threads()][];
     private final List<TensorSpec> perToken = perTokenInputs(shape);
     private final Tensor[] copies = new Tensor[perToken.size()];
-    private final Tensors innerInputs;
+    private final Tensors made;
+    private final CoreParameters parameters;
+    private final Function<String, float @Nullable []> lookUp = this::given;
     private final Workers.Task project = this::project;
     private final Workers.Task merge = this::merge;
     private final int queryBlocks = Math.ceilDiv(shape.querySeqLen(), ROWS_PER_TASK);
@@ -238,12 +264,17 @@ public record MultiHeadLayer(Attention core) implements Attention {
         copies[i] = Tensor.of(scratch.floats(Tensor.sizeOf(sizes)), sizes);
         named = named.with(perToken.get(i).name(), copies[i]);
       }
-      innerInputs = named;
+      made = named;
+      parameters = new CoreParameters(coreParameters(shape));
       for (int t = 0; t < packs.length; t++) {
         packs[t] = scratch.floats(packFloats(shape));
       }
       inner = core.plan(shape, mask, threads());
       scratch.include(inner.scratchBytes());
+    }
+
+    private float @Nullable [] given(String name) {
+      return hasInput(name) ? input(name) : null;
     }
 
     private Tensor tensor(int numHeads, int seqLen, int dim) {
@@ -260,7 +291,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
       }
       int keyMaps = shape.numKeyValueHeads() * keyBlocks * (shared ? 1 : 2);
       workers.run(shape.batchSize() * (shape.numHeads() * queryBlocks + keyMaps), project);
-      inner.forward(innerInputs, heads);
+      inner.forward(parameters.with(made, lookUp), heads);
       workers.run(shape.batchSize() * queryBlocks, merge);
     }
 
