@@ -101,7 +101,7 @@ public final class Figures {
       plot.line(one.series().label() + slope, look, points(one.series(), Point::seconds));
     }
     peakLine(plot);
-    hollow(plot, record -> record.time().median());
+    hollow(plot, Figures::seconds);
     add(
         plot,
         "time",
@@ -115,6 +115,10 @@ public final class Figures {
       Look look = looks.getOrDefault(record.spec(), Palette.look(Labels.core(record), 0));
       plot.hollow(look, new double[] {record.shape().n(), value.applyAsDouble(record)});
     }
+  }
+
+  private static double seconds(ResultRecord record) {
+    return record.time() == null ? Double.NaN : record.time().median();
   }
 
   private void peakLine(LogPlot plot) {
@@ -141,7 +145,7 @@ public final class Figures {
       plot.intervals(look, bars);
       plot.line(one.label(), look, points(one, Point::tokensPerSecond));
     }
-    hollow(plot, record -> record.shape().batch() / record.time().median());
+    hollow(plot, record -> record.shape().batch() / seconds(record));
     add(
         plot,
         "tokens",
