@@ -7,6 +7,7 @@ import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.File;
 import java.io.IOException;
+import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.net.MalformedURLException;
 import java.net.URL;
@@ -44,7 +45,11 @@ public final class ScalarTwin {
   static synchronized float[] output(Point point) {
     String before = System.getProperty(KERNELS);
     System.setProperty(KERNELS, "scalar");
+    Thread thread = Thread.currentThread();
+    ClassLoader loader = thread.getContextClassLoader();
     try {
+      // mechanisms of other jars are looked up with it
+      thread.setContextClassLoader(Loaded.FORWARD.getDeclaringClass().getClassLoader());
       return (float[])
           Loaded.FORWARD.invoke(
               null,
@@ -53,9 +58,14 @@ public final class ScalarTwin {
               point.mask(),
               point.input(),
               point.seed());
+    } catch (InvocationTargetException e) {
+      Throwable cause = e.getCause();
+      throw new IllegalStateException(
+          "scalar kernels must run beside the others, but: " + cause, cause);
     } catch (ReflectiveOperationException e) {
       throw new IllegalStateException("scalar kernels must run beside the others, but: " + e, e);
     } finally {
+      thread.setContextClassLoader(loader);
       if (before == null) {
         System.clearProperty(KERNELS);
       } else {
