@@ -218,7 +218,7 @@ final class LayerReplay {
       initial.add(input("cell", sequences));
     }
     Lstm lstm = kind.equals("lstm") ? layers.lstm(PREFIX, x, initial) : null;
-    Value out = lstm == null ? layers.gru(PREFIX, x, initial) : lstm.output();
+    Value out = lstm == null ? layers.gru(PREFIX, x, initial).output() : lstm.output();
     run(out, gradOut());
     int width = out.width();
     float[] hidden = new float[rows.sequences() * width];

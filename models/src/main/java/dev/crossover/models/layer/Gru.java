@@ -11,7 +11,7 @@ import org.jspecify.annotations.Nullable;
 
 /// GRU in PyTorch's form, gates in the order r, z, n: ñ = tanh(x Winᵀ + bin + r (h Whnᵀ + bhn)),
 /// h ← (1 − z) ñ + z h. The reset gate multiplies after the map.
-final class Gru extends Recurrence {
+public final class Gru extends Recurrence {
   private static final int GATES = 3;
 
   /// σ(r), σ(z), ñ and h Whnᵀ + bhn of every step, `[rows, 4 H]`.
@@ -33,7 +33,7 @@ final class Gru extends Recurrence {
   ///
   /// @param prefix of the names of the parameters
   /// @param initial the first hidden state, or nothing
-  static Value add(Graph graph, String prefix, Value x, List<Value> initial) {
+  static Gru add(Graph graph, String prefix, Value x, List<Value> initial) {
     Parameters parameters = graph.parameters();
     Parameter inputWeight = parameters.get(prefix + "input_weight");
     Parameter weight = parameters.get(prefix + "hidden_weight");
@@ -46,7 +46,9 @@ final class Gru extends Recurrence {
     List<@Nullable Parameter> own = Arrays.asList(weight, bias);
     int hidden = weight.value().extent(1);
     Value h = graph.value(prefix + "hidden", x.rows(), 0, hidden, used, own);
-    return graph.add(new Gru(graph, h, z, initial, weight, bias));
+    Gru gru = new Gru(graph, h, z, initial, weight, bias);
+    graph.add(gru);
+    return gru;
   }
 
   @Override

@@ -18,6 +18,7 @@ public final class Layers {
   private final Parameters parameters;
   private final LayerOptions options;
   private final DropoutStep step;
+  private final @Nullable Decoding decoding;
   private final List<MeanSquares> transfers = new ArrayList<>();
   private @Nullable Transfer transfer;
 
@@ -31,6 +32,14 @@ public final class Layers {
   /// @param options of all layers
   /// @param step the number from which dropout is drawn
   public Layers(Graph graph, LayerOptions options, DropoutStep step) {
+    this(graph, options, step, null);
+  }
+
+  /// Layers that take one token of every sequence at a time.
+  ///
+  /// @param decoding what they keep between tokens; null: whole sequences
+  public Layers(Graph graph, LayerOptions options, DropoutStep step, @Nullable Decoding decoding) {
+    this.decoding = decoding;
     this.graph = graph;
     this.parameters = graph.parameters();
     this.options = options;
@@ -68,9 +77,10 @@ public final class Layers {
   /// @param table name of a trained table
   public Value positions(String prefix, Value x, String table) {
     return switch (options.positions()) {
-      case SINUSOIDAL -> PositionTable.sinusoidal(graph, prefix + "positions.out", x);
+      case SINUSOIDAL -> PositionTable.sinusoidal(graph, prefix + "positions.out", x, decoding);
       case LEARNED ->
-          PositionTable.learned(graph, prefix + "positions.out", x, parameters.get(table));
+          PositionTable.learned(
+              graph, prefix + "positions.out", x, parameters.get(table), decoding);
       default -> x;
     };
   }
@@ -142,7 +152,8 @@ public final class Layers {
             prefix + "conv",
             x,
             parameters.get(prefix + "weight"),
-            parameters.find(prefix + "bias"));
+            parameters.find(prefix + "bias"),
+            decoding);
     return silu ? Activation.add(graph, prefix + "activation", y, Function.SILU) : y;
   }
 
@@ -158,7 +169,7 @@ public final class Layers {
             options.positions() == Positions.ROPE_INTERLEAVED,
             options.ropeBase(),
             offset);
-    return SplitHeads.add(graph, name, x, heads, false, rotary);
+    return SplitHeads.add(graph, name, x, heads, false, rotary, decoding);
   }
 
   /// Multi-head attention around a mechanism.
@@ -185,7 +196,16 @@ public final class Layers {
       boolean causal,
       Padding padding) {
     return new MultiHead(
-        graph, options, Mechanisms.parse(mechanism), prefix, student, x, context, causal, padding);
+        graph,
+        options,
+        Mechanisms.parse(mechanism),
+        prefix,
+        student,
+        x,
+        context,
+        causal,
+        padding,
+        decoding);
   }
 
   /// An LSTM with initial states, which may be none.
@@ -194,7 +214,7 @@ public final class Layers {
   }
 
   /// A GRU with an initial state, which may be none.
-  public Value gru(String prefix, Value x, List<Value> initial) {
+  public Gru gru(String prefix, Value x, List<Value> initial) {
     return Gru.add(graph, prefix, x, initial);
   }
 
@@ -202,7 +222,7 @@ public final class Layers {
   public Value gatedConvolution(String prefix, Value x, int dilation) {
     Parameter weight = parameters.get(prefix + "conv_weight");
     int taps = weight.value().extent(2);
-    Value unfolded = Unfold.add(graph, prefix + "unfolded", x, taps, dilation);
+    Value unfolded = Unfold.add(graph, prefix + "unfolded", x, taps, dilation, decoding);
     Parameter bias = parameters.find(prefix + "conv_bias");
     int half = weight.value().extent(0) / 2;
     Value a = Linear.add(graph, prefix + "conv_a", unfolded, weight, bias, 0, half);
@@ -221,7 +241,8 @@ public final class Layers {
             prefix + "long",
             u,
             parameters.get(prefix + "filter"),
-            parameters.find(prefix + "skip"));
+            parameters.find(prefix + "skip"),
+            decoding);
     Value gate = map(prefix + "gate", x);
     Value gated =
         Activation.product(graph, prefix + "gated", gate, Function.SIGMOID, y, Function.NONE);
@@ -248,8 +269,14 @@ public final class Layers {
       requireWidth(mixer, kind, prefix);
     }
     return switch (kind) {
-      case "lstm" -> lstm(prefix, x, List.of()).output();
-      case "gru" -> gru(prefix, x, List.of());
+      case "lstm" -> {
+        List<Value> initial = carried(prefix, x, 2);
+        yield carry(lstm(prefix, x, initial), initial).output();
+      }
+      case "gru" -> {
+        List<Value> initial = carried(prefix, x, 1);
+        yield carry(gru(prefix, x, initial), initial).output();
+      }
       case "gated_convolution" -> gatedConvolution(prefix, x, options.dilation(block));
       case "long_convolution" -> longConvolution(prefix, x);
       default -> {
@@ -260,6 +287,24 @@ public final class Layers {
         yield layer.finish(out);
       }
     };
+  }
+
+  /// Places for the states that a recurrence carries from token to token; none for whole sequences.
+  private List<Value> carried(String prefix, Value x, int count) {
+    List<Value> states = new ArrayList<>();
+    for (int i = 0; i < count && decoding != null; i++) {
+      int hidden = parameters.get(prefix + "hidden_weight").value().extent(1);
+      states.add(graph.input(prefix + "state." + i, x.rows(), 0, hidden, false));
+    }
+    return states;
+  }
+
+  private Recurrence carry(Recurrence recurrence, List<Value> states) {
+    if (decoding != null) {
+      recurrence.output().pin();
+      decoding.keep(new Carried(recurrence, states));
+    }
+    return recurrence;
   }
 
   /// A baseline takes no parameter but the width of a gated convolution, which must be that of its

@@ -39,12 +39,19 @@ final class LongConvolution extends Operation {
     this.channelBlocks = Math.ceilDiv(width, CHANNELS);
   }
 
-  static Value add(Graph graph, String name, Value u, Parameter filter, @Nullable Parameter skip) {
-    if (filter.value().extent(0) < u.rows().length() || filter.value().extent(1) != u.width()) {
+  static Value add(
+      Graph graph,
+      String name,
+      Value u,
+      Parameter filter,
+      @Nullable Parameter skip,
+      @Nullable Decoding decoding) {
+    int length = decoding == null ? u.rows().length() : decoding.longest();
+    if (filter.value().extent(0) < length || filter.value().extent(1) != u.width()) {
       throw new IllegalArgumentException(
           filter.name()
               + " must hold at least "
-              + u.rows().length()
+              + length
               + " taps of "
               + u.width()
               + " channels, but was "
@@ -52,7 +59,10 @@ final class LongConvolution extends Operation {
     }
     List<@Nullable Parameter> used = Arrays.asList(filter, skip);
     Value y = graph.value(name, u.rows(), 0, u.width(), List.of(u), used);
-    return graph.add(new LongConvolution(graph, y, u, filter, skip));
+    return graph.add(
+        decoding == null
+            ? new LongConvolution(graph, y, u, filter, skip)
+            : new Step(graph, y, u, filter, skip, decoding));
   }
 
   @Override
@@ -139,6 +149,37 @@ final class LongConvolution extends Operation {
       for (int lag = 0; lag <= row % n && gradFilter != null; lag++) {
         ShortConvolution.addProducts(
             count, dy, at, u, at - lag * width, gradFilter, lag * width + channel);
+      }
+    }
+  }
+
+  /// Decoding: all rows are the state.
+  private static final class Step extends History {
+    private final float[] filter;
+    private final float @Nullable [] skip;
+
+    Step(
+        Graph graph,
+        Value y,
+        Value u,
+        Parameter filter,
+        @Nullable Parameter skip,
+        Decoding decoding) {
+      super(graph, y, u, decoding.longest(), decoding);
+      this.filter = filter.value().data();
+      this.skip = skip == null ? null : skip.value().data();
+    }
+
+    @Override
+    void row(int sequence, float[] y) {
+      int at = sequence * width;
+      Arrays.fill(y, at, at + width, 0);
+      if (skip != null) {
+        ShortConvolution.addProducts(width, skip, 0, rows(), at(sequence, 0), y, at);
+      }
+      for (int back = 0; back <= position(); back++) {
+        ShortConvolution.addProducts(
+            width, filter, back * width, rows(), at(sequence, back), y, at);
       }
     }
   }

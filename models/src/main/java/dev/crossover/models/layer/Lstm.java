@@ -69,6 +69,12 @@ public final class Lstm extends Recurrence {
     return cells[((b + 1) * steps - 1) * hidden + c];
   }
 
+  @Override
+  void carry(List<Value> states) {
+    super.carry(states);
+    System.arraycopy(cells, 0, states.get(1).data(), 0, cells.length);
+  }
+
   private float[] initialCell() {
     return inputs().size() > 2 ? input(2).data() : zeros();
   }

@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
 /// The plan keeps what its own backward pass needs; it is built for the mask at hand and again when
 /// the padding changes.
 final class MechanismNode extends Operation {
+  private final Builder builder;
   private final Attention mechanism;
   private final AttentionShape shape;
   private final boolean causal;
@@ -31,7 +32,6 @@ final class MechanismNode extends Operation {
   private final List<String> names;
   private final List<Boolean> flat;
   private final Map<String, Parameter> parameters;
-  private final Map<String, Tensor> constants;
   private final int threads;
   private Tensors given = Tensors.NONE;
   private Tensors gradients = Tensors.NONE;
@@ -44,6 +44,7 @@ final class MechanismNode extends Operation {
   private MechanismNode(
       Graph graph, Value out, Builder builder, List<Value> inputs, AttentionShape shape) {
     super(graph, out, inputs);
+    this.builder = builder;
     this.mechanism = builder.mechanism;
     this.shape = shape;
     this.causal = builder.causal;
@@ -51,7 +52,6 @@ final class MechanismNode extends Operation {
     this.names = List.copyOf(builder.names);
     this.flat = List.copyOf(builder.flat);
     this.parameters = Map.copyOf(builder.parameters);
-    this.constants = Map.copyOf(builder.constants);
     double pairs = (double) shape.problems() * shape.querySeqLen() * shape.keySeqLen();
     double work = Math.min(pairs, 64.0 * shape.problems() * shape.keySeqLen());
     boolean small = 2 * work * (shape.headDim() + shape.valueDim()) < Team.LEAST_WORK;
@@ -92,11 +92,40 @@ final class MechanismNode extends Operation {
       constants.put(name, tensor);
     }
 
-    Value add(Graph graph, String name, Value queries, AttentionShape shape) {
+    Attention mechanism() {
+      return mechanism;
+    }
+
+    /// Everything the mechanism reads.
+    ///
+    /// @param inputs the values, in the order they were added
+    Tensors tensors(List<Value> inputs) {
+      Tensors given = Tensors.NONE;
+      for (int i = 0; i < names.size(); i++) {
+        given = given.with(names.get(i), inputs.get(i).tensor(flat.get(i)));
+      }
+      for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
+        given = given.with(entry.getKey(), entry.getValue().value());
+      }
+      for (Map.Entry<String, Tensor> entry : constants.entrySet()) {
+        given = given.with(entry.getKey(), entry.getValue());
+      }
+      return given;
+    }
+
+    Value add(
+        Graph graph,
+        String name,
+        Value queries,
+        AttentionShape shape,
+        @Nullable Decoding decoding) {
       List<@Nullable Parameter> used = new ArrayList<>(parameters.values());
       int width = shape.numHeads() * shape.valueDim();
       Value out = graph.value(name, queries.rows(), shape.numHeads(), width, values, used);
-      return graph.add(new MechanismNode(graph, out, this, values, shape));
+      return graph.add(
+          decoding == null
+              ? new MechanismNode(graph, out, this, values, shape)
+              : new MechanismStep(graph, out, this, values, shape, decoding));
     }
   }
 
@@ -112,21 +141,17 @@ final class MechanismNode extends Operation {
 
   @Override
   protected void bind() {
+    given = builder.tensors(inputs());
     for (int i = 0; i < names.size(); i++) {
-      given = given.with(names.get(i), input(i).tensor(flat.get(i)));
       if (output().needsGradient() && wants(i)) {
         gradients = gradients.with("grad_" + names.get(i), input(i).gradientTensor(flat.get(i)));
       }
     }
     for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
       Parameter parameter = entry.getValue();
-      given = given.with(entry.getKey(), parameter.value());
       if (graph().trains(parameter)) {
         gradients = gradients.with("grad_" + entry.getKey(), parameter.gradient());
       }
-    }
-    for (Map.Entry<String, Tensor> entry : constants.entrySet()) {
-      given = given.with(entry.getKey(), entry.getValue());
     }
     out = output().tensor(false);
     if (output().needsGradient()) {

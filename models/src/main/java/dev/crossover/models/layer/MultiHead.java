@@ -41,6 +41,7 @@ final class MultiHead {
   private final boolean cross;
   private final boolean causal;
   private final Padding padding;
+  private final @Nullable Decoding decoding;
   private final int heads;
   private final int keyValueHeads;
 
@@ -57,7 +58,8 @@ final class MultiHead {
       Value x,
       @Nullable Value context,
       boolean causal,
-      Padding padding) {
+      Padding padding,
+      @Nullable Decoding decoding) {
     this.graph = graph;
     this.parameters = graph.parameters();
     this.options = options;
@@ -69,6 +71,7 @@ final class MultiHead {
     this.cross = context != null;
     this.causal = causal;
     this.padding = padding;
+    this.decoding = decoding;
     this.heads = options.heads();
     this.keyValueHeads = options.keyValueHeads();
   }
@@ -122,7 +125,7 @@ final class MultiHead {
         weight == null ? get("packed_weight").value().extent(0) / 3 : weight.value().extent(0);
     return new Rotary(
         graph.layout(),
-        x.rows().length(),
+        decoding == null ? x.rows().length() : decoding.longest(),
         channels / heads,
         options.positions() == Positions.ROPE_INTERLEAVED,
         options.ropeBase(),
@@ -142,7 +145,7 @@ final class MultiHead {
     Parameter taps = find(kind + "_conv_weight");
     if (taps != null) {
       Parameter bias = find(kind + "_conv_bias");
-      y = ShortConvolution.add(graph, name(kind + "_conv"), y, taps, bias);
+      y = ShortConvolution.add(graph, name(kind + "_conv"), y, taps, bias, decoding);
     }
     return options.projectionActivation()
         ? Activation.add(graph, name(kind + "_activation"), y, Function.SILU)
@@ -151,7 +154,7 @@ final class MultiHead {
 
   private Value split(
       Value rows, int count, boolean normalised, @Nullable Rotary rotary, String kind) {
-    return SplitHeads.add(graph, name(kind + "_heads"), rows, count, normalised, rotary);
+    return SplitHeads.add(graph, name(kind + "_heads"), rows, count, normalised, rotary, decoding);
   }
 
   /// The mechanism with the inputs it needs, `[batch, heads, n, dv]`.
@@ -192,7 +195,7 @@ final class MultiHead {
     if (!cross && options.positions() == Positions.ALIBI) {
       alibi(node, shape);
     }
-    Value out = node.add(graph, name("heads_out"), split.query(), shape);
+    Value out = node.add(graph, name("heads_out"), split.query(), shape, decoding);
     Parameter skip = find("skip");
     return skip == null ? out : Skip.add(graph, name("skipped"), out, split.value(), skip);
   }
@@ -289,6 +292,9 @@ final class MultiHead {
                             .equals(
                                 TensorSpec.Shape.of(
                                     1, heads, shape.querySeqLen(), shape.keySeqLen())));
+    if (decoding != null) {
+      throw new IllegalArgumentException("positions must not be alibi when decoding, but were");
+    }
     if (!takesBias) {
       throw new IllegalArgumentException(
           "positions must not be alibi for a mechanism without an additive bias, but mixer was "

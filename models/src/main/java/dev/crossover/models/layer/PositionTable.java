@@ -18,22 +18,31 @@ final class PositionTable extends Operation {
   private final int width;
   private final float[] table;
   private final float @Nullable [] gradient;
+  private final @Nullable Decoding decoding;
 
-  private PositionTable(Graph graph, Value y, Value x, float[] table, float @Nullable [] gradient) {
+  private PositionTable(
+      Graph graph,
+      Value y,
+      Value x,
+      float[] table,
+      float @Nullable [] gradient,
+      @Nullable Decoding decoding) {
     super(graph, y, List.of(x));
+    this.decoding = decoding;
     this.width = x.width();
     this.table = table;
     this.gradient = gradient;
   }
 
   /// Adds a trained table.
-  static Value learned(Graph graph, String name, Value x, Parameter table) {
+  static Value learned(
+      Graph graph, String name, Value x, Parameter table, @Nullable Decoding decoding) {
     int positions = table.value().extent(0);
-    if (x.rows().length() > positions || table.value().extent(1) != x.width()) {
+    if (length(x, decoding) > positions || table.value().extent(1) != x.width()) {
       throw new IllegalArgumentException(
           table.name()
               + " must hold at least "
-              + x.rows().length()
+              + length(x, decoding)
               + " positions of "
               + x.width()
               + ", but was "
@@ -41,18 +50,23 @@ final class PositionTable extends Operation {
     }
     Value y = graph.value(name, x.rows(), 0, x.width(), List.of(x), List.of(table));
     float[] gradient = graph.trains(table) ? table.gradient().data() : null;
-    return graph.add(new PositionTable(graph, y, x, table.value().data(), gradient));
+    return graph.add(new PositionTable(graph, y, x, table.value().data(), gradient, decoding));
   }
 
   /// Adds sines and cosines.
-  static Value sinusoidal(Graph graph, String name, Value x) {
+  static Value sinusoidal(Graph graph, String name, Value x, @Nullable Decoding decoding) {
     Value y = graph.value(name, x.rows(), 0, x.width(), List.of(x), List.of());
-    int n = x.rows().length();
+    int n = length(x, decoding);
     float[] table = graph.layout().floats((long) n * x.width());
     for (int t = 0; t < n; t++) {
       row(t, x.width(), table, t * x.width());
     }
-    return graph.add(new PositionTable(graph, y, x, table, null));
+    return graph.add(new PositionTable(graph, y, x, table, null, decoding));
+  }
+
+  /// Number of positions that are needed.
+  private static int length(Value x, @Nullable Decoding decoding) {
+    return decoding == null ? x.rows().length() : decoding.longest();
   }
 
   /// The row of one position.
@@ -79,7 +93,8 @@ final class PositionTable extends Operation {
     float[] x = input(0).data();
     float[] y = output().data();
     for (int r = from; r < to; r++) {
-      kernels.add(width, x, r * width, table, r % n * width, y, r * width);
+      int t = decoding == null ? r % n : decoding.position();
+      kernels.add(width, x, r * width, table, t * width, y, r * width);
     }
   }
 

@@ -93,6 +93,12 @@ abstract sealed class Recurrence extends Operation permits Lstm, Gru {
     }
   }
 
+  /// Writes the states after the last step over the initial ones, for the next token.
+  void carry(List<Value> states) {
+    int size = output().rows().sequences() * hidden;
+    System.arraycopy(output().data(), 0, states.getFirst().data(), 0, size);
+  }
+
   @Override
   protected Reach reach() {
     return Reach.WHOLE;

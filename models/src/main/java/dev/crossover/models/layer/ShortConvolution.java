@@ -32,14 +32,23 @@ final class ShortConvolution extends Operation {
     gradBias = partial(bias);
   }
 
-  static Value add(Graph graph, String name, Value x, Parameter weight, @Nullable Parameter bias) {
+  static Value add(
+      Graph graph,
+      String name,
+      Value x,
+      Parameter weight,
+      @Nullable Parameter bias,
+      @Nullable Decoding decoding) {
     if (weight.value().rank() != 2 || weight.value().extent(0) != x.width()) {
       throw new IllegalArgumentException(
           weight.name() + " must have shape [" + x.width() + ", taps], but was " + weight.value());
     }
     List<@Nullable Parameter> used = Arrays.asList(weight, bias);
     Value y = graph.value(name, x.rows(), 0, x.width(), List.of(x), used);
-    return graph.add(new ShortConvolution(graph, y, x, weight, bias));
+    return graph.add(
+        decoding == null
+            ? new ShortConvolution(graph, y, x, weight, bias)
+            : new Step(graph, y, x, weight, bias, decoding));
   }
 
   @Override
@@ -143,6 +152,38 @@ final class ShortConvolution extends Operation {
   static void addProducts(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo) {
     for (int i = 0; i < n; i++) {
       z[zo + i] += x[xo + i] * y[yo + i];
+    }
+  }
+
+  /// Decoding: the last rows are the state.
+  private static final class Step extends History {
+    private final int taps;
+    private final float[] weight;
+    private final float @Nullable [] bias;
+
+    Step(
+        Graph graph,
+        Value y,
+        Value x,
+        Parameter weight,
+        @Nullable Parameter bias,
+        Decoding decoding) {
+      super(graph, y, x, weight.value().extent(1), decoding);
+      this.taps = weight.value().extent(1);
+      this.weight = weight.value().data();
+      this.bias = bias == null ? null : bias.value().data();
+    }
+
+    @Override
+    void row(int sequence, float[] y) {
+      for (int c = 0; c < width; c++) {
+        float sum = bias == null ? 0 : bias[c];
+        for (int j = 0; j < taps; j++) {
+          int at = at(sequence, taps - 1 - j);
+          sum += at < 0 ? 0 : weight[c * taps + j] * rows()[at + c];
+        }
+        y[sequence * width + c] = sum;
+      }
     }
   }
 }

@@ -20,10 +20,18 @@ final class SplitHeads extends Operation {
   private final int dim;
   private final boolean normalised;
   private final @Nullable Rotary rotary;
+  private final @Nullable Decoding decoding;
   private final float[] factors;
 
-  private SplitHeads(Graph graph, Value y, Value x, boolean normalised, @Nullable Rotary rotary) {
+  private SplitHeads(
+      Graph graph,
+      Value y,
+      Value x,
+      boolean normalised,
+      @Nullable Rotary rotary,
+      @Nullable Decoding decoding) {
     super(graph, y, List.of(x));
+    this.decoding = decoding;
     this.heads = y.heads();
     this.dim = y.dim();
     this.normalised = normalised;
@@ -32,13 +40,19 @@ final class SplitHeads extends Operation {
   }
 
   static Value add(
-      Graph graph, String name, Value x, int heads, boolean normalised, @Nullable Rotary rotary) {
+      Graph graph,
+      String name,
+      Value x,
+      int heads,
+      boolean normalised,
+      @Nullable Rotary rotary,
+      @Nullable Decoding decoding) {
     if (x.width() % heads != 0) {
       throw new IllegalArgumentException(
           name + " must have a multiple of " + heads + " channels, but was " + x.width());
     }
     Value y = graph.value(name, x.rows(), heads, x.width(), List.of(x), List.of());
-    return graph.add(new SplitHeads(graph, y, x, normalised, rotary));
+    return graph.add(new SplitHeads(graph, y, x, normalised, rotary, decoding));
   }
 
   @Override
@@ -79,7 +93,7 @@ final class SplitHeads extends Operation {
           System.arraycopy(x, source, y, at, dim);
         }
         if (rotary != null) {
-          rotary.turn(y, at, r % n, false);
+          rotary.turn(y, at, decoding == null ? r % n : decoding.position(), false);
         }
       }
     }

@@ -5,6 +5,7 @@ import dev.crossover.models.graph.Operation;
 import dev.crossover.models.graph.Value;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// The neighbours that a dilated causal convolution looks at, `[rows, D · taps]` in the order of
 /// its weight: y[t, c · taps + j] = x[t − (taps − 1 − j) · dilation, c], zeros before the start.
@@ -21,9 +22,13 @@ final class Unfold extends Operation {
     this.dilation = dilation;
   }
 
-  static Value add(Graph graph, String name, Value x, int taps, int dilation) {
+  static Value add(
+      Graph graph, String name, Value x, int taps, int dilation, @Nullable Decoding decoding) {
     Value y = graph.value(name, x.rows(), 0, x.width() * taps, List.of(x), List.of());
-    return graph.add(new Unfold(graph, y, x, taps, dilation));
+    return graph.add(
+        decoding == null
+            ? new Unfold(graph, y, x, taps, dilation)
+            : new Step(graph, y, x, taps, dilation, decoding));
   }
 
   @Override
@@ -72,6 +77,28 @@ final class Unfold extends Operation {
           for (int c = 0; c < width; c++) {
             dx[at + c] += dy[(source + c) * taps + j];
           }
+        }
+      }
+    }
+  }
+
+  /// Decoding: the last rows are the state.
+  private static final class Step extends History {
+    private final int taps;
+    private final int dilation;
+
+    Step(Graph graph, Value y, Value x, int taps, int dilation, Decoding decoding) {
+      super(graph, y, x, (taps - 1) * dilation + 1, decoding);
+      this.taps = taps;
+      this.dilation = dilation;
+    }
+
+    @Override
+    void row(int sequence, float[] y) {
+      for (int j = 0; j < taps; j++) {
+        int at = at(sequence, (taps - 1 - j) * dilation);
+        for (int c = 0; c < width; c++) {
+          y[(sequence * width + c) * taps + j] = at < 0 ? 0 : rows()[at + c];
         }
       }
     }

@@ -7,6 +7,7 @@ import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.graph.Rows;
 import dev.crossover.models.graph.Value;
 import dev.crossover.models.layer.CrossEntropy;
+import dev.crossover.models.layer.Decoding;
 import dev.crossover.models.layer.DropoutStep;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Layers;
@@ -62,6 +63,7 @@ public final class Model {
       Purpose purpose,
       Predicate<String> trained,
       Layers.@Nullable Transfer transfer,
+      @Nullable Decoding decoding,
       int threads) {
     this.kind = kind;
     this.options = options;
@@ -69,7 +71,7 @@ public final class Model {
     this.shape = shape;
     refuseLeaks();
     graph = new Graph(parameters, purpose == Purpose.TRAIN, trained, threads);
-    layers = new Layers(graph, options, step);
+    layers = new Layers(graph, options, step, decoding);
     rows = new Rows(shape.batch(), shape.length());
     sourceRows = new Rows(shape.batch(), Math.max(1, shape.sourceLength()));
     tokens = graph.layout().ints(rows.capacity());
@@ -139,7 +141,7 @@ public final class Model {
       Purpose purpose,
       Predicate<String> trained,
       int threads) {
-    return new Model(kind, options, parameters, shape, purpose, trained, null, threads);
+    return new Model(kind, options, parameters, shape, purpose, trained, null, null, threads);
   }
 
   /// Plans attention transfer (LoLCATs, Zhang et al. 2024, step 1): beside the mechanism of every
@@ -163,6 +165,22 @@ public final class Model {
         Purpose.TRAIN,
         name -> name.contains(".student."),
         new Layers.Transfer(student, factor / options.layers()),
+        null,
+        threads);
+  }
+
+  /// Plans a language model that takes one token of every sequence at a time.
+  static Model planStep(
+      LayerOptions options, Parameters parameters, int batch, Decoding decoding, int threads) {
+    return new Model(
+        ModelKind.LANGUAGE_MODEL,
+        options,
+        parameters,
+        ModelShape.of(batch, 1),
+        Purpose.LOGITS,
+        _ -> false,
+        null,
+        decoding,
         threads);
   }
 

@@ -377,4 +377,44 @@ class ModelTest {
       assertArrayEquals(plain.get(name).value().data(), more.get(name).value().data(), name);
     }
   }
+
+  /// Both ways are float32 sums of a few dozen products; logits are of the order of one.
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "positions=rope kv_heads=1",
+        "positions=learned norm_position=post",
+        "positions=sinusoidal norm=batch",
+        "positions=rope_interleaved mixer=retnet head_norm=rms head_norm_eps=1e-6",
+        "mixer=gla head_norm=rms",
+        "mixer=mamba2_ssd projection_activation=silu head_norm=rms feed_forward=none",
+        "mixer=deltanet projection_activation=silu qk_norm=l2 head_norm=rms beta_max=2",
+        "mixer=gated_deltanet projection_activation=silu qk_norm=l2 head_norm=rms",
+        "mixer=linear_transformer mixer.1=longformer:window=4 layers=2",
+        "mixer=lstm mixer.1=gru layers=2 feed_forward=none",
+        "mixer=gated_convolution:width=3 mixer.2=long_convolution layers=3"
+      })
+  void tokenByTokenIsTheWholeSequence(String text) {
+    LayerOptions options = options("heads=2 " + text);
+    ModelSizes sizes = sizes("conv=4 conv_bias=true gate=true");
+    Parameters parameters = Initialisation.of(ModelKind.LANGUAGE_MODEL, options, sizes, 1);
+    int[] tokens = tokens("tokens", 2 * 24);
+    float[] whole = logits(options, parameters, tokens);
+    LanguageModelSession session = new LanguageModelSession(options, parameters, 2, 24, 1);
+    for (int run = 0; run < 2; run++) {
+      for (int t = 0; t < 24; t++) {
+        float[] logits = session.step(new int[] {tokens[t], tokens[24 + t]}).data();
+        for (int b = 0; b < 2; b++) {
+          for (int c = 0; c < VOCABULARY; c++) {
+            float expected = whole[(b * 24 + t) * VOCABULARY + c];
+            assertEquals(expected, logits[b * VOCABULARY + c], 5e-5, "token " + t);
+          }
+        }
+      }
+      assertEquals(24, session.position());
+      assertTrue(session.stateBytes() > 0);
+      assertThrows(IllegalStateException.class, () -> session.step(new int[] {0, 0}));
+      session.reset();
+    }
+  }
 }
