@@ -9,7 +9,9 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -22,6 +24,7 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
+import org.jspecify.annotations.Nullable;
 
 /// Exact softmax attention that builds the whole nq × nk score matrix of every head, as the papers'
 /// baselines do.
@@ -41,6 +44,14 @@ import java.util.OptionalDouble;
 /// Rows that may see no key are zero. Decoding keeps no key/value cache: every token recomputes the
 /// attention of the whole prefix, `4·t²·d`, as the uncached softmax of Katharopoulos et al.,
 /// arXiv:2006.16236, tables 2 and 5, does; `tiled` is the one with a cache.
+///
+/// Gradients, written out in the same way, with G = ∂out (Vaswani et al. leave them to automatic
+/// differentiation; Dao et al., arXiv:2205.14135, appendix B.2, state them):
+///
+/// ```
+/// dP = G Vᵀ      D_i = G_i·O_i      dS = P ∘ (dP − D), also the gradient of the bias
+/// ∂Q = scale dS K      ∂K = scale dSᵀ Q      ∂V = Pᵀ G
+/// ```
 ///
 /// @param scale factor on the dot products, 1/√d when absent
 @Mechanism(
@@ -82,7 +93,8 @@ public record Materialised(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
-        .decoding(true);
+        .decoding(true)
+        .gradients(true);
   }
 
   @Override
@@ -102,9 +114,8 @@ public record Materialised(
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
-    double pairs = (double) s.problems() * s.querySeqLen() * s.keySeqLen();
-    double flops = pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
-    long scores = (long) s.problems() * s.querySeqLen() * s.keySeqLen();
+    double flops = pairs(s) * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    long scores = pairs(s);
     long scratch = Float.BYTES * (scores + threads * (long) transposeScratch(s));
     return new Cost(flops, Cost.tensorBytes(s) + 4.0 * Float.BYTES * scores, scratch);
   }
@@ -117,7 +128,21 @@ public record Materialised(
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new Plan(request, null);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new MaterialisedGradient(
+        request, scaleFor(request.shape()), weights -> new Plan(request, weights));
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double flops = pairs(s) * (6.0 * s.headDim() + 4.0 * s.valueDim() + 4);
+    long forward = Float.BYTES * threads * (long) transposeScratch(s);
+    return new GradientCost(
+        flops, Float.BYTES * pairs(s), forward + MaterialisedGradient.scratchBytes(s, threads));
   }
 
   /// A session that caches nothing: each token computes the whole prefix anew.
@@ -130,20 +155,26 @@ public record Materialised(
     return scale.orElse(Attention.defaultScale(shape));
   }
 
+  private static long pairs(AttentionShape s) {
+    return (long) s.problems() * s.querySeqLen() * s.keySeqLen();
+  }
+
   private static int transposeScratch(AttentionShape s) {
     return ScoreMatrix.transposeScratch(s.keySeqLen(), s.headDim());
   }
 
   private final class Plan extends AttentionPlan {
     private final ScoreMatrix matrix = new ScoreMatrix(mask, shape, scaleFor(shape));
-    private final float[] scores =
-        scratch.floats((long) shape.problems() * shape.querySeqLen() * shape.keySeqLen());
+    private final float[] scores;
     private final float[][] work = new float[threads()][];
     private final Workers.Task head = this::head;
     private float[] out = new float[0];
 
-    Plan(PlanRequest request) {
+    /// @param kept receives the weights of all pairs for a backward pass; null where the plan's own
+    ///     scratch does
+    Plan(PlanRequest request, float @Nullable [] kept) {
       super(request);
+      scores = kept == null ? scratch.floats(pairs(shape)) : kept;
       for (int t = 0; t < work.length; t++) {
         work[t] = scratch.floats(transposeScratch(shape));
       }

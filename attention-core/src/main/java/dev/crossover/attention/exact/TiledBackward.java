@@ -56,9 +56,9 @@ public final class TiledBackward {
   private boolean batchesInTurn;
   private int firstHead;
   private int headsAtOnce;
-  private float[] gradQuery = q;
-  private float[] gradKey = q;
-  private float[] gradValue = q;
+  private float @Nullable [] gradQuery;
+  private float @Nullable [] gradKey;
+  private float @Nullable [] gradValue;
 
   /// How a head's work is cut: keys or queries, never both.
   private record Parts(int keyParts, int partKeys, int queryParts, int partQueries) {
@@ -174,16 +174,26 @@ public final class TiledBackward {
 
   /// Writes the gradients of the bound tensors; bias and terms are forgotten afterwards.
   public void run(float[] newGradOut, float[] newGradQ, float[] newGradK, float[] newGradV) {
+    Arrays.fill(newGradQ, 0, (int) queryFloats(shape), 0);
+    Arrays.fill(newGradK, 0, (int) keyRows(shape) * shape.headDim(), 0);
+    Arrays.fill(newGradV, 0, (int) keyRows(shape) * shape.valueDim(), 0);
+    add(newGradOut, newGradQ, newGradK, newGradV);
+  }
+
+  /// Adds the gradients of the bound tensors to the arrays that are wanted, not null; bias and
+  /// terms are forgotten afterwards.
+  public void add(
+      float[] newGradOut,
+      float @Nullable [] newGradQ,
+      float @Nullable [] newGradK,
+      float @Nullable [] newGradV) {
     gradOut = newGradOut;
     gradQuery = newGradQ;
     gradKey = newGradK;
     gradValue = newGradV;
-    if (visible.gathered()) {
-      Arrays.fill(gradKey, 0);
-      Arrays.fill(gradValue, 0);
-      Arrays.fill(keyShares, 0);
-      Arrays.fill(valueShares, 0);
-    }
+    Arrays.fill(queryShares, 0);
+    Arrays.fill(keyShares, 0);
+    Arrays.fill(valueShares, 0);
     int rounds = batchesInTurn || bias != null ? shape.batchSize() : 1;
     headsAtOnce = shape.batchSize() * shape.numKeyValueHeads() / rounds;
     for (int round = 0; round < rounds; round++) {
@@ -218,7 +228,6 @@ public final class TiledBackward {
     int start = share / parts.queryParts * parts.partKeys;
     int firstQuery = share % parts.queryParts * parts.partQueries;
     int count = Math.clamp(visible.count(batch) - start, 0, parts.partKeys);
-    int here = Math.min(parts.partKeys, shape.keySeqLen() - start);
     int d = shape.headDim();
     int dv = shape.valueDim();
     boolean gathered = visible.gathered();
@@ -241,10 +250,6 @@ public final class TiledBackward {
     int rows = whole ? 0 : share * (int) keyRows(shape);
     ko += rows * d;
     vo += rows * dv;
-    if (!gathered) {
-      Arrays.fill(keys, ko + count * d, ko + here * d, 0);
-      Arrays.fill(values, vo + count * dv, vo + here * dv, 0);
-    }
     gradient.finish(scale, keys, ko, values, vo, list, from);
   }
 
@@ -288,9 +293,9 @@ public final class TiledBackward {
     sum(valueShares, parts.queryParts, all * dv, gradValue, head * rows * dv, rows * dv);
   }
 
-  private static void sum(float[] shares, int parts, int apart, float[] to, int o, int count) {
-    System.arraycopy(shares, o, to, o, count);
-    for (int part = 1; part < parts; part++) {
+  private static void sum(
+      float[] shares, int parts, int apart, float @Nullable [] to, int o, int count) {
+    for (int part = 0; part < parts && to != null; part++) {
       Kernels.get().add(count, to, o, shares, part * apart + o, to, o);
     }
   }

@@ -7,8 +7,8 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.tensor.Tensor;
+import org.jspecify.annotations.Nullable;
 
 /// [Tiled] with its backward pass: keeps the log-sum-exp of each row and computes the weights
 /// again.
@@ -19,9 +19,6 @@ final class TiledDifferentiable extends DifferentiablePlan {
   private final TiledBackward backward;
   private final Tensor lse;
   private final Tensors results;
-  private final float[] gradQuery;
-  private final float[] gradKey;
-  private final float[] gradValue;
 
   TiledDifferentiable(PlanRequest request, double scale) {
     super(request);
@@ -31,25 +28,17 @@ final class TiledDifferentiable extends DifferentiablePlan {
     AttentionShape s = shape;
     lse = Tensor.of(kept.floats(rows(s)), s.batchSize(), s.numHeads(), s.querySeqLen());
     results = Tensors.NONE.with(LSE, lse);
-    gradQuery = scratch.floats(rows(s) * s.headDim());
-    gradKey = scratch.floats(keyRows(s) * s.headDim());
-    gradValue = scratch.floats(keyRows(s) * s.valueDim());
   }
 
   static GradientCost cost(AttentionShape s, Mask mask, int threads, long forwardScratch) {
-    long own = rows(s) * s.headDim() + keyRows(s) * (s.headDim() + s.valueDim());
     return new GradientCost(
         TiledBackward.flops(s, mask),
         Float.BYTES * rows(s),
-        forwardScratch + TiledBackward.bytes(s, mask, threads, false) + Float.BYTES * own);
+        forwardScratch + TiledBackward.bytes(s, mask, threads, false));
   }
 
   private static long rows(AttentionShape s) {
     return (long) s.problems() * s.querySeqLen();
-  }
-
-  private static long keyRows(AttentionShape s) {
-    return (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
   }
 
   @Override
@@ -64,18 +53,12 @@ final class TiledDifferentiable extends DifferentiablePlan {
   protected void differentiate(float[] gradOut) {
     backward.bind(input("q"), input("k"), input("v"), output(), lse.data());
     if (hasInput("bias")) {
-      backward.bias(input("bias"), wantsGradient("bias") ? gradient("bias") : null);
+      backward.bias(input("bias"), wanted("bias"));
     }
-    backward.run(gradOut, gradQuery, gradKey, gradValue);
-    add("q", gradQuery);
-    add("k", gradKey);
-    add("v", gradValue);
+    backward.add(gradOut, wanted("q"), wanted("k"), wanted("v"));
   }
 
-  private void add(String input, float[] computed) {
-    if (wantsGradient(input)) {
-      float[] sum = gradient(input);
-      Kernels.get().add(sum.length, sum, 0, computed, 0, sum, 0);
-    }
+  private float @Nullable [] wanted(String input) {
+    return wantsGradient(input) ? gradient(input) : null;
   }
 }

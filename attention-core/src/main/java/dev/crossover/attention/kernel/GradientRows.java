@@ -85,6 +85,12 @@ final class GradientRows {
 
   /// Zeroes copies that are not finite; products of their rows must have been prepared before.
   void finish() {
+    clear(query, dim, gradOut, valueDim, count, faults);
+  }
+
+  /// Zeroes the rows of two copies that are not finite, and notes them as faults.
+  static void clear(
+      float[] query, int dim, float[] gradOut, int valueDim, int count, int[] faults) {
     if (finite(query, 0, count * dim) && finite(gradOut, 0, count * valueDim)) {
       return;
     }

@@ -36,14 +36,9 @@ public final class SoftmaxGradient {
   /// reaches into the next tile.
   private static final int SPAN = KeyPanels.alignment() == 32 ? 192 : 240;
 
-  /// Padding of copies, so that none is shorter than a vector.
-  private static final int SHORT = 16;
-
-  /// Rows whose ds must be NaN where they see.
-  private static final int NAN_SLOPE = 1;
-
-  /// Rows whose p and ds must be NaN where they see.
-  private static final int NAN_WEIGHT = 2;
+  private static final int SHORT = GradientRows.SLACK;
+  private static final int NAN_SLOPE = GradientRows.NAN_SLOPE;
+  private static final int NAN_WEIGHT = GradientRows.NAN_WEIGHT;
 
   /// Largest number of query rows in a tile that a [ScoreTerm] is asked for.
   public static final int BLOCK = BLOCK_GROUPS * ROWS;
@@ -165,7 +160,7 @@ public final class SoftmaxGradient {
       System.arraycopy(k, ko + row * dim, keyRows, j * dim, dim);
     }
     keyPanels.pack(keyRows, 0, dim, count, 0);
-    clear(keyRows, dim, count);
+    GradientRows.clear(keyRows, dim, count);
     if (index == null) {
       valuePanels.pack(v, vo, valueDim, count, 0);
     } else {
@@ -201,36 +196,13 @@ public final class SoftmaxGradient {
     return positions == null ? skip + key : positions[firstPosition + key];
   }
 
-  /// Zeroes the rows of a copy that are not finite.
-  private static void clear(float[] x, int width, int count) {
-    if (finite(x, 0, count * width)) {
-      return;
-    }
-    for (int r = 0; r < count; r++) {
-      if (!finite(x, r * width, width)) {
-        Arrays.fill(x, r * width, (r + 1) * width, 0);
-      }
-    }
-  }
-
-  private static boolean finite(float[] x, int from, int count) {
-    if (KernelSelection.VECTOR) {
-      return ScorePasses.finite(count, x, from, 1);
-    }
-    for (int i = from; i < from + count; i++) {
-      if (!Float.isFinite(x[i])) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  /// Adds one query head's share and writes its own gradient, the share of the keys taken.
+  /// Adds one query head's share, and to its own gradient that of the keys taken.
   ///
   /// @param lse natural log-sum-exp of each row's scores, as the forward pass wrote it
   /// @param high number of leading keys that row r sees, from `ho`, among all of the head
   /// @param skip number of keys of the head before those taken
   /// @param rows number of query rows
+  /// @param gq is added to from `gqo`; null where it is not wanted
   public void addQueries(
       float[] q,
       int qo,
@@ -245,7 +217,7 @@ public final class SoftmaxGradient {
       int skip,
       int rows,
       float scale,
-      float[] gq,
+      float @Nullable [] gq,
       int gqo) {
     System.arraycopy(q, qo, queryRows, 0, rows * dim);
     System.arraycopy(go, goo, gradOutRows, 0, rows * valueDim);
@@ -260,23 +232,15 @@ public final class SoftmaxGradient {
       pack(queryRows, dim, rows, (float) (scale / Math.log(2)), query);
       pack(gradOutRows, valueDim, rows, 1, gradOut);
     }
-    if (!finite(queryRows, 0, rows * dim) || !finite(gradOutRows, 0, rows * valueDim)) {
-      for (int r = 0; r < rows; r++) {
-        if (!finite(queryRows, r * dim, dim) || !finite(gradOutRows, r * valueDim, valueDim)) {
-          faults[r] |= NAN_WEIGHT;
-        }
-      }
-      clear(queryRows, dim, rows);
-      clear(gradOutRows, valueDim, rows);
-    }
+    GradientRows.clear(queryRows, dim, gradOutRows, valueDim, rows, faults);
     Arrays.fill(gradQuery, 0);
     if (KernelSelection.VECTOR) {
       vectorQueries(high, ho, skip, rows);
     } else {
       scalarQueries(high, ho, skip, rows, scale);
     }
-    for (int r = 0; r < rows; r++) {
-      kernels.scale(dim, scale, gradQuery, r * keyStride, gq, gqo + r * dim);
+    for (int r = 0; r < rows && gq != null; r++) {
+      kernels.axpy(dim, scale, gradQuery, r * keyStride, gq, gqo + r * dim);
     }
   }
 
@@ -485,14 +449,24 @@ public final class SoftmaxGradient {
     }
   }
 
-  /// Writes the gradients of the keys and values of the head; those of hidden positions are left
-  /// alone.
+  /// Adds the gradients of the keys and values of the head to arrays that are wanted, not null.
   public void finish(
-      float scale, float[] gk, int gko, float[] gv, int gvo, int @Nullable [] index, int from) {
+      float scale,
+      float @Nullable [] gk,
+      int gko,
+      float @Nullable [] gv,
+      int gvo,
+      int @Nullable [] index,
+      int from) {
     for (int j = 0; j < keys; j++) {
       int row = index == null ? j : index[from + j];
-      kernels.scale(dim, scale, gradKey, j * keyStride, gk, gko + row * dim);
-      System.arraycopy(gradValue, j * valueStride, gv, gvo + row * valueDim, valueDim);
+      if (gk != null) {
+        kernels.axpy(dim, scale, gradKey, j * keyStride, gk, gko + row * dim);
+      }
+      if (gv != null) {
+        int to = gvo + row * valueDim;
+        kernels.add(valueDim, gv, to, gradValue, j * valueStride, gv, to);
+      }
     }
   }
 }

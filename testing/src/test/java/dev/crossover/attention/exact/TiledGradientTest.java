@@ -3,7 +3,6 @@ package dev.crossover.attention.exact;
 import static dev.crossover.attention.testing.Tolerance.assertWithin;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
@@ -381,16 +380,6 @@ class TiledGradientTest {
         assertTrue(Float.isNaN(poisoned.get(name).data()[0]), name);
       }
     }
-  }
-
-  @Test
-  void mechanismsWithoutGradientsSayByName() {
-    AttentionShape shape = AttentionShape.of(1, 1, 4, 4);
-    UnsupportedOperationException thrown =
-        assertThrows(
-            UnsupportedOperationException.class,
-            () -> new Materialised().differentiable(shape, Mask.none(), 1));
-    assertTrue(thrown.getMessage().contains("materialised"));
   }
 
   private static Tensors inputs(AttentionShape s, long seed) {
