@@ -295,15 +295,17 @@ final class LinearChunk {
     }
   }
 
-  /// A denominator of exactly 0, which says that all features have vanished, gives zeros.
+  /// A denominator of 0, which says that all features have vanished, gives zeros, and so does one
+  /// so small that its inverse may be infinite.
   private void divide(LinearState state, int count, int offset, float[] out, int oo) {
     for (int i = 0; i < count; i++) {
       boolean visible = state.seen || keys.realKeys[keys.limit(i, offset)] > 0;
       float by = visible ? denominator.of(denominators[i]) : 0;
-      if (by == 0) {
+      boolean vanishes = Math.abs(by) < Float.MIN_NORMAL;
+      if (vanishes) {
         Arrays.fill(out, oo + i * valueDim, oo + (i + 1) * valueDim, 0);
       }
-      float inverse = by == 0 ? 0 : 1 / by;
+      float inverse = vanishes ? 0 : 1 / by;
       if (weights.length > 0) {
         int row = 2 * (oo / valueDim + i);
         weights[row] = inverse;

@@ -224,11 +224,12 @@ final class LinearGradientChunk {
     }
   }
 
-  /// `exp(reference − that of the last visible key)` of every row; whether one is not 1.
+  /// `exp(reference − that of the last visible key)` of every row; whether one is not 1. Rows of a
+  /// chunk of padding read the state as it is, as they did in the forward pass.
   private boolean rowFactors(double reference, int offset) {
     boolean changed = false;
     for (int i = 0; i < count; i++) {
-      double last = keys.references[keys.limit(i, offset)];
+      double last = keys.references[keys.hasReal() ? keys.limit(i, offset) : 0];
       rowFactors[i] = (float) LinearState.factor(reference, last);
       changed |= rowFactors[i] != 1;
     }
@@ -411,16 +412,21 @@ final class LinearGradientChunk {
     }
   }
 
-  /// `A_ij, B_ij ← exp(reference_j − reference_i) A_ij, B_ij` for the visible keys of each row.
+  /// `A_ij, B_ij ← exp(reference_j − reference_i) A_ij, B_ij` for the visible keys of each row; a
+  /// row that has seen padding only has no reference yet.
   private void scalePairs(int offset) {
     for (int i = 0; i < count; i++) {
       int limit = keys.limit(i, offset);
       int at = i * CHUNK;
       double last = keys.references[limit];
-      for (int j = 0; j < limit; j++) {
-        pairs[at + j] = (float) Math.max(-1e4, keys.references[j + 1] - last);
+      if (last == Double.NEGATIVE_INFINITY) {
+        Arrays.fill(pairs, at, at + limit, 0);
+      } else {
+        for (int j = 0; j < limit; j++) {
+          pairs[at + j] = (float) Math.max(-1e4, keys.references[j + 1] - last);
+        }
+        kernels.exp(limit, 1, 0, pairs, at, pairs, at);
       }
-      kernels.exp(limit, 1, 0, pairs, at, pairs, at);
       if (decaying) {
         addDecays(i, limit);
       }
@@ -537,9 +543,14 @@ final class LinearGradientChunk {
     }
   }
 
-  /// S, z and Σ v after the chunk from those before it.
+  /// S and z after the chunk from those before it. Uses the chunk's features up.
   void advance(float[] from, int fo, float[] to, int at) {
-    float factor = (float) LinearState.factor(keys.references[0], keys.lastReference());
+    double last = keys.lastReference();
+    for (int r = 0; r < keys.count && scaled; r++) {
+      float factor = (float) LinearState.factor(keys.references[r + 1], last);
+      kernels.scale(width, factor, keys.features, r * width, keys.features, r * width);
+    }
+    float factor = (float) LinearState.factor(keys.references[0], last);
     kernels.scale((valueDim + 1) * width, factor, from, fo, to, at);
     kernels.multiplyTransposedA(
         valueDim + 1,

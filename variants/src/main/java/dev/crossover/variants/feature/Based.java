@@ -8,15 +8,19 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureGradients;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -46,6 +50,15 @@ import dev.crossover.attention.mechanism.Parameter;
 /// every [Mask]; a row that may see no key is zero. The weights' error against exp is s³/6: scaling
 /// the queries by t, the error against softmax attention falls like t³. Not accurate for large
 /// scores.
+///
+/// *Backward*: dφ, dv as in [LinearTransformer], and
+///
+/// ```
+/// dx_a = d^(-1/4) dφ_a + 2 (2d)^(-1/2) x_a dφ_aa + d^(-1/2) Σ_(b≠a) x_b dφ_ab
+/// ```
+///
+/// inside a chunk from the polynomial itself: `d(q·k) = (1 + s)/√d` times the gradient of the
+/// weight. Nothing is a constant.
 ///
 /// The paper's features hold every x_a x_b twice, M = 1 + d + d²; the products are the same. The
 /// layer's sliding-window partner and convolutions are not part of this mechanism.
@@ -107,6 +120,7 @@ public record Based(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
+        .gradients(true)
         .decoding(true);
   }
 
@@ -117,8 +131,21 @@ public record Based(
   }
 
   @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    int width = width(s.headDim());
+    return new LinearCost(s, mask, threads, width)
+        .weighingProducts(4)
+        .gradient(5.0 * width, 5.0 * width, 0, LinearCost.Parameters.NONE);
+  }
+
+  @Override
   public AttentionPlan newPlan(PlanRequest request) {
     return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new LinearDifferentiablePlan(request, form());
   }
 
   @Override
@@ -157,6 +184,38 @@ public record Based(
       queries(rows, phi, at);
     }
 
+    /// `dx_a = d^(-1/4) dφ_a + Σ_b x_b dφ_ab/√d`, the square's term twice its factor.
+    @Override
+    public void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+      Kernels kernels = Kernels.get();
+      float linear = (float) Math.pow(d, -0.25);
+      float product = (float) (1 / Math.sqrt(d));
+      float square = (float) (2 / Math.sqrt(2.0 * d));
+      float[] x = rows.data();
+      float[] ofPhi = gradients.ofPhi();
+      float[] ofRows = gradients.ofRows();
+      for (int r = 0; r < rows.count(); r++) {
+        int from = gradients.at() + r * width + 1;
+        int to = gradients.rowAt(r);
+        kernels.scale(d, linear, ofPhi, from, ofRows, to);
+        int pair = from + d;
+        for (int a = 0; a < d; a++) {
+          int xa = rows.at(r) + a;
+          int beyond = d - a - 1;
+          ofRows[to + a] +=
+              square * ofPhi[pair] * x[xa]
+                  + product * kernels.dot(beyond, ofPhi, pair + 1, x, xa + 1);
+          kernels.axpy(beyond, product * x[xa], ofPhi, pair + 1, ofRows, to + a + 1);
+          pair += d - a;
+        }
+      }
+    }
+
+    @Override
+    public void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+      queryGradients(rows, gradients);
+    }
+
     @Override
     public boolean weighsProducts() {
       return true;
@@ -167,6 +226,13 @@ public record Based(
     public void weights(int count, float[] products, int at) {
       Kernels.get()
           .quadratic(count, (float) (0.5 / d), (float) (1 / Math.sqrt(d)), 1, products, at);
+    }
+
+    /// (1 + s)/√d.
+    @Override
+    public void weightSlopes(int count, float[] products, int at) {
+      Kernels.get()
+          .quadratic(count, 0, (float) (1.0 / d), (float) (1 / Math.sqrt(d)), products, at);
     }
   }
 }

@@ -8,16 +8,20 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureGradients;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -46,6 +50,10 @@ import java.util.OptionalInt;
 /// without keys, is zero. Decoding needs `max_length`: with M = n every earlier weight would change
 /// with every token. For M → ∞ it is linear attention with ReLU features; it never equals softmax
 /// attention.
+///
+/// *Backward*: dφ, dv as in [LinearTransformer], the gradient of the denominator being 0 in rows at
+/// its lower bound; then `dx_i = sin t_i dφ₁ + cos t_i dφ₂` where x_i > 0 and 0 elsewhere. M and
+/// the sines are constants.
 ///
 /// The paper has no eps; the authors' code bounds the denominator, as here.
 ///
@@ -121,6 +129,7 @@ public record CosFormer(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
+        .gradients(true)
         .decoding(maxLength.isPresent());
   }
 
@@ -132,9 +141,23 @@ public record CosFormer(
   }
 
   @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double features = 7.0 * s.headDim();
+    long tables = 2L * Float.BYTES * length(s);
+    return new LinearCost(s, mask, threads, 2 * s.headDim())
+        .gradient(features, features, tables, LinearCost.Parameters.NONE);
+  }
+
+  @Override
   public AttentionPlan newPlan(PlanRequest request) {
     requireWithin(request.shape());
     return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    requireWithin(request.shape());
+    return new LinearDifferentiablePlan(request, form());
   }
 
   @Override
@@ -207,6 +230,26 @@ public record CosFormer(
     @Override
     public void keys(FeatureRows rows, float[] phi, int at) {
       queries(rows, phi, at);
+    }
+
+    /// sin t_i times the gradient of the first half and cos t_i times that of the second, where x
+    /// is above 0.
+    @Override
+    public void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+      int i = rows.position();
+      float[] ofRows = gradients.ofRows();
+      for (int r = 0; r < rows.count(); r++) {
+        int from = gradients.at() + r * 2 * d;
+        int to = gradients.rowAt(r);
+        kernels.scale(d, sine[i + r], gradients.ofPhi(), from, ofRows, to);
+        kernels.axpy(d, cosine[i + r], gradients.ofPhi(), from + d, ofRows, to);
+      }
+      kernels.keepAbove(rows.count() * d, 0, rows.data(), rows.at(0), ofRows, 0);
+    }
+
+    @Override
+    public void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+      queryGradients(rows, gradients);
     }
   }
 }

@@ -10,17 +10,22 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.linear.Denominator;
+import dev.crossover.attention.linear.FeatureGradients;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.linear.Segments;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -29,6 +34,7 @@ import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 
 /// Hedgehog: linear attention whose feature maps are learned to mimic softmax weights.
 ///
@@ -55,6 +61,20 @@ import java.util.OptionalInt;
 /// no key is zero. The stabilised maps are mechanisms of their own: a factor per key row does not
 /// cancel. exp_plain overflows for |y| > 88. Training W is outside this mechanism, so that an error
 /// against softmax attention says nothing about it.
+///
+/// *Backward*: dφ, dv as in [LinearTransformer]; dφ = 0 where φ lies at `feature_clamp`; then with
+/// σ(p, x) = p ∘ (x − Σ p ∘ x)
+///
+/// ```
+/// exp_plain       dy = dφ₁ ∘ φ₁ − dφ₂ ∘ φ₂
+/// exp_halves      the same, less Σ dφ₁ ∘ φ₁ at the largest y, plus Σ dφ₂ ∘ φ₂ at the smallest (equal
+///                 ones share it)
+/// softmax_halves  dy = σ(φ₁, dφ₁) − σ(φ₂, dφ₂)
+/// softmax_joint2  dy = 2 σ₁(φ, dφ) − 2 σ₂(φ, dφ)    both halves of one σ
+/// dx = dy Wᵀ,   dW = Σ xᵀ dy
+/// ```
+///
+/// Nothing is a constant.
 ///
 /// @param featureMap activation after W
 /// @param numFeatures columns f of W, d when absent
@@ -135,6 +155,7 @@ public record Hedgehog(
         .keyPadding(Padding.ANY)
         .crossAttention(true)
         .valueDim(true)
+        .gradients(true)
         .decoding(true);
   }
 
@@ -177,8 +198,27 @@ public record Hedgehog(
   }
 
   @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    int f = features(s);
+    double row = 6.0 * s.headDim() * f + 16.0 * f;
+    int parameters = s.headDim() * f;
+    return new LinearCost(s, mask, threads, 2 * f)
+        .gradient(
+            row,
+            row,
+            (long) threads * Segments.CHUNK * Float.BYTES
+                + Spikes.gradientBytes(s.headDim(), f, threads),
+            new LinearCost.Parameters(parameters, parameters));
+  }
+
+  @Override
   public AttentionPlan newPlan(PlanRequest request) {
     return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new LinearDifferentiablePlan(request, form());
   }
 
   @Override
@@ -194,14 +234,20 @@ public record Hedgehog(
 
   /// Both halves of φ after the learned maps.
   private static final class Spikes implements FeatureMap {
+    /// Bound up to which a bounded feature and what it would be without are the same to a softmax's
+    /// derivative in float32.
+    private static final float NEGLIGIBLE = 1e-9f;
+
     private final Kernels kernels = Kernels.get();
     private final Map map;
     private final int d;
     private final int f;
     private final float clamp;
     private final float[][] maxima;
+    private final float[][] work;
     private float[] queryMap = new float[0];
     private float[] keyMap = new float[0];
+    private @Nullable BoundTensors asked;
 
     Spikes(Map map, FeatureSite site, int f, float clamp) {
       this.map = map;
@@ -211,6 +257,19 @@ public record Hedgehog(
       this.maxima = new float[site.threads()][];
       for (int t = 0; t < maxima.length; t++) {
         maxima[t] = site.scratch().floats(Segments.CHUNK);
+      }
+      this.work = new float[site.threads()][0];
+    }
+
+    /// Bytes that [#allocateGradients] allocates.
+    static long gradientBytes(int d, int f, int threads) {
+      return (long) threads * Kernels.get().transposedBScratch(d, f) * Float.BYTES;
+    }
+
+    @Override
+    public void allocateGradients(Scratch scratch) {
+      for (int t = 0; t < work.length; t++) {
+        work[t] = scratch.floats(kernels.transposedBScratch(d, f));
       }
     }
 
@@ -237,6 +296,17 @@ public record Hedgehog(
 
     private void features(FeatureRows rows, float[] w, float[] phi, int at) {
       int m = 2 * f;
+      project(rows, w, phi, at);
+      activate(rows.count(), phi, at, maxima[rows.worker()]);
+      if (clamp > 0) {
+        for (int i = at; i < at + rows.count() * m; i++) {
+          phi[i] = Math.max(phi[i], clamp);
+        }
+      }
+    }
+
+    /// y = x W, in the first half of every row.
+    private void project(FeatureRows rows, float[] w, float[] phi, int at) {
       kernels.multiply(
           rows.count(),
           f,
@@ -249,14 +319,152 @@ public record Hedgehog(
           f,
           phi,
           at,
-          m,
+          2 * f,
           false);
-      activate(rows.count(), phi, at, maxima[rows.worker()]);
+    }
+
+    @Override
+    public int queryParameters() {
+      return d * f;
+    }
+
+    @Override
+    public int keyParameters() {
+      return d * f;
+    }
+
+    @Override
+    public void beginGradients(BoundTensors gradients) {
+      asked = gradients;
+    }
+
+    @Override
+    public void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+      gradients(rows, gradients, queryMap);
+    }
+
+    @Override
+    public void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+      gradients(rows, gradients, keyMap);
+    }
+
+    @Override
+    public void addQueryParameters(int head, float[] sums, int at) {
+      addParameters("w_q", head, sums, at);
+    }
+
+    @Override
+    public void addKeyParameters(int head, float[] sums, int at) {
+      addParameters("w_k", head, sums, at);
+    }
+
+    private void addParameters(String name, int head, float[] sums, int at) {
+      if (asked != null && asked.has(name)) {
+        float[] gradient = asked.get(name);
+        kernels.add(d * f, gradient, head * d * f, sums, at, gradient, head * d * f);
+      }
+    }
+
+    /// `dx = dy Wᵀ` and `dW += xᵀ dy`.
+    private void gradients(FeatureRows rows, FeatureGradients gradients, float[] w) {
+      int m = 2 * f;
+      int at = gradients.at();
+      float[] ofPhi = gradients.ofPhi();
       if (clamp > 0) {
-        for (int i = at; i < at + rows.count() * m; i++) {
-          phi[i] = Math.max(phi[i], clamp);
+        kernels.keepAbove(rows.count() * m, clamp, gradients.phi(), at, ofPhi, at);
+        if (clamp > NEGLIGIBLE) {
+          unclamp(rows, gradients, w);
         }
       }
+      for (int y = at; y < at + rows.count() * m; y += m) {
+        deactivate(gradients.phi(), ofPhi, y);
+      }
+      int map = rows.head() * d * f;
+      kernels.multiplyTransposedB(
+          rows.count(),
+          d,
+          f,
+          ofPhi,
+          at,
+          m,
+          w,
+          map,
+          f,
+          gradients.ofRows(),
+          0,
+          d,
+          false,
+          work[rows.worker()],
+          0);
+      kernels.multiplyTransposedA(
+          d,
+          f,
+          rows.count(),
+          rows.data(),
+          rows.at(0),
+          d,
+          ofPhi,
+          at,
+          m,
+          gradients.parameters(),
+          gradients.parametersAt(),
+          f,
+          true);
+    }
+
+    /// The features without their lower bound, which the derivative of a softmax needs.
+    private void unclamp(FeatureRows rows, FeatureGradients gradients, float[] w) {
+      project(rows, w, gradients.phi(), gradients.at());
+      activate(rows.count(), gradients.phi(), gradients.at(), maxima[rows.worker()]);
+    }
+
+    /// Turns the gradient of one row's φ into that of y, in its first half.
+    private void deactivate(float[] phi, float[] ofPhi, int y) {
+      int half = y + f;
+      switch (map) {
+        case EXP_PLAIN -> {
+          for (int a = 0; a < f; a++) {
+            ofPhi[y + a] = ofPhi[y + a] * phi[y + a] - ofPhi[half + a] * phi[half + a];
+          }
+        }
+        case EXP_HALVES -> {
+          float first = kernels.dot(f, ofPhi, y, phi, y);
+          float second = kernels.dot(f, ofPhi, half, phi, half);
+          float perMaximum = first / ones(phi, y);
+          float perMinimum = second / ones(phi, half);
+          for (int a = 0; a < f; a++) {
+            float own = ofPhi[y + a] * phi[y + a] - ofPhi[half + a] * phi[half + a];
+            own -= phi[y + a] == 1 ? perMaximum : 0;
+            own += phi[half + a] == 1 ? perMinimum : 0;
+            ofPhi[y + a] = own;
+          }
+        }
+        case SOFTMAX_HALVES -> {
+          float first = kernels.dot(f, ofPhi, y, phi, y);
+          float second = kernels.dot(f, ofPhi, half, phi, half);
+          for (int a = 0; a < f; a++) {
+            ofPhi[y + a] =
+                phi[y + a] * (ofPhi[y + a] - first) - phi[half + a] * (ofPhi[half + a] - second);
+          }
+        }
+        case SOFTMAX_JOINT2 -> {
+          float both = kernels.dot(2 * f, ofPhi, y, phi, y);
+          for (int a = 0; a < f; a++) {
+            ofPhi[y + a] =
+                2 * phi[y + a] * (ofPhi[y + a] - both)
+                    - 2 * phi[half + a] * (ofPhi[half + a] - both);
+          }
+        }
+      }
+    }
+
+    /// Number of features of a half that are its largest, `exp(0)`; they share its derivative.
+    private int ones(float[] phi, int at) {
+      int ones = 0;
+      for (int a = 0; a < f; a++) {
+        ones += phi[at + a] == 1 ? 1 : 0;
+      }
+      return Math.max(1, ones);
     }
 
     /// Turns y, the first half of every row, into φ.

@@ -9,6 +9,8 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -16,6 +18,7 @@ import dev.crossover.attention.linear.Denominator;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -55,6 +58,19 @@ import java.util.OptionalDouble;
 /// positive feature. On peaked input that is out of reach: on the built-in captured tensors
 /// |q + k|²/√d has the median 72 (head 0) and 90 (head 1) for the key of largest weight, so that
 /// e⁷² features would be needed.
+///
+/// *Backward*: dφ, dv as in [LinearTransformer], then with u = s ω x, g = s²|x|²/2, s = d^(-1/4)
+///
+/// ```
+/// softmax_positive       du = dφ ∘ e, dg = −Σ du          e: the exponential without eps
+/// softmax_hyperbolic     du = dφ₁ ∘ φ₁ − dφ₂ ∘ φ₂, dg = −Σ (dφ₁ ∘ φ₁ + dφ₂ ∘ φ₂)
+/// softmax_trigonometric  du = dφ₂ ∘ φ₁ − dφ₁ ∘ φ₂, dg = Σ (dφ₁ ∘ φ₁ + dφ₂ ∘ φ₂), 0 for queries
+/// relu                   du = dφ where φ > eps            s = 1, m^(-1/2) or without ω; no dg
+/// dx = s ωᵀ du + s² dg x
+/// ```
+///
+/// Constants: both subtracted maxima (the released PyTorch code detaches them, the JAX code does
+/// not; it matters in the order of eps), the step of r, and ω.
 ///
 /// *Large norms.* c holds no norm, so every feature is at most exp(−|x|²/(2√d)). Where that lies
 /// below eps, features are all but the constant eps, sums of products fall below s, and the added
@@ -257,6 +273,7 @@ public record Performer(
         .crossAttention(true)
         .groupedQueries(true)
         .valueDim(true)
+        .gradients(true)
         .decoding(!readsAhead());
   }
 
@@ -266,11 +283,12 @@ public record Performer(
     if (kernel != Kernel.RELU_UNPROJECTED) {
       specs.add(
           TensorSpec.parameter(
-              "random_projection",
-              "random features, one per row; drawn as `projection` and `qr_sign` say",
-              this::draw,
-              numFeatures,
-              s.headDim()));
+                  "random_projection",
+                  "random features, one per row; drawn as `projection` and `qr_sign` say",
+                  this::draw,
+                  numFeatures,
+                  s.headDim())
+              .constant());
     }
     return List.copyOf(specs);
   }
@@ -290,25 +308,51 @@ public record Performer(
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double project = 2.0 * s.headDim() * numFeatures;
-    double row =
-        switch (kernel) {
-          case SOFTMAX_POSITIVE -> project + 4.0 * numFeatures + 2.0 * s.headDim();
-          case SOFTMAX_HYPERBOLIC -> project + 5.0 * numFeatures + 2.0 * s.headDim();
-          case SOFTMAX_TRIGONOMETRIC -> project + 4.0 * numFeatures + 2.0 * s.headDim();
-          case RELU, RELU_TENSORFLOW -> project + 2.0 * numFeatures;
-          case RELU_UNPROJECTED -> 2.0 * s.headDim();
-        };
+    double row = rowFlops(s);
     double keys = (double) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
     double ahead = PerformerFeatures.readsAhead(this, mask) ? keys * (project + numFeatures) : 0;
-    boolean shifted = kernel == Kernel.SOFTMAX_POSITIVE && epsOrDefault() > 0;
     return new LinearCost(s, mask, threads, width(s))
-        .running(shifted, kernel.isScaled())
+        .running(isShifted(), kernel.isScaled())
         .total(row, row, ahead, PerformerFeatures.scratchBytes(this, s, mask, threads));
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double row = rowFlops(s) + 2.0 * s.headDim() * numFeatures + 4.0 * width(s) + 2.0 * s.headDim();
+    return new LinearCost(s, mask, threads, width(s))
+        .running(isShifted(), kernel.isScaled())
+        .gradient(
+            row,
+            row,
+            PerformerFeatures.scratchBytes(this, s, mask, threads)
+                + PerformerFeatures.gradientBytes(threads),
+            LinearCost.Parameters.NONE);
+  }
+
+  private boolean isShifted() {
+    return kernel == Kernel.SOFTMAX_POSITIVE && epsOrDefault() > 0;
+  }
+
+  /// Operations of the features of one row.
+  private double rowFlops(AttentionShape s) {
+    double project = 2.0 * s.headDim() * numFeatures;
+    return switch (kernel) {
+      case SOFTMAX_POSITIVE -> project + 4.0 * numFeatures + 2.0 * s.headDim();
+      case SOFTMAX_HYPERBOLIC -> project + 5.0 * numFeatures + 2.0 * s.headDim();
+      case SOFTMAX_TRIGONOMETRIC -> project + 4.0 * numFeatures + 2.0 * s.headDim();
+      case RELU, RELU_TENSORFLOW -> project + 2.0 * numFeatures;
+      case RELU_UNPROJECTED -> 2.0 * s.headDim();
+    };
   }
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
     return new LinearAttentionPlan(request, form());
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new LinearDifferentiablePlan(request, form());
   }
 
   @Override

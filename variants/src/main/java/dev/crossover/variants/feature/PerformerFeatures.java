@@ -3,7 +3,9 @@ package dev.crossover.variants.feature;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Mask;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.linear.FeatureGradients;
 import dev.crossover.attention.linear.FeatureMap;
 import dev.crossover.attention.linear.FeatureRows;
 import dev.crossover.attention.linear.FeatureSite;
@@ -43,7 +45,9 @@ final class PerformerFeatures implements FeatureMap {
   private final float[][] projected;
   private final int blocksAhead;
   private final float[] maxima;
+  private final float[][] norms;
   private float[] k = new float[0];
+  private float[] omega = new float[0];
 
   PerformerFeatures(Performer performer, FeatureSite site) {
     kernel = performer.kernel();
@@ -70,6 +74,19 @@ final class PerformerFeatures implements FeatureMap {
       projected[t] = site.scratch().floats(projectedSize(kernel, m, ahead));
     }
     maxima = site.scratch().floats((long) preparations());
+    norms = new float[site.threads()][0];
+  }
+
+  @Override
+  public void allocateGradients(Scratch scratch) {
+    for (int t = 0; t < norms.length; t++) {
+      norms[t] = scratch.floats(BLOCK);
+    }
+  }
+
+  /// Bytes that [#allocateGradients] allocates.
+  static long gradientBytes(int threads) {
+    return (long) threads * BLOCK * Float.BYTES;
   }
 
   /// Bytes the constructor allocates for a plan.
@@ -122,7 +139,8 @@ final class PerformerFeatures implements FeatureMap {
     if (projection.length == 0) {
       return;
     }
-    Projections.transpose(m, d, inputScale, inputs.get("random_projection"), 0, projection, 0);
+    omega = inputs.get("random_projection");
+    Projections.transpose(m, d, inputScale, omega, 0, projection, 0);
   }
 
   @Override
@@ -239,6 +257,69 @@ final class PerformerFeatures implements FeatureMap {
         factor *= Math.exp(g - keyMaximum(rows, r, g));
       }
       kernels.scale(width, (float) factor, phi, at + r * width, phi, at + r * width);
+    }
+  }
+
+  @Override
+  public void queryGradients(FeatureRows rows, FeatureGradients gradients) {
+    gradients(rows, gradients, false);
+  }
+
+  @Override
+  public void keyGradients(FeatureRows rows, FeatureGradients gradients) {
+    gradients(rows, gradients, true);
+  }
+
+  /// `dx = s ωᵀ du + s² x dg` with s = d^(-1/4), du and dg the gradients of u and g; the subtracted
+  /// maxima are constants.
+  private void gradients(FeatureRows rows, FeatureGradients gradients, boolean keys) {
+    float[] ofPhi = gradients.ofPhi();
+    float[] ofRows = gradients.ofRows();
+    int at = gradients.at();
+    int count = rows.count();
+    if (!kernel.isSoftmax()) {
+      kernels.keepAbove(count * width, eps, gradients.phi(), at, ofPhi, at);
+    }
+    if (kernel == Performer.Kernel.RELU_UNPROJECTED) {
+      System.arraycopy(ofPhi, at, ofRows, 0, count * d);
+      return;
+    }
+    float[] ofNorms = norms[rows.worker()];
+    for (int r = 0; r < count && kernel.isSoftmax(); r++) {
+      ofNorms[r] = ofExponents(gradients.phi(), ofPhi, at + r * width, keys);
+    }
+    kernels.multiply(count, d, m, ofPhi, at, width, omega, 0, d, ofRows, 0, d, false);
+    kernels.scale(count * d, (float) inputScale, ofRows, 0, ofRows, 0);
+    for (int r = 0; r < count && kernel.isSoftmax(); r++) {
+      float factor = (float) (ofNorms[r] * inputScale * inputScale);
+      kernels.axpy(d, factor, rows.data(), rows.at(r), ofRows, gradients.rowAt(r));
+    }
+  }
+
+  /// Turns the gradient of one row's φ into that of u, in its first m elements; returns that of g.
+  private float ofExponents(float[] phi, float[] ofPhi, int at, boolean keys) {
+    int half = at + m;
+    switch (kernel) {
+      case SOFTMAX_HYPERBOLIC -> {
+        kernels.multiplyElements(width, ofPhi, at, phi, at, ofPhi, at);
+        float sum = kernels.sum(width, ofPhi, at);
+        kernels.axpy(m, -1, ofPhi, half, ofPhi, at);
+        return -sum;
+      }
+      case SOFTMAX_TRIGONOMETRIC -> {
+        float sum = keys ? kernels.dot(width, ofPhi, at, phi, at) : 0;
+        for (int a = 0; a < m; a++) {
+          ofPhi[at + a] = ofPhi[half + a] * phi[at + a] - ofPhi[at + a] * phi[half + a];
+        }
+        return sum;
+      }
+      default -> {
+        float added = keys ? 0 : eps;
+        for (int a = at; a < half; a++) {
+          ofPhi[a] *= phi[a] - added;
+        }
+        return -kernels.sum(m, ofPhi, at);
+      }
     }
   }
 

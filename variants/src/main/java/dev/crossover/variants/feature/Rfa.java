@@ -9,7 +9,9 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
@@ -18,6 +20,7 @@ import dev.crossover.attention.linear.Denominator;
 import dev.crossover.attention.linear.LinearAttentionPlan;
 import dev.crossover.attention.linear.LinearCost;
 import dev.crossover.attention.linear.LinearDecodeSession;
+import dev.crossover.attention.linear.LinearDifferentiablePlan;
 import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -60,6 +63,19 @@ import java.util.List;
 /// every [Mask]; padding writes nothing, but the gate goes on forgetting; a row that may see no key
 /// is zero. As D grows the gaussian form without gate tends to softmax attention over x̂ with scale
 /// 1/tau².
+///
+/// *Backward*: dφ, dv as in [LinearTransformer], the gradient of the denominator being 0 in rows at
+/// its lower bound (`variant=code`; the sign of the sum where its magnitude is bounded); then with
+/// n = 1/|x| (code: 1/(|x| + 1e-3))
+///
+/// ```
+/// gaussian  du = dφ₁ ∘ φ₂ − dφ₂ ∘ φ₁        arccos  du = c dφ where φ > 0
+/// y = random_projectionᵀ du / tau,   dx̂ = sigma ∘ y,   dsigma = Σ x̂ ∘ y over queries and keys
+/// dx = n (dx̂ − x (x·dx̂) n/|x|)
+/// dg_t = ⟨dS_t, S_(t−1)⟩ + dz_t·z_(t−1) − φ(k_t)·dφ(k_t)      dφ(k_t) before 1 − g_t is multiplied in
+/// ```
+///
+/// where dS_t, dz_t are the gradients of the sums after token t. `random_projection` is a constant.
 ///
 /// @param variant paper or released code
 /// @param kernel features
@@ -161,6 +177,7 @@ public record Rfa(
         .keyPadding(Padding.ANY)
         .crossAttention(!gated)
         .valueDim(true)
+        .gradients(true)
         .decoding(true);
   }
 
@@ -169,12 +186,13 @@ public record Rfa(
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
         TensorSpec.parameter(
-            "random_projection",
-            "random features of each head, one per row",
-            this::draw,
-            s.numHeads(),
-            numFeatures,
-            s.headDim()));
+                "random_projection",
+                "random features of each head, one per row",
+                this::draw,
+                s.numHeads(),
+                numFeatures,
+                s.headDim())
+            .constant());
     specs.add(
         TensorSpec.optional(
             "sigma",
@@ -233,6 +251,17 @@ public record Rfa(
         .total(row, row, 0, scratch);
   }
 
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    double row = 4.0 * s.headDim() * (numFeatures + 2) + 5.0 * width();
+    double again = gated ? 2.0 * s.headDim() * numFeatures + 2.0 * width() : 0;
+    long scratch =
+        RfaFeatures.scratchBytes(this, s, threads) + RfaFeatures.gradientBytes(this, threads);
+    return new LinearCost(s, mask, threads, width())
+        .running(false, gated)
+        .gradient(row, row + again, scratch, new LinearCost.Parameters(s.headDim(), s.headDim()));
+  }
+
   /// Softmax attention over unit-length queries and keys, stretched by sigma/tau per channel.
   @Override
   public ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {
@@ -268,13 +297,18 @@ public record Rfa(
   }
 
   @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new LinearDifferentiablePlan(request, form(request.mask().isCausal()));
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new LinearDecodeSession(this, shape, threads, form(true));
   }
 
   /// The released code bounds the sum itself in the causal form, its absolute value in the other.
   private LinearForm form(boolean causal) {
-    Denominator bounded = causal ? Denominator.atLeast(1) : sum -> Math.max(Math.abs(sum), 1);
+    Denominator bounded = causal ? Denominator.atLeast(1) : Denominator.magnitudeAtLeast(1);
     return new LinearForm(
         site -> new RfaFeatures(this, site), variant == Variant.CODE ? bounded : Denominator.PLAIN);
   }

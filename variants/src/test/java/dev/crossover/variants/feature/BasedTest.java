@@ -12,9 +12,13 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.GradientDifferences;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -45,6 +49,17 @@ class BasedTest extends AttentionContract {
   @Test
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(60, 1, r -> r.problem(new Based()), reference());
+  }
+
+  /// With widths up to 32, between whose kept states others are computed again.
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(40, 2, 5e-5, r -> r.problem(new Based()), reference());
+    AttentionShape shape = new AttentionShape(1, 2, 1, 200, 200, 32, 32, 5);
+    Tensors inputs = Inputs.of(new Based(), shape, 3);
+    assertTrue(
+        GradientDifferences.compare(
+            new Based(), shape, Mask.causal(), inputs, reference(), Map.of(), 5e-5, 4));
   }
 
   @TestFactory

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -58,27 +59,33 @@ class CosFormerTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        80,
-        1,
-        r -> {
-          AttentionShape shape = r.shape(new CosFormer());
-          int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
-          OptionalInt length =
-              r.chance(3) ? OptionalInt.empty() : OptionalInt.of(longest + r.of(0, 1, 50, 3000));
-          return r.problem(new CosFormer(CosFormer.Map.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
-        },
-        (attention, shape, mask, inputs) -> {
-          CosFormer cosFormer = (CosFormer) attention;
-          int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
-          int length = cosFormer.maxLength().orElse(longest);
-          return Oracle.normalised(
-              shape,
-              mask,
-              inputs.get("v"),
-              (b, h, i, j) -> weight(shape, inputs, length, b, h, i, j),
-              sum -> Math.max(sum, cosFormer.eps()));
-        });
+    RandomCases.check(80, 1, CosFormerTest::problem, CosFormerTest::expected);
+  }
+
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(60, 2, 5e-5, CosFormerTest::problem, CosFormerTest::expected);
+  }
+
+  private static RandomCases.Problem problem(RandomCases r) {
+    AttentionShape shape = r.shape(new CosFormer());
+    int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
+    OptionalInt length =
+        r.chance(3) ? OptionalInt.empty() : OptionalInt.of(longest + r.of(0, 1, 50, 3000));
+    return r.problem(new CosFormer(CosFormer.Map.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
+  }
+
+  private static double[] expected(
+      Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+    CosFormer cosFormer = (CosFormer) attention;
+    int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
+    int length = cosFormer.maxLength().orElse(longest);
+    return Oracle.normalised(
+        shape,
+        mask,
+        inputs.get("v"),
+        (b, h, i, j) -> weight(shape, inputs, length, b, h, i, j),
+        sum -> Math.max(sum, cosFormer.eps()));
   }
 
   @TestFactory

@@ -12,11 +12,15 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.GradientDifferences;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.feature.EfficientAttention.Normalisation;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -88,6 +92,26 @@ class EfficientAttentionTest extends AttentionContract {
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(
         60, 1, r -> r.problem(new EfficientAttention(r.of(Normalisation.values()))), reference());
+  }
+
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(
+        60,
+        2,
+        2e-5,
+        r -> r.problem(new EfficientAttention(r.of(Normalisation.values()))),
+        reference());
+  }
+
+  /// Several segments of queries and of keys, two heads that share a context.
+  @Test
+  void gradientsOverSeveralSegmentsAgreeWithDifferences() {
+    AttentionShape shape = new AttentionShape(1, 2, 1, 1100, 1200, 3, 3, 2);
+    Tensors inputs = Inputs.of(attention(), shape, 3);
+    assertTrue(
+        GradientDifferences.compare(
+            attention(), shape, Mask.none(), inputs, reference(), Map.of(), 2e-5, 4));
   }
 
   @TestFactory

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.feature.Hedgehog.Map;
 import java.util.List;
 import java.util.OptionalInt;
@@ -98,18 +99,23 @@ class HedgehogTest extends AttentionContract {
 
   @Test
   void randomProblemsAgreeWithTheDefinition() {
-    RandomCases.check(
-        100,
-        1,
-        r ->
-            r.problem(
-                    new Hedgehog(
-                        r.of(Map.values()),
-                        r.chance(2) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 14)),
-                        r.of(0.0, 1e-12, 0.05),
-                        r.of(1e-6, 1e-2)))
-                .changed(inputs -> r.blurred(inputs, "w_q", "w_k")),
-        reference());
+    RandomCases.check(100, 1, HedgehogTest::problem, reference());
+  }
+
+  /// With bounds so high that many features lie at them.
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(60, 2, 5e-5, HedgehogTest::problem, reference());
+  }
+
+  private static RandomCases.Problem problem(RandomCases r) {
+    return r.problem(
+            new Hedgehog(
+                r.of(Map.values()),
+                r.chance(2) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 14)),
+                r.of(0.0, 1e-12, 0.05),
+                r.of(1e-6, 1e-2)))
+        .changed(inputs -> r.blurred(inputs, "w_q", "w_k"));
   }
 
   @TestFactory

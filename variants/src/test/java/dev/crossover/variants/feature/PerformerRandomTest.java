@@ -1,14 +1,21 @@
 package dev.crossover.variants.feature;
 
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.GradientDifferences;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.RandomCases.Problem;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.feature.Performer.Kernel;
 import dev.crossover.variants.feature.Performer.Projection;
 import dev.crossover.variants.feature.Performer.QrSign;
 import dev.crossover.variants.feature.Performer.Stabiliser;
+import java.util.Map;
 import java.util.OptionalDouble;
 import org.junit.jupiter.api.Test;
 
@@ -27,6 +34,40 @@ class PerformerRandomTest {
         PerformerRandomTest::problem,
         (attention, shape, mask, inputs) ->
             new PerformerOracle((Performer) attention, shape, mask, inputs).out(inputs.get("v")));
+  }
+
+  @Test
+  void randomGradientsAgreeWithDifferences() {
+    RandomGradients.check(
+        100, 2, TOLERANCE, PerformerRandomTest::problem, PerformerOracle.withConstantMaxima());
+  }
+
+  /// So many features that states between kept ones are computed again, sums of values with them.
+  @Test
+  void gradientsWithManyFeaturesAgreeWithDifferences() {
+    Performer performer =
+        new Performer(
+            Kernel.SOFTMAX_POSITIVE,
+            300,
+            OptionalDouble.of(0.05),
+            OptionalDouble.of(0),
+            Projection.REGULAR,
+            QrSign.FIXED,
+            Stabiliser.RUNNING,
+            3);
+    AttentionShape shape = new AttentionShape(2, 2, 1, 200, 210, 6, 6, 5);
+    Mask mask = Mask.both(Mask.causal(), Inputs.holes(shape, 3));
+    Tensors inputs = Inputs.withParameters(performer, shape, Inputs.of(performer, shape, 3));
+    assertTrue(
+        GradientDifferences.compare(
+            performer,
+            shape,
+            mask,
+            inputs,
+            PerformerOracle.withConstantMaxima(),
+            Map.of(),
+            TOLERANCE,
+            4));
   }
 
   private static Problem problem(RandomCases r) {

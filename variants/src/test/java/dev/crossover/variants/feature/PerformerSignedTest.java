@@ -17,6 +17,11 @@ class PerformerSignedTest extends AttentionContract {
     return List.of(attention(), new Performer(Kernel.SOFTMAX_HYPERBOLIC, 24, 3));
   }
 
+  @Override
+  public Reference gradientReference() {
+    return PerformerOracle.withConstantMaxima();
+  }
+
   /// Signed weights of sum 1 may be as large as 100, which magnifies the rounding error of a sum.
   @Override
   public double tolerance() {

@@ -63,6 +63,11 @@ class PerformerTest extends AttentionContract {
   }
 
   @Override
+  public Reference gradientReference() {
+    return PerformerOracle.withConstantMaxima();
+  }
+
+  @Override
   public double tolerance() {
     return 1e-4;
   }

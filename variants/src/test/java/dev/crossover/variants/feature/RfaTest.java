@@ -19,6 +19,7 @@ import dev.crossover.variants.feature.Rfa.Kernel;
 import dev.crossover.variants.feature.Rfa.Projection;
 import dev.crossover.variants.feature.Rfa.Variant;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -39,6 +40,17 @@ class RfaTest extends AttentionContract {
         attention(),
         new Rfa(Kernel.ARCCOS, 64, 5),
         new Rfa(Variant.CODE, Kernel.GAUSSIAN, 24, 1, false, Projection.IID, 5));
+  }
+
+  @Override
+  public Reference gradientReference() {
+    return RfaOracle::out;
+  }
+
+  @Override
+  public Map<String, Reference> resultReferences() {
+    return Map.of(
+        "final_state", RfaOracle::finalState, "final_normaliser", RfaOracle::finalNormaliser);
   }
 
   /// Signed features: sums of weights are smaller than the weights, which magnifies rounding
