@@ -46,6 +46,20 @@ public final class Replay {
     return new Replay(file, type).run();
   }
 
+  /// Whether a mechanism has every parameter and reads every input of a file.
+  public static boolean covers(GoldenFile file, MechanismType type) {
+    try {
+      Attention attention = type.createGolden(file.parameters()).fittedTo(file.inputs());
+      List<String> read =
+          attention.inputs(attention.shapeOf(file.inputs())).stream()
+              .map(TensorSpec::name)
+              .toList();
+      return read.containsAll(file.inputs().names());
+    } catch (IllegalArgumentException e) {
+      return false;
+    }
+  }
+
   private ReplayResult run() {
     try {
       return verdict(replay());

@@ -1,0 +1,45 @@
+package dev.crossover.attention.exact;
+
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.exact.ScoreOptions.Gate;
+import dev.crossover.attention.tensor.Tensor;
+
+/// The plan of [Tiled] under [ScoreOptions].
+final class ScoredPlan extends AttentionPlan {
+  private final ScoreOptions options;
+  private final ScoredForward forward;
+  private final BoundTensors tensors =
+      new BoundTensors() {
+        @Override
+        public boolean has(String name) {
+          return hasInput(name);
+        }
+
+        @Override
+        public float[] get(String name) {
+          return input(name);
+        }
+      };
+
+  ScoredPlan(PlanRequest request, ScoreOptions options, double scale) {
+    super(request);
+    this.options = options;
+    ScoreTable table = new ScoreTable(scratch, shape, mask, options, scale, threads());
+    forward = new ScoredForward(scratch, table, workers);
+  }
+
+  static long scratchBytes(AttentionShape s, ScoreOptions options, int threads) {
+    return ScoreTable.bytes(s, options, threads) + ScoredForward.bytes(threads);
+  }
+
+  @Override
+  protected void compute(Tensor output) {
+    forward.run(tensors, output.data(), wantsResult("lse") ? result("lse") : null);
+    if (options.outputGate() == Gate.SIGMOID) {
+      OutputGate.apply(shape, input("output_gate"), options.gatePerHead(), output.data());
+    }
+  }
+}
