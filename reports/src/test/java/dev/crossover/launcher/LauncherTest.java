@@ -45,6 +45,15 @@ class LauncherTest {
     assertEquals("", passedOn(warning));
   }
 
+  @Test
+  void whatComputesIsNeverStartedWithoutTheOptimisingCompiler() {
+    assertFalse(Launcher.quick(new String[] {"list", "performer"}).isEmpty());
+    assertFalse(Launcher.quick(new String[0]).isEmpty());
+    for (String computing : new String[] {"sweep", "train", "conformance", "explain", "errors"}) {
+      assertTrue(Launcher.quick(new String[] {computing, "list"}).isEmpty(), computing);
+    }
+  }
+
   /// The folder holds the launcher but not the program, so java itself answers with exit code 1.
   @Test
   void exitCodeAndErrorsOfTheProgramArePassedOn() throws Exception {

@@ -113,9 +113,8 @@ public final class Graph {
   }
 
   /// Rows `from … from + out - 1` of a parameter as a map, packed once per step however often it
-  /// is used.
+  /// is used; it has as many columns as the parameter has elements for each of its first extent.
   ///
-  /// @param in its columns: all elements of the parameter divided by its first extent
   /// @param needsInputGradient whether products in the other direction are needed
   public Weight weight(Parameter parameter, int from, int out, boolean needsInputGradient) {
     Tensor value = parameter.value();
