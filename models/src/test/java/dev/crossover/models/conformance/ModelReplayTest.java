@@ -49,7 +49,7 @@ class ModelReplayTest {
   @Test
   void allKindsAreThere() throws Exception {
     List<String> names = files().stream().map(f -> String.valueOf(f.getFileName())).toList();
-    for (String prefix : List.of("layer__", "model__", "train__", "optimiser__")) {
+    for (String prefix : new ModelReplay().prefixes()) {
       assertTrue(names.stream().anyMatch(name -> name.startsWith(prefix)), prefix);
     }
   }
