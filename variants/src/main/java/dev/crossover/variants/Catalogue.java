@@ -18,12 +18,15 @@ import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
 import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.recurrent.DeltaNet;
+import dev.crossover.variants.recurrent.DeltaProduct;
 import dev.crossover.variants.recurrent.GatedDeltaNet;
+import dev.crossover.variants.recurrent.Gdn2;
 import dev.crossover.variants.recurrent.Gla;
 import dev.crossover.variants.recurrent.Kda;
 import dev.crossover.variants.recurrent.LightningAttention2;
 import dev.crossover.variants.recurrent.Mamba2Ssd;
 import dev.crossover.variants.recurrent.RetNet;
+import dev.crossover.variants.recurrent.Rwkv7;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
@@ -76,7 +79,10 @@ public final class Catalogue {
           MechanismType.of(Mamba2Ssd.class),
           MechanismType.of(DeltaNet.class),
           MechanismType.of(GatedDeltaNet.class),
-          MechanismType.of(Kda.class));
+          MechanismType.of(Kda.class),
+          MechanismType.of(DeltaProduct.class),
+          MechanismType.of(Gdn2.class),
+          MechanismType.of(Rwkv7.class));
 
   private static final List<MechanismType> ALL =
       withProvided(ServiceLoader.load(MechanismProvider.class));

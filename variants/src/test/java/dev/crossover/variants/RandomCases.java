@@ -382,9 +382,11 @@ public final class RandomCases {
       if (mask.hasKeyPadding() && inputs.has(name)) {
         Tensor tensor = inputs.get(name).copy();
         int width = tensor.extent(3);
+        int rowsPerKey = Math.max(1, tensor.extent(2) / Math.max(1, shape.keySeqLen()));
         for (int row = 0; row < tensor.size() / width; row++) {
-          int batch = row / shape.keySeqLen() / shape.numKeyValueHeads();
-          if (!mask.isRealKey(batch, row % shape.keySeqLen())) {
+          int key = row / rowsPerKey;
+          int batch = key / shape.keySeqLen() / shape.numKeyValueHeads();
+          if (!mask.isRealKey(batch, key % shape.keySeqLen())) {
             Arrays.fill(tensor.data(), row * width, (row + 1) * width, Float.NaN);
           }
         }

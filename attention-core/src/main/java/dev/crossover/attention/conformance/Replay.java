@@ -367,14 +367,15 @@ public final class Replay {
     return shapes;
   }
 
-  /// Position `token` of every dimension in which the sizes of one token differ from the whole's.
+  /// What belongs to position `token` of every dimension in which the sizes of one token differ
+  /// from the whole's; a token may have several rows.
   private static Tensor slice(Tensor whole, int[] sizes, int token) {
     Tensor result = Tensor.zeros(sizes);
     int[] at = new int[sizes.length];
     for (int e = 0; e < result.size(); e++) {
       int source = 0;
       for (int d = 0; d < sizes.length; d++) {
-        int from = sizes[d] == whole.extent(d) ? 0 : token;
+        int from = sizes[d] == whole.extent(d) ? 0 : token * sizes[d];
         source = source * whole.extent(d) + from + at[d];
       }
       result.data()[e] = whole.data()[source];

@@ -46,13 +46,15 @@ final class ChannelDecay extends ChunkDecay {
   void run(int head, int row, int from, int to) {
     float[] g = rule.logDecays();
     for (int i = from; i < to; i++) {
-      int at = (row + i - from) * dim;
-      if (i == 0) {
+      int own = row + i - from;
+      if (own % steps != 0) {
+        skip(i, i + 1);
+      } else if (i == 0) {
         for (int a = 0; a < dim; a++) {
-          cumulative[a] = Math.max(TokenDecay.FORGET, g[at + a]);
+          cumulative[a] = Math.max(TokenDecay.FORGET, g[own / steps * dim + a]);
         }
       } else {
-        addRow(dim, cumulative, (i - 1) * dim, g, at);
+        addRow(dim, cumulative, (i - 1) * dim, g, own / steps * dim);
       }
     }
   }
@@ -104,10 +106,18 @@ final class ChannelDecay extends ChunkDecay {
   }
 
   private void carry(float[] left, float[] factors, float[] carried) {
-    int size = count * dim;
     for (int side = 0; side < sides; side++) {
-      kernels.multiplyElements(size, left, side * size, factors, 0, carried, side * size);
+      int first = side * count * dim;
+      int shift = shift(side) * dim;
+      System.arraycopy(left, first, carried, first, shift);
+      int at = first + shift;
+      kernels.multiplyElements(count * dim - shift, left, at, factors, 0, carried, at);
     }
+  }
+
+  /// Rows by which a side lags: what is read before the decay has the c of the row before.
+  private int shift(int side) {
+    return side > 0 && rule.erasesBeforeDecay() ? 1 : 0;
   }
 
   @Override
@@ -159,11 +169,14 @@ final class ChannelDecay extends ChunkDecay {
       kernels.multiplyElements(end * dim, k, ko, exponents, 0, moved, 0);
       distancesTo(anchor, end, exponents);
       for (int side = 0; side < sides; side++) {
-        int first = side * count + anchor;
-        kernels.multiplyElements(
-            (end - anchor) * dim, left, first * dim, exponents, 0, anchoredLeft, 0);
+        int rows = Math.min(end, count - shift(side)) - anchor;
+        if (rows <= 0) {
+          continue;
+        }
+        int first = side * count + anchor + shift(side);
+        kernels.multiplyElements(rows * dim, left, first * dim, exponents, 0, anchoredLeft, 0);
         kernels.multiplyTransposedB(
-            end - anchor,
+            rows,
             end,
             dim,
             anchoredLeft,
@@ -330,8 +343,8 @@ final class ChannelDecay extends ChunkDecay {
       distancesFrom(anchor, end, exponents);
       distancesTo(anchor, end, leftFactors);
       for (int side = 0; side < sides; side++) {
-        int rows = (side * count + anchor) * dim;
-        int size = (end - anchor) * dim;
+        int rows = (side * count + anchor + shift(side)) * dim;
+        int size = (Math.min(end, count - shift(side)) - anchor) * dim;
         kernels.multiplyElements(size, left, rows, leftFactors, 0, anchoredLeft, rows);
       }
       block(
@@ -357,10 +370,10 @@ final class ChannelDecay extends ChunkDecay {
       float[] keyFactors,
       float[] gradLeft,
       float[] gradKeys) {
-    int rows = to - from;
     kernels.multiplyElements(to * dim, k, ko, keyFactors, 0, moved, 0);
     for (int side = 0; side < sides; side++) {
-      int first = side * count + from;
+      int first = side * count + from + shift(side);
+      int rows = Math.min(to, count - shift(side)) - from;
       kernels.multiplyLower(
           rows,
           dim,
@@ -381,7 +394,8 @@ final class ChannelDecay extends ChunkDecay {
       kernels.add(rows * dim, gradLeft, at, anchoredGradient, 0, gradLeft, at);
     }
     for (int side = 0; side < sides; side++) {
-      int first = side * count + from;
+      int first = side * count + from + shift(side);
+      int rows = Math.min(to, count - shift(side)) - from;
       boolean more = side > 0;
       kernels.multiplyTransposedA(
           from,
@@ -432,12 +446,15 @@ final class ChannelDecay extends ChunkDecay {
     }
     for (int i = count - 1; i >= 0; i--) {
       for (int side = 0; side < sides; side++) {
-        int at = (side * count + i) * dim;
-        addProducts(dim, left, at, gradLeft, at, sums);
+        int own = i + shift(side);
+        int at = (side * count + own) * dim;
+        if (own < count) {
+          addProducts(dim, left, at, gradLeft, at, sums);
+        }
       }
       subtractProducts(dim, k, ko + i * dim, gradKeys, i * dim, sums);
-      if (layout.mask().isRealKey(batch, first + i)) {
-        addRounded(dim, sums, gradient, (row + i) * dim);
+      if ((row + i) % steps == 0 && layout.mask().isRealKey(batch, first + i)) {
+        addRounded(dim, sums, gradient, (row + i) / steps * dim);
       }
     }
   }

@@ -2,6 +2,7 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
 
 /// The decays of one chunk, from differences of cumulative logarithms that restart at the chunk;
 /// one strategy for each kind of decay.
@@ -35,6 +36,9 @@ abstract class ChunkDecay {
   final int dim;
   final int sides;
 
+  /// Rows per token, of which the first decays.
+  final int steps;
+
   /// Rows of the chunk at hand.
   int count;
 
@@ -47,10 +51,21 @@ abstract class ChunkDecay {
     this.chunk = layout.chunk();
     this.dim = layout.shape().headDim();
     this.sides = layout.sides();
+    this.steps = rule.steps();
   }
 
   /// The strategy for a rule's decay.
   static ChunkDecay of(ChunkLayout layout, Scratch scratch) {
+    UpdateRule rule = layout.rule();
+    boolean byNumber = rule.decay() == Decay.CONSTANT || rule.decay() == Decay.TOKEN;
+    if (rule.erasesBeforeDecay() && byNumber) {
+      throw new IllegalArgumentException(
+          "decay of a rule that erases before it must be per channel, but was " + rule.decay());
+    }
+    if (rule.steps() > 1 && rule.decay() == Decay.CONSTANT) {
+      throw new IllegalArgumentException(
+          "steps per token must be 1 with constant decay, but were " + rule.steps());
+    }
     return switch (layout.rule().decay()) {
       case NONE -> new NoDecay(layout);
       case CONSTANT -> new ConstantDecay(layout, scratch);

@@ -128,20 +128,35 @@ final class ChunkGradient {
 
   /// Takes the rows of a chunk: what does not depend on values.
   ///
-  /// @param at where the rows of queries and keys lie
-  void rows(int t, int rows, int at) {
-    forward.rowsForGradient(t, rows, tensors.q, at, tensors.k, at);
+  /// @param qo where the rows of queries lie
+  /// @param ko where the rows of keys lie
+  /// @param go where the gradients of the outputs lie
+  void rows(int t, int rows, int qo, int ko, int go) {
+    forward.rowsForGradient(t, rows, tensors.q, qo, tensors.k, ko);
+    takeUpstream(rows, go);
     if (layout.decays()) {
       decay.depart(forward.keys(), forward.keyOffset(), departed);
     }
   }
 
+  /// G, zero in rows without an output.
+  private void takeUpstream(int rows, int go) {
+    int steps = rule.steps();
+    if (steps == 1) {
+      System.arraycopy(tensors.upstream, go, upstream, 0, rows * valueDim);
+      return;
+    }
+    Arrays.fill(upstream, 0, rows * valueDim, 0);
+    for (int i = steps - 1; i < rows; i += steps) {
+      int from = go + i / steps * valueDim;
+      System.arraycopy(tensors.upstream, from, upstream, i * valueDim, valueDim);
+    }
+  }
+
   /// The reverse step for a block of value columns.
   ///
-  /// @param go where the gradient of the chunk's outputs lies, `[count, dv]`
   /// @param wo where W goes, `[count, dv]`
-  void reverse(int block, int go, int wo) {
-    float[] g = tensors.upstream;
+  void reverse(int block, int wo) {
     float[] w = tensors.writes;
     int count = forward.count();
     int width = forward.width(block);
@@ -151,7 +166,7 @@ final class ChunkGradient {
     float[] scores = forward.scores();
     float[] carried = forward.carried();
     kernels.multiplyTransposedLower(
-        count, width, scores, 0, chunk, g, go + column, valueDim, gradWritten, 0, stride, false);
+        count, width, scores, 0, chunk, upstream, column, valueDim, gradWritten, 0, stride, false);
     kernels.multiply(
         count,
         width,
@@ -175,7 +190,7 @@ final class ChunkGradient {
     }
     decay.state(reverse, s, width, stride);
     kernels.multiplyTransposedA(
-        dim, width, count, carried, 0, dim, g, go + column, valueDim, reverse, s, stride, true);
+        dim, width, count, carried, 0, dim, upstream, column, valueDim, reverse, s, stride, true);
     if (rule.erases()) {
       kernels.multiplyTransposedA(
           dim,
@@ -201,15 +216,15 @@ final class ChunkGradient {
   /// @param ro where the gradient of the state after the chunk lies
   /// @param at where rows of values lie
   /// @param wo where W lies
-  /// @param rows where rows of queries and keys lie
+  /// @param queries where rows of queries lie
+  /// @param keyRows where rows of keys lie
   /// @param part number of the chunk among all chunks of all heads
-  void gradients(int so, boolean seen, int ro, int at, int wo, int rows, int part) {
+  void gradients(int so, boolean seen, int ro, int at, int wo, int queries, int keyRows, int part) {
     int count = forward.count();
     int size = count * valueDim;
     float[] left = forward.left();
     float[] keys = forward.keys();
     int ko = forward.keyOffset();
-    System.arraycopy(tensors.upstream, at, upstream, 0, size);
     System.arraycopy(tensors.writes, wo, upstream, size, size);
     float[] written = rule.erases() ? kept.written : values;
     int uo = rule.erases() ? at : 0;
@@ -254,14 +269,63 @@ final class ChunkGradient {
     for (int i = 0; i < count && rule.erases(); i++) {
       gradScores[(count + i) * chunk + i] = 0;
     }
+    addDiagonals(at);
     decay.unscore(
         gradScores, forward.scores(), left, forward.carried(), keys, ko, gradLeft, gradKeys);
     decay.addGradient(
         batch, forward.first(), forward.row(), part, left, keys, ko, gradLeft, gradKeys);
+    if (rule.formsRows()) {
+      unform(part, queries, keyRows);
+      return;
+    }
     addStrengths(at, keys, ko);
     addValues(at);
-    addQueries(rows);
-    addKeys(rows);
+    addQueries(queries);
+    addKeys(keyRows);
+  }
+
+  /// What outputs take of their own values beyond β.
+  private void addDiagonals(int at) {
+    float[] gradient = rule.gradDiagonals();
+    for (int i = 0; i < forward.count() && rule.correctsDiagonal(); i++) {
+      if (!mask.isRealKey(batch, forward.first() + i)) {
+        continue;
+      }
+      int o = i * valueDim;
+      int diagonal = i * chunk + i;
+      float product = kernels.dot(valueDim, upstream, o, tensors.v, at + o);
+      gradScores[diagonal] += rule.diagonal(forward.head(), forward.row() + i) * product;
+      if (gradient.length > 0) {
+        gradient[forward.row() + i] += forward.scores()[diagonal] * product;
+      }
+      if (tensors.gradV.length > 0) {
+        kernels.axpy(valueDim, forward.diagonal(i), upstream, o, tensors.gradV, at + o);
+      }
+    }
+  }
+
+  /// From rows that the rule formed to where they came from.
+  private void unform(int part, int queries, int keyRows) {
+    int count = forward.count();
+    int steps = rule.steps();
+    int head = forward.head();
+    for (int i = 0; i < count; i++) {
+      int row = forward.row() + i;
+      int at = i * dim;
+      if ((forward.first() + i + 1) % steps == 0) {
+        int go = queries + i / steps * dim;
+        rule.formQueryBack(part, head, row / steps, gradLeft, at, tensors.gradQ, go);
+      }
+      if (mask.isRealKey(batch, forward.first() + i)) {
+        if (rule.erases()) {
+          int ko = forward.keyOffset() + at;
+          int erasing = (count + i) * dim;
+          rule.formErasingBack(head, row, forward.keys(), ko, gradLeft, erasing, gradKeys, at);
+        }
+        rule.formKeyBack(part, head, row, gradKeys, at, tensors.gradK, keyRows + at);
+        rule.formValueBack(head, row, upstream, (count + i) * valueDim);
+      }
+    }
   }
 
   /// What the state before the chunk gives left rows: eᶜ ([G; W] Sᵀ).
@@ -297,6 +361,8 @@ final class ChunkGradient {
       int o = i * valueDim;
       if (!mask.isRealKey(batch, forward.first() + i)) {
         Arrays.fill(values, o, o + valueDim, 0);
+      } else if (rule.formsRows()) {
+        rule.formValue(forward.head(), forward.row() + i, 0, valueDim, values, o);
       } else if (rule.weighsWrites()) {
         kernels.scale(valueDim, forward.strength(i), v, at + o, values, o);
       } else {
@@ -346,10 +412,17 @@ final class ChunkGradient {
     float[] gradient = tensors.gradQ;
     if (gradient.length > 0) {
       int count = forward.count();
+      int steps = rule.steps();
+      float scale = (float) rule.scale();
       if (rule.transforms()) {
         rule.transformBack(gradLeft, 0, forward.position(), count);
       }
-      kernels.axpy(count * dim, (float) rule.scale(), gradLeft, 0, gradient, at);
+      if (steps == 1) {
+        kernels.axpy(count * dim, scale, gradLeft, 0, gradient, at);
+      }
+      for (int i = steps - 1; i < count && steps > 1; i += steps) {
+        kernels.axpy(dim, scale, gradLeft, i * dim, gradient, at + i / steps * dim);
+      }
     }
   }
 

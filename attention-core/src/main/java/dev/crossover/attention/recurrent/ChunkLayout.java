@@ -11,7 +11,7 @@ import dev.crossover.attention.kernel.Kernels;
 /// takes all blocks of a head, or some of them where there are few heads. An element of a product
 /// is one sum in one order whatever the width, so the bits do not depend on the division.
 ///
-/// @param shape sizes
+/// @param shape sizes, with the rows of the recurrence as sequence lengths
 /// @param mask which keys are real
 /// @param rule how S decays and is written
 /// @param chunk rows of a chunk C
@@ -27,8 +27,43 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
 
   /// The layout of a chunk length, shortened to the sequence.
   static ChunkLayout of(AttentionShape shape, Mask mask, UpdateRule rule, int chunkLength) {
-    int longest = Math.max(1, shape.querySeqLen());
-    return new ChunkLayout(shape, mask, rule, Math.min(chunkLength, longest));
+    int steps = rule.steps();
+    int rows = Math.multiplyExact(shape.querySeqLen(), steps);
+    int chunk = Math.min(chunkLength, Math.max(1, rows));
+    return new ChunkLayout(
+        shape.withSeqLens(rows, rows),
+        repeated(mask, shape.keySeqLen(), steps),
+        rule,
+        Math.max(1, chunk / steps) * steps);
+  }
+
+  /// The mask of rows of the recurrence, so many per token.
+  private static Mask repeated(Mask mask, int tokens, int steps) {
+    if (steps == 1 || !mask.hasKeyPadding()) {
+      return mask;
+    }
+    int batches = mask.padding().batchSize();
+    boolean[] real = new boolean[batches * tokens * steps];
+    for (int row = 0; row < real.length; row++) {
+      int token = row / steps;
+      real[row] = mask.isRealKey(token / tokens, token % tokens);
+    }
+    return Mask.both(Mask.causal(), Mask.keys(tokens * steps, real));
+  }
+
+  /// Tokens of a head.
+  int tokens() {
+    return shape.querySeqLen() / rule.steps();
+  }
+
+  /// Elements of outputs of all rows, where not every row has one.
+  long stepped() {
+    return rule.steps() == 1 ? 0 : written();
+  }
+
+  /// Corrections of the diagonal.
+  long diagonals() {
+    return rule.correctsDiagonal() ? chunk : 0;
   }
 
   /// Columns of a block.
@@ -73,7 +108,7 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
 
   /// Elements of the copied keys.
   long keys() {
-    return rule.transforms() || mask.hasKeyPadding() ? rows() : 0;
+    return rule.transforms() || rule.formsRows() || mask.hasKeyPadding() ? rows() : 0;
   }
 
   /// Elements of the products between rows of a chunk.

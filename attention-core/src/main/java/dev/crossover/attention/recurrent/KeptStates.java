@@ -29,7 +29,7 @@ final class KeptStates {
     states = kept.floats((long) s.problems() * layout.chunks() * stateSize);
     long values = (long) s.problems() * s.querySeqLen() * valueDim;
     written = kept.floats(rule.erases() ? values : 0);
-    unfinished = kept.floats(rule.readsUnfinished() ? values : 0);
+    unfinished = kept.floats(rule.readsUnfinished() ? values / rule.steps() : 0);
   }
 
   /// Where the state before a chunk lies, or the gradient of the state after it in an array of the
@@ -42,13 +42,14 @@ final class KeptStates {
     chunk.save(block, states, stateAt(problem, t));
   }
 
-  void after(RecurrentChunk chunk, int block, int values, float[] out) {
+  void after(RecurrentChunk chunk, int block, int values, int outputs, float[] out) {
     if (rule.erases()) {
       chunk.saveWritten(block, written, values);
     }
     int column = block * layout.columns();
-    for (int i = 0; i < chunk.count() && rule.readsUnfinished(); i++) {
-      int at = values + i * valueDim + column;
+    int tokens = chunk.count() / rule.steps();
+    for (int i = 0; i < tokens && rule.readsUnfinished(); i++) {
+      int at = outputs + i * valueDim + column;
       System.arraycopy(out, at, unfinished, at, chunk.width(block));
     }
   }

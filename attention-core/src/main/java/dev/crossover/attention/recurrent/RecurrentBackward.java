@@ -59,10 +59,11 @@ final class RecurrentBackward {
     for (int w = 0; w < threads; w++) {
       gradients[w] = new ChunkGradient(layout, forward.chunk(w), kept, tensors, scratch);
     }
-    unfinishedGradient = scratch.floats(rule.finishes() ? values : 0);
+    unfinishedGradient = scratch.floats(rule.finishes() ? values / rule.steps() : 0);
     boolean constant = rule.decay() == UpdateRule.Decay.CONSTANT;
     decayParts = scratch.doubles(constant ? parts : 0);
-    rule.allocateGradients(shape, Math.toIntExact(parts), scratch);
+    AttentionShape tokens = shape.withSeqLens(layout.tokens(), layout.tokens());
+    rule.allocateGradients(tokens, Math.toIntExact(parts), scratch);
   }
 
   private int chunkValues() {
@@ -125,8 +126,8 @@ final class RecurrentBackward {
       rule.finishBack(
           problem * layout.chunks() + c,
           problem % shape.numHeads(),
-          problem * shape.querySeqLen() + t,
-          rowsAt(t),
+          problem * layout.tokens() + t / rule.steps(),
+          rowsAt(t) / rule.steps(),
           kept.unfinished,
           out,
           gradOut,
@@ -141,11 +142,19 @@ final class RecurrentBackward {
   }
 
   private void rows(ChunkGradient gradient, int problem, int t) {
-    gradient.rows(t, rowsAt(t), sharedRow(problem, t));
+    gradient.rows(t, rowsAt(t), queryRow(problem, t), keyRow(problem, t), outputRow(problem, t));
   }
 
-  private int sharedRow(int problem, int t) {
+  private int queryRow(int problem, int t) {
+    return (problem / sharing * layout.tokens() + t / rule.steps()) * shape.headDim();
+  }
+
+  private int keyRow(int problem, int t) {
     return (problem / sharing * shape.querySeqLen() + t) * shape.headDim();
+  }
+
+  private int outputRow(int problem, int t) {
+    return (problem * layout.tokens() + t / rule.steps()) * shape.valueDim();
   }
 
   private int valueRow(int problem, int t) {
@@ -158,7 +167,7 @@ final class RecurrentBackward {
 
   private void loadReverse(ChunkGradient gradient, int problem, int block) {
     if (tensors.finalState.length > 0) {
-      gradient.loadReverse(block, shape.querySeqLen(), problem * stateSize);
+      gradient.loadReverse(block, layout.tokens(), problem * stateSize);
     }
   }
 
@@ -181,7 +190,7 @@ final class RecurrentBackward {
         rows(gradient, problem, t);
         for (int b = 0; b < layout.blocks(); b++) {
           gradient.saveReverse(b, r);
-          gradient.reverse(b, valueRow(problem, t), w);
+          gradient.reverse(b, w);
         }
         gradients(gradient, problem, t, r, w);
       }
@@ -204,7 +213,7 @@ final class RecurrentBackward {
       rows(gradient, problem, t);
       for (int b = firstBlock; b < endBlock; b++) {
         gradient.saveReverse(b, kept.stateAt(problem, t));
-        gradient.reverse(b, valueRow(problem, t), valueRow(problem, t));
+        gradient.reverse(b, valueRow(problem, t));
       }
     }
     for (int b = firstBlock; b < endBlock; b++) {
@@ -234,7 +243,8 @@ final class RecurrentBackward {
         r,
         valueRow(problem, t),
         w,
-        sharedRow(problem, t),
+        queryRow(problem, t),
+        keyRow(problem, t),
         problem * layout.chunks() + t / layout.chunk());
   }
 }

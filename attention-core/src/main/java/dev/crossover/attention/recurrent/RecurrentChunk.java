@@ -38,6 +38,9 @@ final class RecurrentChunk {
   private final float[] state;
   private final float[] finishing;
   private final float[] transposed;
+  private final float[] stepped;
+  private final float[] diagonals;
+  private final int steps;
 
   private float[] keys = new float[0];
   private int keyOffset;
@@ -68,12 +71,15 @@ final class RecurrentChunk {
     state = scratch.floats(layout.state());
     finishing = scratch.floats(layout.finishing());
     transposed = scratch.floats(layout.transposed());
+    stepped = scratch.floats(layout.stepped());
+    diagonals = scratch.floats(layout.diagonals());
+    steps = rule.steps();
     decay = ChunkDecay.of(layout, scratch);
   }
 
   /// Starts a head with an empty state.
   ///
-  /// @param rowsPerHead rows of each head in the tensors
+  /// @param rowsPerHead rows of the recurrence of each head in the tensors
   /// @param firstPosition position of their first row
   /// @param output whether outputs are wanted, or only the state after the last row
   void start(int ofBatch, int ofHead, int rowsPerHead, int firstPosition, boolean output) {
@@ -116,10 +122,7 @@ final class RecurrentChunk {
   ///
   /// @param t index of the first row in the sequence
   void rows(int t, int rows, float[] q, int qo, float[] k, int ko) {
-    first = t;
-    count = rows;
-    row = (batch * layout.shape().numHeads() + head) * length + t;
-    position = origin + t;
+    begin(t, rows);
     takeKeys(k, ko);
     decay.begin(count);
     if (!producing && !rule.erases()) {
@@ -132,26 +135,45 @@ final class RecurrentChunk {
     takeLeft(left, decay.plainFrom(), false, q, qo);
     decay.carryChannels(left, carried);
     decay.scores(left, carried, keys, keyOffset, scores, transposed);
+    takeDiagonals();
   }
 
-  /// Takes rows as [#rows] does, for the backward pass: all left rows without decay, too.
-  void rowsForGradient(int t, int rows, float[] q, int qo, float[] k, int ko) {
+  private void begin(int t, int rows) {
     first = t;
     count = rows;
     row = (batch * layout.shape().numHeads() + head) * length + t;
     position = origin + t;
+  }
+
+  private void takeDiagonals() {
+    for (int i = 0; i < count && rule.correctsDiagonal(); i++) {
+      boolean real = mask.isRealKey(batch, first + i);
+      diagonals[i] = real ? rule.diagonal(head, row + i) * scores[i * chunk + i] : 0;
+    }
+  }
+
+  /// Takes rows as [#rows] does, for the backward pass: all left rows without decay, too.
+  void rowsForGradient(int t, int rows, float[] q, int qo, float[] k, int ko) {
+    begin(t, rows);
     takeKeys(k, ko);
     decay.begin(count);
     decay.beginGradient();
     takeLeft(left, 0, false, q, qo);
     decay.carry(left, carried);
     decay.allScores(left, carried, keys, keyOffset, scores, transposed);
+    takeDiagonals();
   }
 
   /// Rows from `from` on of scaled queries and, below them, of −βK; decayed by exp(c) if wanted.
   private void takeLeft(float[] target, int from, boolean decayed, float[] q, int qo) {
     float scale = (float) rule.scale();
     if (from >= count) {
+      return;
+    }
+    if (rule.formsRows() || steps > 1) {
+      for (int i = from; i < count; i++) {
+        takeRow(target, i, decayed ? decay.factor(i) : 1, q, qo + i / steps * dim);
+      }
       return;
     }
     if (decayed) {
@@ -170,8 +192,34 @@ final class RecurrentChunk {
     }
   }
 
+  /// One row of queries, zero if its token has further rows, and below them of erasing rows.
+  private void takeRow(float[] target, int i, float factor, float[] q, int qo) {
+    int at = i * dim;
+    if ((first + i + 1) % steps != 0) {
+      Arrays.fill(target, at, at + dim, 0);
+    } else if (rule.formsRows()) {
+      rule.formQuery(head, (row + i) / steps, q, qo, target, at);
+      kernels.scale(dim, factor, target, at, target, at);
+    } else {
+      kernels.scale(dim, (float) rule.scale() * factor, q, qo, target, at);
+    }
+    if (!rule.erases()) {
+      return;
+    }
+    int erasing = (count + i) * dim;
+    int key = keyOffset + at;
+    if (!rule.formsRows()) {
+      kernels.scale(dim, -strengths[i] * factor, keys, key, target, erasing);
+    } else if (mask.isRealKey(batch, first + i)) {
+      rule.formErasing(head, row + i, keys, key, target, erasing);
+      kernels.scale(dim, factor, target, erasing, target, erasing);
+    } else {
+      Arrays.fill(target, erasing, erasing + dim, 0);
+    }
+  }
+
   private void takeKeys(float[] k, int ko) {
-    boolean copied = rule.transforms();
+    boolean copied = rule.transforms() || rule.formsRows();
     padded = false;
     for (int from = 0; from < count; ) {
       int real = Math.min(first + count, mask.nextPadding(batch, first + from, first + count));
@@ -201,7 +249,11 @@ final class RecurrentChunk {
   private void copyKeys(float[] k, int ko) {
     for (int i = 0; i < count; i++) {
       if (mask.isRealKey(batch, first + i)) {
-        System.arraycopy(k, ko + i * dim, copiedKeys, i * dim, dim);
+        if (rule.formsRows()) {
+          rule.formKey(head, row + i, k, ko + i * dim, copiedKeys, i * dim);
+        } else {
+          System.arraycopy(k, ko + i * dim, copiedKeys, i * dim, dim);
+        }
       } else {
         Arrays.fill(copiedKeys, i * dim, (i + 1) * dim, 0);
       }
@@ -216,24 +268,33 @@ final class RecurrentChunk {
   ///
   /// @param seen whether S may be other than zero
   /// @param v values from `vo`, `[count, dv]`
-  /// @param out output from `oo`, `[count, dv]`
+  /// @param out output from `oo`, `[count, dv]`, or one row per token
   void columns(int block, boolean seen, float[] v, int vo, float[] out, int oo) {
     int width = width(block);
     int stride = layout.columns();
     int s = stateAt(block);
     int column = block * layout.columns();
-    int o = oo + column;
+    float[] rows = steps == 1 ? out : stepped;
+    int o = steps == 1 ? oo + column : 0;
+    int ldo = steps == 1 ? valueDim : stride;
     if (seen && producing) {
-      kernels.multiply(
-          count, width, dim, carried, 0, dim, state, s, stride, out, o, valueDim, false);
+      kernels.multiply(count, width, dim, carried, 0, dim, state, s, stride, rows, o, ldo, false);
     }
-    takeValues(width, v, vo + column);
+    takeValues(width, v, vo + column, column);
     if (rule.erases()) {
       erase(seen, width, s);
     }
     if (producing) {
       kernels.multiplyLower(
-          count, width, count, 0, scores, 0, chunk, written, 0, stride, out, o, valueDim, seen);
+          count, width, count, 0, scores, 0, chunk, written, 0, stride, rows, o, ldo, seen);
+      for (int i = 0; i < count && rule.correctsDiagonal(); i++) {
+        if (diagonals[i] != 0) {
+          kernels.axpy(width, diagonals[i], v, vo + column + i * valueDim, rows, o + i * ldo);
+        }
+      }
+      for (int i = steps - 1; i < count && steps > 1; i += steps) {
+        System.arraycopy(rows, i * stride, out, oo + column + i / steps * valueDim, width);
+      }
     }
     boolean before = seen && !decay.decaysAfterwards();
     if (before) {
@@ -261,9 +322,9 @@ final class RecurrentChunk {
   /// Completes the output rows of a block of value columns.
   void finish(int block, float[] out, int oo) {
     int column = block * layout.columns();
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count / steps; i++) {
       int o = oo + column + i * valueDim;
-      rule.finish(head, row + i, column, width(block), out, o, finishing);
+      rule.finish(head, row / steps + i, column, width(block), out, o, finishing);
     }
   }
 
@@ -277,9 +338,13 @@ final class RecurrentChunk {
   }
 
   /// U = βV, zero at padded positions.
-  private void takeValues(int width, float[] v, int vo) {
+  private void takeValues(int width, float[] v, int vo, int column) {
     int stride = layout.columns();
-    if (!rule.weighsWrites() && width == stride && width == valueDim && !padded) {
+    if (!rule.weighsWrites()
+        && !rule.formsRows()
+        && width == stride
+        && width == valueDim
+        && !padded) {
       System.arraycopy(v, vo, written, 0, count * width);
       return;
     }
@@ -287,6 +352,8 @@ final class RecurrentChunk {
       int at = i * stride;
       if (!mask.isRealKey(batch, first + i)) {
         Arrays.fill(written, at, at + width, 0);
+      } else if (rule.formsRows()) {
+        rule.formValue(head, row + i, column, width, written, at);
       } else if (rule.weighsWrites()) {
         kernels.scale(width, strengths[i], v, vo + i * valueDim, written, at);
       } else {
@@ -329,6 +396,10 @@ final class RecurrentChunk {
     return keyOffset;
   }
 
+  int head() {
+    return head;
+  }
+
   int count() {
     return count;
   }
@@ -351,6 +422,10 @@ final class RecurrentChunk {
 
   float strength(int i) {
     return strengths[i];
+  }
+
+  float diagonal(int i) {
+    return diagonals[i];
   }
 
   /// Columns of a block.

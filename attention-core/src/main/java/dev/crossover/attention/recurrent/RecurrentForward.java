@@ -19,6 +19,7 @@ final class RecurrentForward {
   private final RecurrentChunk[] chunks;
   private final @Nullable KeptStates kept;
   private final Workers.Task task = this::task;
+  private final Workers.Task completing = this::complete;
   private float[] q = NOTHING;
   private float[] k = NOTHING;
   private float[] v = NOTHING;
@@ -34,6 +35,7 @@ final class RecurrentForward {
     this.rule = layout.rule();
     this.workers = workers;
     this.kept = kept;
+    rule.allocate(shape.withSeqLens(layout.tokens(), layout.tokens()), scratch);
     chunks = new RecurrentChunk[workers.threads()];
     for (int w = 0; w < chunks.length; w++) {
       chunks[w] = new RecurrentChunk(layout, scratch);
@@ -54,7 +56,21 @@ final class RecurrentForward {
     out = output;
     last = finalState;
     rule.bind(inputs);
+    rule.prepare(workers);
     workers.run(shape.problems() * layout.tasksPerHead(), task);
+    if (rule.completesRows()) {
+      workers.run(shape.problems() * layout.chunks(), completing);
+    }
+  }
+
+  /// Completes the output rows of one chunk.
+  private void complete(int worker, int index) {
+    int problem = index / layout.chunks();
+    int t = index % layout.chunks() * layout.chunk();
+    int rows = Math.min(layout.chunk(), shape.querySeqLen() - t);
+    int row = problem * layout.tokens() + t / rule.steps();
+    int at = row * shape.valueDim();
+    rule.complete(problem % shape.numHeads(), row, rows / rule.steps(), out, at);
   }
 
   /// Some column blocks of one head, over the whole sequence.
@@ -73,26 +89,28 @@ final class RecurrentForward {
       chunk.load(b, initial, state);
     }
     int sharing = shape.numHeads() / rule.queryKeyHeads(shape);
-    int rows = problem / sharing * n;
+    int steps = rule.steps();
+    int group = problem / sharing;
     for (int t = 0; t < n; t += layout.chunk()) {
       int count = Math.min(layout.chunk(), n - t);
-      int at = (rows + t) * dim;
-      chunk.rows(t, count, q, at, k, at);
+      int queries = (group * layout.tokens() + t / steps) * dim;
+      chunk.rows(t, count, q, queries, k, (group * n + t) * dim);
       int values = (problem * n + t) * valueDim;
+      int outputs = (problem * layout.tokens() + t / steps) * valueDim;
       for (int b = firstBlock; b < endBlock; b++) {
         if (kept != null) {
           kept.before(chunk, b, problem, t);
         }
-        chunk.columns(b, seen, v, values, out, values);
+        chunk.columns(b, seen, v, values, out, outputs);
         if (kept != null) {
-          kept.after(chunk, b, values, out);
+          kept.after(chunk, b, values, outputs, out);
         }
-        chunk.finish(b, out, values);
+        chunk.finish(b, out, outputs);
       }
       seen = true;
     }
     for (int b = firstBlock; b < endBlock && last.length > 0; b++) {
-      chunk.store(b, n, last, state);
+      chunk.store(b, layout.tokens(), last, state);
     }
   }
 }

@@ -25,6 +25,8 @@ public final class RecurrentSession extends TokenSession {
   private final float[] states;
   private final float[][] rows;
   private final float[][] errors;
+  private final float[][] erasures;
+  private final int steps;
   private final Workers.Task write = this::write;
   private final Workers.Task read = this::read;
   private final Workers.Task prefix = this::prefix;
@@ -47,6 +49,8 @@ public final class RecurrentSession extends TokenSession {
     this.states = new float[Math.multiplyExact(shape.problems(), dim * valueDim)];
     this.rows = new float[threads][dim];
     this.errors = new float[threads][valueDim];
+    this.erasures = new float[threads][dim];
+    this.steps = rule.steps();
     this.layout =
         ChunkLayout.of(
             shape.withSeqLens(shape.keySeqLen(), shape.keySeqLen()),
@@ -90,17 +94,20 @@ public final class RecurrentSession extends TokenSession {
     int firstBlock = index % layout.tasksPerHead() * layout.blocksPerTask();
     int endBlock = Math.min(layout.blocks(), firstBlock + layout.blocksPerTask());
     RecurrentChunk chunk = chunks[worker];
-    chunk.start(problem / shape.numHeads(), problem % shape.numHeads(), tokens, position(), false);
+    int all = tokens * steps;
+    chunk.start(
+        problem / shape.numHeads(), problem % shape.numHeads(), all, position() * steps, false);
     int state = problem * dim * valueDim;
     for (int b = firstBlock; b < endBlock; b++) {
       chunk.load(b, states, state);
     }
     int sharing = shape.numHeads() / rule.queryKeyHeads(shape);
-    for (int t = 0; t < tokens; t += layout.chunk()) {
-      int count = Math.min(layout.chunk(), tokens - t);
-      int at = (problem / sharing * tokens + t) * dim;
-      chunk.rows(t, count, input("q"), at, input("k"), at);
-      int values = (problem * tokens + t) * valueDim;
+    int group = problem / sharing;
+    for (int t = 0; t < all; t += layout.chunk()) {
+      int count = Math.min(layout.chunk(), all - t);
+      int queries = (group * tokens + t / steps) * dim;
+      chunk.rows(t, count, input("q"), queries, input("k"), (group * all + t) * dim);
+      int values = (problem * all + t) * valueDim;
       for (int b = firstBlock; b < endBlock; b++) {
         chunk.columns(b, true, input("v"), values, out, 0);
       }
@@ -110,18 +117,40 @@ public final class RecurrentSession extends TokenSession {
     }
   }
 
-  /// S ← exp(g) S + k eᵀ for one head.
+  /// The rows of the token, for one head.
   private void write(int worker, int problem) {
-    int head = problem % shape.numHeads();
-    int row = problem * tokens + token;
-    int s = problem * dim * valueDim;
-    decay(head, row, s);
-    float[] key = rows[worker];
-    System.arraycopy(input("k"), sharedRow(problem) * dim, key, 0, dim);
-    if (rule.transforms()) {
-      rule.transform(key, 0, position(), 1);
+    for (int step = 0; step < steps; step++) {
+      write(worker, problem, step);
     }
+  }
+
+  /// S ← exp(g) S + k eᵀ.
+  private void write(int worker, int problem, int step) {
+    int head = problem % shape.numHeads();
+    int tokenRow = problem * tokens + token;
+    int row = tokenRow * steps + step;
+    int s = problem * dim * valueDim;
+    float[] key = rows[worker];
     float[] error = errors[worker];
+    int keyRow = (sharedRow(problem) * steps + step) * dim;
+    if (rule.formsRows()) {
+      form(worker, head, row, keyRow, s, step == 0);
+    } else {
+      if (step == 0) {
+        decay(head, tokenRow, s);
+      }
+      System.arraycopy(input("k"), keyRow, key, 0, dim);
+      if (rule.transforms()) {
+        rule.transform(key, 0, position(), 1);
+      }
+      correct(head, row, s, key, error);
+    }
+    kernels.multiplyTransposedA(
+        dim, valueDim, 1, key, 0, dim, error, 0, valueDim, states, s, valueDim, true);
+  }
+
+  /// error ← β (v − Sᵀk).
+  private void correct(int head, int row, int s, float[] key, float[] error) {
     if (rule.erases()) {
       kernels.multiply(
           1, valueDim, dim, key, 0, dim, states, s, valueDim, error, 0, valueDim, false);
@@ -133,8 +162,25 @@ public final class RecurrentSession extends TokenSession {
     if (rule.weighsWrites()) {
       kernels.scale(valueDim, rule.writeStrength(head, row), error, 0, error, 0);
     }
-    kernels.multiplyTransposedA(
-        dim, valueDim, 1, key, 0, dim, error, 0, valueDim, states, s, valueDim, true);
+  }
+
+  /// The key, and error ← v + Sᵀe, of rows that the rule forms.
+  private void form(int worker, int head, int row, int keyRow, int s, boolean decays) {
+    float[] error = errors[worker];
+    rule.formKey(head, row, input("k"), keyRow, rows[worker], 0);
+    rule.formValue(head, row, 0, valueDim, error, 0);
+    if (decays && !rule.erasesBeforeDecay()) {
+      decay(head, row / steps, s);
+    }
+    if (rule.erases()) {
+      float[] erasing = erasures[worker];
+      rule.formErasing(head, row, rows[worker], 0, erasing, 0);
+      kernels.multiply(
+          1, valueDim, dim, erasing, 0, dim, states, s, valueDim, error, 0, valueDim, true);
+    }
+    if (decays && rule.erasesBeforeDecay()) {
+      decay(head, row / steps, s);
+    }
   }
 
   private void decay(int head, int row, int s) {
@@ -161,7 +207,12 @@ public final class RecurrentSession extends TokenSession {
     int head = problem % shape.numHeads();
     int row = problem * tokens + token;
     float[] query = rows[worker];
-    kernels.scale(dim, (float) rule.scale(), input("q"), sharedRow(problem) * dim, query, 0);
+    int from = sharedRow(problem) * dim;
+    if (rule.formsRows()) {
+      rule.formQuery(head, row, input("q"), from, query, 0);
+    } else {
+      kernels.scale(dim, (float) rule.scale(), input("q"), from, query, 0);
+    }
     if (rule.transforms()) {
       rule.transform(query, 0, position(), 1);
     }
@@ -180,6 +231,9 @@ public final class RecurrentSession extends TokenSession {
         valueDim,
         false);
     rule.finish(head, row, 0, valueDim, out, row * valueDim, errors[worker]);
+    if (rule.completesRows()) {
+      rule.complete(head, row, 1, out, row * valueDim);
+    }
   }
 
   private int sharedRow(int problem) {

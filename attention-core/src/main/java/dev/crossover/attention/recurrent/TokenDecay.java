@@ -24,7 +24,9 @@ final class TokenDecay extends NumberDecay {
   void run(int head, int row, int from, int to) {
     for (int i = from; i < to; i++) {
       double before = i == 0 ? 0 : cumulative[i - 1];
-      cumulative[i] = before + Math.max(FORGET, rule.logDecay(head, row + i - from));
+      int own = row + i - from;
+      boolean decays = own % steps == 0;
+      cumulative[i] = before + (decays ? Math.max(FORGET, rule.logDecay(head, own / steps)) : 0);
     }
   }
 
@@ -196,8 +198,8 @@ final class TokenDecay extends NumberDecay {
       crossing[i] += crossing[i + 1];
     }
     for (int i = 0; i < count; i++) {
-      if (layout.mask().isRealKey(batch, first + i)) {
-        gradient[row + i] += (float) (passing + crossing[i]);
+      if ((row + i) % steps == 0 && layout.mask().isRealKey(batch, first + i)) {
+        gradient[(row + i) / steps] += (float) (passing + crossing[i]);
       }
       passing += arriving[i];
     }

@@ -3,6 +3,7 @@ package dev.crossover.attention.recurrent;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Scratch;
+import dev.crossover.attention.Workers;
 
 /// What tells one recurrence from another: how the state S `[d, dv]` of a head decays and is
 /// written.
@@ -18,7 +19,9 @@ import dev.crossover.attention.Scratch;
 /// per-token inputs are never read. A rule is bound to the tensors of one call at
 /// a time and read by several threads.
 ///
-/// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`.
+/// Per-token inputs are addressed by `row = (batch · numHeads + head) · seqLen + t`; where a rule
+/// takes several [#steps] per token, rows of the recurrence are addressed in the same way with
+/// `seqLen · steps` rows per head.
 public interface UpdateRule {
   /// Stands for the place of a gradient that nobody asked for.
   float[] UNWANTED = new float[0];
@@ -41,6 +44,19 @@ public interface UpdateRule {
   /// Takes the tensors of the next call; called before anything else.
   void bind(BoundTensors inputs);
 
+  /// Allocates what the rule needs for whole sequences; called once, for plans.
+  default void allocate(AttentionShape shape, Scratch scratch) {}
+
+  /// Forms what rows need from rows before them; called after [#bind], for plans.
+  default void prepare(Workers workers) {}
+
+  /// Rows of the recurrence per token: g applies before the first of them, and the output reads S
+  /// after the last. Tensors of keys, values and strengths have so many rows per token unless the
+  /// rule forms them itself.
+  default int steps() {
+    return 1;
+  }
+
   /// Whether what S already holds at a key is subtracted before it is written (the delta rule).
   default boolean erases() {
     return false;
@@ -49,6 +65,47 @@ public interface UpdateRule {
   /// Whether writes have a strength β other than 1: by default where the rule erases.
   default boolean weighsWrites() {
     return erases();
+  }
+
+  /// Whether what is subtracted is read before S decays, rather than after.
+  default boolean erasesBeforeDecay() {
+    return false;
+  }
+
+  /// Whether the rule forms queries, keys, erasing rows and values itself, row by row: then S_t =
+  /// P_t + k_t (v_t + P_tᵀ e_t)ᵀ with e the erasing rows. Other factors do not apply.
+  default boolean formsRows() {
+    return false;
+  }
+
+  /// Forms a query.
+  ///
+  /// @param row of the token
+  /// @param q the tensor; the token's row of the head's group starts at `qo`
+  default void formQuery(int head, int row, float[] q, int qo, float[] left, int at) {}
+
+  /// Forms a key, of a row that is not padded.
+  ///
+  /// @param row of the recurrence
+  /// @param k the tensor; the row of the head's group starts at `ko`, if it has one for every row
+  default void formKey(int head, int row, float[] k, int ko, float[] keys, int at) {}
+
+  /// Forms an erasing row, of a row that is not padded.
+  ///
+  /// @param keys holds the formed key from `ko`
+  default void formErasing(int head, int row, float[] keys, int ko, float[] left, int at) {}
+
+  /// Forms columns `from` to `from + count - 1` of a value, of a row that is not padded.
+  default void formValue(int head, int row, int from, int count, float[] values, int at) {}
+
+  /// Whether outputs take in an additional share of their own token's value, [#diagonal] times q·k.
+  default boolean correctsDiagonal() {
+    return false;
+  }
+
+  /// Additional weight of a row's own value, on top of β.
+  default float diagonal(int head, int row) {
+    return 0;
   }
 
   /// Factor on queries.
@@ -97,6 +154,50 @@ public interface UpdateRule {
   /// @param work scratch of `count` elements
   default void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {}
 
+  /// Whether [#complete] does anything.
+  default boolean completesRows() {
+    return false;
+  }
+
+  /// Completes whole output rows, after [#finish].
+  ///
+  /// @param row that of the first row; rows of `out` lie one after the other from `at` on
+  default void complete(int head, int row, int count, float[] out, int at) {}
+
+  /// Adds the gradient of a query that the rule formed to where it came from.
+  ///
+  /// @param part number of the chunk among all chunks of all heads
+  /// @param place that of the gradient of `q`, the token's row from `go`; empty if not asked for
+  default void formQueryBack(
+      int part, int head, int row, float[] gradLeft, int at, float[] place, int go) {}
+
+  /// Adds the gradient of a key that the rule formed to where it came from.
+  ///
+  /// @param part number of the chunk among all chunks of all heads
+  /// @param place that of the gradient of `k`, the row from `go`; empty if not asked for
+  default void formKeyBack(
+      int part, int head, int row, float[] gradKeys, int at, float[] place, int go) {}
+
+  /// Adds the gradient of an erasing row that the rule formed to where it came from, the gradient
+  /// of the formed key included.
+  default void formErasingBack(
+      int head,
+      int row,
+      float[] keys,
+      int ko,
+      float[] gradLeft,
+      int at,
+      float[] gradKeys,
+      int go) {}
+
+  /// Adds the gradient of a value that the rule formed, all columns, to where it came from.
+  default void formValueBack(int head, int row, float[] gradValue, int at) {}
+
+  /// Where to add the gradient of [#diagonal]; empty if nobody asked for it.
+  default float[] gradDiagonals() {
+    return UNWANTED;
+  }
+
   /// Takes gradients with respect to transformed rows back to the rows before [#transform], in
   /// place.
   default void transformBack(float[] rows, int at, int position, int count) {}
@@ -105,8 +206,8 @@ public interface UpdateRule {
   /// was, in place.
   default void restartPositionsBack(float[] state, int at, int width, int positions) {}
 
-  /// Whether [#finish], or the plan around the recurrence, completes outputs: then [#finishBack]
-  /// takes their gradient back.
+  /// Whether [#finish], [#complete] or the plan around the recurrence changes outputs: then
+  /// [#finishBack] takes their gradient back.
   default boolean finishes() {
     return false;
   }

@@ -11,11 +11,12 @@ import java.util.Map;
 
 /// Cuts token ranges out of a mechanism's inputs, whatever they are.
 ///
-/// The sequence dimension of an input is the one whose size changes with the sequence length;
-/// inputs without such a dimension are the same for every token.
+/// The sequence dimension of an input is the one whose size changes with the sequence length, by
+/// one or more rows per token; inputs without such a dimension are the same for every token.
 final class TokenSlices {
   private final Tensors whole;
   private final Map<String, Integer> sequenceDimension = new LinkedHashMap<>();
+  private final Map<String, Integer> rowsPerToken = new LinkedHashMap<>();
 
   TokenSlices(Attention attention, AttentionShape shape, Tensors whole) {
     this.whole = whole;
@@ -26,8 +27,10 @@ final class TokenSlices {
       int[] a = here.get(i).shape().toArray();
       int[] b = longer.get(i).shape().toArray();
       for (int dimension = 0; dimension < a.length; dimension++) {
-        if (a[dimension] == n && b[dimension] == n + 1) {
+        int rows = b[dimension] - a[dimension];
+        if (rows > 0 && a[dimension] == rows * n) {
           sequenceDimension.put(here.get(i).name(), dimension);
+          rowsPerToken.put(here.get(i).name(), rows);
           break;
         }
       }
@@ -40,7 +43,11 @@ final class TokenSlices {
     for (int t = 0; t < whole.size(); t++) {
       Tensor tensor = whole.tensor(t);
       Integer dimension = sequenceDimension.get(whole.name(t));
-      cut = cut.with(whole.name(t), dimension == null ? tensor : cut(tensor, dimension, from, to));
+      int rows = rowsPerToken.getOrDefault(whole.name(t), 1);
+      cut =
+          cut.with(
+              whole.name(t),
+              dimension == null ? tensor : cut(tensor, dimension, from * rows, to * rows));
     }
     return cut;
   }

@@ -8,7 +8,8 @@ import java.util.Map;
 
 /// Which dimensions of a mechanism's inputs run over batch entries, key/value heads, query
 /// positions and key positions; found by asking for the inputs of neighbouring shapes. Where both
-/// lengths are equal every position is a token, query and key at once.
+/// lengths are equal every position is a token, query and key at once. A dimension may have several
+/// rows per position.
 final class Axes {
   private final Attention attention;
   private final AttentionShape shape;
@@ -17,10 +18,14 @@ final class Axes {
   private final Map<String, boolean[]> key;
   private final Map<String, boolean[]> batch;
   private final Map<String, boolean[]> heads;
+  private final Map<String, int[]> extents = new HashMap<>();
 
   Axes(Attention attention, AttentionShape shape) {
     this.attention = attention;
     this.shape = shape;
+    for (TensorSpec spec : attention.inputs(shape)) {
+      extents.put(spec.name(), spec.shape().toArray());
+    }
     int nq = shape.querySeqLen();
     int nk = shape.keySeqLen();
     int dq = nq > 1 ? -1 : 1;
@@ -38,12 +43,12 @@ final class Axes {
 
   /// Whether these coordinates of an input lie at a query position for which the test holds.
   boolean query(String name, int[] at, java.util.function.IntPredicate test) {
-    return any(query, name, at, test);
+    return any(query, name, at, shape.querySeqLen(), test);
   }
 
   /// Whether these coordinates of an input lie at a key position for which the test holds.
   boolean key(String name, int[] at, java.util.function.IntPredicate test) {
-    return any(key, name, at, test);
+    return any(key, name, at, shape.keySeqLen(), test);
   }
 
   /// Whether queries and keys are different tokens, with lengths of their own.
@@ -108,15 +113,24 @@ final class Axes {
     return false;
   }
 
-  private static boolean any(
-      Map<String, boolean[]> map, String name, int[] at, java.util.function.IntPredicate test) {
+  private boolean any(
+      Map<String, boolean[]> map,
+      String name,
+      int[] at,
+      int positions,
+      java.util.function.IntPredicate test) {
     boolean[] dims = map.get(name);
     for (int d = 0; dims != null && d < at.length; d++) {
-      if (dims[d] && test.test(at[d])) {
+      if (dims[d] && test.test(at[d] / rowsPerPosition(name, d, positions))) {
         return true;
       }
     }
     return false;
+  }
+
+  private int rowsPerPosition(String name, int dimension, int positions) {
+    int extent = extents.get(name)[dimension];
+    return positions > 0 && extent % positions == 0 ? Math.max(1, extent / positions) : 1;
   }
 
   private Map<String, boolean[]> changedOr(AttentionShape other, Map<String, boolean[]> otherwise) {
@@ -132,13 +146,9 @@ final class Axes {
   }
 
   private Map<String, boolean[]> changed(AttentionShape other, boolean parameters) {
-    Map<String, int[]> here = new HashMap<>();
-    for (TensorSpec spec : attention.inputs(shape)) {
-      here.put(spec.name(), spec.shape().toArray());
-    }
     Map<String, boolean[]> changed = new HashMap<>();
     for (TensorSpec spec : attention.inputs(other)) {
-      int[] a = here.get(spec.name());
+      int[] a = extents.get(spec.name());
       int[] b = spec.shape().toArray();
       boolean perToken =
           parameters

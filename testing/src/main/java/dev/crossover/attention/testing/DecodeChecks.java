@@ -190,7 +190,8 @@ final class DecodeChecks {
           int[] sizes = spec.shape().toArray();
           int[] start = new int[sizes.length];
           for (int d = 0; d < sizes.length; d++) {
-            start[d] = sizes[d] != tensor.extent(d) ? from : 0;
+            start[d] =
+                sizes[d] != tensor.extent(d) ? from * (sizes[d] / Math.max(1, to - from)) : 0;
           }
           result = result.with(spec.name(), Inputs.block(tensor, start, sizes));
         }

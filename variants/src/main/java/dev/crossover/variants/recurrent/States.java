@@ -145,7 +145,7 @@ final class States {
   }
 
   /// Rows divided by their lengths, at least 1e-6.
-  private static Tensor unitRows(Tensor tensor) {
+  static Tensor unitRows(Tensor tensor) {
     Tensor unit = tensor.copy();
     float[] data = unit.data();
     int width = tensor.extent(tensor.rank() - 1);

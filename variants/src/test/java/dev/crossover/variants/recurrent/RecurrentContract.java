@@ -27,12 +27,18 @@ import org.junit.jupiter.api.Test;
 abstract class RecurrentContract extends AttentionContract {
 
   /// The recurrence by naive loops, for given inputs, parameters included.
-  abstract Recurrence recurrence(Attention attention, AttentionShape shape, Tensors inputs);
+  Recurrence recurrence(Attention attention, AttentionShape shape, Tensors inputs) {
+    throw new UnsupportedOperationException(attention + " is no such recurrence");
+  }
+
+  /// Output and final state by naive loops: by default those of [#recurrence].
+  Recurrence.Result expected(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
+    return recurrence(attention, shape, inputs).run(shape, mask, inputs);
+  }
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) ->
-        recurrence(attention, shape, inputs).run(shape, mask, inputs).out();
+    return (attention, shape, mask, inputs) -> expected(attention, shape, mask, inputs).out();
   }
 
   /// A setting for a random problem: by default [#attention].
@@ -43,27 +49,32 @@ abstract class RecurrentContract extends AttentionContract {
   /// Forgetting nothing, as drawn, and nearly everything.
   @Test
   void randomProblemsAgreeWithTheRecurrence() {
-    RandomCases.check(
-        60,
-        1,
-        r -> {
-          float factor = r.of(0f, 1f, 1f, 20f, 300f);
-          return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
-        },
-        reference());
+    checkRandomOutputs();
   }
 
-  /// Gradients of every input, from those of the output and of the final state, against the reverse
-  /// recurrence in double precision; gates as above.
+  /// Compares the outputs of random problems with the recurrence.
+  void checkRandomOutputs() {
+    RandomCases.check(60, 1, this::problem, reference());
+  }
+
+  /// A random problem: gates that forget nothing, as drawn, and nearly everything.
+  final RandomCases.Problem problem(RandomCases r) {
+    float factor = r.of(0f, 1f, 1f, 20f, 300f);
+    return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
+  }
+
   @Test
-  void randomGradientsAgreeWithTheReverseRecurrence() {
+  void randomGradientsAreRight() {
+    checkRandomGradients();
+  }
+
+  /// Compares the gradients of every input, from those of the output and of the final state, with
+  /// the reverse recurrence in double precision.
+  void checkRandomGradients() {
     RandomCases.check(
         60,
         2,
-        r -> {
-          float factor = r.of(0f, 1f, 1f, 20f, 300f);
-          return r.problem(drawn(r)).changed(inputs -> scaled(inputs, "log_decay", factor));
-        },
+        this::problem,
         (attention, shape, mask, inputs) -> {
           new GradientCase(attention, shape, mask, inputs)
               .check(recurrence(attention, shape, inputs));
@@ -195,8 +206,7 @@ abstract class RecurrentContract extends AttentionContract {
     Tensors inputs =
         Inputs.withParameters(
             attention, shape, Inputs.of(attention, shape, 2, List.of("initial_state")));
-    double[] expected =
-        recurrence(attention, shape, inputs).run(shape, Mask.causal(), inputs).state();
+    double[] expected = expected(attention, shape, Mask.causal(), inputs).state();
     requireClose(expected, run(attention, shape, inputs).get("final_state"), "final_state");
   }
 
@@ -224,8 +234,7 @@ abstract class RecurrentContract extends AttentionContract {
     Attention attention = attention();
     AttentionShape shape = AttentionShape.of(1, 1, 20_000, 4);
     Tensors inputs = Inputs.withParameters(attention, shape, Inputs.of(attention, shape, 4));
-    double[] expected =
-        recurrence(attention, shape, inputs).run(shape, Mask.causal(), inputs).out();
+    double[] expected = expected(attention, shape, Mask.causal(), inputs).out();
     requireClose(expected, run(attention, shape, inputs).get("out"), "out");
   }
 
@@ -244,8 +253,11 @@ abstract class RecurrentContract extends AttentionContract {
     for (TensorSpec spec : attention().inputs(shape.withSeqLens(to - from, to - from))) {
       if (inputs.has(spec.name())) {
         Tensor tensor = inputs.get(spec.name());
-        boolean perToken = tensor.rank() > 2 && tensor.extent(2) == shape.querySeqLen();
-        result = result.with(spec.name(), perToken ? rows(tensor, from, to) : tensor);
+        int n = shape.querySeqLen();
+        boolean perToken = tensor.rank() > 2 && tensor.extent(2) % n == 0;
+        int rows = perToken ? tensor.extent(2) / n : 1;
+        Tensor part = perToken ? rows(tensor, from * rows, to * rows) : tensor;
+        result = result.with(spec.name(), part);
       }
     }
     return result;

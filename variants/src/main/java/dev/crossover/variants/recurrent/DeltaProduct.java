@@ -1,0 +1,288 @@
+package dev.crossover.variants.recurrent;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.Capabilities;
+import dev.crossover.attention.Cost;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.TensorSpec;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Mechanism;
+import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.recurrent.RecurrentCost;
+import dev.crossover.attention.recurrent.RecurrentGradientPlan;
+import dev.crossover.attention.recurrent.RecurrentPlan;
+import dev.crossover.attention.recurrent.RecurrentSession;
+import dev.crossover.attention.recurrent.UpdateRule;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.List;
+import java.util.OptionalDouble;
+
+/// DeltaProduct: several delta-rule steps per token, whose product is a transition that one step
+/// cannot make.
+///
+/// Siems, Carstensen, Zela, Hutter, Pontil, Grazzi: "DeltaProduct: Improving State-Tracking in
+/// Linear RNNs via Householder Products", NeurIPS 2025, arXiv:2502.10297; code in
+/// flash-linear-attention, ops/gated_delta_product.
+///
+/// ```
+/// S     ← exp(g_t) S_{t−1}
+/// S     ← S + β_a k_a (v_a − Sᵀ k_a)ᵀ          for the m rows a = t m … t m + m − 1
+/// out_t = scale S_tᵀ q_t
+/// ```
+///
+/// | paper | here        | shape                                             |
+/// |-------|-------------|---------------------------------------------------|
+/// | Q     | `q`         | `[batch, heads, n, d]`                            |
+/// | K     | `k`         | `[batch, heads, n · m, d]`                        |
+/// | V     | `v`         | `[batch, heads, n · m, dv]`                       |
+/// | β     | `beta`      | `[batch, heads, n · m]`, drawn as 2σ(N(0,1))      |
+/// | log α | `log_decay` | `[batch, heads, n]`, optional: no decay if absent |
+/// | S     | `initial_state`, `final_state` | `[batch, heads, d, dv]`        |
+///
+/// β in (0, 2) gives steps with negative eigenvalues (Grazzi et al., arXiv:2411.12537); at β = 2 a
+/// step is a reflection, and m reflections make any rotation of m dimensions.
+///
+/// It is Gated DeltaNet over n · m rows, in chunks of C of them, of which the first of a token
+/// decays and the last is read.
+///
+/// Backward: the reverse recurrence of Gated DeltaNet over these rows, with G the gradient of `out`
+/// in the last row of a token and dg from the first:
+///
+/// ```
+/// dq_t = scale S_t G_t,   dS += scale q_t G_tᵀ                    at the last row of a token
+/// w    = dSᵀ k_a,   dβ_a = w·e_a,   dv_a = β_a w,   dk_a = β_a dS e_a − S_{a−1} dv_a
+/// dS  −= k_a dv_aᵀ,   e_a = v_a − S_{a−1}ᵀ k_a
+/// dg_t = ⟨dS, exp(g_t) S_{t−1}⟩,   dS ← exp(g_t) dS               at the first
+/// ```
+///
+/// States before chunks and the values as written are kept.
+///
+/// Where plain tensors are adapted ([#adapt]), each row of q and k is divided by its length, as the
+/// authors' layer does, and the rows before a token's own key and value, the last, are those of the
+/// tokens before it.
+///
+/// Time `n·m·(4·d·dv + 2·C·(d + dv)) + 2·n·d·dv` per head; memory d·dv per head at work. Causal by
+/// construction; any key padding: the state passes padded tokens unchanged. No setting makes it
+/// softmax; m = 1 is Gated DeltaNet.
+///
+/// @param numHouseholder rows per token m
+/// @param scale factor on q; absent: 1/√d
+@Mechanism(
+    name = "deltaproduct",
+    title = "DeltaProduct",
+    paper = "Siems et al., DeltaProduct, NeurIPS 2025",
+    arxiv = "2502.10297",
+    family = Mechanism.Family.RECURRENT,
+    approximates = Mechanism.Approximates.NONE,
+    exactness = "none: no softmax; chunkwise and recurrent form are equal",
+    time = "n (4 m + 2) d²",
+    memory = "d²",
+    exponent = 1)
+public record DeltaProduct(
+    @Parameter(value = "m: rows per token, >= 1", defaultValue = "2") int numHouseholder,
+    @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale)
+    implements Attention {
+  private static final int SHORTEST_CHUNK = 8;
+
+  /// Validates the number of rows per token.
+  public DeltaProduct {
+    if (numHouseholder < 1) {
+      throw new IllegalArgumentException("num_householder must be >= 1, but was " + numHouseholder);
+    }
+  }
+
+  /// Two rows per token, with the factor 1/√d.
+  public DeltaProduct() {
+    this(2, OptionalDouble.empty());
+  }
+
+  @Override
+  public Capabilities capabilities() {
+    return States.capabilities();
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    int b = s.batchSize();
+    int h = s.numHeads();
+    int rows = s.keySeqLen() * numHouseholder;
+    TensorSpec decay = States.logDecayPerToken(s, 0);
+    return List.of(
+        TensorSpec.input("q", "queries, N(0,1)", Draws::gaussian, b, h, s.keySeqLen(), s.headDim()),
+        TensorSpec.input("k", "keys, N(0,1)", Draws::gaussian, b, h, rows, s.headDim()),
+        TensorSpec.input("v", "values, N(0,1)", Draws::gaussian, b, h, rows, s.valueDim()),
+        TensorSpec.input(
+            "beta",
+            "write strength in (0, 2), 2 sigmoid(N(0,1))",
+            DeltaProduct::strengths,
+            b,
+            h,
+            rows),
+        TensorSpec.optional("log_decay", decay.meaning(), decay.draw(), b, h, s.keySeqLen()),
+        States.initialState(s));
+  }
+
+  private static Tensor strengths(long seed, int... shape) {
+    Tensor beta = States.sigmoid(seed, shape);
+    for (int e = 0; e < beta.size(); e++) {
+      beta.data()[e] *= 2;
+    }
+    return beta;
+  }
+
+  /// The length is that of q.
+  @Override
+  public AttentionShape shapeOf(Tensors inputs) {
+    Tensor q = inputs.get("q");
+    Tensor v = inputs.get("v");
+    if (q.rank() != 4 || v.rank() != 4) {
+      throw new IllegalArgumentException(
+          "q and v must have shape [batch, heads, seqLen, dim], but were " + q + " and " + v);
+    }
+    return AttentionShape.of(q.extent(0), q.extent(1), q.extent(2), q.extent(3))
+        .withValueDim(v.extent(3));
+  }
+
+  @Override
+  public List<TensorSpec> results(AttentionShape s) {
+    return States.results(s);
+  }
+
+  /// With rows of q and k divided by their lengths, further rows from the tokens before, and β
+  /// drawn.
+  @Override
+  public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
+    Tensors further =
+        qkv.with("k", withEarlierRows(shape, qkv.get("k")))
+            .with("v", withEarlierRows(shape, qkv.get("v")));
+    return States.adaptNormalised(this, shape, further, seed);
+  }
+
+  /// For every token its own row, and before it those of the tokens before, the first one's again
+  /// where there are none.
+  private Tensor withEarlierRows(AttentionShape s, Tensor tensor) {
+    if (tensor.extent(2) != s.keySeqLen() || numHouseholder == 1) {
+      return tensor;
+    }
+    int n = tensor.extent(2);
+    int width = tensor.extent(3);
+    Tensor all = Tensor.zeros(tensor.extent(0), tensor.extent(1), n * numHouseholder, width);
+    for (int row = 0; row < all.size() / width; row++) {
+      int token = row / numHouseholder;
+      int back = numHouseholder - 1 - row % numHouseholder;
+      int from = token - Math.min(back, token % n);
+      System.arraycopy(tensor.data(), from * width, all.data(), row * width, width);
+    }
+    return all;
+  }
+
+  @Override
+  public Cost cost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.of(s, mask, threads, rule(s), chunk(s), 0);
+  }
+
+  @Override
+  public AttentionPlan newPlan(PlanRequest request) {
+    return new RecurrentPlan(request, rule(request.shape()), chunk(request.shape()));
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new RecurrentGradientPlan(request, rule(request.shape()), chunk(request.shape()));
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(s), 0);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads) {
+    return new RecurrentSession(this, shape, threads, rule(shape));
+  }
+
+  /// Rows of a chunk: about twice the key width at most. Longer ones take more operations, and with
+  /// β near 2, where nothing decays, their triangular systems round more often than the recurrence.
+  private static int chunk(AttentionShape s) {
+    return Math.clamp(2L * s.headDim(), SHORTEST_CHUNK, RecurrentPlan.DEFAULT_CHUNK);
+  }
+
+  private Rule rule(AttentionShape s) {
+    return new Rule(scale.orElse(Attention.defaultScale(s)), numHouseholder);
+  }
+
+  /// S ← exp(g_t) S before the first of m steps S ← S + β_a k_a (v_a − Sᵀ k_a)ᵀ.
+  private static final class Rule implements UpdateRule {
+    private final double scale;
+    private final int steps;
+    private float[] beta = new float[0];
+    private float[] logDecay = new float[0];
+    private float[] gradBeta = UNWANTED;
+    private float[] gradLogDecay = UNWANTED;
+
+    Rule(double scale, int steps) {
+      this.scale = scale;
+      this.steps = steps;
+    }
+
+    @Override
+    public Decay decay() {
+      return Decay.TOKEN;
+    }
+
+    @Override
+    public int steps() {
+      return steps;
+    }
+
+    @Override
+    public boolean erases() {
+      return true;
+    }
+
+    @Override
+    public void bind(BoundTensors inputs) {
+      beta = inputs.get("beta");
+      logDecay = inputs.has("log_decay") ? inputs.get("log_decay") : UNWANTED;
+    }
+
+    @Override
+    public void bindGradients(BoundTensors gradients) {
+      gradBeta = States.place(gradients, "beta");
+      gradLogDecay = States.place(gradients, "log_decay");
+    }
+
+    @Override
+    public float[] gradStrengths() {
+      return gradBeta;
+    }
+
+    @Override
+    public float[] gradLogDecays() {
+      return gradLogDecay;
+    }
+
+    @Override
+    public double scale() {
+      return scale;
+    }
+
+    @Override
+    public double logDecay(int head, int row) {
+      return logDecay.length == 0 ? 0 : logDecay[row];
+    }
+
+    @Override
+    public float writeStrength(int head, int row) {
+      return beta[row];
+    }
+  }
+}
