@@ -18,7 +18,7 @@ public final class NpyFile extends TensorFile {
   private final long fileBytes;
 
   private NpyFile(Path path, StoredTensor tensor, long fileBytes) {
-    super(path, Map.of(), Map.of(NAME, tensor));
+    super(path, Map.of(), Map.of(NAME, tensor), Map.of());
     this.fileBytes = fileBytes;
   }
 
@@ -38,6 +38,8 @@ public final class NpyFile extends TensorFile {
       }
     } catch (TensorFileException e) {
       throw e;
+    } catch (NpyHeader.UnreadTypeException e) {
+      throw e.asFault(path);
     } catch (IOException e) {
       throw unreadable(path, e);
     }

@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 /// The header of a `.npy` stream, parsed by a grammar of exactly the Python literal it holds:
 ///
@@ -43,6 +44,10 @@ final class NpyHeader extends HeaderScanner {
   /// NumPy itself refuses longer ones.
   private static final int LONGEST_HEADER = 10_000;
 
+  /// How NumPy writes the types of arrays that are not read: a letter, mostly a size, and the unit
+  /// of times.
+  private static final Pattern PLAIN_TYPE = Pattern.compile("[<>|=]?[a-zA-Z]\\d*(\\[\\w{1,8}])?");
+
   private final Path path;
   private final String name;
 
@@ -52,9 +57,31 @@ final class NpyHeader extends HeaderScanner {
     this.name = name;
   }
 
+  /// A sound header of an array whose elements are of a type that is not read.
+  static final class UnreadTypeException extends IOException {
+    private static final long serialVersionUID = 1L;
+    private final String type;
+
+    UnreadTypeException(String type, String message) {
+      super(message);
+      this.type = type;
+    }
+
+    /// The type as the header writes it.
+    String type() {
+      return type;
+    }
+
+    /// The fault that it is where the array was asked for.
+    TensorFileException asFault(Path path) {
+      return new TensorFileException(path, String.valueOf(getMessage()), this);
+    }
+  }
+
   /// Reads a header and leaves the stream at the first element.
   ///
   /// @param name the array's name, also in messages
+  /// @throws UnreadTypeException if its elements are of a type that is not read
   static StoredTensor read(Path path, String name, InputStream in) throws IOException {
     byte[] start = in.readNBytes(8);
     if (start.length < 8 || !Arrays.equals(start, 0, 6, MAGIC, 0, 6)) {
@@ -141,7 +168,7 @@ final class NpyHeader extends HeaderScanner {
     throw new IllegalArgumentException("dtype must be one NumPy knows, but was " + tensor.dtype);
   }
 
-  private StoredTensor parse(long begin) throws TensorFileException {
+  private StoredTensor parse(long begin) throws IOException {
     String descr = null;
     Boolean fortranOrder = null;
     long[] shape = null;
@@ -153,7 +180,7 @@ final class NpyHeader extends HeaderScanner {
       switch (key) {
         case "descr" -> {
           again = descr != null;
-          descr = string();
+          descr = descr();
         }
         case "fortran_order" -> {
           again = fortranOrder != null;
@@ -180,14 +207,19 @@ final class NpyHeader extends HeaderScanner {
   }
 
   private StoredTensor tensor(String descr, boolean fortranOrder, long[] shape, long begin)
-      throws TensorFileException {
+      throws IOException {
     DType dtype = descr.length() == 3 ? TYPES.get(descr.substring(1)) : null;
     char order = descr.isEmpty() ? ' ' : descr.charAt(0);
     boolean known = order == '<' || order == '>' || order == '|';
     if (dtype == null || !known || (order == '|' && dtype.bytes() > 1)) {
-      throw fault(
+      String fault =
           "descr must be a byte order (<, > or |) and one of f2 f4 f8 i4 i8 u1 b1, but was "
-              + TensorFileException.quote(descr));
+              + TensorFileException.quote(descr);
+      boolean another = dtype == null && PLAIN_TYPE.matcher(descr).matches();
+      if (another || descr.startsWith("[")) {
+        throw new UnreadTypeException(descr, faultText(fault));
+      }
+      throw fault(fault);
     }
     long count = StoredTensor.countOf(shape, dtype);
     if (count < 0 || count * dtype.bytes() > Long.MAX_VALUE - begin) {
@@ -210,6 +242,34 @@ final class NpyHeader extends HeaderScanner {
       at++;
     }
     return value;
+  }
+
+  /// A type's name, or the list that describes the fields of a structured one, as it is written.
+  private String descr() throws TensorFileException {
+    skipSpace();
+    if (at >= bytes.length || bytes[at] != '[') {
+      return string();
+    }
+    int start = at;
+    int depth = 0;
+    do {
+      if (at >= bytes.length) {
+        throw fault("ends within a list");
+      }
+      switch (bytes[at]) {
+        case '\'', '"' -> {
+          string();
+          continue;
+        }
+        case '[', '(' -> depth++;
+        case ']', ')' -> depth--;
+        default -> {
+          // numbers, commas and spaces between fields
+        }
+      }
+      at++;
+    } while (depth > 0);
+    return new String(bytes, start, at - start, StandardCharsets.ISO_8859_1);
   }
 
   private String string() throws TensorFileException {
@@ -260,11 +320,20 @@ final class NpyHeader extends HeaderScanner {
 
   @Override
   TensorFileException fault(String fault) {
-    return fault(path, name, "header (at byte " + at + ") " + fault);
+    return new TensorFileException(path, faultText(fault));
+  }
+
+  private String faultText(String fault) {
+    return withSubject(name, "header (at byte " + at + ") " + fault);
   }
 
   private static TensorFileException fault(Path path, String name, String fault) {
-    String subject = name.equals(NpyFile.NAME) ? "" : "entry " + TensorFileException.quote(name);
-    return new TensorFileException(path, subject.isEmpty() ? fault : subject + ": " + fault);
+    return new TensorFileException(path, withSubject(name, fault));
+  }
+
+  private static String withSubject(String name, String fault) {
+    return name.equals(NpyFile.NAME)
+        ? fault
+        : "entry " + TensorFileException.quote(name) + ": " + fault;
   }
 }

@@ -14,7 +14,8 @@ import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 
 /// A NumPy `.npz` file, read lazily: a ZIP archive in which every entry `NAME.npy` holds the array
-/// `NAME`, stored or deflated. Other entries are ignored. See [NpyFile] for what an array may be.
+/// `NAME`, stored or deflated. Other entries are ignored, and so are arrays of other types unless
+/// they are asked for. See [NpyFile] for what an array may be.
 ///
 /// The archive's claims are not believed: an entry that claims more than deflate can yield from its
 /// bytes is refused on opening, one that claims more than the whole file is decompressed once
@@ -27,8 +28,9 @@ public final class NpzFile extends TensorFile {
 
   private final long fileBytes;
 
-  private NpzFile(Path path, Map<String, StoredTensor> tensors, long fileBytes) {
-    super(path, Map.of(), tensors);
+  private NpzFile(
+      Path path, Map<String, StoredTensor> tensors, Map<String, String> unread, long fileBytes) {
+    super(path, Map.of(), tensors, unread);
     this.fileBytes = fileBytes;
   }
 
@@ -42,6 +44,7 @@ public final class NpzFile extends TensorFile {
     try {
       long fileBytes = Files.size(path);
       Map<String, StoredTensor> tensors = new LinkedHashMap<>();
+      Map<String, String> unread = new LinkedHashMap<>();
       try (ZipFile zip = openZip(path)) {
         long packed = 0;
         for (Enumeration<? extends ZipEntry> e = zip.entries(); e.hasMoreElements(); ) {
@@ -54,12 +57,17 @@ public final class NpzFile extends TensorFile {
           if (packed > fileBytes) {
             throw fault(path, name, "must not overlap other entries");
           }
-          if (tensors.putIfAbsent(name, header(path, zip, name, entry)) != null) {
+          if (tensors.containsKey(name) || unread.containsKey(name)) {
             throw fault(path, name, "occurs twice");
+          }
+          try {
+            tensors.put(name, header(path, zip, name, entry));
+          } catch (NpyHeader.UnreadTypeException other) {
+            unread.put(name, other.type());
           }
         }
       }
-      return new NpzFile(path, tensors, fileBytes);
+      return new NpzFile(path, tensors, unread, fileBytes);
     } catch (IOException e) {
       throw asFault(path, e);
     }

@@ -19,8 +19,8 @@ import java.util.List;
 ///
 /// As in the reference reader, the tensors must fill the data without gap, overlap or rest, in any
 /// order, a range must hold exactly the shape's elements, and a header is at most 100 million
-/// bytes. Stricter than the reference: fields other than `dtype`, `shape` and `data_offsets`,
-/// duplicate names, and element types outside [DType] are refused.
+/// bytes. Stricter than the reference: fields other than `dtype`, `shape` and `data_offsets`, and
+/// duplicate names are refused. Tensors of types outside [DType] are passed over.
 public final class SafeTensors extends TensorFile {
   private static final int LENGTH_BYTES = 8;
   private static final long LONGEST_HEADER = 100_000_000;
@@ -29,7 +29,7 @@ public final class SafeTensors extends TensorFile {
   private final long fileBytes;
 
   private SafeTensors(Path path, SafeTensorsHeader header, long dataStart, long fileBytes) {
-    super(path, header.metadata(), header.tensors());
+    super(path, header.metadata(), header.tensors(), header.unread());
     this.dataStart = dataStart;
     this.fileBytes = fileBytes;
   }
@@ -98,7 +98,7 @@ public final class SafeTensors extends TensorFile {
   /// In the order of their offsets the tensors must follow one another from 0 to the data's end.
   private static void checkLayout(Path path, SafeTensorsHeader header, long dataBytes)
       throws TensorFileException {
-    List<StoredTensor> byOffset = new ArrayList<>(header.tensors().values());
+    List<StoredTensor> byOffset = new ArrayList<>(header.ranges());
     byOffset.sort(
         Comparator.<StoredTensor>comparingLong(t -> t.begin).thenComparingLong(StoredTensor::end));
     long expected = 0;

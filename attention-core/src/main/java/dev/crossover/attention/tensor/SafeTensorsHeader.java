@@ -5,9 +5,13 @@ import java.nio.ByteOrder;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /// A safetensors header, parsed by a grammar of exactly its form:
 ///
@@ -25,11 +29,16 @@ final class SafeTensorsHeader extends HeaderScanner {
   /// The one key that names no tensor.
   static final String METADATA = "__metadata__";
 
+  /// How the format writes types, for example `U32` and `F8_E4M3`.
+  private static final Pattern ANOTHER_TYPE = Pattern.compile("[A-Z][A-Z0-9_]{0,31}");
+
   private final Path path;
 
   private boolean hasMetadata;
   private final Map<String, String> metadata = new LinkedHashMap<>();
   private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
+  private final Map<String, String> unread = new LinkedHashMap<>();
+  private final List<StoredTensor> ranges = new ArrayList<>();
 
   private SafeTensorsHeader(Path path, byte[] bytes) {
     super(bytes);
@@ -53,6 +62,16 @@ final class SafeTensorsHeader extends HeaderScanner {
 
   Map<String, StoredTensor> tensors() {
     return tensors;
+  }
+
+  /// Types that are not read, by the names of their tensors.
+  Map<String, String> unread() {
+    return unread;
+  }
+
+  /// Where all tensors lie, those that are not read included, as bytes of no meaning.
+  List<StoredTensor> ranges() {
+    return ranges;
   }
 
   /// The bytes before the data, length included; the tensors follow one another in the given order.
@@ -108,8 +127,9 @@ final class SafeTensorsHeader extends HeaderScanner {
       String name = string();
       expect(':');
       if (!name.equals(METADATA)) {
-        StoredTensor tensor = tensor(name);
-        if (tensors.putIfAbsent(name, tensor) != null) {
+        boolean again = tensors.containsKey(name) || unread.containsKey(name);
+        ranges.add(tensor(name));
+        if (again) {
           throw fault("names " + TensorFileException.quote(name) + " twice");
         }
       } else if (hasMetadata) {
@@ -136,8 +156,9 @@ final class SafeTensorsHeader extends HeaderScanner {
     }
   }
 
+  /// Reads a tensor's entry, keeps it or its type, and returns where it lies.
   private StoredTensor tensor(String name) throws TensorFileException {
-    DType dtype = null;
+    String dtype = null;
     long[] shape = null;
     long[] offsets = null;
     expect('{');
@@ -148,7 +169,7 @@ final class SafeTensorsHeader extends HeaderScanner {
       switch (field) {
         case "dtype" -> {
           again = dtype != null;
-          dtype = dtype(name);
+          dtype = string();
         }
         case "shape" -> {
           again = shape != null;
@@ -168,11 +189,20 @@ final class SafeTensorsHeader extends HeaderScanner {
     if (dtype == null || shape == null || offsets == null) {
       throw fault("must give " + of(name) + " dtype, shape and data_offsets");
     }
-    return checked(name, dtype, shape, offsets);
+    requireRange(name, offsets);
+    DType known = dtype(name, dtype);
+    if (known != null) {
+      StoredTensor tensor = checked(name, known, shape, offsets);
+      tensors.put(name, tensor);
+      return tensor;
+    }
+    unread.put(name, dtype);
+    long count = offsets[1] - offsets[0];
+    return new StoredTensor(
+        name, DType.U8, ByteOrder.LITTLE_ENDIAN, false, new long[] {count}, count, offsets[0]);
   }
 
-  private StoredTensor checked(String name, DType dtype, long[] shape, long[] offsets)
-      throws TensorFileException {
+  private void requireRange(String name, long[] offsets) throws TensorFileException {
     if (offsets.length != 2 || offsets[0] > offsets[1]) {
       throw fault(
           "data_offsets of "
@@ -180,6 +210,10 @@ final class SafeTensorsHeader extends HeaderScanner {
               + " must be [begin, end] with begin <= end, but was "
               + brief(offsets));
     }
+  }
+
+  private StoredTensor checked(String name, DType dtype, long[] shape, long[] offsets)
+      throws TensorFileException {
     long count = StoredTensor.countOf(shape, dtype);
     if (count < 0) {
       throw fault("shape of " + of(name) + " overflows: " + brief(shape));
@@ -197,12 +231,15 @@ final class SafeTensorsHeader extends HeaderScanner {
     return new StoredTensor(name, dtype, ByteOrder.LITTLE_ENDIAN, false, shape, count, offsets[0]);
   }
 
-  private DType dtype(String name) throws TensorFileException {
-    String text = string();
+  /// The type of a name; nothing for one that reads like a type but is none of ours.
+  private @Nullable DType dtype(String name, String text) throws TensorFileException {
     for (DType dtype : DType.values()) {
       if (dtype.name().equals(text)) {
         return dtype;
       }
+    }
+    if (ANOTHER_TYPE.matcher(text).matches()) {
+      return null;
     }
     throw fault(
         "dtype of "

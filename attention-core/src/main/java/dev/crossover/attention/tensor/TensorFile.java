@@ -30,12 +30,19 @@ public abstract sealed class TensorFile permits SafeTensors, NpyFile, NpzFile {
   private final Path path;
   private final Map<String, String> metadata;
   private final Map<String, StoredTensor> tensors;
+  private final Map<String, String> unread;
 
   /// @param tensors by name, in the file's order
-  TensorFile(Path path, Map<String, String> metadata, Map<String, StoredTensor> tensors) {
+  /// @param unread types of those that cannot be read, by name, in the file's order
+  TensorFile(
+      Path path,
+      Map<String, String> metadata,
+      Map<String, StoredTensor> tensors,
+      Map<String, String> unread) {
     this.path = path;
     this.metadata = Collections.unmodifiableMap(metadata);
     this.tensors = tensors;
+    this.unread = Collections.unmodifiableMap(unread);
   }
 
   /// The file, as it was named when opened.
@@ -43,12 +50,18 @@ public abstract sealed class TensorFile permits SafeTensors, NpyFile, NpzFile {
     return path;
   }
 
-  /// Names of the tensors in the order of the file's header.
+  /// Names of the tensors in the order of the file's header, those of [#unread] left out.
   public final List<String> names() {
     return List.copyOf(tensors.keySet());
   }
 
-  /// Whether the file holds a tensor of this name.
+  /// Tensors whose type is none of [DType]: their types as the file writes them, by name. They are
+  /// passed over; only asking for one of them is a fault.
+  public final Map<String, String> unread() {
+    return unread;
+  }
+
+  /// Whether the file holds a tensor of this name that can be read.
   public final boolean contains(String name) {
     return tensors.containsKey(name);
   }
@@ -148,6 +161,16 @@ public abstract sealed class TensorFile permits SafeTensors, NpyFile, NpzFile {
 
   private StoredTensor find(String name) throws TensorFileException {
     StoredTensor stored = tensors.get(name);
+    if (unread.containsKey(name)) {
+      throw new TensorFileException(
+          path,
+          "tensor "
+              + TensorFileException.quote(name)
+              + " must be of one of the types "
+              + Arrays.toString(DType.values())
+              + ", but was "
+              + TensorFileException.quote(String.valueOf(unread.get(name))));
+    }
     if (stored == null) {
       String known = tensors.isEmpty() ? "none" : String.join(", ", tensors.keySet());
       if (known.length() > 200) {

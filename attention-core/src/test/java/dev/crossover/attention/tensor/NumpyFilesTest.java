@@ -12,6 +12,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -124,8 +125,9 @@ class NumpyFilesTest {
         Arguments.of(start + "(".repeat(9_000), "must hold an integer >= 0 here"),
         Arguments.of("{".repeat(9_000), "must hold a string here"),
         Arguments.of("{'descr': [('a', '<f4')], ", "must hold a string here"),
-        Arguments.of("{'descr': '|O', " + start.substring(16) + "(10,)}", "but was '|O'"),
-        Arguments.of("{'descr': '<c8', " + start.substring(16) + "(10,)}", "but was '<c8'"),
+        Arguments.of("{'descr': [('a', '<f4'", "ends within a list"),
+        Arguments.of("{'descr': ['a', [", "ends within a list"),
+        Arguments.of("{'descr': '<f4x', " + start.substring(16) + "(10,)}", "but was '<f4x'"),
         Arguments.of("{'descr': '|f4', " + start.substring(16) + "(10,)}", "but was '|f4'"),
         Arguments.of("{'descr': '', " + start.substring(16) + "(10,)}", "but was ''"),
         Arguments.of("{'de\\x73cr': '|u1'", "must hold plain ASCII in its strings"),
@@ -150,6 +152,42 @@ class NumpyFilesTest {
       assertFault("entry 'a': ", () -> NpzFile.open(npz));
       assertFault(fault, () -> NpzFile.open(npz));
     }
+  }
+
+  /// What NumPy writes for arrays of strings, objects, complex numbers, times, small and unsigned
+  /// integers, and records; the last as `np.zeros(2, [('a', '<f4'), ('b', '<i4', (2,))])` does.
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "'<U5'",
+        "'|S3'",
+        "'|O'",
+        "'<c8'",
+        "'<M8[ns]'",
+        "'|i1'",
+        "'<i2'",
+        "'<u2'",
+        "'<u4'",
+        "'<u8'",
+        "'<f16'",
+        "'|V12'",
+        "[('a', '<f4'), ('b', '<i4', (2,))]"
+      })
+  void arraysOfOtherTypesArePassedOverUnlessTheyAreAskedFor(String descr) throws IOException {
+    String literal = "{'descr': " + descr + ", 'fortran_order': False, 'shape': (2,), }";
+    byte[] other = FileBytes.npy(1, literal, new byte[23]);
+    byte[] ours = FileBytes.npy("|u1", "(2,)", new byte[] {1, 2});
+    NpzFile file = openZip(FileBytes.zip(true, "labels.npy", other, "q.npy", ours));
+    assertEquals(List.of("q"), file.names());
+    assertArrayEquals(new int[] {1, 2}, file.ints("q"));
+    String type = descr.replace("'<", "<").replaceAll("^'|'$", "");
+    assertEquals(Set.of("labels"), file.unread().keySet());
+    assertFault("tensor 'labels' must be of one of the types [F16,", () -> file.tensor("labels"));
+    if (!descr.startsWith("[")) {
+      assertFault("but was '" + type + "'", () -> file.doubles("labels"));
+    }
+    Path npy = Files.write(folder.resolve("labels.npy"), other);
+    assertFault("descr must be a byte order", () -> NpyFile.open(npy));
   }
 
   @Test

@@ -14,12 +14,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /// Reading safetensors files assembled byte by byte from the format's definition.
 class SafeTensorsTest {
@@ -246,8 +248,12 @@ class SafeTensorsTest {
         Arguments.of("{\"__metadata__\":{},\"__metadata__\":{}}", "'__metadata__' twice"),
         Arguments.of("{\"__metadata__\":{\"a\":1}}", "must hold '\"' here"),
         Arguments.of("{\"__metadata__\":{\"a\":{\"b\":\"c\"}}}", "must hold '\"' here"),
-        Arguments.of("{\"x\":{\"dtype\":\"F8_E4M3\"}}", "must be one of [F16, BF16, F32, F64,"),
-        Arguments.of("{\"x\":{\"dtype\":\"f32\"}}", "but was 'f32'"),
+        Arguments.of(u8.replace("U8", "f32") + "\"shape\":[10]," + ten, "but was 'f32'"),
+        Arguments.of(u8.replace("U8", "") + "\"shape\":[10]," + ten, "must be one of [F16, BF16,"),
+        Arguments.of(two("x", "0,4", "y", "5,10").replace("U8", "U32"), "leaves a gap before it"),
+        Arguments.of(two("x", "0,6", "y", "5,10").replace("U8", "U32"), "overlaps another"),
+        Arguments.of(two("x", "0,5", "x", "5,10").replace("U8", "U32"), "names 'x' twice"),
+        Arguments.of(u8.replace("U8", "U32") + "\"shape\":[9],\"data_offsets\":[0,9]}}", "1 bytes"),
         Arguments.of("{\"\\q\":{}}", "unknown escape"),
         Arguments.of("{\"\\u12g4\":{}}", "four hexadecimal digits"),
         Arguments.of("{\"\\u12\":{}}", "four hexadecimal digits"),
@@ -258,6 +264,30 @@ class SafeTensorsTest {
         Arguments.of("{\"x\":{".repeat(100_000), "must hold '\"' here"),
         Arguments.of(u8 + "\"shape\":" + "[".repeat(100_000), "must hold an integer >= 0 here"),
         Arguments.of(u8 + "\"shape\":[" + "1,".repeat(100_000) + "1]," + ten, "more than 64"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"I8", "I16", "U16", "U32", "U64", "F8_E4M3", "F8_E5M2", "F4", "C64"})
+  void tensorsOfOtherTypesArePassedOverUnlessTheyAreAskedFor(String type) throws IOException {
+    String header =
+        "{\"labels\":{\"dtype\":\""
+            + type
+            + "\",\"shape\":[2],\"data_offsets\":[0,8]},"
+            + "\"q\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[8,10]}}";
+    SafeTensors file =
+        SafeTensors.open(
+            Files.write(
+                folder.resolve("types"),
+                FileBytes.safetensors(header, new byte[] {0, 0, 0, 0, 0, 0, 0, 0, 1, 2})));
+    assertEquals(List.of("q"), file.names());
+    assertArrayEquals(new int[] {1, 2}, file.ints("q"));
+    assertEquals(Map.of("labels", type), file.unread());
+    assertFault(
+        "tensor 'labels' must be of one of the types [F16, BF16, F32, F64, I32, I64, U8, BOOL], but"
+            + " was '"
+            + type
+            + "'",
+        () -> file.tensor("labels"));
   }
 
   private static String two(String first, String range, String second, String secondRange) {
