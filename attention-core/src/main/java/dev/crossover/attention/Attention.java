@@ -95,9 +95,14 @@ public interface Attention {
   /// @param mask which keys each query may see
   /// @param threads number of threads, at least 1; any number gives the same bits
   /// @return a plan for one caller at a time
-  /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, by name
+  /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, or a
+  ///     product of sizes exceeds an array, by name
   default AttentionPlan plan(AttentionShape shape, Mask mask, int threads) {
-    return newPlan(PlanRequest.checked(this, shape, mask, threads));
+    try {
+      return newPlan(PlanRequest.checked(this, shape, mask, threads));
+    } catch (ArithmeticException e) {
+      throw shape.tooLarge(name(), e);
+    }
   }
 
   /// Checks the request against the capabilities and builds a plan with a backward pass.
@@ -112,7 +117,11 @@ public interface Attention {
       throw new UnsupportedOperationException(
           name() + " must not be asked for gradients: not supported");
     }
-    return newDifferentiablePlan(PlanRequest.checked(this, shape, mask, threads));
+    try {
+      return newDifferentiablePlan(PlanRequest.checked(this, shape, mask, threads));
+    } catch (ArithmeticException e) {
+      throw shape.tooLarge(name(), e);
+    }
   }
 
   /// Builds a plan with a backward pass; called by [#differentiable] after the request has been

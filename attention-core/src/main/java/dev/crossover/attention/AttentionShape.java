@@ -147,7 +147,7 @@ public record AttentionShape(
   }
 
   private static void requireSize(String tensor, int a, int b, int c, int d) {
-    long rows = Math.multiplyExact(Math.multiplyExact((long) a, b), (long) c);
+    double rows = (double) a * b * c; // exact where it matters, and never wraps
     if (rows > Integer.MAX_VALUE || rows * d > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
           tensor
@@ -161,5 +161,24 @@ public record AttentionShape(
               + d
               + "]");
     }
+  }
+
+  /// The answer to sizes of which some product exceeds what an array can hold.
+  ///
+  /// @param name the mechanism
+  /// @param cause the overflow
+  public IllegalArgumentException tooLarge(String name, ArithmeticException cause) {
+    return new IllegalArgumentException(
+        name
+            + ": every array must hold at most 2147483647 elements, but sizes were batch "
+            + batchSize
+            + ", heads "
+            + numHeads
+            + ", n "
+            + (querySeqLen == keySeqLen ? keySeqLen : querySeqLen + " and " + keySeqLen)
+            + ", dim "
+            + headDim
+            + (valueDim == headDim ? "" : ", value dim " + valueDim),
+        cause);
   }
 }

@@ -5,6 +5,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFile;
 import dev.crossover.attention.tensor.TensorFiles;
+import dev.crossover.bench.result.NamedFiles;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -18,10 +19,13 @@ import org.jspecify.annotations.Nullable;
 /// Queries, keys and values read from a tensor file: the built-in captured ones, or a user's.
 ///
 /// Tensors are `[seqLen, dim]`, `[heads, seqLen, dim]`, `[batch, heads, seqLen, dim]` or `[layers,
-/// batch, heads, seqLen, dim]`; of several batch entries the first is taken, of several layers the
-/// chosen one. Heads and widths are those of the file; a sequence of n is its first n positions.
+/// batch, heads, seqLen, dim]`, or with heads after positions where the layout `nhd` is named; of
+/// several batch entries the first is taken, of several layers the chosen one. Heads and widths are
+/// those of the file; a sequence of n is its first n positions.
 public final class FileInput implements InputSource {
   private static final String RESOURCE = "captured.safetensors";
+  private static final String HEADS_FIRST = "hnd";
+  private static final String POSITIONS_FIRST = "nhd";
 
   private final @Nullable Path path;
   private final String queryName;
@@ -29,13 +33,22 @@ public final class FileInput implements InputSource {
   private final String valueName;
   private final int layer;
   private final String heads;
+  private final String layout;
   private @Nullable Blocks loaded;
 
   /// The selected heads of the whole file, each `[seqLen, dim]`.
   private record Blocks(List<float[]> q, List<float[]> k, List<float[]> v, AttentionShape shape) {}
 
   /// One tensor of the file reduced to the heads of one layer and the first batch entry.
-  private record Part(Tensor tensor, int firstElement, int heads, int seqLen, int dim) {}
+  private record Part(
+      Tensor tensor, int firstElement, int heads, int seqLen, int dim, boolean positionsFirst) {
+
+    /// Where a position of a head begins.
+    int at(int head, int position) {
+      int row = positionsFirst ? position * heads + head : head * seqLen + position;
+      return firstElement + row * dim;
+    }
+  }
 
   private FileInput(
       @Nullable Path path,
@@ -43,27 +56,31 @@ public final class FileInput implements InputSource {
       String keyName,
       String valueName,
       int layer,
-      String heads) {
+      String heads,
+      String layout) {
     this.path = path;
     this.queryName = queryName;
     this.keyName = keyName;
     this.valueName = valueName;
     this.layer = layer;
     this.heads = heads;
+    this.layout = layout;
     selected(heads);
+    requireLayout(layout);
   }
 
   /// Two heads of a trained causal model, 8192 positions of width 64.
   ///
   /// @param heads selected heads joined by `/`, all when empty
   static FileInput captured(String heads) {
-    return new FileInput(null, "q", "k", "v", 0, heads);
+    return new FileInput(null, "q", "k", "v", 0, heads, HEADS_FIRST);
   }
 
   /// A user's file.
   ///
   /// @param values `path`, and optionally the tensors' names `q`, `k`, `v` (in which `{layer}`
-  ///     stands for the layer's number), `layer`, and `heads` joined by `/`
+  ///     stands for the layer's number), `layer`, `heads` joined by `/`, and `layout`, `hnd` or
+  ///     `nhd`
   static FileInput of(Map<String, String> values) {
     String path = values.get("path");
     if (path == null || path.isEmpty()) {
@@ -75,7 +92,18 @@ public final class FileInput implements InputSource {
         values.getOrDefault("k", "k"),
         values.getOrDefault("v", "v"),
         integer("layer", values.getOrDefault("layer", "0")),
-        values.getOrDefault("heads", ""));
+        values.getOrDefault("heads", ""),
+        values.getOrDefault("layout", HEADS_FIRST));
+  }
+
+  /// The label of a user's file whose heads come before positions.
+  ///
+  /// @param path the file
+  /// @param names names of queries, keys and values
+  /// @param layer number of the layer, from 0
+  /// @param heads selected query heads, all when empty
+  public static String label(Path path, List<String> names, int layer, List<Integer> heads) {
+    return label(path, names, layer, heads, HEADS_FIRST);
   }
 
   /// The label of a user's file.
@@ -85,7 +113,11 @@ public final class FileInput implements InputSource {
   ///     layer
   /// @param layer number of the layer, from 0
   /// @param heads selected query heads, all when empty
-  public static String label(Path path, List<String> names, int layer, List<Integer> heads) {
+  /// @param layout `hnd` where heads come before positions, `nhd` where they come after
+  /// @throws IllegalArgumentException if the layout is neither
+  public static String label(
+      Path path, List<String> names, int layer, List<Integer> heads, String layout) {
+    requireLayout(layout);
     StringBuilder label = new StringBuilder("file:path=");
     label.append(InputSource.escaped(path.toString()));
     List<String> keys = List.of("q", "k", "v");
@@ -102,6 +134,9 @@ public final class FileInput implements InputSource {
       label.append(",heads=");
       label.append(String.join("/", heads.stream().map(String::valueOf).toList()));
     }
+    if (!layout.equals(HEADS_FIRST)) {
+      label.append(",layout=").append(layout);
+    }
     return label.toString();
   }
 
@@ -110,7 +145,7 @@ public final class FileInput implements InputSource {
     if (path == null) {
       return heads.isEmpty() ? CAPTURED : CAPTURED + ":heads=" + heads;
     }
-    return label(path, List.of(queryName, keyName, valueName), layer, selected(heads));
+    return label(path, List.of(queryName, keyName, valueName), layer, selected(heads), layout);
   }
 
   @Override
@@ -123,9 +158,24 @@ public final class FileInput implements InputSource {
               + " ("
               + Math.min(whole.querySeqLen(), whole.keySeqLen())
               + "), but was "
-              + Math.max(wish.querySeqLen(), wish.keySeqLen()));
+              + Math.max(wish.querySeqLen(), wish.keySeqLen())
+              + (doubt().isEmpty() ? "" : "; " + doubt()));
     }
     return whole.withSeqLens(wish.querySeqLen(), wish.keySeqLen());
+  }
+
+  /// A file with more heads than positions seems to have its heads after its positions.
+  @Override
+  public String doubt() throws IOException {
+    AttentionShape whole = blocks().shape;
+    return whole.numHeads() > whole.querySeqLen() && layout.equals(HEADS_FIRST)
+        ? "the file was read as "
+            + whole.numHeads()
+            + " heads of "
+            + whole.querySeqLen()
+            + " positions; if its arrays are [positions, heads, width], --qkv-layout nhd reads them"
+            + " so"
+        : "";
   }
 
   @Override
@@ -160,7 +210,8 @@ public final class FileInput implements InputSource {
   }
 
   private Blocks readResource() throws IOException {
-    Path copy = Files.createTempFile("crossover-captured", ".safetensors");
+    Path copy =
+        Files.createTempFile(NamedFiles.temporaryFolder(), "crossover-captured", ".safetensors");
     try (InputStream in = FileInput.class.getResourceAsStream(RESOURCE)) {
       if (in == null) {
         throw new IOException("the built-in input " + RESOURCE + " is missing from this build");
@@ -225,9 +276,10 @@ public final class FileInput implements InputSource {
     int rank = tensor.rank();
     require(from, rank >= 2 && rank <= 5, name + " must have 2 to 5 dimensions", tensor.toString());
     require(from, tensor.size() > 0, name + " must not be empty", tensor.toString());
-    int seqLen = tensor.extent(rank - 2);
+    boolean positionsFirst = rank >= 3 && layout.equals(POSITIONS_FIRST);
+    int seqLen = tensor.extent(positionsFirst ? rank - 3 : rank - 2);
     int dim = tensor.extent(rank - 1);
-    int heads = rank >= 3 ? tensor.extent(rank - 3) : 1;
+    int heads = rank >= 3 ? tensor.extent(positionsFirst ? rank - 2 : rank - 3) : 1;
     int skip = 0;
     if (rank == 5) {
       require(
@@ -237,13 +289,16 @@ public final class FileInput implements InputSource {
           Integer.toString(layer));
       skip = layer * (tensor.size() / tensor.extent(0));
     }
-    return new Part(tensor, skip, heads, seqLen, dim);
+    return new Part(tensor, skip, heads, seqLen, dim, positionsFirst);
   }
 
   private static float[] block(Part part, int head, String from, String name) throws IOException {
     int size = part.seqLen * part.dim;
     float[] block = new float[size];
-    System.arraycopy(part.tensor.data(), part.firstElement + head * size, block, 0, size);
+    for (int position = 0; position < part.seqLen; position++) {
+      System.arraycopy(
+          part.tensor.data(), part.at(head, position), block, position * part.dim, part.dim);
+    }
     for (int i = 0; i < size; i++) {
       if (!Float.isFinite(block[i])) {
         String place = " at head " + head + ", position " + i / part.dim;
@@ -251,6 +306,13 @@ public final class FileInput implements InputSource {
       }
     }
     return block;
+  }
+
+  private static void requireLayout(String layout) {
+    if (!layout.equals(HEADS_FIRST) && !layout.equals(POSITIONS_FIRST)) {
+      throw new IllegalArgumentException(
+          "qkv-layout must be hnd (heads, positions, width) or nhd, but was '" + layout + "'");
+    }
   }
 
   private static List<Integer> selected(String heads) {

@@ -22,7 +22,7 @@ import java.util.Map;
 /// | `heavy_tailed` | Student's t elements | `dof=3,scale=1` |
 /// | `needle` | one key far away takes most of every row | `depth=0.1,mass=0.9,scale=1` |
 /// | `sinks` | the first keys take much of every row | `count=4,mass=0.5,value=0.1,scale=1` |
-/// | `file` | a user's tensors | `path`, `q`, `k`, `v`, `layer`, `heads` |
+/// | `file` | a user's tensors | `path`, `q`, `k`, `v`, `layer`, `heads`, `layout` |
 ///
 /// `scale` is the standard deviation of the scores q·k/√d that are not planted or clustered.
 public sealed interface InputSource permits GeneratedInput, FileInput {
@@ -50,6 +50,13 @@ public sealed interface InputSource permits GeneratedInput, FileInput {
 
   /// Largest sequence length the source holds.
   int maxSeqLen() throws IOException;
+
+  /// Why the source may not have been read as it was meant, one line; empty when nothing seems odd.
+  ///
+  /// @throws IOException if a file cannot be read
+  default String doubt() throws IOException {
+    return "";
+  }
 
   /// Makes a source from its label.
   ///
@@ -96,7 +103,7 @@ public sealed interface InputSource permits GeneratedInput, FileInput {
             number("scale", values, 1));
       }
       case "file" -> {
-        requireKnown(name, values, List.of("path", "q", "k", "v", "layer", "heads"));
+        requireKnown(name, values, List.of("path", "q", "k", "v", "layer", "heads", "layout"));
         yield FileInput.of(values);
       }
       default -> {

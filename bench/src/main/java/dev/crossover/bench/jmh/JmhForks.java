@@ -1,5 +1,6 @@
 package dev.crossover.bench.jmh;
 
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.result.ResultRecord.Peak;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -38,7 +39,10 @@ public final class JmhForks implements Forks {
   private volatile boolean stopping;
 
   /// Prepares forks; while the JVM shuts down, a dying fork counts as interrupted.
-  public JmhForks() {
+  ///
+  /// @throws IOException if there is no folder for temporary files, which forks need
+  public JmhForks() throws IOException {
+    NamedFiles.temporaryFolder();
     System.setProperty("jmh.ignoreLock", "true");
     Runtime.getRuntime().addShutdownHook(new Thread(this::stop));
   }

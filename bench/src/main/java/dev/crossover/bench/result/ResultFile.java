@@ -112,13 +112,17 @@ public final class ResultFile implements AutoCloseable {
       text.append(RecordJson.write(record)).append('\n');
     }
     byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
-    AtomicFile.write(absolute, out -> out.write(bytes));
+    try {
+      AtomicFile.write(absolute, out -> out.write(bytes));
+    } catch (IOException e) {
+      throw NamedFiles.named(absolute, e);
+    }
   }
 
   private static void readInto(Path path, Map<String, ResultRecord> records, List<String> warnings)
       throws IOException {
     // decoded leniently: a torn line may end inside a character
-    String text = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
+    String text = new String(NamedFiles.bytes(path), StandardCharsets.UTF_8);
     int number = 0;
     for (String each : text.split("\n", -1)) {
       number++;
@@ -243,10 +247,14 @@ public final class ResultFile implements AutoCloseable {
 
   private void write(String text) throws IOException {
     ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
-    while (bytes.hasRemaining()) {
-      channel.write(bytes);
+    try {
+      while (bytes.hasRemaining()) {
+        channel.write(bytes);
+      }
+      channel.force(false);
+    } catch (IOException e) {
+      throw NamedFiles.named(path, e);
     }
-    channel.force(false);
   }
 
   private static FileLock tryLock(Path path, FileChannel channel) throws IOException {

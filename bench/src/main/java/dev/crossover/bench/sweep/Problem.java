@@ -71,13 +71,22 @@ public record Problem(
     requireAsked("batch", point.batch(), shape.batchSize(), input);
     requireAsked("heads", point.heads(), shape.numHeads(), input);
     requireAsked("dim", point.dim(), shape.headDim(), input);
-    return new Problem(
-        point,
-        LayerCatalogue.typeOf(attention),
-        attention,
-        shape,
-        maskFor(attention, point.mask()),
-        input);
+    Problem problem =
+        new Problem(
+            point,
+            LayerCatalogue.typeOf(attention),
+            attention,
+            shape,
+            maskFor(attention, point.mask()),
+            input);
+    try {
+      if (problem.cost().scratchBytes() < 0 || problem.heapBytes() < 0) {
+        throw new ArithmeticException("bytes exceed 2^63");
+      }
+    } catch (ArithmeticException e) {
+      throw shape.tooLarge(point.spec(), e);
+    }
+    return problem;
   }
 
   /// A size that was asked for must be the one that will be measured.

@@ -36,7 +36,7 @@ import org.snakeyaml.engine.v2.nodes.SequenceNode;
 ///   - tiled
 ///   - longformer:window=128
 ///   - performer: {num_features: [64, 256]}   # a grid: every combination
-/// lengths: 512..8192                         # doubles from the first to the last
+/// lengths: 512..8192                         # doubles from the first, ends with the last
 /// masks: [none, causal]
 /// effort: standard
 /// ```
@@ -192,6 +192,7 @@ public final class SweepFile {
 
   private String spec(Node node) {
     String text = scalar(node, "a mechanism");
+    check(node, () -> DecimalComma.refuse(text));
     check(node, () -> LayerCatalogue.parse(text));
     return text;
   }
@@ -271,9 +272,10 @@ public final class SweepFile {
       if (last < first) {
         throw error(item, "lengths must grow, but were " + text);
       }
-      for (long n = first; n <= last; n *= 2) {
+      for (long n = first; n < last; n *= 2) {
         lengths.add((int) n);
       }
+      lengths.add(last);
     }
     if (lengths.isEmpty()) {
       throw error(node, "lengths must hold a value, but was empty");
@@ -293,6 +295,7 @@ public final class SweepFile {
 
   private String input(Node node) {
     String label = scalar(node, "inputs");
+    check(node, () -> DecimalComma.refuse(label));
     check(node, () -> InputSource.parse(label));
     return label;
   }

@@ -10,6 +10,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.DType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileWriter;
@@ -146,6 +147,31 @@ class InputSourceTest {
     assertEquals(3 * 8 * 2, chosen.get("q").data()[0]);
     assertEquals(8 * 2, chosen.get("k").data()[0]);
     assertEquals(0, chosen.get("v").data()[4 * 3]);
+  }
+
+  /// The same elements in both orders: element (h, i, x) of one is element (i, h, x) of the other.
+  @Test
+  void headsAfterPositionsAreTheSameTensors() throws IOException {
+    Tensor first = Draws.gaussian(1, 3, 5, 2);
+    Tensor after = Tensor.zeros(5, 3, 2);
+    for (int h = 0; h < 3; h++) {
+      for (int i = 0; i < 5; i++) {
+        System.arraycopy(first.data(), (h * 5 + i) * 2, after.data(), (i * 3 + h) * 2, 2);
+      }
+    }
+    Path hnd = folder.resolve("hnd.safetensors");
+    Path nhd = folder.resolve("nhd.safetensors");
+    new TensorFileWriter().add("q", first).add("k", first).add("v", first).writeSafeTensors(hnd);
+    new TensorFileWriter().add("q", after).add("k", after).add("v", after).writeSafeTensors(nhd);
+    List<String> names = List.of("q", "k", "v");
+    InputSource straight = InputSource.parse(FileInput.label(hnd, names, 0, List.of(2, 0)));
+    InputSource turned = InputSource.parse(FileInput.label(nhd, names, 0, List.of(2, 0), "nhd"));
+    AttentionShape shape = straight.shapeFor(ANY.withSeqLens(4, 4));
+    assertEquals(shape, turned.shapeFor(ANY.withSeqLens(4, 4)));
+    assertArrayEquals(
+        straight.load(shape, 0).get("q").data(), turned.load(shape, 0).get("q").data());
+    assertEquals(turned.label(), InputSource.parse(turned.label()).label());
+    assertEquals("", straight.doubt() + turned.doubt());
   }
 
   @Test

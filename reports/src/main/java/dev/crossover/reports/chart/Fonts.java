@@ -1,5 +1,6 @@
 package dev.crossover.reports.chart;
 
+import dev.crossover.bench.result.NamedFiles;
 import java.awt.Font;
 import java.awt.FontFormatException;
 import java.io.IOException;
@@ -24,7 +25,7 @@ final class Fonts {
   static {
     System.setProperty("java.awt.headless", System.getProperty("java.awt.headless", "true"));
     try {
-      Path folder = Files.createTempDirectory("crossover-fonts");
+      Path folder = Files.createTempDirectory(NamedFiles.temporaryFolder(), "crossover-fonts");
       Path regular = copy(folder, "OpenSans-Regular.ttf");
       Path bold = copy(folder, "OpenSans-Bold.ttf");
       if (System.getProperty(CONFIGURATION) == null) {

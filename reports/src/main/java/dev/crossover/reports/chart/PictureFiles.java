@@ -1,6 +1,7 @@
 package dev.crossover.reports.chart;
 
 import de.rototor.pdfbox.graphics2d.PdfBoxGraphics2D;
+import dev.crossover.bench.result.NamedFiles;
 import java.awt.Graphics2D;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -31,6 +32,8 @@ final class PictureFiles {
     g.dispose();
     try (OutputStream out = Files.newOutputStream(file)) {
       ImageIO.write(image, "png", out);
+    } catch (IOException e) {
+      throw NamedFiles.named(file, e);
     }
   }
 
@@ -48,6 +51,8 @@ final class PictureFiles {
         content.drawForm(g.getXFormObject());
       }
       document.save(out);
+    } catch (IOException e) {
+      throw NamedFiles.named(file, e);
     }
   }
 }

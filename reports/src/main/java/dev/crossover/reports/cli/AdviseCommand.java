@@ -2,6 +2,7 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
@@ -23,11 +24,13 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
 /// `crossover advise`: the mechanism to use, from the records at hand.
@@ -54,7 +57,10 @@ final class AdviseCommand implements Callable<Integer> {
   @Option(names = "--threads", paramLabel = "T", description = "Threads; the records' most.")
   private @Nullable Integer threads;
 
-  @Option(names = "--causal", description = "Queries see earlier keys only.")
+  @Option(names = "--mask", paramLabel = "MASK", description = "none (the default) or causal.")
+  private @Nullable String mask;
+
+  @Option(names = "--causal", hidden = true, description = "The same as --mask causal.")
   private boolean causal;
 
   @Option(
@@ -63,11 +69,17 @@ final class AdviseCommand implements Callable<Integer> {
       description = "Largest relative error of the output; 0.05 when absent.")
   private double maxError = 0.05;
 
+  @Parameters(
+      arity = "0..*",
+      paramLabel = "FILE",
+      description = "Result files (.jsonl); crossover-results/results.jsonl when none is given.")
+  private List<Path> files = new ArrayList<>();
+
   @Option(
       names = "--results",
       arity = "1..*",
-      paramLabel = "FILE",
-      description = "Result files (.jsonl); crossover-results/results.jsonl when absent.")
+      hidden = true,
+      description = "The same as FILE, as earlier versions named it.")
   private List<Path> results = new ArrayList<>();
 
   @Option(names = "--json", description = "Print one JSON object.")
@@ -84,10 +96,11 @@ final class AdviseCommand implements Callable<Integer> {
     PrintWriter err = self.commandLine().getErr();
     Optional<String> label = qkv.label();
     Advice.Question question =
-        new Advice.Question(n, wish(dim), wish(heads), wish(threads), causal, maxError);
+        new Advice.Question(n, wish(dim), wish(heads), wish(threads), causal(), maxError);
     InputSource input = label.isPresent() ? InputSource.parse(label.get()) : null;
     int errorLength = input == null ? n : Math.min(n, longest(input));
-    List<ResultRecord> records = RecordFiles.read(results, err);
+    List<ResultRecord> records =
+        RecordFiles.read(Stream.concat(files.stream(), results.stream()).toList(), err);
     Optional<Advice.Errors> errors =
         input == null
             ? Optional.empty()
@@ -110,6 +123,15 @@ final class AdviseCommand implements Callable<Integer> {
     }
     out.flush();
     return advice.answered() ? 0 : Main.UNANSWERED;
+  }
+
+  private boolean causal() {
+    List<String> known = List.of("causal", "none");
+    if (mask != null && !known.contains(mask)) {
+      throw new IllegalArgumentException(
+          "mask must be one of " + known + ", but was " + mask + Nearest.hint(mask, known));
+    }
+    return causal || "causal".equals(mask);
   }
 
   /// Relative error of a mechanism on a file's tensors.

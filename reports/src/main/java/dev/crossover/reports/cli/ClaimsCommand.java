@@ -2,6 +2,7 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.jmh.JmhForks;
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -44,7 +45,7 @@ final class ClaimsCommand implements Callable<Integer> {
   private static final String INPUT = "gaussian:scale=1";
   private static final String PAGE = "claims.md";
 
-  @Parameters(arity = "0..*", paramLabel = "RESULTS", description = "Result files (.jsonl).")
+  @Parameters(arity = "0..*", paramLabel = "FILE", description = "Result files (.jsonl).")
   private List<Path> files = new ArrayList<>();
 
   @Option(
@@ -96,7 +97,7 @@ final class ClaimsCommand implements Callable<Integer> {
             records,
             rule -> ClaimRules.Errors.outcome(errors.of(rule.better()), errors.of(rule.worse())));
     Path page = folder.resolve(PAGE);
-    Files.writeString(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
+    NamedFiles.write(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
     if (json) {
       out.println(Json.of(replay));
     } else {

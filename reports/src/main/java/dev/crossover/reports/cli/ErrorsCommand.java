@@ -1,5 +1,6 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.input.InputSource;
@@ -14,9 +15,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -38,7 +41,9 @@ final class ErrorsCommand implements Callable<Integer> {
       names = "--input",
       paramLabel = "INPUT",
       description = "Where tensors come from, as for sweep; captured when absent.")
-  private String input = InputSource.CAPTURED;
+  private @Nullable String input;
+
+  @Mixin private QkvOptions qkv = new QkvOptions();
 
   @Option(
       names = "--n",
@@ -83,16 +88,18 @@ final class ErrorsCommand implements Callable<Integer> {
   @Spec private @Nullable CommandSpec spec;
 
   @Override
-  public Integer call() throws IOException {
+  public Integer call() throws IOException, UsageException {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
     List<String> specs = mechanisms == null ? List.of() : Lists.specs(mechanisms);
     specs.forEach(ErrorsCommand::requireMechanism);
+    String label = label();
+    int length = length(label, err);
     ErrorReport.Wish wish =
         new ErrorReport.Wish(
-            input,
-            length(),
+            label,
+            length,
             Lists.pieces(masks, ErrorsCommand::causal).stream().distinct().toList(),
             specs,
             seeds,
@@ -119,17 +126,27 @@ final class ErrorsCommand implements Callable<Integer> {
     return 0;
   }
 
+  private String label() {
+    Optional<String> own = qkv.label();
+    if (own.isPresent() && input != null) {
+      throw new IllegalArgumentException("input must be absent when --qkv is given");
+    }
+    return own.orElse(input == null ? InputSource.CAPTURED : input);
+  }
+
   /// The length to use: what was asked for, which the input must have.
-  private int length() throws IOException {
-    int longest = InputSource.parse(input).maxSeqLen();
-    if (n == null) {
-      return Math.min(DEFAULT_LENGTH, longest);
+  private int length(String label, PrintWriter err) throws IOException, UsageException {
+    InputSource source = InputSource.parse(label);
+    try {
+      int length = n == null ? Math.min(DEFAULT_LENGTH, source.maxSeqLen()) : n;
+      source.shapeFor(AttentionShape.of(1, 1, length, 1));
+      if (!source.doubt().isEmpty()) {
+        err.println("note: " + source.doubt());
+      }
+      return length;
+    } catch (IOException e) {
+      throw new UsageException(e);
     }
-    if (n > longest) {
-      throw new IllegalArgumentException(
-          "n must be at most the positions of input " + input + " (" + longest + "), but was " + n);
-    }
-    return n;
   }
 
   /// Layers project their inputs: their weights are no weights of the tensors at hand.

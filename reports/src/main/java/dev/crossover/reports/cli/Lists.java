@@ -1,5 +1,6 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.sweep.DecimalComma;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
@@ -10,7 +11,10 @@ final class Lists {
 
   /// Splits `a,b:x=1,y=2,c+z=3` into `a`, `b:x=1,y=2`, `c+z=3`: a piece with `=` but no name
   /// belongs to the one before it, because names never hold `=`.
+  ///
+  /// @throws IllegalArgumentException if a number is written with a decimal comma
   static List<String> specs(String text) {
+    DecimalComma.refuse(text);
     List<String> specs = new ArrayList<>();
     for (String piece : text.split(",", -1)) {
       int equals = piece.indexOf('=');
@@ -27,7 +31,8 @@ final class Lists {
     return List.copyOf(specs);
   }
 
-  /// Reads `256,1000,2048..8192`: numbers, and ranges that double from the first to the last.
+  /// Reads `256,1000,2048..8192`: numbers, and ranges that double from the first and end with the
+  /// last.
   static List<Integer> lengths(String name, String text) {
     List<Integer> lengths = new ArrayList<>();
     for (String piece : text.split(",", -1)) {
@@ -41,9 +46,10 @@ final class Lists {
       if (last < first) {
         throw new IllegalArgumentException(name + " ranges must grow, but was '" + piece + "'");
       }
-      for (long n = first; n <= last; n *= 2) {
+      for (long n = first; n < last; n *= 2) {
         lengths.add((int) n);
       }
+      lengths.add(last);
     }
     return List.copyOf(lengths);
   }

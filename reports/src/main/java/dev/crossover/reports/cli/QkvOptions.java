@@ -31,14 +31,23 @@ final class QkvOptions {
       description = "Query heads, from 0; all when absent.")
   private @Nullable List<Integer> heads;
 
+  @Option(
+      names = "--qkv-layout",
+      paramLabel = "LAYOUT",
+      description =
+          "hnd where arrays are [heads, positions, width] (the default), nhd where they are"
+              + " [positions, heads, width].")
+  private @Nullable String layout;
+
   /// Label of the input they name; nothing when no file was given.
   ///
   /// @throws IllegalArgumentException if there are not three names, or they are of no file
   Optional<String> label() {
     if (file == null) {
-      if (names != null || layer != null || heads != null) {
+      if (names != null || layer != null || heads != null || layout != null) {
         throw new IllegalArgumentException(
-            "qkv must be given with --qkv-names, --qkv-layer and --qkv-heads, but was absent");
+            "qkv must be given with --qkv-names, --qkv-layer, --qkv-heads and --qkv-layout, but was"
+                + " absent");
       }
       return Optional.empty();
     }
@@ -51,6 +60,7 @@ final class QkvOptions {
             file.toAbsolutePath().normalize(),
             three,
             layer == null ? 0 : layer,
-            heads == null ? List.of() : heads));
+            heads == null ? List.of() : heads,
+            layout == null ? "hnd" : layout));
   }
 }

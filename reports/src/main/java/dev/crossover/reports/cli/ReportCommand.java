@@ -47,8 +47,9 @@ final class ReportCommand implements Callable<Integer> {
     List<ResultRecord> records = RecordFiles.read(all, err);
     Path beside = all.getFirst().toAbsolutePath().getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
-    out.println(
-        "report: " + Report.write(records, to, TypedCommand.of(records, TypedCommand.of(self))));
+    Path page = Report.write(records, to, TypedCommand.of(records, TypedCommand.of(self)));
+    out.println("report:");
+    out.println(page.toAbsolutePath().toUri());
     out.flush();
     return 0;
   }

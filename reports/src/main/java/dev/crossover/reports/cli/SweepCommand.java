@@ -65,7 +65,9 @@ final class SweepCommand implements Callable<Integer> {
   @Option(
       names = "--n",
       paramLabel = "N,…",
-      description = "Sequence lengths; 256..8192 doubles from the first to the last (the default).")
+      description =
+          "Sequence lengths; 256..8192 (the default) doubles from the first and ends with the"
+              + " last.")
   private @Nullable String lengths;
 
   @Option(names = "--dim", paramLabel = "D,…", description = "Head widths; 64, or the file's own.")
@@ -110,10 +112,17 @@ final class SweepCommand implements Callable<Integer> {
   private @Nullable Integer forks;
 
   @Option(
+      names = "--alone",
+      description =
+          "Measure every length in processes of its own, which also tells the resident set; without"
+              + " it a process measures all lengths of a mechanism.")
+  private boolean alone;
+
+  @Option(
       names = "--shard",
       paramLabel = "I/N",
       description =
-          "Measure the I-th of N shares of the points; crossover merge joins their files.")
+          "Measure the I-th of N shares of the mechanisms; crossover merge joins their files.")
   private String shard = "1/1";
 
   @Option(
@@ -187,15 +196,28 @@ final class SweepCommand implements Callable<Integer> {
             + summary.count(Status.SKIPPED)
             + " skipped, "
             + failed
-            + " failed");
+            + " failed"
+            + unsteady(summary.unsteady()));
     out.println("results: " + file.toAbsolutePath());
     if (!noReport) {
       Path to = folder.resolve("report");
       Path page = Report.write(summary.records(), to, TypedCommand.of(summary.records(), typed));
-      out.println("report: " + page.toAbsolutePath());
+      out.println("report:");
+      out.println(page.toAbsolutePath().toUri());
     }
     out.flush();
     return failed == 0 ? 0 : Main.FAILED;
+  }
+
+  private static String unsteady(long points) {
+    return points == 0
+        ? ""
+        : "; "
+            + points
+            + (points == 1 ? " of them was" : " of them were")
+            + " not steady and no result: the same command measures "
+            + (points == 1 ? "it" : "them")
+            + " again";
   }
 
   /// A sweep of which nothing can be measured is a typing error; a share may be left with nothing.
@@ -244,7 +266,8 @@ final class SweepCommand implements Callable<Integer> {
         usual.parts().stream().map(this::overridden).distinct().toList(),
         chosenEffort(usual.effort()),
         Integer.parseInt(share[0]) - 1,
-        Integer.parseInt(share[1]));
+        Integer.parseInt(share[1]),
+        alone);
   }
 
   private SweepPlan namedPlan() throws IOException, UsageException {

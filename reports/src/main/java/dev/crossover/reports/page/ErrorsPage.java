@@ -5,6 +5,7 @@ import dev.crossover.bench.error.PlaceStudy;
 import dev.crossover.bench.error.Spectrum;
 import dev.crossover.bench.error.Spread;
 import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.ErrorFigures;
 import dev.crossover.reports.chart.Figure;
@@ -56,7 +57,7 @@ public final class ErrorsPage {
     ErrorsPage page = new ErrorsPage(report, folder, figures);
     page.describe(command, environment);
     Path file = folder.resolve(PAGE);
-    Files.writeString(file, page.text);
+    NamedFiles.write(file, page.text.toString());
     return file;
   }
 
@@ -394,7 +395,7 @@ public final class ErrorsPage {
   }
 
   private void csv(String name, Table table) throws IOException {
-    Files.writeString(folder.resolve("csv").resolve(name + ".csv"), table.csv());
+    NamedFiles.write(folder.resolve("csv").resolve(name + ".csv"), table.csv());
   }
 
   private void figure(String name) {

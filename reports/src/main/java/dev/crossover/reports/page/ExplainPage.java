@@ -5,6 +5,7 @@ import dev.crossover.bench.reading.CausalGraph.Learned;
 import dev.crossover.bench.reading.GraphReading.Settings;
 import dev.crossover.bench.reading.GraphStudy.Entry;
 import dev.crossover.bench.reading.PathTable;
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.GraphPicture;
 import dev.crossover.reports.chart.HeatMap;
@@ -52,14 +53,13 @@ public final class ExplainPage {
     for (String part : List.of("figures", "graphs", "csv")) {
       Files.createDirectories(folder.resolve(part));
     }
-    Files.writeString(folder.resolve(JSON), GraphFiles.json(report, command));
+    NamedFiles.write(folder.resolve(JSON), GraphFiles.json(report, command));
     Map<String, Object> view = new ExplainPage(report, folder).view(paths);
     view.put("command", command);
     view.put("json", JSON);
     view.put("style", resource("page.css"));
     Path page = folder.resolve(HTML);
-    Files.writeString(
-        page, Mustache.compiler().compile(resource("explain.mustache")).execute(view));
+    NamedFiles.write(page, Mustache.compiler().compile(resource("explain.mustache")).execute(view));
     return page;
   }
 
@@ -140,7 +140,7 @@ public final class ExplainPage {
     sketch.writePng(figures.resolve(name + ".png"));
     sketch.writePdf(figures.resolve(name + ".pdf"));
     String title = "Causal graphs of " + wish.nodes().size() + " tokens, " + part.title();
-    Files.writeString(figures.resolve(name + ".svg"), sketch.svg(false, title));
+    NamedFiles.write(figures.resolve(name + ".svg"), sketch.svg(false, title));
     view.put("title", part.title());
     view.put("key", part.key());
     view.put("picture", sketch.svg(true, title));
@@ -160,7 +160,7 @@ public final class ExplainPage {
       if (learned.isPresent()) {
         String slug = entry.spec().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
         String file = part.key() + "-" + slug.substring(0, Math.min(60, slug.length())) + ".dot";
-        Files.writeString(
+        NamedFiles.write(
             folder.resolve("graphs").resolve(file),
             GraphFiles.graphviz(
                 entry.spec() + ", " + part.title(), wish.names(), learned.get().graph()));
@@ -202,7 +202,7 @@ public final class ExplainPage {
     csv("", table);
     int n = layers.maps().length;
     byte[] png = HeatMap.png(n, (i, j) -> (float) layers.maps()[i][j]);
-    Files.write(folder.resolve("figures").resolve("rollout.png"), png);
+    NamedFiles.write(folder.resolve("figures").resolve("rollout.png"), png);
     Map<String, Object> view = new LinkedHashMap<>();
     view.put("query", layers.query());
     view.put("table", HtmlTable.of(table));
@@ -211,7 +211,7 @@ public final class ExplainPage {
   }
 
   private void csv(String prefix, Table table) throws IOException {
-    Files.writeString(folder.resolve("csv").resolve(prefix + table.name() + ".csv"), table.csv());
+    NamedFiles.write(folder.resolve("csv").resolve(prefix + table.name() + ".csv"), table.csv());
   }
 
   private static String resource(String name) throws IOException {

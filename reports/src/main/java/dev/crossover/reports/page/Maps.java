@@ -1,11 +1,11 @@
 package dev.crossover.reports.page;
 
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.HeatMap;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
@@ -54,8 +54,8 @@ final class Maps {
       String name, int positions, HeatMap.Weights weights, Path folder, Path csvFolder)
       throws IOException {
     byte[] png = HeatMap.png(positions, weights);
-    Files.write(folder.resolve(name + ".png"), png);
-    Files.writeString(csvFolder.resolve(name + ".csv"), HeatMap.csv(positions, weights));
+    NamedFiles.write(folder.resolve(name + ".png"), png);
+    NamedFiles.write(csvFolder.resolve(name + ".csv"), HeatMap.csv(positions, weights));
     return png;
   }
 

@@ -1,6 +1,7 @@
 package dev.crossover.reports.page;
 
 import com.samskivert.mustache.Mustache;
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Headlines;
@@ -69,7 +70,7 @@ public final class Report {
       panels.add(panel);
     }
     Table capabilities = Tables.capabilities();
-    Files.writeString(csvFolder.resolve("capabilities.csv"), capabilities.csv());
+    NamedFiles.write(csvFolder.resolve("capabilities.csv"), capabilities.csv());
     Map<String, Object> view = new LinkedHashMap<>();
     view.put("panels", panels);
     view.put("several", answers.size() > 1);
@@ -92,8 +93,8 @@ public final class Report {
     view.put("script", scriptSafe(resource("page.js")));
     view.put("data", PageData.json(answers));
     Path page = directory.resolve(HTML);
-    Files.writeString(page, render("page.mustache", view, true));
-    Files.writeString(directory.resolve(MARKDOWN), render("report.mustache", view, false));
+    NamedFiles.write(page, render("page.mustache", view, true));
+    NamedFiles.write(directory.resolve(MARKDOWN), render("report.mustache", view, false));
     return page;
   }
 
@@ -282,7 +283,7 @@ public final class Report {
   }
 
   private static void csv(Path folder, String prefix, Table table) throws IOException {
-    Files.writeString(folder.resolve(prefix + "-" + table.name() + ".csv"), table.csv());
+    NamedFiles.write(folder.resolve(prefix + "-" + table.name() + ".csv"), table.csv());
   }
 
   private static String slug(Panel panel) {

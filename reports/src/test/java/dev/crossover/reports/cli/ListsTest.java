@@ -22,6 +22,6 @@ class ListsTest {
   @Test
   void rangesDouble() {
     assertEquals(List.of(100, 256, 512, 1024, 3000), Lists.lengths("n", "100,256..1024,3000"));
-    assertEquals(List.of(300, 600), Lists.lengths("n", "300..1000"));
+    assertEquals(List.of(300, 600, 1000), Lists.lengths("n", "300..1000"));
   }
 }
