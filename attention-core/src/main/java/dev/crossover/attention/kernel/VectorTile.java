@@ -49,9 +49,19 @@ import org.jspecify.annotations.Nullable;
 /// 6. Rows are tested for being finite before they are transposed, as reading them in order fetches
 /// them sooner; with 3, and two rows per exponential loop, 3 points at n = 512.
 ///
+/// 7. An accumulator that starts at −m carries the rounding of m: at a score of 10⁹ that is more
+/// than the threshold in either direction, and a row could end without any weight or with an
+/// infinite one. Rows whose reference is beyond [#FAR] start at 0, and m, the largest of such
+/// scores, is subtracted from all of them: the largest weight is then exactly 1 whatever the
+/// scores.
+///
 /// What is hidden changes no bit of a result. No gain: packing and blocks in one parallel phase.
 final class VectorTile implements TileEngine {
   private static final int PREFERRED_GROUPS = 16;
+
+  /// References up to here, in units of log 2, are so exact that a sum which starts from one is
+  /// wrong by less than 1 in an exponent: 64 additions of 2⁻⁷.
+  private static final float FAR = 1 << 17;
 
   private final int dim;
   private final int valueDim;
@@ -280,8 +290,9 @@ final class VectorTile implements TileEngine {
     if (fresh && bias == null) {
       fresh = !referToFirstKey(keys, panelOffset, first - panelFirst, first, row, edges);
     }
-    float[] start = fresh ? startAtZeroWhereNew(row) : shift;
-    int so = fresh ? 0 : row;
+    boolean far = isFar(row);
+    float[] start = fresh || far ? startAtZeroWhereNewOrFar(row) : shift;
+    int so = fresh || far ? 0 : row;
     FusedProducts.scores(
         dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
     int found = addBias(first, last, row, edges, bias, bo, ldb);
@@ -289,6 +300,9 @@ final class VectorTile implements TileEngine {
         || queryNotFinite[row / ROWS] != 0
         || keys.anyNotFinite((tile + panelFirst) / PANEL, panels)) {
       poisonRowsThatSeeNan(first, last, row, edges);
+    }
+    if (far) {
+      subtractFarReferences(first, last, row, edges);
     }
     if (fresh) {
       setReferences(first, last, row, edges);
@@ -299,6 +313,9 @@ final class VectorTile implements TileEngine {
       FusedProducts.scores(
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, start, so);
       addBias(first, last, row, edges, bias, bo, ldb);
+      if (far) {
+        subtractFarReferences(first, last, row, edges);
+      }
       int exceeded = startAtZeroWhereExceeded(first, last, row, edges, start, so);
       FusedProducts.scores(
           dim, query, q, keys.data, panelOffset, panels, scores, panelFirst, starts, 0);
@@ -373,14 +390,14 @@ final class VectorTile implements TileEngine {
   }
 
   /// Makes the score of the group's first key the reference of new rows that see that key, unless
-  /// it is not finite; whether no row is left without one.
+  /// it is far or not finite; whether no row is left without one.
   private boolean referToFirstKey(
       KeyPanels keys, int panelOffset, int column, int first, int row, boolean edges) {
     FusedProducts.column(dim, query, row * dim, keys.data, panelOffset + column, starts);
     boolean all = true;
     for (int r = 0; r < ROWS; r++) {
       if (shift[row + r] == Float.POSITIVE_INFINITY && (!edges || begin[r] < end[r])) {
-        if ((!edges || begin[r] == first) && Math.abs(starts[r]) < Float.POSITIVE_INFINITY) {
+        if ((!edges || begin[r] == first) && Math.abs(starts[r]) <= FAR) {
           shift[row + r] = -starts[r];
         } else {
           all = false;
@@ -390,13 +407,37 @@ final class VectorTile implements TileEngine {
     return all;
   }
 
-  /// The starting values of the group's accumulators: 0 for rows that have seen no key yet.
-  private float[] startAtZeroWhereNew(int row) {
+  /// Whether a row of the group has a reference that sums may not start from.
+  private boolean isFar(int row) {
     for (int r = 0; r < ROWS; r++) {
       float value = shift[row + r];
-      starts[r] = value == Float.POSITIVE_INFINITY ? 0 : value;
+      if (Math.abs(value) > FAR && value != Float.POSITIVE_INFINITY) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /// The starting values of the group's accumulators: 0 for rows that have seen no key yet or whose
+  /// reference is far.
+  private float[] startAtZeroWhereNewOrFar(int row) {
+    for (int r = 0; r < ROWS; r++) {
+      float value = shift[row + r];
+      starts[r] = Math.abs(value) > FAR ? 0 : value;
     }
     return starts;
+  }
+
+  /// Shifts the scores of rows whose reference is far, which started at 0.
+  private void subtractFarReferences(int first, int last, int row, boolean edges) {
+    for (int r = 0; r < ROWS; r++) {
+      float value = shift[row + r];
+      int from = r * TILE + (edges ? begin[r] : first);
+      int to = r * TILE + (edges ? end[r] : last);
+      if (from < to && Math.abs(value) > FAR && value != Float.POSITIVE_INFINITY) {
+        ScorePasses.subtract(scores, from, to, -value);
+      }
+    }
   }
 
   /// Gives rows that see their first keys in this tile their reference, and shifts their scores.
@@ -431,9 +472,11 @@ final class VectorTile implements TileEngine {
       int from = r * TILE + (edges ? begin[r] : first);
       int to = r * TILE + (edges ? end[r] : last);
       starts[r] = start[so + r];
-      if (from < to
-          && starts[r] == shift[row + r]
-          && ScorePasses.max(scores, from, to) > ScorePasses.THRESHOLD) {
+      float reference = shift[row + r];
+      boolean shifted =
+          starts[r] == reference
+              || Math.abs(reference) > FAR && reference != Float.POSITIVE_INFINITY;
+      if (from < to && shifted && ScorePasses.max(scores, from, to) > ScorePasses.THRESHOLD) {
         starts[r] = 0;
         exceeded |= 1 << r;
       }
@@ -460,6 +503,10 @@ final class VectorTile implements TileEngine {
       float max = ScorePasses.max(scores, from, to);
       if (max == Float.POSITIVE_INFINITY) {
         poison(row + r, from, to);
+        continue;
+      }
+      if (max <= -old) {
+        ScorePasses.subtract(scores, from, to, -old);
         continue;
       }
       float factor = (float) Math.pow(2, -((double) max + old));

@@ -20,7 +20,7 @@ class ProblemSizesTest {
     {64, Integer.MAX_VALUE, 0, 0},
     {1 << 20, 64, 0, 0},
     {1 << 30, 1 << 10, 0, 0},
-    {Integer.MAX_VALUE, 1, 1, 1},
+    {1 << 20, 1, 1, 1},
     {64, 64, 1 << 20, 0},
     {64, 64, 1 << 15, 1 << 15},
     {64, 64, 0, Integer.MAX_VALUE},
