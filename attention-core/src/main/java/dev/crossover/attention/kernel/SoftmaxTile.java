@@ -12,10 +12,11 @@ import dev.crossover.attention.Scratch;
 /// ```
 ///
 /// Weights are taken relative to a score that may lie up to 60·ln 2 below the row's largest, so
-/// rows of n keys stay finite for values up to 2⁶⁷/n. A key attended twice counts twice. A row that
-/// saw no key ends as zeros with a log-sum-exp of −∞. A key a row may not see never influences that
-/// row, not even when it or its value holds NaN; a NaN that a row may see makes the row NaN. One
-/// instance belongs to one worker.
+/// rows of n keys stay finite for values up to 2⁶⁷/n. Scores may be of any size as long as they are
+/// finite in units of log 2, below 2¹²⁷; large ones are as exact as a sum of float32 products. A
+/// key attended twice counts twice. A row that saw no key ends as zeros with a log-sum-exp of −∞. A
+/// key a row may not see never influences that row, not even when it or its value holds NaN; a NaN
+/// that a row may see makes the row NaN. One instance belongs to one worker.
 public final class SoftmaxTile {
   private final TileEngine engine;
 

@@ -60,6 +60,10 @@ public @interface Mechanism {
   /// where it always does. `crossover list` and every refused session say this.
   String decoding() default "";
 
+  /// What a padded position does to a state that is carried along the sequence; empty where none
+  /// is, or where such a position does nothing to it.
+  String padding() default "";
+
   /// Where the paper and its authors' code differ.
   Difference[] differences() default {};
 

@@ -66,6 +66,9 @@ final class ListCommand implements Callable<Integer> {
       out.println("  limited by " + m.bound());
     }
     out.println("  can        " + String.join(", ", abilities(type)));
+    if (!m.padding().isEmpty()) {
+      out.println("  padding    a padded position " + m.padding());
+    }
     if (!m.decoding().isEmpty()) {
       out.println("  decoding   " + m.decoding());
     }

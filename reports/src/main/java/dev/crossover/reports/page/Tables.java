@@ -350,7 +350,7 @@ final class Tables {
               token(type.mechanism().family()),
               token(type.mechanism().approximates()),
               token(can.causal()),
-              token(can.keyPadding()),
+              padding(can, type),
               yes(can.crossAttention()),
               yes(can.groupedQueries()),
               yes(can.valueDim()),
@@ -361,6 +361,13 @@ final class Tables {
               Cell.text(type.mechanism().exactness())));
     }
     return new Table("capabilities", columns, rows);
+  }
+
+  /// Which padding is honoured, and what it does to a state that is carried along.
+  private static Cell padding(Capabilities can, MechanismType type) {
+    Cell which = token(can.keyPadding());
+    String what = type.mechanism().padding();
+    return what.isEmpty() ? which : Cell.text(which.text() + ": it " + what);
   }
 
   private static Cell yes(boolean can) {

@@ -95,6 +95,7 @@ import java.util.List;
     exactness = "error falls like 1/√num_features (gaussian, not gated), on unit-length q and k",
     time = "12 n D d",
     memory = "2 D d",
+    padding = "writes nothing; a gate, where there is one, goes on forgetting",
     exponent = 1,
     bound =
         "products, near the peak, are half of the time; sines and cosines are a "

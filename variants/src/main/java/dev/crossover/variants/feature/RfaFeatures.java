@@ -159,11 +159,13 @@ final class RfaFeatures implements FeatureMap {
     }
   }
 
-  /// The gate forgets at padded positions too; only nothing is written there.
+  /// The gate forgets at padded positions too; only nothing is written there. What is no gate, a
+  /// NaN above all, forgets nothing.
   @Override
   public void padding(FeatureRows row) {
     if (gated) {
-      row.reference(0, row.referenceBefore(0) - Math.log(gate(row, 0)));
+      float g = gate(row, 0);
+      row.reference(0, row.referenceBefore(0) - (g <= 1 ? Math.log(g) : 0));
     }
   }
 

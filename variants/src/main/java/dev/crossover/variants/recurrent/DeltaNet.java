@@ -80,6 +80,7 @@ import java.util.OptionalInt;
     exactness = "none: no softmax; chunkwise and recurrent form are equal",
     time = "6 n d²",
     memory = "d²",
+    padding = "writes nothing",
     exponent = 1,
     bound = "products at 60 % of the peak; copies and memory take the rest",
     differences =

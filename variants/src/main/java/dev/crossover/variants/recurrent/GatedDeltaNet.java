@@ -78,6 +78,7 @@ import java.util.OptionalDouble;
     exactness = "none: no softmax; chunkwise and recurrent form are equal",
     time = "6 n d²",
     memory = "d²",
+    padding = "writes nothing and forgets nothing",
     exponent = 1,
     bound = "products at 55 % of the peak; decay factors, copies and memory take the rest",
     differences =

@@ -70,6 +70,7 @@ import java.util.OptionalDouble;
     exactness = "none: no softmax; chunkwise and recurrent form are equal",
     time = "4 n d²",
     memory = "d²",
+    padding = "writes nothing and forgets nothing",
     exponent = 1,
     bound =
         "exponentials and cumulative sums of gates beside products of width 64, and a "

@@ -69,6 +69,7 @@ import java.util.List;
     exactness = "none: no softmax; tiled and recurrent form are equal",
     time = "4 n d²",
     memory = "d²",
+    padding = "writes nothing; the decay goes on",
     exponent = 1,
     bound = "memory: 75 % of the peak while tensors stay in the cache, near 50 % at n = " + "8192",
     differences =

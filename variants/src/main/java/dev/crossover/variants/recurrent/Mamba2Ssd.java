@@ -85,6 +85,7 @@ import java.util.OptionalInt;
     exactness = "none: no softmax; chunkwise and recurrent form are equal",
     time = "4 n d²",
     memory = "d²",
+    padding = "writes nothing and forgets nothing; its x reaches its own row only",
     exponent = 1,
     bound = "memory as in retention, and the decay factors of every token")
 public record Mamba2Ssd(

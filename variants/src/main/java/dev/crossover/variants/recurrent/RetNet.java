@@ -91,6 +91,7 @@ import org.jspecify.annotations.Nullable;
     exactness = "none: no softmax; parallel, recurrent and chunkwise form are equal",
     time = "4 n d² (scores_and_rms: + n² d)",
     memory = "d²",
+    padding = "writes nothing; the decay goes on",
     exponent = 1,
     decoding =
         "not with normalisation=scores_and_rms: the absolute sums of a row's weights need "

@@ -65,6 +65,31 @@ class RfaTest extends AttentionContract {
     return GoldenTests.of(Rfa.class);
   }
 
+  /// Whatever stands in place of a gate behind a mask: rows after it are as if nothing had been
+  /// forgotten there, and a gate that is one goes on forgetting.
+  @Test
+  void whatIsNoGateBehindTheMaskForgetsNothing() {
+    int n = 40;
+    boolean[] real = new boolean[n];
+    java.util.Arrays.fill(real, true);
+    real[9] = false;
+    real[10] = false;
+    Mask mask = Mask.both(Mask.causal(), Mask.keys(n, real));
+    float[] kept = withGate(mask, 1);
+    for (float none : new float[] {Float.NaN, Float.POSITIVE_INFINITY, 3}) {
+      org.junit.jupiter.api.Assertions.assertArrayEquals(kept, withGate(mask, none));
+    }
+    float[] forgetting = withGate(mask, 0.5f);
+    assertTrue(forgetting[11 * 8] != kept[11 * 8]);
+  }
+
+  private float[] withGate(Mask mask, float padded) {
+    Tensor gate = Draws.constant(0.9f, 1, 1, 40);
+    gate.data()[9] = padded;
+    gate.data()[10] = padded;
+    return Forward.of(GATED, mask, qkv(1, 40, 8).with("gate", gate)).data();
+  }
+
   /// One equal key: the gate cancels. A gate near 0 forgets everything but the last token.
   @Test
   void gateNearZeroReturnsTheLastValue() {
