@@ -17,6 +17,12 @@ class ExactRandomTest {
     RandomCases.check(200, 1, ExactRandomTest::problem, ContractSubject.EXACT);
   }
 
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        80, 2, RandomCases.TOLERANCE, ExactRandomTest::problem, ContractSubject.EXACT);
+  }
+
   private static Problem problem(RandomCases r) {
     OptionalDouble scale =
         r.of(OptionalDouble.empty(), OptionalDouble.of(r.of(1.0, 0.0, -0.5, 3.0)));

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.sparse.BigBird.DuplicatePolicy;
 import java.util.Arrays;
 import java.util.HashSet;
@@ -207,6 +208,11 @@ class BigBirdTest extends AttentionContract {
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(150, 24, BigBirdTest::drawn, BigBirdTest::expected);
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(60, 31, RandomCases.TOLERANCE, BigBirdTest::drawn, BigBirdTest::expected);
   }
 
   /// Half of the lists are arbitrary: with repetitions, global and neighbouring blocks.

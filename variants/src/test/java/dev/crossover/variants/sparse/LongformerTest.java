@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -211,6 +212,12 @@ class LongformerTest extends AttentionContract {
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(150, 25, LongformerTest::drawn, LongformerTest::expected);
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60, 31, RandomCases.TOLERANCE, LongformerTest::drawn, LongformerTest::expected);
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {

@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
@@ -40,6 +41,16 @@ class MobaTest extends AttentionContract {
   @Test
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(100, 1, r -> r.problem(new Moba(r.from(1, 20), r.from(1, 6))), reference());
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60,
+        31,
+        RandomCases.TOLERANCE,
+        r -> r.problem(new Moba(r.from(1, 20), r.from(1, 6))),
+        reference());
   }
 
   @TestFactory

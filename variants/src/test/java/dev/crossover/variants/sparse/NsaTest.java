@@ -14,6 +14,7 @@ import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -53,6 +54,16 @@ class NsaTest extends AttentionContract {
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(
         100, 1, r -> r.problem(new Nsa(r.from(1, 20), r.from(2, 6), r.from(1, 40))), reference());
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60,
+        31,
+        RandomCases.TOLERANCE,
+        r -> r.problem(new Nsa(r.from(1, 20), r.from(2, 6), r.from(1, 40))),
+        reference());
   }
 
   @TestFactory

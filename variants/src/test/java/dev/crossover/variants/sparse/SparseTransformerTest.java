@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 import java.util.Arrays;
 import java.util.List;
@@ -200,6 +201,16 @@ class SparseTransformerTest extends AttentionContract {
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(
         200, 26, SparseTransformerTest::drawn, SparseTransformerTest::expected);
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60,
+        31,
+        RandomCases.TOLERANCE,
+        SparseTransformerTest::drawn,
+        SparseTransformerTest::expected);
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {

@@ -16,6 +16,7 @@ import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
@@ -177,6 +178,12 @@ class TopKTest extends AttentionContract {
   @Test
   void anySettingShapeAndMaskAgreesWithTheDefinition() {
     RandomCases.checkThoroughly(150, 27, r -> r.problem(drawn(r)), TopKTest::expected);
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60, 31, RandomCases.TOLERANCE, r -> r.problem(drawn(r)), TopKTest::expected);
   }
 
   private static TopK drawn(RandomCases r) {
