@@ -54,7 +54,8 @@ final class ScoreRows {
     rotate(z, zo, position);
   }
 
-  /// Adds a gradient of a row that scores were made of to that of the row itself.
+  /// Adds a gradient of a row that scores were made of to that of the row itself. Where it is zero,
+  /// as behind padding, the row is not read: it may hold anything.
   ///
   /// @param gradWeight added to from `wo`; null where it is not wanted
   void backward(
@@ -69,6 +70,9 @@ final class ScoreRows {
       double @Nullable [] gradWeight,
       int wo) {
     System.arraycopy(gradZ, go, row, 0, dim);
+    if (isZero(row)) {
+      return;
+    }
     rotate(row, 0, -(long) position - 2L * options.ropeOffset());
     double root = normalise(x, xo);
     double dot = 0;
@@ -94,6 +98,15 @@ final class ScoreRows {
           };
       gradX[gxo + c] += (float) slope;
     }
+  }
+
+  private static boolean isZero(float[] values) {
+    for (float value : values) {
+      if (value != 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   /// Writes the normalised row to `unit`; returns what it was divided by, negative where that was a

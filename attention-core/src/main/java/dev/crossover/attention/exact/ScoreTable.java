@@ -57,6 +57,9 @@ final class ScoreTable {
     sinkQueries = scratch.floats(options.sinksApart() ? queryFloats(shape) : 0);
     keys = scratch.floats(keyFloats(shape));
     slopes = scratch.floats(shape.numHeads());
+    if (options.alibi() == Alibi.GEOMETRIC) {
+      System.arraycopy(ScoreOptions.geometricSlopes(slopes.length), 0, slopes, 0, slopes.length);
+    }
     transform = new ScoreRows[threads];
     work = new float[threads][];
     for (int t = 0; t < threads; t++) {
@@ -89,8 +92,6 @@ final class ScoreTable {
     keyWeight = tensors.has("k_norm_weight") ? tensors.get("k_norm_weight") : null;
     if (options.alibi() == Alibi.GIVEN) {
       System.arraycopy(tensors.get("alibi_slopes"), 0, slopes, 0, slopes.length);
-    } else if (options.alibi() == Alibi.GEOMETRIC) {
-      System.arraycopy(ScoreOptions.geometricSlopes(slopes.length), 0, slopes, 0, slopes.length);
     }
     if (tensors.has("rope_frequencies")) {
       for (ScoreRows rows : transform) {

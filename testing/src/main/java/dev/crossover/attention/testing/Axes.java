@@ -5,6 +5,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TensorSpec;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Objects;
 
 /// Which dimensions of a mechanism's inputs run over batch entries, key/value heads, query
 /// positions and key positions; found by asking for the inputs of neighbouring shapes. Where both
@@ -129,7 +130,7 @@ final class Axes {
   }
 
   private int rowsPerPosition(String name, int dimension, int positions) {
-    int extent = extents.get(name)[dimension];
+    int extent = Objects.requireNonNull(extents.get(name))[dimension];
     return positions > 0 && extent % positions == 0 ? Math.max(1, extent / positions) : 1;
   }
 
