@@ -14,7 +14,6 @@ import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
-import dev.crossover.attention.testing.Claim;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -61,12 +60,6 @@ class TiledOptionsTest extends AttentionContract {
   @Override
   public int[] blockBorders() {
     return new int[] {64, 128};
-  }
-
-  @Override
-  public Map<Claim, String> exemptions() {
-    String rows = "some hundred bytes for each tile row, wherever they come from";
-    return Map.of(Claim.NO_ALLOCATION, rows, Claim.GRADIENTS_ALLOCATE_NOTHING, rows);
   }
 
   /// Even ones: a rotation turns pairs.
