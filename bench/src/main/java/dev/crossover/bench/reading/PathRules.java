@@ -62,7 +62,9 @@ public final class PathRules {
     boolean selects = type.mechanism().family() != Family.RECURRENT;
     for (Map.Entry<String, Integer> entry : small.entrySet()) {
       boolean takes = type.parameters().stream().anyMatch(p -> p.name().equals(entry.getKey()));
-      boolean other = type.name().equals("linformer") && entry.getKey().equals("stride");
+      boolean other =
+          type.name().equals("tiled")
+              || (type.name().equals("linformer") && entry.getKey().equals("stride"));
       if (takes && selects && !other) {
         values.add(entry.getKey() + "=" + entry.getValue());
       }

@@ -83,9 +83,7 @@ import dev.crossover.attention.mechanism.Parameter;
             + "sums over keys the rest")
 public record Based(
     @Parameter(value = "feature map", defaultValue = "taylor") Map featureMap,
-    @Knob(
-            values = {1, 2},
-            costs = "features d^order")
+    @Knob(values = 2, costs = "features d^order")
         @Parameter(value = "order of the polynomial, only 2", defaultValue = "2")
         int taylorOrder,
     @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-12") double eps)

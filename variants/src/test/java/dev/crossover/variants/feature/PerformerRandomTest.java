@@ -31,7 +31,7 @@ class PerformerRandomTest {
         150,
         1,
         TOLERANCE,
-        PerformerRandomTest::problem,
+        r -> problem(r, false),
         (attention, shape, mask, inputs) ->
             new PerformerOracle((Performer) attention, shape, mask, inputs).out(inputs.get("v")));
   }
@@ -39,7 +39,7 @@ class PerformerRandomTest {
   @Test
   void randomGradientsAgreeWithDifferences() {
     RandomGradients.check(
-        100, 2, TOLERANCE, PerformerRandomTest::problem, PerformerOracle.withConstantMaxima());
+        100, 2, TOLERANCE, r -> problem(r, true), PerformerOracle.withConstantMaxima());
   }
 
   /// So many features that states between kept ones are computed again, sums of values with them.
@@ -70,15 +70,22 @@ class PerformerRandomTest {
             4));
   }
 
-  private static Problem problem(RandomCases r) {
+  /// Problems; for gradients, of well-conditioned features: without an offset, rectified ones of
+  /// narrow heads may be all but zero, and the quotient of two such sums has a slope that single
+  /// precision cannot hold.
+  private static Problem problem(RandomCases r, boolean gradients) {
     Kernel kernel = r.of(Kernel.values());
+    boolean rectified = kernel.name().startsWith("RELU");
     boolean signed = kernel == Kernel.SOFTMAX_TRIGONOMETRIC;
     Stabiliser stabiliser = r.of(Stabiliser.values());
     Performer performer =
         new Performer(
             kernel,
             r.from(signed ? 100 : 1, signed ? 120 : 40),
-            OptionalDouble.of(r.of(0.0, 1e-6, 1e-3, 1e-2)),
+            OptionalDouble.of(
+                gradients && rectified
+                    ? r.of(1e-3, 1e-3, 1e-3, 1e-2)
+                    : r.of(0.0, 1e-6, 1e-3, 1e-2)),
             OptionalDouble.of(signed ? 0 : r.of(0.0, 1e-6, 1e-3)),
             r.of(Projection.values()),
             r.of(QrSign.values()),
