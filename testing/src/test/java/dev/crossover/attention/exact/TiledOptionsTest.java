@@ -13,7 +13,6 @@ import dev.crossover.attention.conformance.Replay;
 import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.attention.testing.AttentionContract;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -26,7 +25,7 @@ import org.junit.jupiter.api.Test;
 
 /// Score options of exact attention, alone and together, against plain loops in double precision
 /// and against golden files.
-class TiledOptionsTest extends AttentionContract {
+class TiledOptionsTest {
   private static final MechanismType TILED = MechanismType.of(Tiled.class);
 
   private static Attention with(String... options) {
@@ -36,41 +35,6 @@ class TiledOptionsTest extends AttentionContract {
           option.substring(0, option.indexOf('=')), option.substring(option.indexOf('=') + 1));
     }
     return TILED.create(values);
-  }
-
-  @Override
-  public Attention attention() {
-    return with("window_size=5", "sink_tokens=2", "rope=half", "sink_logit=true");
-  }
-
-  @Override
-  public List<Attention> instances() {
-    return List.of(
-        attention(),
-        with("qk_norm=rms", "logit_softcap=2", "alibi=geometric"),
-        with("qk_norm=layer", "alibi=given", "alibi_form=signed", "window_size=9"),
-        with(
-            "window_size=4",
-            "sink_tokens=3",
-            "sink_positions=cache",
-            "rope=interleaved",
-            "output_gate_activation=sigmoid"));
-  }
-
-  @Override
-  public int[] blockBorders() {
-    return new int[] {64, 128};
-  }
-
-  /// Even ones: a rotation turns pairs.
-  @Override
-  public int[] headDims() {
-    return new int[] {2, 4, 6, 10, 34};
-  }
-
-  @Override
-  public Reference reference() {
-    return NaiveScores::out;
   }
 
   @Test
