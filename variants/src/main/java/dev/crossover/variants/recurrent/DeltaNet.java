@@ -1,24 +1,13 @@
 package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
-import dev.crossover.attention.Capabilities;
-import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
-import dev.crossover.attention.GradientCost;
-import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -96,7 +85,7 @@ public record DeltaNet(
     @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale,
     @Parameter(value = "rows of a chunk, >= 1, no effect on the result", defaultValue = "")
         OptionalInt chunkLength)
-    implements Attention {
+    implements MatrixRecurrence {
 
   /// Validates the chunk length.
   public DeltaNet {
@@ -109,18 +98,8 @@ public record DeltaNet(
   }
 
   @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
-  }
-
-  @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     return States.inputs(s, States.beta(s));
-  }
-
-  @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
   }
 
   /// With rows of q and k divided by their lengths, and β drawn.
@@ -130,35 +109,12 @@ public record DeltaNet(
   }
 
   @Override
-  public Cost cost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.of(s, mask, threads, rule(s), chunk(), 0);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, rule(request.shape()), chunk());
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, rule(request.shape()), chunk());
-  }
-
-  @Override
-  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(), 0);
-  }
-
-  @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, rule(shape));
-  }
-
-  private int chunk() {
+  public int chunk(AttentionShape s) {
     return chunkLength.orElse(RecurrentPlan.DEFAULT_CHUNK);
   }
 
-  private Rule rule(AttentionShape s) {
+  @Override
+  public UpdateRule rule(AttentionShape s) {
     return new Rule(scale.orElse(Attention.defaultScale(s)));
   }
 

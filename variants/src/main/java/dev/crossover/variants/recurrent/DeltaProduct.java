@@ -1,25 +1,14 @@
 package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
-import dev.crossover.attention.Capabilities;
-import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
-import dev.crossover.attention.GradientCost;
-import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
@@ -89,7 +78,7 @@ import java.util.OptionalDouble;
 public record DeltaProduct(
     @Parameter(value = "m: rows per token, >= 1", defaultValue = "2") int numHouseholder,
     @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale)
-    implements Attention {
+    implements MatrixRecurrence {
   private static final int SHORTEST_CHUNK = 8;
 
   /// Validates the number of rows per token.
@@ -102,11 +91,6 @@ public record DeltaProduct(
   /// Two rows per token, with the factor 1/√d.
   public DeltaProduct() {
     this(2, OptionalDouble.empty());
-  }
-
-  @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
   }
 
   @Override
@@ -151,11 +135,6 @@ public record DeltaProduct(
         .withValueDim(v.extent(3));
   }
 
-  @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
-  }
-
   /// With rows of q and k divided by their lengths, further rows from the tokens before, and β
   /// drawn.
   @Override
@@ -184,38 +163,15 @@ public record DeltaProduct(
     return all;
   }
 
-  @Override
-  public Cost cost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.of(s, mask, threads, rule(s), chunk(s), 0);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, rule(request.shape()), chunk(request.shape()));
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, rule(request.shape()), chunk(request.shape()));
-  }
-
-  @Override
-  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(s), 0);
-  }
-
-  @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, rule(shape));
-  }
-
   /// Rows of a chunk: about twice the key width at most. Longer ones take more operations, and with
   /// β near 2, where nothing decays, their triangular systems round more often than the recurrence.
-  private static int chunk(AttentionShape s) {
+  @Override
+  public int chunk(AttentionShape s) {
     return Math.clamp(2L * s.headDim(), SHORTEST_CHUNK, RecurrentPlan.DEFAULT_CHUNK);
   }
 
-  private Rule rule(AttentionShape s) {
+  @Override
+  public UpdateRule rule(AttentionShape s) {
     return new Rule(scale.orElse(Attention.defaultScale(s)), numHouseholder);
   }
 

@@ -1,24 +1,12 @@
 package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
-import dev.crossover.attention.Capabilities;
-import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
-import dev.crossover.attention.GradientCost;
-import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
-import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -92,16 +80,11 @@ import java.util.OptionalDouble;
             test = "GatedDeltaNetTest.scaleIsAFactorOfTheOutput"))
 public record GatedDeltaNet(
     @Parameter(value = "factor on q; absent: 1/sqrt(d)", defaultValue = "") OptionalDouble scale)
-    implements Attention {
+    implements MatrixRecurrence {
 
   /// With the factor 1/√d.
   public GatedDeltaNet() {
     this(OptionalDouble.empty());
-  }
-
-  @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
   }
 
   /// `log_decay` is drawn as −A·dt with A uniform in (0, 16) per element and dt log-uniform in
@@ -111,11 +94,6 @@ public record GatedDeltaNet(
     return States.inputs(s, States.beta(s), States.logDecayPerToken(s, 0));
   }
 
-  @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
-  }
-
   /// With rows of q and k divided by their lengths, and β and g drawn.
   @Override
   public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
@@ -123,31 +101,7 @@ public record GatedDeltaNet(
   }
 
   @Override
-  public Cost cost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.of(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
-  }
-
-  @Override
-  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.gradient(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 0);
-  }
-
-  @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, rule(shape));
-  }
-
-  private Rule rule(AttentionShape s) {
+  public UpdateRule rule(AttentionShape s) {
     return new Rule(scale.orElse(Attention.defaultScale(s)));
   }
 

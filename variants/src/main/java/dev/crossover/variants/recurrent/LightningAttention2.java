@@ -1,23 +1,10 @@
 package dev.crossover.variants.recurrent;
 
-import dev.crossover.attention.Attention;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
-import dev.crossover.attention.Capabilities;
-import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
-import dev.crossover.attention.GradientCost;
-import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
-import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
-import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
@@ -84,7 +71,7 @@ import java.util.List;
 public record LightningAttention2(
     @Parameter(value = "slopes of the heads, where not given", defaultValue = "geometric")
         SlopeSchedule slopeSchedule)
-    implements Attention {
+    implements MatrixRecurrence {
 
   /// Schedules of slopes over heads.
   public enum SlopeSchedule {
@@ -123,11 +110,6 @@ public record LightningAttention2(
   }
 
   @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
-  }
-
-  @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     return States.inputs(
         s,
@@ -139,33 +121,8 @@ public record LightningAttention2(
   }
 
   @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
-  }
-
-  @Override
-  public Cost cost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.of(s, mask, threads, new Rule(), RecurrentPlan.DEFAULT_CHUNK, 0);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, new Rule(), RecurrentPlan.DEFAULT_CHUNK);
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, new Rule(), RecurrentPlan.DEFAULT_CHUNK);
-  }
-
-  @Override
-  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.gradient(s, mask, threads, new Rule(), RecurrentPlan.DEFAULT_CHUNK, 0);
-  }
-
-  @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, new Rule());
+  public UpdateRule rule(AttentionShape s) {
+    return new Rule();
   }
 
   /// S_t = exp(−slope) S_{t−1} + k_t v_tᵀ.

@@ -1,26 +1,18 @@
 package dev.crossover.variants.recurrent;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
-import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
 import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
@@ -95,7 +87,7 @@ public record Mamba2Ssd(
         boolean timeStepSoftplus,
     @Parameter(value = "rows of a chunk, >= 1, no effect on the result", defaultValue = "")
         OptionalInt chunkLength)
-    implements Attention {
+    implements MatrixRecurrence {
 
   /// What the tensors are.
   public enum Level {
@@ -116,11 +108,6 @@ public record Mamba2Ssd(
   /// The core per head.
   public Mamba2Ssd() {
     this(Level.HEAD, 1, true, OptionalInt.empty());
-  }
-
-  @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
   }
 
   @Override
@@ -168,11 +155,6 @@ public record Mamba2Ssd(
       data[i] = (float) Math.log(Math.expm1(data[i]));
     }
     return steps;
-  }
-
-  @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
   }
 
   /// Heads are those of v; at module level q and k have one per group.
@@ -226,35 +208,22 @@ public record Mamba2Ssd(
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
     double finishing = level == Level.HEAD ? 0 : 8;
-    return RecurrentCost.of(s, mask, threads, rule(s), chunk(), finishing);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, rule(request.shape()), chunk());
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, rule(request.shape()), chunk());
+    return RecurrentCost.of(s, mask, threads, rule(s), chunk(s), finishing);
   }
 
   @Override
   public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
     double finishing = level == Level.HEAD ? 0 : 16;
-    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(), finishing);
+    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(s), finishing);
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, rule(shape));
-  }
-
-  private int chunk() {
+  public int chunk(AttentionShape s) {
     return chunkLength.orElse(RecurrentPlan.DEFAULT_CHUNK);
   }
 
-  private UpdateRule rule(AttentionShape s) {
+  @Override
+  public UpdateRule rule(AttentionShape s) {
     return level == Level.HEAD
         ? new HeadRule()
         : new Mamba2Layer(groups, timeStepSoftplus, s.valueDim());

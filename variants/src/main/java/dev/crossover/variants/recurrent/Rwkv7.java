@@ -1,23 +1,14 @@
 package dev.crossover.variants.recurrent;
 
-import dev.crossover.attention.Attention;
-import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
-import dev.crossover.attention.DecodeSession;
-import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
-import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.recurrent.RecurrentCost;
-import dev.crossover.attention.recurrent.RecurrentGradientPlan;
-import dev.crossover.attention.recurrent.RecurrentPlan;
-import dev.crossover.attention.recurrent.RecurrentSession;
 import dev.crossover.attention.recurrent.UpdateRule;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
@@ -88,7 +79,7 @@ public record Rwkv7(
     @Parameter(value = "factor on q", defaultValue = "1") double scale,
     @Parameter(value = "eps of the norm of an output row, > 0", defaultValue = "0.00064")
         double eps)
-    implements Attention {
+    implements MatrixRecurrence {
   /// Largest decay rate of the layer: log w lies between −this and 0.
   private static final double LARGEST_RATE = Math.exp(-0.5);
 
@@ -105,11 +96,6 @@ public record Rwkv7(
   /// As in the authors' code, 64 channels wide.
   public Rwkv7() {
     this(1, 6.4e-4);
-  }
-
-  @Override
-  public Capabilities capabilities() {
-    return States.capabilities();
   }
 
   @Override
@@ -155,36 +141,17 @@ public record Rwkv7(
   }
 
   @Override
-  public List<TensorSpec> results(AttentionShape s) {
-    return States.results(s);
-  }
-
-  @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.of(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 8);
-  }
-
-  @Override
-  public AttentionPlan newPlan(PlanRequest request) {
-    return new RecurrentPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
-  }
-
-  @Override
-  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
-    return new RecurrentGradientPlan(request, rule(request.shape()), RecurrentPlan.DEFAULT_CHUNK);
+    return RecurrentCost.of(s, mask, threads, rule(s), chunk(s), 8);
   }
 
   @Override
   public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
-    return RecurrentCost.gradient(s, mask, threads, rule(s), RecurrentPlan.DEFAULT_CHUNK, 20);
+    return RecurrentCost.gradient(s, mask, threads, rule(s), chunk(s), 20);
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new RecurrentSession(this, shape, threads, rule(shape));
-  }
-
-  private UpdateRule rule(AttentionShape s) {
+  public UpdateRule rule(AttentionShape s) {
     return new Rwkv7Rule(scale, eps, s);
   }
 }
