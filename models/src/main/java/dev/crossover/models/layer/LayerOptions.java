@@ -1,11 +1,9 @@
 package dev.crossover.models.layer;
 
-import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.models.option.TextOptions;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
-import java.util.TreeMap;
 
 /// What a layer or model is beyond its parameters: the mixer of every block, positions, norms,
 /// feed-forward, loss, as `key=value` texts with defaults.
@@ -35,13 +33,11 @@ import java.util.TreeMap;
 /// | `ignore_index`, `label_smoothing`, `z_loss` | integer, numbers | -100, 0, 0 |
 /// | `dropout` | number in [0, 1) | 0 |
 /// | `dropout_seed` | integer | 42 |
-public final class LayerOptions {
+public final class LayerOptions extends TextOptions {
   private static final Map<String, String> DEFAULTS = defaults();
 
-  private final Map<String, String> given;
-
   private LayerOptions(Map<String, String> given) {
-    this.given = new TreeMap<>(given);
+    super(given, DEFAULTS, LayerOptions::isKey);
     check();
   }
 
@@ -59,7 +55,7 @@ public final class LayerOptions {
 
   /// These options with one changed.
   public LayerOptions with(String key, String value) {
-    Map<String, String> changed = new LinkedHashMap<>(given);
+    Map<String, String> changed = toMap();
     changed.put(key, value);
     return new LayerOptions(changed);
   }
@@ -67,11 +63,6 @@ public final class LayerOptions {
   /// Whether a key is one of this page's.
   public static boolean isKey(String key) {
     return DEFAULTS.containsKey(key) || key.matches("mixer\\.\\d+");
-  }
-
-  /// What was given, by key.
-  public Map<String, String> toMap() {
-    return new TreeMap<>(given);
   }
 
   private static Map<String, String> defaults() {
@@ -111,13 +102,6 @@ public final class LayerOptions {
   }
 
   private void check() {
-    for (String key : given.keySet()) {
-      if (!isKey(key)) {
-        List<String> keys = List.copyOf(DEFAULTS.keySet());
-        throw new IllegalArgumentException(
-            "option must be one of " + keys + ", but was " + key + Nearest.hint(key, keys));
-      }
-    }
     heads();
     keyValueHeads();
     causal();
@@ -154,13 +138,9 @@ public final class LayerOptions {
     }
   }
 
-  private String text(String key) {
-    return given.getOrDefault(key, DEFAULTS.getOrDefault(key, ""));
-  }
-
   /// The mixer of a block.
   public String mixer(int block) {
-    return given.getOrDefault("mixer." + block, text("mixer"));
+    return text("mixer." + block, text("mixer"));
   }
 
   /// The mechanism of cross-attention.
@@ -307,74 +287,5 @@ public final class LayerOptions {
   /// Seed of dropout.
   public long dropoutSeed() {
     return integer("dropout_seed");
-  }
-
-  private <E extends Enum<E>> E token(String key, Class<E> type) {
-    String text = text(key);
-    for (E constant : type.getEnumConstants()) {
-      if (constant.name().toLowerCase(Locale.ROOT).equals(text)) {
-        return constant;
-      }
-    }
-    List<String> names =
-        java.util.Arrays.stream(type.getEnumConstants())
-            .map(constant -> constant.name().toLowerCase(Locale.ROOT))
-            .toList();
-    throw new IllegalArgumentException(key + " must be one of " + names + ", but was " + text);
-  }
-
-  private String choice(String key, List<String> values) {
-    String text = text(key);
-    if (!values.contains(text)) {
-      throw new IllegalArgumentException(key + " must be one of " + values + ", but was " + text);
-    }
-    return text;
-  }
-
-  private boolean bool(String key) {
-    return choice(key, List.of("true", "false")).equals("true");
-  }
-
-  private int positive(String key) {
-    int value = integer(key);
-    if (value < 1) {
-      throw new IllegalArgumentException(key + " must be >= 1, but was " + value);
-    }
-    return value;
-  }
-
-  private int integer(String key) {
-    try {
-      return Integer.parseInt(text(key));
-    } catch (NumberFormatException e) {
-      throw new IllegalArgumentException(key + " must be an integer, but was " + text(key), e);
-    }
-  }
-
-  private double number(String key) {
-    try {
-      double value = Double.parseDouble(text(key));
-      if (value >= 0 && Double.isFinite(value)) {
-        return value;
-      }
-    } catch (NumberFormatException e) {
-      // answered below, like a number that is negative or not finite
-    }
-    throw new IllegalArgumentException(key + " must be a finite number >= 0, but was " + text(key));
-  }
-
-  @Override
-  public boolean equals(Object other) {
-    return other instanceof LayerOptions that && given.equals(that.given);
-  }
-
-  @Override
-  public int hashCode() {
-    return given.hashCode();
-  }
-
-  @Override
-  public String toString() {
-    return given.toString();
   }
 }

@@ -1,6 +1,6 @@
 package dev.crossover.models.optimiser;
 
-import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.models.option.TextOptions;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -19,13 +19,11 @@ import java.util.OptionalDouble;
 /// | `schedule` | `constant`, `cosine`, `noam` | `constant` |
 /// | `warmup`, `total_steps`, `min_lr_ratio` | integers, number | 0, 1, 0 |
 /// | `noam_factor`, `noam_width` | number, integer | 1, 512 |
-public final class OptimiserOptions {
+public final class OptimiserOptions extends TextOptions {
   private static final Map<String, String> DEFAULTS = defaults();
 
-  private final Map<String, String> given;
-
   private OptimiserOptions(Map<String, String> given) {
-    this.given = Map.copyOf(given);
+    super(given, DEFAULTS, OptimiserOptions::isKey);
     check();
   }
 
@@ -39,11 +37,6 @@ public final class OptimiserOptions {
   /// Whether a key is one of this page's.
   public static boolean isKey(String key) {
     return DEFAULTS.containsKey(key);
-  }
-
-  /// What was given, by key.
-  public Map<String, String> toMap() {
-    return given;
   }
 
   private static Map<String, String> defaults() {
@@ -68,13 +61,6 @@ public final class OptimiserOptions {
   }
 
   private void check() {
-    for (String key : given.keySet()) {
-      if (!isKey(key)) {
-        List<String> keys = List.copyOf(DEFAULTS.keySet());
-        throw new IllegalArgumentException(
-            "option must be one of " + keys + ", but was " + key + Nearest.hint(key, keys));
-      }
-    }
     optimiser();
     schedule();
     onlyMatrices();
@@ -118,7 +104,7 @@ public final class OptimiserOptions {
 
   /// Whether momentum looks ahead.
   public boolean nesterov() {
-    return choice("nesterov", List.of("false", "true")).equals("true");
+    return bool("nesterov");
   }
 
   /// Largest norm of all gradients together.
@@ -174,34 +160,5 @@ public final class OptimiserOptions {
         number("min_lr_ratio"),
         number("noam_factor"),
         number("noam_width"));
-  }
-
-  private String text(String key) {
-    return given.getOrDefault(key, DEFAULTS.getOrDefault(key, ""));
-  }
-
-  private String choice(String key, List<String> values) {
-    String text = text(key);
-    if (!values.contains(text)) {
-      throw new IllegalArgumentException(key + " must be one of " + values + ", but was " + text);
-    }
-    return text;
-  }
-
-  private double number(String key) {
-    try {
-      double value = Double.parseDouble(text(key));
-      if (value >= 0 && Double.isFinite(value)) {
-        return value;
-      }
-    } catch (NumberFormatException e) {
-      // answered below, like a number that is negative or not finite
-    }
-    throw new IllegalArgumentException(key + " must be a finite number >= 0, but was " + text(key));
-  }
-
-  @Override
-  public String toString() {
-    return given.toString();
   }
 }

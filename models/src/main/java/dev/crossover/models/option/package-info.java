@@ -1,0 +1,5 @@
+/// Options as `key=value` texts.
+@NullMarked
+package dev.crossover.models.option;
+
+import org.jspecify.annotations.NullMarked;
