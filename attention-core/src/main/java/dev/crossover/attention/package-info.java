@@ -2,7 +2,7 @@
 ///
 /// Tensors are float32, row-major `[batch, heads, seqLen, dim]`; true in a mask means *may attend*;
 /// a row that may see no key gives zeros. Mechanisms live elsewhere and depend on this package
-/// only.
+/// and those below it.
 @NullMarked
 package dev.crossover.attention;
 

@@ -1,4 +1,5 @@
-/// The catalogue of mechanisms; each mechanism is one file in a package of its family.
+/// The catalogue of mechanisms; each is a record in a package of its family, with its plan,
+/// gradient and session beside it.
 @NullMarked
 package dev.crossover.variants;
 
