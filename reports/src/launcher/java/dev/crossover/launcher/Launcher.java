@@ -39,8 +39,7 @@ public final class Launcher {
   /** Commands that only print, and end before a compiler or a collector of threads pays. */
   private static final List<String> PRINTING =
       Collections.unmodifiableList(
-          Arrays.asList(
-              "list", "help", "differences", "generate-completion", "--help", "--version"));
+          Arrays.asList("list", "help", "generate-completion", "--help", "--version"));
 
   private Launcher() {}
 
