@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
@@ -11,6 +12,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
+import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.sparse.BlockTopK.Selection;
@@ -91,6 +93,46 @@ class BlockTopKTest extends AttentionContract {
         SparseRuns.requireClose(exact, SparseRuns.run(all, shape, mask, inputs), all + ", " + n);
       }
     }
+  }
+
+  /// A session knows no later token: its answer is the last row of a plan over what it has seen, in
+  /// which each query chooses alone.
+  @Test
+  void sessionAnswersAsAPlanThatEndsThere() {
+    int n = 23;
+    AttentionShape shape = new AttentionShape(2, 4, 2, n, n, 6, 6, 5);
+    for (Attention each : instances()) {
+      BlockTopK whole = (BlockTopK) each;
+      Attention alone =
+          new BlockTopK(
+              whole.blockSize(),
+              whole.topK(),
+              whole.selection(),
+              1,
+              whole.windowSize(),
+              whole.sinkTokens());
+      Tensors inputs = whole.adapt(shape, Tensors.NONE, 11);
+      DecodeSession session = whole.decode(shape);
+      Tensor step = Tensor.zeros(whole.outputShape(shape.withSeqLens(1, 1)));
+      for (int t = 0; t < n; t++) {
+        session.step(rows(inputs, t, t + 1), step);
+        AttentionShape seen = shape.withSeqLens(1, t + 1);
+        Tensors prefix = rows(inputs, 0, t + 1).with("q", rows(inputs, t, t + 1).get("q"));
+        Tensor last = SparseRuns.run(alone, seen, Mask.causal(), prefix);
+        SparseRuns.requireClose(last, step, whole + ", token " + t);
+      }
+    }
+  }
+
+  private static Tensors rows(Tensors inputs, int from, int to) {
+    Tensors rows = Tensors.NONE;
+    for (String name : inputs.names()) {
+      int[] shape = inputs.get(name).shape();
+      int[] first = {0, 0, from, 0};
+      shape[2] = to - from;
+      rows = rows.with(name, Inputs.block(inputs.get(name), first, shape));
+    }
+    return rows;
   }
 
   @Test
