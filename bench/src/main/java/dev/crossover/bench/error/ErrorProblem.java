@@ -67,7 +67,7 @@ public record ErrorProblem(
   }
 
   /// A spec with one more parameter.
-  static String with(String spec, String parameter, String value) {
+  public static String with(String spec, String parameter, String value) {
     return spec + (spec.contains(":") ? "," : ":") + parameter + "=" + value;
   }
 

@@ -1,7 +1,7 @@
 package dev.crossover.bench.error;
 
+import dev.crossover.bench.result.Student;
 import java.util.List;
-import org.apache.commons.math3.distribution.TDistribution;
 
 /// A quantity over seeds: its mean with a 95 % interval by Student's t.
 ///
@@ -28,7 +28,7 @@ public record Spread(double mean, double low, double high, int count) {
     for (double value : values) {
       mean += Math.log(value) / values.size();
     }
-    double half = half(values.stream().map(Math::log).toList(), mean);
+    double half = Student.half(values.stream().mapToDouble(Math::log).toArray());
     return new Spread(Math.exp(mean), Math.exp(mean - half), Math.exp(mean + half), values.size());
   }
 
@@ -49,17 +49,7 @@ public record Spread(double mean, double low, double high, int count) {
     if (count == 1) {
       return new Spread(mean, mean, mean, 1);
     }
-    double half = half(values, mean);
+    double half = Student.half(values.stream().mapToDouble(Double::doubleValue).toArray());
     return new Spread(mean, Math.max(0, mean - half), mean + half, count);
-  }
-
-  private static double half(List<Double> values, double mean) {
-    int count = values.size();
-    double squares = 0;
-    for (double value : values) {
-      squares += (value - mean) * (value - mean);
-    }
-    double error = Math.sqrt(squares / (count - 1) / count);
-    return new TDistribution(count - 1).inverseCumulativeProbability(0.975) * error;
   }
 }

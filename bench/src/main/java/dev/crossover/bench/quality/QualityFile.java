@@ -2,6 +2,8 @@ package dev.crossover.bench.quality;
 
 import dev.crossover.bench.result.RecordJson;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,8 +42,11 @@ public final class QualityFile {
     String line = RecordJson.write(record) + "\n";
     boolean torn = false;
     if (Files.exists(path) && Files.size(path) > 0) {
-      byte[] all = Files.readAllBytes(path);
-      torn = all[all.length - 1] != '\n';
+      try (SeekableByteChannel file = Files.newByteChannel(path)) {
+        ByteBuffer last = ByteBuffer.allocate(1);
+        file.position(file.size() - 1).read(last);
+        torn = last.get(0) != '\n';
+      }
     }
     Files.writeString(
         path,
@@ -61,7 +66,9 @@ public final class QualityFile {
       return new Contents(List.of(), List.of());
     }
     int number = 0;
-    for (String line : Files.readAllLines(path, StandardCharsets.UTF_8)) {
+    // read leniently: a torn line may end inside a character
+    String all = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
+    for (String line : all.lines().toList()) {
       number++;
       String text = line.startsWith("\uFEFF") ? line.substring(1) : line;
       if (text.isBlank()) {

@@ -1,6 +1,7 @@
 package dev.crossover.bench.quality;
 
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.models.training.TaskTraining;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -38,7 +39,7 @@ public record QualityRecord(
     String reason,
     long steps,
     List<CurvePoint> curve,
-    List<Look> looks,
+    List<TaskTraining.Look> looks,
     double chance,
     long parameters,
     long stateBytes,
@@ -68,16 +69,6 @@ public record QualityRecord(
   /// @param loss mean loss of the stretch, in nats
   public record CurvePoint(long step, double loss) {}
 
-  /// A look at test samples.
-  ///
-  /// @param step steps done
-  /// @param length positions of the samples
-  /// @param loss mean cross-entropy, in nats
-  /// @param accuracy share of asked positions that were right
-  /// @param sequenceAccuracy share of samples that were right everywhere
-  public record Look(
-      long step, int length, double loss, double accuracy, double sequenceAccuracy) {}
-
   /// The name of the run: runs of the same name are the same.
   public String key() {
     return key(task, mixer, recipe, seed, dataSeed);
@@ -95,7 +86,7 @@ public record QualityRecord(
   }
 
   /// The last look at samples of a length.
-  public Optional<Look> last(int length) {
+  public Optional<TaskTraining.Look> last(int length) {
     return looks.stream().filter(look -> look.length() == length).reduce((_, later) -> later);
   }
 }

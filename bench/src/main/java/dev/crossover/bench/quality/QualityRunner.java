@@ -145,7 +145,7 @@ public final class QualityRunner {
       String reason,
       long steps,
       List<CurvePoint> curve,
-      List<QualityRecord.Look> looks,
+      List<TaskTraining.Look> looks,
       long parameters,
       double tokensPerSecond,
       double seconds,
@@ -253,17 +253,7 @@ public final class QualityRunner {
     }
 
     private QualityRecord ended(Status status, String reason) {
-      List<QualityRecord.Look> looks =
-          training.looks().stream()
-              .map(
-                  look ->
-                      new QualityRecord.Look(
-                          look.step(),
-                          look.length(),
-                          look.loss(),
-                          look.accuracy(),
-                          look.sequenceAccuracy()))
-              .toList();
+      List<TaskTraining.Look> looks = List.copyOf(training.looks());
       long numbers =
           training.parameters().all().stream()
               .filter(parameter -> !parameter.isConstant())

@@ -32,10 +32,7 @@ public record Explanations(List<Integer> candidates, List<Found> found, int aske
   /// @param minimal whether to stop after the first size with a set that explains
   /// @param maxSize largest set
   /// @param maxRange largest distance to the target
-  public record Limits(boolean minimal, OptionalInt maxSize, OptionalInt maxRange) {
-    /// Smallest sets, as large and far as need be.
-    public static final Limits NONE = new Limits(true, OptionalInt.empty(), OptionalInt.empty());
-  }
+  public record Limits(boolean minimal, OptionalInt maxSize, OptionalInt maxRange) {}
 
   /// The tokens that take part in any set for a target, ascending.
   public static List<Integer> candidates(Pag graph, int target, OptionalInt maxRange) {

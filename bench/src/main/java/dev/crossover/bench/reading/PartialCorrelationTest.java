@@ -130,11 +130,6 @@ public final class PartialCorrelationTest implements IndependenceTest {
     return tests.clone();
   }
 
-  /// Number of distinct tests.
-  public int testCount() {
-    return Arrays.stream(tests).sum();
-  }
-
   /// Smallest `|p − significance| / significance` of the tests made: how near a decision came to
   /// the other side; infinite without a test.
   public double decisionMargin() {

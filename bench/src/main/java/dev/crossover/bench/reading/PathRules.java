@@ -46,26 +46,26 @@ public final class PathRules {
   /// The settings at which a mechanism is measured: those parameters that narrow what it sees.
   static String spec(MechanismType type, int n) {
     int root = root(n);
+    Family family = type.mechanism().family();
     Map<String, Integer> small = new LinkedHashMap<>();
     boolean blocks = type.parameters().stream().anyMatch(p -> p.name().equals("block_size"));
     small.put("window", 2);
     small.put("window_size", blocks ? 1 : 2);
-    small.put("stride", root);
-    small.put("block_size", Math.max(1, root / 2));
-    small.put("chunk_length", Math.max(1, root / 2));
+    if (family == Family.SPARSE) {
+      small.put("stride", root);
+    }
+    small.put("block_size", root / 2);
+    small.put("chunk_length", root / 2);
     small.put("top_k", blocks ? 2 : 4);
     small.put("num_selected_blocks", 1);
     small.put("num_random_blocks", 1);
-    small.put("landmarks", Math.max(1, root / 2));
-    small.put("projected_length", Math.max(1, root / 2));
+    small.put("landmarks", root / 2);
+    small.put("projected_length", root / 2);
     List<String> values = new ArrayList<>();
-    boolean selects = type.mechanism().family() != Family.RECURRENT;
+    boolean selects = family != Family.RECURRENT && family != Family.EXACT;
     for (Map.Entry<String, Integer> entry : small.entrySet()) {
       boolean takes = type.parameters().stream().anyMatch(p -> p.name().equals(entry.getKey()));
-      boolean other =
-          type.name().equals("tiled")
-              || (type.name().equals("linformer") && entry.getKey().equals("stride"));
-      if (takes && selects && !other) {
+      if (takes && selects) {
         values.add(entry.getKey() + "=" + entry.getValue());
       }
     }
@@ -79,12 +79,12 @@ public final class PathRules {
   }
 
   /// The closed formula at the settings of [#spec]; empty where none is known.
-  static Optional<Formula> formula(String spec, int n, boolean causal) {
+  static Optional<Formula> formula(String spec, int n) {
     int root = root(n);
-    int block = Math.max(1, root / 2);
+    int block = root / 2;
     Formula formula =
         switch (Catalogue.parse(spec).name()) {
-          case "longformer" -> Formula.of("⌈(n − 1) / w⌉", ceil(n - 1, 2));
+          case "longformer" -> Formula.of("⌈(n − 1) / w⌉", Math.ceilDiv(n - 1, 2));
           case "sparse_transformer" -> Formula.of("2; 1 if n ≤ l + 1", n <= root + 1 ? 1 : 2);
           case "bigbird" -> Formula.of("2; 1 if the pattern is full", n < 4 * block ? 1 : 2);
           case "reformer" ->
@@ -129,7 +129,7 @@ public final class PathRules {
         about.exponent() < 2
             && (about.family() == Family.RECURRENT
                 || (about.family() == Family.FEATURE_MAP && causal)
-                || (about.name().equals("luna") && causal));
+                || (about.family() == Family.LOW_RANK && causal));
     if (state) {
       return "n as a recurrence, n / C by chunks, log₂ n by a scan, 1 in quadratic form";
     }
@@ -149,10 +149,6 @@ public final class PathRules {
   /// ⌊√n⌋.
   static int root(int n) {
     return (int) Math.sqrt(n);
-  }
-
-  static int ceil(int value, int divisor) {
-    return (value + divisor - 1) / divisor;
   }
 
   /// ⌈log n⌉ to a base, by multiplication.

@@ -119,8 +119,8 @@ public record PathTable(int n, List<Row> rows) {
     for (boolean causal : new boolean[] {false, true}) {
       Formula contiguous =
           causal
-              ? Formula.of("⌈(n − 1) / (k − 1)⌉", PathRules.ceil(n - 1, k - 1))
-              : Formula.of("⌈2 (n − 1) / (k − 1)⌉", PathRules.ceil(n - 1, (k - 1) / 2));
+              ? Formula.of("⌈(n − 1) / (k − 1)⌉", Math.ceilDiv(n - 1, k - 1))
+              : Formula.of("⌈2 (n − 1) / (k − 1)⌉", Math.ceilDiv(n - 1, (k - 1) / 2));
       List<VisiblePairs> layer = List.of(LayerPatterns.convolution(n, k, 1, causal));
       add(rows, "convolution, k = 3", causal, layer, contiguous, "1", "k n d²", "n / k");
       add(
@@ -151,7 +151,7 @@ public record PathTable(int n, List<Row> rows) {
         "self-attention, restricted to r = 4 neighbours",
         false,
         List.of(LayerPatterns.convolution(n, r + 1, 1, false)),
-        Formula.of("⌈2 (n − 1) / r⌉", PathRules.ceil(n - 1, r / 2)),
+        Formula.of("⌈2 (n − 1) / r⌉", Math.ceilDiv(n - 1, r / 2)),
         "1",
         "r n d",
         "n / r");
@@ -191,7 +191,7 @@ public record PathTable(int n, List<Row> rows) {
                           spec,
                           causal,
                           PathLengths.of(List.of(pairs), causal),
-                          PathRules.formula(spec, n, causal),
+                          PathRules.formula(spec, n),
                           PathRules.sequential(about, causal),
                           about.time(),
                           PathRules.published(type.name()))));
@@ -217,12 +217,11 @@ public record PathTable(int n, List<Row> rows) {
         List.of(sparse + "fixed_summary", sparse + "fixed_block"),
         OptionalInt.of(n > l ? 3 : 2),
         "p + 1");
-    stack(
-        rows, n, true, List.of(sparse + "local"), OptionalInt.of(PathRules.ceil(n - 1, l - 1)), "");
+    stack(rows, n, true, List.of(sparse + "local"), OptionalInt.of(Math.ceilDiv(n - 1, l - 1)), "");
     stack(rows, n, false, List.of("longformer:window=2,dilation=2"), OptionalInt.of(-1), "l d w");
     stack(rows, n, false, List.of("longformer:window=2,dilation=1/4"), OptionalInt.empty(), "");
     global(rows, n, false, 2);
-    global(rows, n, true, PathRules.ceil(n - 2, 2));
+    global(rows, n, true, Math.ceilDiv(n - 2, 2));
     stack(
         rows,
         n,
@@ -233,7 +232,7 @@ public record PathTable(int n, List<Row> rows) {
                 + ",kernel_size=3,stride=3"),
         OptionalInt.of(n % 3 == 0 ? 1 : -1),
         "");
-    String reformer = "reformer:chunk_length=" + Math.max(1, l / 2) + ",seed=";
+    String reformer = "reformer:chunk_length=" + (l / 2) + ",seed=";
     for (boolean causal : new boolean[] {false, true}) {
       List<VisiblePairs> layers = new ArrayList<>();
       for (int layer = 0; layer < HASHED_LAYERS; layer++) {
@@ -241,20 +240,19 @@ public record PathTable(int n, List<Row> rows) {
       }
       rows.add(
           row(
-              "reformer:chunk_length=" + Math.max(1, l / 2) + ", new hashes in every layer",
+              "reformer:chunk_length=" + (l / 2) + ", new hashes in every layer",
               causal,
               layers,
               OptionalInt.empty(),
               "sort",
               ""));
     }
-    int s = Math.max(1, l);
     rows.add(
         row(
-            "transformer_xl over segments of " + s + ", memory " + s,
+            "transformer_xl over segments of " + l + ", memory " + l,
             true,
-            List.of(LayerPatterns.segments(n, s, s)),
-            OptionalInt.of(PathRules.ceil(n, s) - 1),
+            List.of(LayerPatterns.segments(n, l, l)),
+            OptionalInt.of(Math.ceilDiv(n, l) - 1),
             "n / S segments",
             "N L"));
   }

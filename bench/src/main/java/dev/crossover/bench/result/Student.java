@@ -6,7 +6,7 @@ import org.apache.commons.math3.distribution.TDistribution;
 /// Student's t: what few values say about the mean that they scatter around.
 public final class Student {
   /// Probability that an interval misses on one side.
-  public static final double TAIL = 0.025;
+  private static final double TAIL = 0.025;
 
   private static final int KEPT = 100;
   private static final ConcurrentHashMap<Integer, Double> QUANTILES = new ConcurrentHashMap<>();

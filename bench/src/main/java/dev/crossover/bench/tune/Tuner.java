@@ -69,8 +69,7 @@ public final class Tuner {
       List<String> longer = new ArrayList<>();
       for (String spec : specs) {
         for (int value : knob.values()) {
-          String colon = spec.contains(":") ? "," : ":";
-          longer.add(spec + colon + knob.name() + "=" + value);
+          longer.add(ErrorProblem.with(spec, knob.name(), Integer.toString(value)));
         }
       }
       specs = longer;

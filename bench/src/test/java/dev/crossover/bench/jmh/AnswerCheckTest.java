@@ -60,6 +60,18 @@ class AnswerCheckTest {
   @Test
   void longSequencesAreCheckedOnTheirBeginning() throws IOException {
     AnswerCheck.of(problem("gla", Study.FORWARD, 4096));
+    Problem right = problem("tiled", Study.FORWARD, 4096);
+    Problem broken =
+        new Problem(
+            right.point(),
+            right.type(),
+            new Scaled(1.01f),
+            right.shape(),
+            right.mask(),
+            right.input());
+    String message =
+        assertThrows(IllegalStateException.class, () -> AnswerCheck.of(broken)).getMessage();
+    assertTrue(message.endsWith("at n = 256"), message);
   }
 
   @Test

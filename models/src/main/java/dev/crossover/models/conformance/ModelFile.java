@@ -107,10 +107,6 @@ final class ModelFile {
     return keys.getOrDefault(key, absent);
   }
 
-  boolean hasKey(String key) {
-    return keys.containsKey(key);
-  }
-
   double number(String key, double absent) {
     String text = key(key, "");
     try {

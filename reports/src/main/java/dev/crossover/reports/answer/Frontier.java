@@ -7,7 +7,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 
 /// The fastest setting within an error, at one length under one mask.
@@ -39,11 +38,12 @@ public record Frontier(
     if (exact.isEmpty() || !usable(exact.get())) {
       return all;
     }
+    Sample baseline = sample(exact.get());
     timed.forEach(
         (setting, record) -> {
           if (usable(record)) {
-            all.add(
-                new Timed(setting, median(record), Ratio.of(sample(exact.get()), sample(record))));
+            Sample sample = sample(record);
+            all.add(new Timed(setting, sample.median(), Ratio.of(baseline, sample)));
           }
         });
     all.sort(Comparator.comparingDouble(Timed::seconds));
@@ -54,19 +54,10 @@ public record Frontier(
     return record.time() != null && !record.unsteady();
   }
 
-  private static double median(ResultRecord record) {
-    return sample(record).median();
-  }
-
   /// The medians of a record's forks.
   private static Sample sample(ResultRecord record) {
-    List<Double> forks =
-        Objects.requireNonNull(record.time()).samples().stream()
-            .map(
-                samples ->
-                    Statistics.median(samples.stream().mapToDouble(Double::doubleValue).toArray()))
-            .toList();
-    return new Sample(record.shape().n(), forks);
+    int n = record.shape().n();
+    return new Sample(n, new Point(n, List.of(record)).forkMedians());
   }
 
   /// The fastest setting within an error on the heads it was chosen on, whose speed-up over exact

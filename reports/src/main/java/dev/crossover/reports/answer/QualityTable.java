@@ -3,9 +3,11 @@ package dev.crossover.reports.answer;
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.bench.result.Student;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.TaskInfo;
 import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.TaskTraining;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -15,13 +17,10 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeSet;
-import org.apache.commons.math3.distribution.TDistribution;
 
 /// Tables of quality records: accuracy by task and mixer, at the learning rate that is best on
 /// average, with an interval over seeds.
 public final class QualityTable {
-  private static final double CONFIDENCE = 0.95;
-
   private QualityTable() {}
 
   /// One row: all seeds of a mixer on a task at its best learning rate.
@@ -35,7 +34,7 @@ public final class QualityTable {
     double[] accuracies(int length) {
       return records.stream()
           .flatMap(record -> record.last(length).stream())
-          .mapToDouble(QualityRecord.Look::accuracy)
+          .mapToDouble(TaskTraining.Look::accuracy)
           .toArray();
     }
   }
@@ -55,7 +54,7 @@ public final class QualityTable {
       List<QualityRecord> best = List.of();
       double most = Double.NEGATIVE_INFINITY;
       for (List<QualityRecord> seeds : rates.values()) {
-        double mean = mean(new Row("", "", seeds).accuracies(ownLength(seeds.getFirst())));
+        double mean = Student.mean(new Row("", "", seeds).accuracies(ownLength(seeds.getFirst())));
         if (best.isEmpty() || mean > most) {
           best = seeds;
           most = mean;
@@ -70,31 +69,16 @@ public final class QualityTable {
     return Tasks.parse(record.task()).positions();
   }
 
-  private static double mean(double[] values) {
-    double sum = 0;
-    for (double value : values) {
-      sum += value;
-    }
-    return values.length == 0 ? Double.NaN : sum / values.length;
-  }
-
   /// `0.994`, with an interval over seeds where there are several.
   static String accuracy(double[] values) {
     if (values.length == 0) {
       return "–";
     }
-    double mean = mean(values);
+    double mean = Student.mean(values);
     if (values.length == 1) {
       return String.format(Locale.ROOT, "%.3f", mean);
     }
-    double squares = 0;
-    for (double value : values) {
-      squares += (value - mean) * (value - mean);
-    }
-    double deviation = Math.sqrt(squares / (values.length - 1));
-    double t =
-        new TDistribution(values.length - 1).inverseCumulativeProbability((1 + CONFIDENCE) / 2);
-    double half = t * deviation / Math.sqrt(values.length);
+    double half = Student.half(values);
     return String.format(
         Locale.ROOT, "%.3f (%.3f–%.3f)", mean, Math.max(0, mean - half), Math.min(1, mean + half));
   }

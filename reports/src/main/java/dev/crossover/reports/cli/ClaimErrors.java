@@ -3,6 +3,7 @@ package dev.crossover.reports.cli;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
@@ -39,9 +40,8 @@ final class ClaimErrors {
     for (int features : ClaimRules.Errors.FEATURES) {
       double[] ofSeeds = new double[ClaimRules.Errors.SEEDS];
       for (int seed = 0; seed < ofSeeds.length; seed++) {
-        String all =
-            spec + (spec.contains(":") ? "," : ":") + "num_features=" + features + ",seed=" + seed;
-        double error = error(all, seed);
+        String wide = ErrorProblem.with(spec, "num_features", Integer.toString(features));
+        double error = error(ErrorProblem.with(wide, "seed", Integer.toString(seed)), seed);
         ofSeeds[seed] = error * error;
       }
       errors.add(ofSeeds);

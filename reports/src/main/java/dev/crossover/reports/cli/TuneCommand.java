@@ -115,11 +115,12 @@ final class TuneCommand implements Callable<Integer> {
           "each and threads must be >= 1, but were " + each + " and " + threads);
     }
     List<Double> errors = Lists.pieces(maxErrors, TuneCommand::error);
-    List<String> names = mechanisms == null ? Tuner.tunable() : Lists.specs(mechanisms);
+    List<String> tunable = Tuner.tunable();
+    List<String> names = mechanisms == null ? tunable : Lists.specs(mechanisms);
     for (String name : names) {
-      if (!Tuner.tunable().contains(name)) {
+      if (!tunable.contains(name)) {
         throw new IllegalArgumentException(
-            "mechanism must be one of " + Tuner.tunable() + ", but was " + name);
+            "mechanism must be one of " + tunable + ", but was " + name);
       }
     }
     String label = qkv.label().orElse(input == null ? InputSource.CAPTURED : input);
@@ -173,9 +174,10 @@ final class TuneCommand implements Callable<Integer> {
       throws IOException {
     ErrorProblem problem = ErrorProblem.of(label, n, mask.equals("causal"), seed, threads);
     Tuner tuner = new Tuner(problem, name -> err.println("n = " + n + ": errors of " + name));
+    double exactFlops = tuner.exactFlops();
     List<Setting> settings = new ArrayList<>();
     for (String name : names) {
-      settings.addAll(tuner.settings(name, tuner.exactFlops()));
+      settings.addAll(tuner.settings(name, exactFlops));
     }
     List<Setting> timed = Tuner.worthTiming(settings, errors, each);
     err.println(
