@@ -160,6 +160,12 @@ public abstract class DifferentiablePlan extends AttentionPlan {
     return find(specs, gradients, input) != null;
   }
 
+  /// Where to add the gradient of an input, by the input's name; null where nobody asked for it.
+  protected final float @Nullable [] wanted(String input) {
+    Tensor tensor = find(specs, gradients, input);
+    return tensor == null ? null : tensor.data();
+  }
+
   /// Where to add the gradient of an input, by the input's name.
   ///
   /// @throws IllegalStateException if it was not asked for

@@ -136,7 +136,7 @@ final class MaterialisedGradient extends DifferentiablePlan {
         false,
         transposed[worker],
         0);
-    float[] gradBias = wantsGradient("bias") ? gradient("bias") : null;
+    float[] gradBias = wanted("bias");
     for (int i = 0; i < nq; i++) {
       int row = i * nk;
       int limit = mask.causalLimit(i, nq, nk);

@@ -10,8 +10,11 @@ final class OutputGate {
   /// Multiplies rows in place.
   static void apply(AttentionShape s, float[] gate, boolean perHead, float[] rows) {
     int dv = s.valueDim();
-    for (int e = 0; e < s.problems() * s.querySeqLen() * dv; e++) {
-      rows[e] *= sigmoid(gate[perHead ? e / dv : e]);
+    for (int row = 0; row < s.problems() * s.querySeqLen(); row++) {
+      float open = perHead ? sigmoid(gate[row]) : 0;
+      for (int e = row * dv; e < (row + 1) * dv; e++) {
+        rows[e] *= perHead ? open : sigmoid(gate[e]);
+      }
     }
   }
 
@@ -27,8 +30,9 @@ final class OutputGate {
     int dv = s.valueDim();
     for (int row = 0; row < s.problems() * s.querySeqLen(); row++) {
       double sum = 0;
+      float openHead = perHead ? sigmoid(gate[row]) : 0;
       for (int e = row * dv; e < (row + 1) * dv; e++) {
-        float open = sigmoid(gate[perHead ? row : e]);
+        float open = perHead ? openHead : sigmoid(gate[e]);
         float slope = gradOut[e] * before[e] * open * (1 - open);
         sum += slope;
         if (gradGate != null && !perHead) {

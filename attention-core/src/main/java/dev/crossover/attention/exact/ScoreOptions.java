@@ -197,15 +197,6 @@ public record ScoreOptions(
         : position;
   }
 
-  /// Whether a query at a position sees key j, causal order and padding apart.
-  boolean sees(int position, int key, boolean causal) {
-    if (windowSize.isEmpty() || key < sinkTokens) {
-      return true;
-    }
-    int window = windowSize.getAsInt();
-    return position - key < window && (causal || key - position < window);
-  }
-
   /// ALiBi's slopes for a number of heads: powers of 2^(−8 / heads), or for other numbers of heads
   /// than powers of two those of the next smaller one and every second of the next larger one.
   static float[] geometricSlopes(int heads) {

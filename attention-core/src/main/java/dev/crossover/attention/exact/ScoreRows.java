@@ -112,6 +112,10 @@ final class ScoreRows {
   /// Writes the normalised row to `unit`; returns what it was divided by, negative where that was a
   /// bound and not a function of the row.
   private double normalise(float[] x, int xo) {
+    if (options.qkNorm() == QkNorm.NONE) {
+      System.arraycopy(x, xo, unit, 0, dim);
+      return 1;
+    }
     double mean = 0;
     for (int c = 0; c < dim && options.qkNorm() == QkNorm.LAYER; c++) {
       mean += x[xo + c] / (double) dim;

@@ -1,7 +1,6 @@
 package dev.crossover.attention.exact;
 
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.GradientCost;
@@ -49,18 +48,6 @@ final class ScoredDifferentiable extends DifferentiablePlan {
   private final float[][] delta;
   private final float[][] work;
   private final Workers.Task head = this::head;
-  private final BoundTensors tensors =
-      new BoundTensors() {
-        @Override
-        public boolean has(String name) {
-          return hasInput(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return input(name);
-        }
-      };
   private float[] g = new float[0];
   private float @Nullable [] gradValue;
   private float @Nullable [] gradBias;
@@ -135,7 +122,7 @@ final class ScoredDifferentiable extends DifferentiablePlan {
 
   @Override
   protected void compute(Tensor output) {
-    forward.run(tensors, output.data(), lse.data());
+    forward.run(inputs(), output.data(), lse.data());
     if (wantsResult("lse")) {
       System.arraycopy(lse.data(), 0, result("lse"), 0, lse.size());
     }
@@ -185,10 +172,6 @@ final class ScoredDifferentiable extends DifferentiablePlan {
     if (options.sinkLogit()) {
       addSums("sink_logit", sinks, shape.numHeads());
     }
-  }
-
-  private float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
   }
 
   /// Adds rows of `width` sums, one after the other.

@@ -2,7 +2,6 @@ package dev.crossover.attention.exact;
 
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.exact.ScoreOptions.Gate;
 import dev.crossover.attention.tensor.Tensor;
@@ -11,18 +10,6 @@ import dev.crossover.attention.tensor.Tensor;
 final class ScoredPlan extends AttentionPlan {
   private final ScoreOptions options;
   private final ScoredForward forward;
-  private final BoundTensors tensors =
-      new BoundTensors() {
-        @Override
-        public boolean has(String name) {
-          return hasInput(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return input(name);
-        }
-      };
 
   ScoredPlan(PlanRequest request, ScoreOptions options, double scale) {
     super(request);
@@ -37,7 +24,7 @@ final class ScoredPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    forward.run(tensors, output.data(), wantsResult("lse") ? result("lse") : null);
+    forward.run(inputs(), output.data(), wantsResult("lse") ? result("lse") : null);
     if (options.outputGate() == Gate.SIGMOID) {
       OutputGate.apply(shape, input("output_gate"), options.gatePerHead(), output.data());
     }

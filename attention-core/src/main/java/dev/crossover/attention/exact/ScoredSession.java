@@ -120,21 +120,22 @@ final class ScoredSession extends TokenSession {
     float[] weight = hasInput("q_norm_weight") ? input("q_norm_weight") : null;
     float[] rows = query[worker];
     transform[worker].forward(input("q"), problem * d, weight, position, rows, 0);
-    transform[worker].forward(
-        input("q"), problem * d, weight, options.position(position, 0), rows, d);
     float[] s = scores[worker];
     int apart = options.sinksApart() ? Math.min(options.sinkTokens(), count) : 0;
+    if (apart > 0) {
+      int moved = options.position(position, 0);
+      transform[worker].forward(input("q"), problem * d, weight, moved, rows, d);
+    }
     dots(worker, keyHead, 0, apart, d);
     dots(worker, keyHead, apart, count, 0);
     float cap = (float) options.logitSoftcap().orElse(0);
     for (int slot = 0; slot < count; slot++) {
       float score = scale * s[slot];
       score = cap > 0 ? cap * (float) Math.tanh(score / cap) : score;
-      int j = position(slot, position);
       s[slot] =
-          options.sees(position, j, true)
-              ? score - (options.alibi() == Alibi.NONE ? 0 : slopes[h] * distance(position, j))
-              : Float.NEGATIVE_INFINITY;
+          options.alibi() == Alibi.NONE
+              ? score
+              : score - slopes[h] * distance(position, position(slot, position));
     }
     float most = kernels.max(count, s, 0);
     float logit = options.sinkLogit() ? input("sink_logit")[h] : Float.NEGATIVE_INFINITY;

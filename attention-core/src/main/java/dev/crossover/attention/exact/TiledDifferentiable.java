@@ -8,7 +8,6 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
-import org.jspecify.annotations.Nullable;
 
 /// [Tiled] with its backward pass: keeps the log-sum-exp of each row and computes the weights
 /// again.
@@ -56,9 +55,5 @@ final class TiledDifferentiable extends DifferentiablePlan {
       backward.bias(input("bias"), wanted("bias"));
     }
     backward.add(gradOut, wanted("q"), wanted("k"), wanted("v"));
-  }
-
-  private float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
   }
 }

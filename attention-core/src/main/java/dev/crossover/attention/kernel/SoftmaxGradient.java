@@ -30,7 +30,7 @@ public final class SoftmaxGradient {
   private static final float LOG2_E = (float) (1 / Math.log(2));
   private static final int BLOCK_GROUPS = 8;
   private static final int TILE = 256;
-  private static final int ROWS = KernelSelection.VECTOR ? Lanes.ROWS : 4;
+  private static final int ROWS = GradientRows.GROUP;
 
   /// Keys of a tile: a multiple of every panel and of ROWS, so that a block of ∂k rows never
   /// reaches into the next tile.
@@ -77,11 +77,6 @@ public final class SoftmaxGradient {
   private int termRow;
   private int keys;
 
-  /// For use without [#term].
-  public SoftmaxGradient(Scratch scratch, int nq, int nk, int dim, int valueDim) {
-    this(scratch, nq, nk, dim, valueDim, false);
-  }
-
   /// @param scratch allocator
   /// @param nq number of query rows of a head
   /// @param nk largest number of keys
@@ -89,11 +84,11 @@ public final class SoftmaxGradient {
   /// @param valueDim width of value and output rows
   /// @param terms whether [#term] will be called
   public SoftmaxGradient(Scratch scratch, int nq, int nk, int dim, int valueDim, boolean terms) {
-    long queries = padded(nq);
+    long queries = GradientRows.padded(nq);
     this.dim = dim;
     this.valueDim = valueDim;
-    keyStride = stride(dim);
-    valueStride = stride(valueDim);
+    keyStride = GradientKeys.stride(dim);
+    valueStride = GradientKeys.stride(valueDim);
     keyPanels = new KeyPanels(scratch, nk, dim);
     valuePanels = new KeyPanels(scratch, nk, valueDim);
     keyRows = scratch.floats((long) nk * dim + SHORT);
@@ -114,35 +109,23 @@ public final class SoftmaxGradient {
   }
 
   /// Bytes the constructor allocates.
-  public static long bytes(int nq, int nk, int dim, int valueDim) {
-    long queries = padded(nq);
+  public static long bytes(int nq, int nk, int dim, int valueDim, boolean terms) {
+    long queries = GradientRows.padded(nq);
     long floats =
         (long) nk * dim
             + (long) nq * (dim + valueDim + 1)
-            + queries * (dim + valueDim + 2 + stride(dim))
+            + queries * (dim + valueDim + 2 + GradientKeys.stride(dim))
             + 32
             + 3 * SHORT
             + 2 * (BLOCK + 1L) * TILE
-            + (nk + ROWS) * (long) (stride(dim) + stride(valueDim));
+            + (nk + ROWS) * (long) (GradientKeys.stride(dim) + GradientKeys.stride(valueDim))
+            + (terms ? (BLOCK + 1L) * TILE : 0);
     return KeyPanels.bytes(nk, dim) + KeyPanels.bytes(nk, valueDim) + floats * Float.BYTES;
-  }
-
-  /// Bytes the constructor allocates.
-  public static long bytes(int nq, int nk, int dim, int valueDim, boolean terms) {
-    return bytes(nq, nk, dim, valueDim) + (terms ? (BLOCK + 1L) * TILE * Float.BYTES : 0);
-  }
-
-  private static long padded(int rows) {
-    return (rows + ROWS - 1L) / ROWS * ROWS;
   }
 
   /// Numbers of keys that make a good part of a head: multiples of this.
   public static int keyStep() {
     return SPAN;
-  }
-
-  private static int stride(int width) {
-    return KernelSelection.VECTOR ? Lanes.roundUp(width, Lanes.L) : width;
   }
 
   /// Takes the real keys and values of the head and forgets everything before.

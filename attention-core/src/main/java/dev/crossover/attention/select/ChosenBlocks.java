@@ -3,7 +3,6 @@ package dev.crossover.attention.select;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyPanels;
 import dev.crossover.attention.kernel.SoftmaxTile;
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// One worker's attention over a window, the first keys, and blocks of keys that each query has
@@ -18,14 +17,12 @@ public final class ChosenBlocks {
   private static final int MARKS = 2;
 
   private final int blockSize;
-  private final int perQuery;
   private final int dim;
   private final int valueDim;
   private final int rows = SoftmaxTile.preferredRows();
   private final IntervalTile tile;
   private final float[] marks;
-  private final int[] next;
-  private final int[] queries;
+  private final BlockQueries grouped;
 
   /// @param scratch allocator
   /// @param blockSize keys per block
@@ -43,31 +40,30 @@ public final class ChosenBlocks {
       int dim,
       int valueDim) {
     this.blockSize = blockSize;
-    this.perQuery = perQuery;
     this.dim = dim;
     this.valueDim = valueDim;
     tile = new IntervalTile(scratch, rows, dim, valueDim);
     marks = scratch.floats((long) maxQueries * MARKS);
-    next = scratch.ints(Math.ceilDiv(keySeqLen, blockSize) + 1L);
-    queries = scratch.ints((long) maxQueries * perQuery);
+    int blocks = Math.ceilDiv(keySeqLen, blockSize);
+    grouped = new BlockQueries(scratch, blocks, maxQueries, perQuery);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(
       int blockSize, int keySeqLen, int perQuery, int maxQueries, int dim, int valueDim) {
-    long words = (long) maxQueries * (MARKS + perQuery) + Math.ceilDiv(keySeqLen, blockSize) + 1;
-    return IntervalTile.bytes(SoftmaxTile.preferredRows(), dim, valueDim) + words * Integer.BYTES;
+    return IntervalTile.bytes(SoftmaxTile.preferredRows(), dim, valueDim)
+        + (long) maxQueries * MARKS * Float.BYTES
+        + BlockQueries.bytes(Math.ceilDiv(keySeqLen, blockSize), maxQueries, perQuery);
   }
 
   /// What some consecutive queries of one head see.
   ///
-  /// @param count number of queries
   /// @param low first key of each query's window
   /// @param high end of each query's window; equal to `limit` and `low` where there is none
   /// @param sink end of the first keys each query sees outside of its window, at most `low`
   /// @param limit end of the keys a query may see at all
   /// @param chosen `perQuery` block numbers per query, −1 is none
-  public record Visible(int count, int[] low, int[] high, int[] sink, int[] limit, int[] chosen) {}
+  public record Visible(int[] low, int[] high, int[] sink, int[] limit, int[] chosen) {}
 
   /// Attends for the queries of one head.
   ///
@@ -101,10 +97,11 @@ public final class ChosenBlocks {
       attend(keys, v, vo, real, realOffset);
       tile.suspend(out, oo + first * valueDim, valueDim, marks, first * MARKS, MARKS);
     }
-    group(count, visible.chosen);
-    for (int block = 0; block < next.length - 1; block++) {
-      int end = next[block];
-      for (int from = block == 0 ? 0 : next[block - 1]; from < end; from += rows) {
+    grouped.group(0, count, visible.limit, 0, visible.chosen, 0);
+    int[] queries = grouped.queries();
+    for (int block = 0; block < grouped.blocks(); block++) {
+      int end = grouped.end(block);
+      for (int from = grouped.start(block); from < end; from += rows) {
         int length = Math.min(rows, end - from);
         tile.begin(q, qo, dim, queries, from, length, factor);
         tile.resume(out, oo, valueDim, queries, from, marks, 0, MARKS);
@@ -127,6 +124,7 @@ public final class ChosenBlocks {
       int realOffset) {
     int start = block * blockSize;
     int stop = start + blockSize;
+    int[] queries = grouped.queries();
     boolean behind = false;
     for (int r = 0; r < length; r++) {
       int query = queries[from + r];
@@ -159,22 +157,5 @@ public final class ChosenBlocks {
   public float inverse(int r) {
     float sum = marks[r * MARKS];
     return sum == 0 ? 0 : 1 / sum;
-  }
-
-  /// Lists the queries of each block: afterwards those of block x end at `next[x]`.
-  private void group(int count, int[] chosen) {
-    Arrays.fill(next, 0);
-    for (int s = 0; s < count * perQuery; s++) {
-      next[chosen[s] + 1]++;
-    }
-    next[0] = 0;
-    for (int b = 1; b < next.length; b++) {
-      next[b] += next[b - 1];
-    }
-    for (int s = 0; s < count * perQuery; s++) {
-      if (chosen[s] >= 0) {
-        queries[next[chosen[s]]++] = s / perQuery;
-      }
-    }
   }
 }

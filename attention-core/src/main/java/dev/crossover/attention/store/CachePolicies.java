@@ -34,14 +34,10 @@ public final class CachePolicies {
     return type(name).create(parameters);
   }
 
-  /// The policy that a golden file means.
+  /// The policy type of a name.
   ///
-  /// @throws IllegalArgumentException naming what is unknown or breaks a rule
-  static CachePolicy createGolden(String name, Map<String, String> parameters) {
-    return type(name).createGolden(parameters);
-  }
-
-  private static RecordType<CachePolicy> type(String name) {
+  /// @throws IllegalArgumentException if there is none
+  static RecordType<CachePolicy> type(String name) {
     for (RecordType<CachePolicy> type : ALL) {
       if (type.name().equals(name)) {
         return type;

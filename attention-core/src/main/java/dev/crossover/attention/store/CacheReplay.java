@@ -6,6 +6,7 @@ import dev.crossover.attention.conformance.Comparison;
 import dev.crossover.attention.conformance.GoldenReplay;
 import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.conformance.ReplayResult.Status;
+import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileException;
@@ -19,6 +20,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /// Replays golden files of compressed and of quantised caches: `kv_compression__` (outputs and kept
 /// positions of every step) and `quantised_cache__` (outputs, codes and restored numbers).
@@ -165,11 +167,11 @@ public final class CacheReplay implements GoldenReplay {
     Map<String, String> parameters = new HashMap<>(problem.parameters);
     parameters.keySet().removeAll(DECODING);
     String name = problem.text("policy", "");
-    boolean looksAtRotations = name.equals(ExpectedAttention.NAME);
-    if (!looksAtRotations) {
-      parameters.keySet().removeAll(ROTATION);
-    }
-    CachePolicy policy = CachePolicies.createGolden(name, parameters);
+    RecordType<CachePolicy> type = CachePolicies.type(name);
+    Set<String> own =
+        type.parameters().stream().map(RecordType.ParameterInfo::name).collect(Collectors.toSet());
+    parameters.keySet().removeIf(key -> ROTATION.contains(key) && !own.contains(key));
+    CachePolicy policy = type.createGolden(parameters);
     AttentionShape shape = problem.shape;
     int n = problem.n;
     int prompt = problem.integer("prefix_length", 0);

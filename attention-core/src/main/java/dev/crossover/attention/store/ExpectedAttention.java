@@ -91,8 +91,9 @@ public record ExpectedAttention(
   public void score(CacheView view, int head, double[] scores) {
     int cached = view.cached();
     double[] expected = new double[cached];
+    double[] rotation = meanRotation(view.dim(), view.prompt());
     for (int member = 0; member < view.group(); member++) {
-      addExpected(view, head, member, expected);
+      addExpected(view, head, member, rotation, expected);
     }
     float[] value = new float[view.valueDim()];
     for (int j = 0; j < cached; j++) {
@@ -106,7 +107,8 @@ public record ExpectedAttention(
   }
 
   /// Adds the expected weights of one query head.
-  private void addExpected(CacheView view, int head, int member, double[] expected) {
+  private void addExpected(
+      CacheView view, int head, int member, double[] rotation, double[] expected) {
     int dim = view.dim();
     int rows = view.prompt() - sinkTokens;
     double[] mean = new double[dim];
@@ -127,10 +129,11 @@ public record ExpectedAttention(
         }
       }
     }
-    double[] rotation = meanRotation(dim, view.prompt());
     mean = product(rotation, mean, dim, 1);
-    covariance = product(rotation, covariance, dim, dim);
-    covariance = product(rotation, transposed(covariance, dim), dim, dim);
+    if (useCovariance) {
+      covariance = product(rotation, covariance, dim, dim);
+      covariance = product(rotation, transposed(covariance, dim), dim, dim);
+    }
     int cached = view.cached();
     double[] z = new double[cached];
     double largest = Double.NEGATIVE_INFINITY;
@@ -169,10 +172,11 @@ public record ExpectedAttention(
       mean[c * dim + c] = 1;
     }
     for (int a = 0; a < rotated / 2; a++) {
+      double frequency = Math.pow(ropeBase, -2.0 * a / rotated);
       double cosine = 0;
       double sine = 0;
       for (int t = 0; t < futurePositions; t++) {
-        double angle = (prompt + t) * Math.pow(ropeBase, -2.0 * a / rotated);
+        double angle = (prompt + t) * frequency;
         cosine += Math.cos(angle) / futurePositions;
         sine += Math.sin(angle) / futurePositions;
       }

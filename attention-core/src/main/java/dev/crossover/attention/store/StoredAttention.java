@@ -123,10 +123,4 @@ public final class StoredAttention {
       kernels.scale(valueDim, inverse, numerator, r * valueDim, out, oo + r * valueDim);
     }
   }
-
-  /// The largest score and the sum of the exponentials of the scores minus it, of a row; for
-  /// weights that are needed again.
-  double logSumExp(int r) {
-    return denominator[r] == 0 ? Double.NEGATIVE_INFINITY : max[r] + Math.log(denominator[r]);
-  }
 }

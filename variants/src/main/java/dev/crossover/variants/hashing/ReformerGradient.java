@@ -13,7 +13,6 @@ import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.select.IntervalGradient;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /// The backward pass of [Reformer]: round by round the chunks of the forward pass, then through the
 /// normalisation of the keys.
@@ -81,10 +80,6 @@ final class ReformerGradient extends DifferentiablePlan {
       rounds.run(gradOut, wanted("qk"), gradKeys, wanted("v"));
     }
     workers.run(shape.problems(), normalise);
-  }
-
-  private float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
   }
 
   /// From ∂k̂ to ∂x; and ∂v of tokens that see only themselves, whose weight is 1.

@@ -258,20 +258,22 @@ final class LinformerDifferentiable extends DifferentiablePlan {
       int batch = head / keyHeads;
       int owner = head % keyHeads;
       int window = linformer.window(shape);
+      float[] from = input(rows);
+      float[] to = gradient(rows);
       for (int a = 0; a < slots; a++) {
         int slot = slotsAt(batch, owner) + a * width;
         int first = rowsAt(batch, owner) + a * window * width;
         if (linformer.projection() == Projection.MAX_POOL) {
           for (int c = 0; c < width; c++) {
-            int s = largest(batch, a * window, window, first + c);
+            int s = largest(from, batch, a * window, window, first + c);
             if (s >= 0) {
-              gradient(rows)[first + s * width + c] += gradSlots[slot + c];
+              to[first + s * width + c] += gradSlots[slot + c];
             }
           }
         } else {
           for (int s = 0; s < window; s++) {
             if (mask.isRealKey(batch, a * window + s)) {
-              kernels.axpy(width, 1f / window, gradSlots, slot, gradient(rows), first + s * width);
+              kernels.axpy(width, 1f / window, gradSlots, slot, to, first + s * width);
             }
           }
         }
@@ -280,12 +282,12 @@ final class LinformerDifferentiable extends DifferentiablePlan {
 
     /// First row of a window with the largest element of a column, padded ones counting as zero; −1
     /// if that is a padded one.
-    private int largest(int batch, int position, int window, int column) {
+    private int largest(float[] from, int batch, int position, int window, int column) {
       float best = Float.NEGATIVE_INFINITY;
       int found = -1;
       for (int s = 0; s < window; s++) {
         boolean real = mask.isRealKey(batch, position + s);
-        float element = real ? input(rows)[column + s * width] : 0;
+        float element = real ? from[column + s * width] : 0;
         if (element > best) {
           best = element;
           found = real ? s : -1;

@@ -355,8 +355,8 @@ final class LunaDifferentiable extends DifferentiablePlan {
     return wanted(hasInput("context") ? "context" : "x");
   }
 
-  float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
+  float @Nullable [] packGradient() {
+    return wanted("pack");
   }
 
   /// Back through one map.

@@ -164,7 +164,7 @@ final class LunaPackedGradient {
     workers.run(batches * packHeads * Math.ceilDiv(nk, ROWS), projectContext);
     pack.bind(packQuery, contextKey, contextValue, packed, forward.partLse);
     pack.run(gradPacked, gradPackQuery, gradContextKey, gradContextValue);
-    plan.run(packQueryMap, "pack_query", plan.pack(), plan.wanted("pack"));
+    plan.run(packQueryMap, "pack_query", plan.pack(), plan.packGradient());
     String contextName = tied ? "pack_context" : "pack_key";
     if (tied) {
       int count = gradContextKey.length;

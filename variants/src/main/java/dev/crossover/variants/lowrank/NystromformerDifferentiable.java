@@ -268,12 +268,16 @@ final class NystromformerDifferentiable extends DifferentiablePlan {
     double[] z = inverse.forward(forward.landmarkKernel, kernel, scale);
     mixedGradients(problem, z, inverse.last(), inverse.gradZ);
     Arrays.fill(gradKernel, kernel, kernel + m * m, 0);
-    for (int e = 0; e < m * m; e++) {
-      if (hasResultGradient("pseudo_inverse")) {
-        inverse.gradZ[e] += resultGradient("pseudo_inverse")[kernel + e];
+    if (hasResultGradient("pseudo_inverse")) {
+      float[] upstream = resultGradient("pseudo_inverse");
+      for (int e = 0; e < m * m; e++) {
+        inverse.gradZ[e] += upstream[kernel + e];
       }
-      if (hasResultGradient("landmark_kernel")) {
-        gradKernel[kernel + e] += resultGradient("landmark_kernel")[kernel + e];
+    }
+    if (hasResultGradient("landmark_kernel")) {
+      float[] upstream = resultGradient("landmark_kernel");
+      for (int e = kernel; e < kernel + m * m; e++) {
+        gradKernel[e] += upstream[e];
       }
     }
     inverse.backward(forward.landmarkKernel, kernel, gradKernel, kernel);
@@ -359,20 +363,26 @@ final class NystromformerDifferentiable extends DifferentiablePlan {
     Landmarks q = forward.queryLandmarks[problem];
     Landmarks k = forward.keyLandmarks[problem];
     int first = problem * m * d;
+    double root = Math.sqrt(d);
     for (int e = first; e < first + m * d; e++) {
       queryMeans[e] = 0;
       keyMeans[e] = gradKeyLandmarks[e];
     }
     for (int a = 0; a < m; a++) {
+      if (!forward.isVisible(q, a)) {
+        continue;
+      }
       int row = (problem * m + a) * m;
       double mean = 0;
       for (int c = 0; c < m; c++) {
         mean += gradKernel[row + c] * forward.landmarkKernel[row + c];
       }
-      for (int c = 0; c < m && forward.isVisible(q, a); c++) {
-        double slope = forward.landmarkKernel[row + c] * (gradKernel[row + c] - mean);
-        slope /= Math.sqrt(d);
-        for (int x = 0; x < d && forward.isVisible(k, c); x++) {
+      for (int c = 0; c < m; c++) {
+        if (!forward.isVisible(k, c)) {
+          continue;
+        }
+        double slope = forward.landmarkKernel[row + c] * (gradKernel[row + c] - mean) / root;
+        for (int x = 0; x < d; x++) {
           queryMeans[first + a * d + x] += slope * k.mean[c * d + x];
           keyMeans[first + c * d + x] += slope * q.mean[a * d + x];
         }
@@ -424,7 +434,10 @@ final class NystromformerDifferentiable extends DifferentiablePlan {
   private void addHiddenLandmarks(int problem, int batch, float[] target, int at) {
     float weight = 1f / forward.keyLandmarks[problem].paddedLength();
     for (int a = 0; a < m; a++) {
-      for (int j = 0; j < nk && !forward.isVisible(forward.queryLandmarks[problem], a); j++) {
+      if (forward.isVisible(forward.queryLandmarks[problem], a)) {
+        continue;
+      }
+      for (int j = 0; j < nk; j++) {
         if (mask.isRealKey(batch, j)) {
           kernels.axpy(dv, weight, gradContext, (problem * m + a) * dv, target, at + j * dv);
         }

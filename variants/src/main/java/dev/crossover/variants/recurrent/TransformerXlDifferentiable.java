@@ -188,8 +188,8 @@ final class TransformerXlDifferentiable extends DifferentiablePlan {
         kernels.add(d, input("q"), q, input("position_bias"), bias, queries, r * d);
       }
       kernels.scale(count * d, scale, queries, 0, queries, 0);
-      for (int from = 0; from < keyCount; from = segmentEnd(keys, from, keyCount)) {
-        int end = segmentEnd(keys, from, keyCount);
+      for (int from = 0, end; from < keyCount; from = end) {
+        end = segmentEnd(keys, from, keyCount);
         for (int r = 0; r < count; r += SKEWED_ROWS) {
           int some = Math.min(SKEWED_ROWS, count - r);
           scores(firstQuery, r, some, keys, from, end, to, at, ld);
@@ -252,8 +252,8 @@ final class TransformerXlDifferentiable extends DifferentiablePlan {
     @Override
     public void gradients(
         int firstQuery, int count, int[] keys, int keyCount, float[] from, int at, int ld) {
-      for (int key = 0; key < keyCount; key = segmentEnd(keys, key, keyCount)) {
-        int end = segmentEnd(keys, key, keyCount);
+      for (int key = 0, end; key < keyCount; key = end) {
+        end = segmentEnd(keys, key, keyCount);
         for (int r = 0; r < count; r += SKEWED_ROWS) {
           int some = Math.min(SKEWED_ROWS, count - r);
           gradients(firstQuery, r, some, keys, key, end, from, at, ld);

@@ -133,7 +133,7 @@ final class CosineDifferentiable extends DifferentiablePlan {
     workers.run(shape.problems(), normaliseQueries);
     backward.bind(unitQueries, unitKeys, input("v"), output(), lse);
     if (hasInput("bias")) {
-      backward.bias(input("bias"), wantsGradient("bias") ? gradient("bias") : null);
+      backward.bias(input("bias"), wanted("bias"));
     }
     if (wantsGradient(scaleInput)) {
       Arrays.fill(slopeSums, 0);
@@ -184,9 +184,10 @@ final class CosineDifferentiable extends DifferentiablePlan {
     boolean strengths = scales && cosine.scaleMode() == ScaleMode.KEY_STRENGTH;
     double sum = 0;
     for (int row = problem * nq; row < (problem + 1) * nq; row++) {
-      double scale = scale(row);
+      double given = givenScale(row);
+      double scale = cosine.bounded(given);
       double slope = through(input("q"), row * d, scale, gradUnitQueries, target);
-      boolean free = scale == givenScale(row) && scale != cosine.largestScale();
+      boolean free = scale == given && scale != cosine.largestScale();
       if (scales && free && slope != 0) {
         slope -= scale == 0 ? 0 : lse[row] / scale * slopeSum(row);
         sum += slope;

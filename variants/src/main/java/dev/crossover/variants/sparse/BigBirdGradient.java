@@ -47,11 +47,7 @@ final class BigBirdGradient extends DifferentiablePlan {
   @Override
   protected void differentiate(float[] gradOut) {
     rows.bind(input("q"), input("k"), input("v"), output(), lse);
-    rows.run(
-        gradOut,
-        wantsGradient("q") ? gradient("q") : null,
-        wantsGradient("k") ? gradient("k") : null,
-        wantsGradient("v") ? gradient("v") : null);
+    rows.run(gradOut, wanted("q"), wanted("k"), wanted("v"));
   }
 
   /// Consecutive rows, of one or several query blocks.

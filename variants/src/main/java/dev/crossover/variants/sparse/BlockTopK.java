@@ -245,7 +245,6 @@ public record BlockTopK(
         engines[t] = new ChosenBlocks(scratch, blockSize, nk, perQuery, queries, d, dv);
         visible[t] =
             new ChosenBlocks.Visible(
-                queries,
                 scratch.ints(queries),
                 scratch.ints(queries),
                 scratch.ints(queries),

@@ -11,7 +11,6 @@ import dev.crossover.attention.kernel.GradientTile;
 import dev.crossover.attention.select.IntervalGradient;
 import dev.crossover.attention.select.StridedPanels;
 import dev.crossover.attention.tensor.Tensor;
-import org.jspecify.annotations.Nullable;
 
 /// The backward pass of [Longformer]: rows that are not global over their windows and the global
 /// keys, then global rows over all keys with the second projections.
@@ -65,10 +64,6 @@ final class LongformerGradient extends DifferentiablePlan {
       rows.bind(input(q), input(k), input(v), output(), lse);
       rows.run(gradOut, wanted(q), wanted(k), wanted(v));
     }
-  }
-
-  private float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
   }
 
   /// The rows of one branch.

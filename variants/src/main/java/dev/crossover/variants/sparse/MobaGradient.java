@@ -56,11 +56,7 @@ final class MobaGradient extends DifferentiablePlan {
   @Override
   protected void differentiate(float[] gradOut) {
     rows.bind(input("q"), input("k"), input("v"), output(), lse);
-    rows.run(
-        gradOut,
-        wantsGradient("q") ? gradient("q") : null,
-        wantsGradient("k") ? gradient("k") : null,
-        wantsGradient("v") ? gradient("v") : null);
+    rows.run(gradOut, wanted("q"), wanted("k"), wanted("v"));
   }
 
   private final class Rows extends IntervalGradient {

@@ -17,7 +17,6 @@ import dev.crossover.attention.select.SelectedBlocks;
 import dev.crossover.attention.select.SelectedBlocksGradient;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /// The backward pass of [Nsa]: compression over the means, whose gradients then go to their blocks;
 /// selection; window.
@@ -96,10 +95,6 @@ final class NsaGradient extends DifferentiablePlan {
     positions.gate(input(gate));
     positions.run(gradOut, wanted("q"), wanted("k"), wanted("v"));
     addGate(gate, positions.delta());
-  }
-
-  private float @Nullable [] wanted(String input) {
-    return wantsGradient(input) ? gradient(input) : null;
   }
 
   private void addGate(String gate, float[] delta) {

@@ -72,11 +72,7 @@ final class SparseTransformerGradient extends DifferentiablePlan {
   }
 
   private void run(float[] gradOut) {
-    rows.run(
-        gradOut,
-        wantsGradient("q") ? gradient("q") : null,
-        wantsGradient("k") ? gradient("k") : null,
-        wantsGradient("v") ? gradient("v") : null);
+    rows.run(gradOut, wanted("q"), wanted("k"), wanted("v"));
   }
 
   /// One of two runs, since both add to the gradients of all queries: columns, class by class; or

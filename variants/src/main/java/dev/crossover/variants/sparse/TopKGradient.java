@@ -51,8 +51,7 @@ final class TopKGradient extends DifferentiablePlan {
   @Override
   protected void differentiate(float[] newGradOut) {
     gradOut = newGradOut;
-    shares.bind(
-        wantsGradient("k") ? gradient("k") : null, wantsGradient("v") ? gradient("v") : null);
+    shares.bind(wanted("k"), wanted("v"));
     workers.run(shares.tasks(), part);
     shares.sum(workers);
   }
