@@ -149,21 +149,30 @@ public final class Catalogue {
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
     int colon = text.indexOf(':');
-    MechanismType type = find(colon < 0 ? text : text.substring(0, colon));
+    return find(colon < 0 ? text : text.substring(0, colon)).create(values(text));
+  }
+
+  /// The parameters that a text `name:param=value,param=value` gives, in its order.
+  ///
+  /// @throws IllegalArgumentException where they are not pairs, or one is given twice
+  public static Map<String, String> values(String text) {
     Map<String, String> values = new LinkedHashMap<>();
-    if (colon >= 0) {
-      for (String pair : text.substring(colon + 1).split(",", -1)) {
-        int equals = pair.indexOf('=');
-        if (equals < 1) {
-          throw new IllegalArgumentException(
-              type.name() + ": parameters must read name=value, but was '" + pair + "'");
-        }
-        if (values.put(pair.substring(0, equals), pair.substring(equals + 1)) != null) {
-          throw new IllegalArgumentException(
-              type.name() + ": parameters must be given once, but was '" + text + "'");
-        }
+    int colon = text.indexOf(':');
+    if (colon < 0) {
+      return values;
+    }
+    String name = text.substring(0, colon);
+    for (String pair : text.substring(colon + 1).split(",", -1)) {
+      int equals = pair.indexOf('=');
+      if (equals < 1) {
+        throw new IllegalArgumentException(
+            name + ": parameters must read name=value, but was '" + pair + "'");
+      }
+      if (values.put(pair.substring(0, equals), pair.substring(equals + 1)) != null) {
+        throw new IllegalArgumentException(
+            name + ": parameters must be given once, but was '" + text + "'");
       }
     }
-    return type.create(values);
+    return values;
   }
 }

@@ -9,6 +9,7 @@ import dev.crossover.attention.tensor.TensorFileException;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.layer.LayerOptions;
+import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.optimiser.OptimiserOptions;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -122,7 +123,9 @@ final class ModelFile {
     for (Map.Entry<String, String> entry : keys.entrySet()) {
       boolean own = !entry.getKey().startsWith("dropout");
       if (own && LayerOptions.isKey(entry.getKey())) {
-        values.put(entry.getKey(), entry.getValue());
+        boolean mechanism = LayerOptions.isMechanism(entry.getKey());
+        String value = entry.getValue();
+        values.put(entry.getKey(), mechanism ? Mechanisms.golden(value) : value);
         unusedKeys.remove(entry.getKey());
       }
     }

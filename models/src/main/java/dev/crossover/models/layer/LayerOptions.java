@@ -65,6 +65,11 @@ public final class LayerOptions extends TextOptions {
     return DEFAULTS.containsKey(key) || key.matches("mixer\\.\\d+");
   }
 
+  /// Whether a key's value names a mechanism or another mixer.
+  public static boolean isMechanism(String key) {
+    return key.equals("cross") || key.equals("mixer") || key.startsWith("mixer.");
+  }
+
   private static Map<String, String> defaults() {
     Map<String, String> map = new LinkedHashMap<>();
     map.put("mixer", "softmax");

@@ -3,12 +3,11 @@ package dev.crossover.models.layer;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.variants.Catalogue;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
-/// Mechanisms as models name them: as golden files do, with the parameters they mean when they say
-/// nothing, or as on the command line.
+/// Mechanisms as models name them: as on the command line, or by the names of golden files.
 public final class Mechanisms {
   private Mechanisms() {}
 
@@ -16,21 +15,35 @@ public final class Mechanisms {
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
-    int colon = text.indexOf(':');
-    String name = colon < 0 ? text : text.substring(0, colon);
-    List<MechanismType> golden = Catalogue.findGolden(name);
-    MechanismType type = golden.isEmpty() ? Catalogue.find(name) : golden.getLast();
-    Map<String, String> values = new LinkedHashMap<>();
-    if (colon >= 0) {
-      for (String pair : text.substring(colon + 1).split(",", -1)) {
-        int equals = pair.indexOf('=');
-        if (equals < 1) {
-          throw new IllegalArgumentException(
-              name + ": parameters must read name=value, but was '" + pair + "'");
-        }
-        values.put(pair.substring(0, equals), pair.substring(equals + 1));
-      }
+    return Catalogue.parse(catalogued(text));
+  }
+
+  /// The same with every parameter said, where a golden file means another default than the command
+  /// line; as it is where it names no mechanism.
+  ///
+  /// @throws IllegalArgumentException naming what is unknown or breaks a rule
+  public static String golden(String text) {
+    List<MechanismType> types = Catalogue.findGolden(name(text));
+    if (types.isEmpty()) {
+      return text;
     }
-    return type.createGolden(values);
+    MechanismType type = types.getLast();
+    Map<String, String> all = type.parametersOf(type.createGolden(Catalogue.values(text)));
+    String pairs =
+        all.entrySet().stream()
+            .map(entry -> entry.getKey() + "=" + entry.getValue())
+            .collect(Collectors.joining(","));
+    return pairs.isEmpty() ? type.name() : type.name() + ":" + pairs;
+  }
+
+  private static String catalogued(String text) {
+    String name = name(text);
+    List<MechanismType> types = Catalogue.findGolden(name);
+    return types.isEmpty() ? text : types.getLast().name() + text.substring(name.length());
+  }
+
+  private static String name(String text) {
+    int colon = text.indexOf(':');
+    return colon < 0 ? text : text.substring(0, colon);
   }
 }
