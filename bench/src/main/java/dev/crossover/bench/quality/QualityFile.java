@@ -1,20 +1,18 @@
 package dev.crossover.bench.quality;
 
-import dev.crossover.bench.result.RecordJson;
+import dev.crossover.bench.result.JsonLines;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.SeekableByteChannel;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/// A file of [QualityRecord]s, one JSON line each, appended whole.
+/// A file of [QualityRecord]s, one JSON line each, that survives a kill at any moment.
 public final class QualityFile {
+  /// The name of such a file inside its folder.
+  public static final String NAME = "quality.jsonl";
+
   private final Path path;
 
   /// @param path the file; it need not exist
@@ -33,56 +31,32 @@ public final class QualityFile {
   /// @param warnings one line per line of the file that was skipped
   public record Contents(List<QualityRecord> records, List<String> warnings) {}
 
-  /// Appends a record; a torn line that an earlier writer left is ended first.
-  public void append(QualityRecord record) throws IOException {
-    Path folder = path.toAbsolutePath().getParent();
-    if (folder != null) {
-      Files.createDirectories(folder);
-    }
-    String line = RecordJson.write(record) + "\n";
-    boolean torn = false;
-    if (Files.exists(path) && Files.size(path) > 0) {
-      try (SeekableByteChannel file = Files.newByteChannel(path)) {
-        ByteBuffer last = ByteBuffer.allocate(1);
-        file.position(file.size() - 1).read(last);
-        torn = last.get(0) != '\n';
-      }
-    }
-    Files.writeString(
-        path,
-        torn ? "\n" + line : line,
-        StandardCharsets.UTF_8,
-        StandardOpenOption.CREATE,
-        StandardOpenOption.APPEND,
-        StandardOpenOption.DSYNC);
+  /// Opens the file for appending records; nobody else writes it until it is closed.
+  ///
+  /// @throws IOException if another writer holds the file, or it cannot be opened
+  public JsonLines open() throws IOException {
+    return JsonLines.open(path);
   }
 
-  /// Reads a file; lines that are no quality records are skipped with a warning, and so is a file
-  /// that does not exist without one.
+  /// Reads the file, which is empty when it does not exist; lines that are no quality records are
+  /// skipped with a warning.
   public Contents read() throws IOException {
+    return read(List.of(path));
+  }
+
+  /// Reads files as if they were concatenated.
+  public static Contents read(List<Path> paths) throws IOException {
     Map<String, QualityRecord> byRun = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();
-    if (!Files.exists(path)) {
-      return new Contents(List.of(), List.of());
-    }
-    int number = 0;
-    // read leniently: a torn line may end inside a character
-    String all = new String(Files.readAllBytes(path), StandardCharsets.UTF_8);
-    for (String line : all.lines().toList()) {
-      number++;
-      String text = line.startsWith("\uFEFF") ? line.substring(1) : line;
-      if (text.isBlank()) {
-        continue;
-      }
-      try {
-        QualityRecord record = RecordJson.read(text, QualityRecord.class);
-        if (!"quality".equals(record.kind())) {
-          throw new IllegalArgumentException("kind must be quality, but was " + record.kind());
-        }
-        byRun.put(record.key(), record);
-      } catch (IllegalArgumentException e) {
-        warnings.add(path + ", line " + number + ": skipped, " + e.getMessage());
-      }
+    for (Path path : paths) {
+      JsonLines.read(
+          path,
+          QualityRecord.class,
+          record -> {
+            record.requireComplete();
+            byRun.put(record.key(), record);
+          },
+          warnings);
     }
     return new Contents(List.copyOf(byRun.values()), List.copyOf(warnings));
   }

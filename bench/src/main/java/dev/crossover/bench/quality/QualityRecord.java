@@ -80,6 +80,21 @@ public record QualityRecord(
     return task + " | " + mixer + " | " + recipe + " | " + seed + " | " + dataSeed;
   }
 
+  /// Refuses a record of another kind, and one of which parts are missing.
+  ///
+  /// @throws IllegalArgumentException naming what is wrong
+  void requireComplete() {
+    if (!"quality".equals(kind)) {
+      throw new IllegalArgumentException("kind must be quality, but was " + kind);
+    }
+    Object[] required = {task, mixer, recipe, status, reason, curve, looks, machine, commit};
+    for (Object part : required) {
+      if (part == null) {
+        throw new IllegalArgumentException("record must be complete, but parts were missing");
+      }
+    }
+  }
+
   /// The learning rate.
   public double learningRate() {
     return Double.parseDouble(recipe.getOrDefault("lr", "NaN"));

@@ -6,6 +6,7 @@ import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.QualityRecord.CurvePoint;
 import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.bench.result.JsonLines;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.Tasks;
@@ -89,14 +90,16 @@ public final class QualityRunner {
     }
     List<QualityRun> open = runs.stream().filter(run -> !known.containsKey(run.key())).toList();
     long start = nanos.getAsLong();
-    for (int i = 0; i < open.size(); i++) {
-      double used = (nanos.getAsLong() - start) / NANOS;
-      double share = Math.max(0, budgetSeconds - used) / (open.size() - i);
-      QualityRecord record = run(open.get(i), i + 1, open.size(), share);
-      file.append(record);
-      Files.deleteIfExists(checkpoint(open.get(i)));
-      known.put(record.key(), record);
-      progress.end(open.get(i), record);
+    try (JsonLines lines = file.open()) {
+      for (int i = 0; i < open.size(); i++) {
+        double used = (nanos.getAsLong() - start) / NANOS;
+        double share = Math.max(0, budgetSeconds - used) / (open.size() - i);
+        QualityRecord record = run(open.get(i), i + 1, open.size(), share);
+        lines.append(record);
+        Files.deleteIfExists(checkpoint(open.get(i)));
+        known.put(record.key(), record);
+        progress.end(open.get(i), record);
+      }
     }
     List<QualityRecord> records = new ArrayList<>();
     for (QualityRun run : runs) {
@@ -271,7 +274,7 @@ public final class QualityRunner {
           numbers,
           trained == 0 ? 0 : tokens / trained,
           (nanos.getAsLong() - start) / NANOS,
-          StateBytes.of(run.recipe(), run.task().positions()));
+          StateBytes.of(run.recipe(), training.parameters(), run.task().positions()));
     }
 
     private static List<CurvePoint> thinned(List<Double> losses) {

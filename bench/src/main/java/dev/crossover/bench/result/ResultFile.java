@@ -1,29 +1,16 @@
 package dev.crossover.bench.result;
 
-import dev.crossover.attention.tensor.AtomicFile;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.channels.FileChannel;
-import java.nio.channels.FileLock;
-import java.nio.channels.OverlappingFileLockException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /// A file of [ResultRecord]s, one JSON line each, that survives a kill at any moment.
 ///
-/// A record is appended with one write of its whole line and forced to disk before [#append]
-/// returns. A writer that finds the file without a final line break (an earlier writer died inside
-/// a write) first ends that line, so that the torn text stays a line of its own, and readers skip
-/// it with a warning. Files are merged by concatenation: records of the same point are reduced to
-/// one when read.
+/// Files are merged by concatenation: records of the same point are reduced to one when read.
 public final class ResultFile implements AutoCloseable {
 
   /// What a file held.
@@ -32,55 +19,33 @@ public final class ResultFile implements AutoCloseable {
   /// @param warnings one line per line of the file that was skipped
   public record Contents(List<ResultRecord> records, List<String> warnings) {}
 
-  private static final String BYTE_ORDER_MARK = "\uFEFF";
+  private final JsonLines lines;
 
-  private final Path path;
-  private final FileChannel channel;
-  private final FileLock lock;
-
-  private ResultFile(Path path, FileChannel channel, FileLock lock) {
-    this.path = path;
-    this.channel = channel;
-    this.lock = lock;
+  private ResultFile(JsonLines lines) {
+    this.lines = lines;
   }
 
   /// Opens a file for appending, creating it and its folder if necessary.
   ///
   /// @throws IOException if another writer holds the file, or it cannot be opened
   public static ResultFile open(Path path) throws IOException {
-    Path folder = path.toAbsolutePath().getParent();
-    if (folder != null) {
-      Files.createDirectories(folder);
-    }
-    FileChannel channel =
-        FileChannel.open(
-            path, StandardOpenOption.CREATE, StandardOpenOption.READ, StandardOpenOption.WRITE);
-    try {
-      FileLock lock = tryLock(path, channel);
-      ResultFile file = new ResultFile(path, channel, lock);
-      file.endTornLine();
-      return file;
-    } catch (IOException | RuntimeException e) {
-      channel.close();
-      throw e;
-    }
+    return new ResultFile(JsonLines.open(path));
   }
 
   /// Appends one record: on disk, whole, when this returns.
   public void append(ResultRecord record) throws IOException {
-    write(RecordJson.write(record) + "\n");
+    lines.append(record);
   }
 
   /// The file.
   public Path path() {
-    return path;
+    return lines.path();
   }
 
   /// Releases the file for other writers.
   @Override
   public void close() throws IOException {
-    lock.release();
-    channel.close();
+    lines.close();
   }
 
   /// Reads files as if they were concatenated; a file that does not exist is empty.
@@ -92,9 +57,14 @@ public final class ResultFile implements AutoCloseable {
     Map<String, ResultRecord> records = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();
     for (Path path : paths) {
-      if (Files.exists(path)) {
-        readInto(path, records, warnings);
-      }
+      JsonLines.read(
+          path,
+          ResultRecord.class,
+          record -> {
+            requireComplete(record);
+            records.merge(record.key(), record, ResultFile::better);
+          },
+          warnings);
     }
     return new Contents(List.copyOf(records.values()), List.copyOf(warnings));
   }
@@ -104,41 +74,7 @@ public final class ResultFile implements AutoCloseable {
   ///
   /// @throws IOException if the folder cannot be written
   public static void replace(Path path, List<ResultRecord> records) throws IOException {
-    Path absolute = path.toAbsolutePath();
-    Path folder = Objects.requireNonNull(absolute.getParent(), "a file has a folder");
-    Files.createDirectories(folder);
-    StringBuilder text = new StringBuilder();
-    for (ResultRecord record : records) {
-      text.append(RecordJson.write(record)).append('\n');
-    }
-    byte[] bytes = text.toString().getBytes(StandardCharsets.UTF_8);
-    try {
-      AtomicFile.write(absolute, out -> out.write(bytes));
-    } catch (IOException e) {
-      throw NamedFiles.named(absolute, e);
-    }
-  }
-
-  private static void readInto(Path path, Map<String, ResultRecord> records, List<String> warnings)
-      throws IOException {
-    // decoded leniently: a torn line may end inside a character
-    String text = new String(NamedFiles.bytes(path), StandardCharsets.UTF_8);
-    int number = 0;
-    for (String each : text.split("\n", -1)) {
-      number++;
-      // editors put a byte order mark at the beginning, and files are joined by concatenation
-      String line = each.startsWith(BYTE_ORDER_MARK) ? each.substring(1) : each;
-      if (line.isBlank()) {
-        continue;
-      }
-      try {
-        ResultRecord record = RecordJson.read(line, ResultRecord.class);
-        requireComplete(record);
-        records.merge(record.key(), record, ResultFile::better);
-      } catch (IllegalArgumentException e) {
-        warnings.add(path + ":" + number + ": line skipped: " + e.getMessage());
-      }
-    }
+    JsonLines.replace(path, records);
   }
 
   private static void requireComplete(ResultRecord r) {
@@ -230,44 +166,5 @@ public final class ResultFile implements AutoCloseable {
       return later.steadyForks() > earlier.steadyForks() ? later : earlier;
     }
     return later.forks() >= earlier.forks() ? later : earlier;
-  }
-
-  private void endTornLine() throws IOException {
-    long size = channel.size();
-    channel.position(size);
-    if (size == 0) {
-      return;
-    }
-    ByteBuffer last = ByteBuffer.allocate(1);
-    channel.read(last, size - 1);
-    if (last.get(0) != '\n') {
-      write("\n");
-    }
-  }
-
-  private void write(String text) throws IOException {
-    ByteBuffer bytes = ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8));
-    try {
-      while (bytes.hasRemaining()) {
-        channel.write(bytes);
-      }
-      channel.force(false);
-    } catch (IOException e) {
-      throw NamedFiles.named(path, e);
-    }
-  }
-
-  private static FileLock tryLock(Path path, FileChannel channel) throws IOException {
-    try {
-      FileLock lock = channel.tryLock();
-      if (lock == null) {
-        throw new IOException(
-            path + ": the file must not be in use, but another sweep is writing it");
-      }
-      return lock;
-    } catch (OverlappingFileLockException e) {
-      throw new IOException(
-          path + ": the file must not be in use, but this process is writing it", e);
-    }
   }
 }

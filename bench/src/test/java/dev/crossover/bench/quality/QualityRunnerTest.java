@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.bench.result.JsonLines;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicLong;
@@ -142,6 +144,24 @@ class QualityRunnerTest {
     }
   }
 
+  /// What a session keeps of 12 tokens, by hand: two blocks of width 16, four-byte numbers; a
+  /// convolution keeps as many rows as it has taps.
+  @Test
+  void stateBytesAreThoseOfTheModelsOwnSession() throws IOException {
+    Map<String, Long> expected = new LinkedHashMap<>();
+    expected.put("lstm", 2L * 2 * 16 * 4);
+    expected.put("gru", 2L * 16 * 4);
+    expected.put("tiled", 2L * 2 * 12 * 16 * 4);
+    expected.put("tiled+heads=4+kv_heads=2", 2L * 2 * 12 * 8 * 4);
+    expected.put("tiled+head_dim=8+heads=1", 2L * 2 * 12 * 8 * 4);
+    expected.put("gated_convolution:width=3", 2L * 3 * 16 * 4);
+    List<QualityRun> runs =
+        runs("induction:n=12,vocab=4", String.join(",", expected.keySet()), List.of(), 1);
+    for (QualityRecord record : runner(Double.POSITIVE_INFINITY, new Watch(-1)).run(runs)) {
+      assertEquals(expected.get(record.mixer()), record.stateBytes(), record.mixer());
+    }
+  }
+
   @Test
   void tornAndForeignLinesAreSkippedByNumber() throws IOException {
     runner(Double.POSITIVE_INFINITY, new Watch(-1))
@@ -151,8 +171,13 @@ class QualityRunnerTest {
     QualityFile.Contents contents = file().read();
     assertEquals(1, contents.records().size());
     assertEquals(2, contents.warnings().size());
-    assertTrue(contents.warnings().getFirst().contains("line 2"), contents.warnings().toString());
-    file().append(contents.records().getFirst());
+    assertTrue(
+        contents.warnings().getFirst().startsWith(path + ":2: line skipped: kind must be quality"),
+        contents.warnings().toString());
+    try (JsonLines lines = file().open()) {
+      lines.append(contents.records().getFirst());
+      assertThrows(IOException.class, () -> file().open(), "a second writer");
+    }
     assertEquals(1, file().read().records().size());
     assertEquals(2, file().read().warnings().size());
   }
