@@ -63,7 +63,28 @@ public final class ChosenBlocks {
   /// @param sink end of the first keys each query sees outside of its window, at most `low`
   /// @param limit end of the keys a query may see at all
   /// @param chosen `perQuery` block numbers per query, −1 is none
-  public record Visible(int[] low, int[] high, int[] sink, int[] limit, int[] chosen) {}
+  public record Visible(int[] low, int[] high, int[] sink, int[] limit, int[] chosen) {
+    private static final int BORDERS = 4;
+
+    /// Room for what some queries see.
+    ///
+    /// @param scratch allocator
+    /// @param queries most queries
+    /// @param perQuery most blocks a query chooses
+    public static Visible of(Scratch scratch, int queries, int perQuery) {
+      return new Visible(
+          scratch.ints(queries),
+          scratch.ints(queries),
+          scratch.ints(queries),
+          scratch.ints(queries),
+          scratch.ints((long) queries * perQuery));
+    }
+
+    /// Bytes that [#of] allocates.
+    public static long bytes(int queries, int perQuery) {
+      return (long) (BORDERS + perQuery) * queries * Integer.BYTES;
+    }
+  }
 
   /// Attends for the queries of one head.
   ///
@@ -157,5 +178,12 @@ public final class ChosenBlocks {
   public float inverse(int r) {
     float sum = marks[r * MARKS];
     return sum == 0 ? 0 : 1 / sum;
+  }
+
+  /// Log-sum-exp of a row of the last [#attend]; −∞ for one that saw no key.
+  public float logSumExp(int r) {
+    float sum = marks[r * MARKS];
+    double reference = marks[r * MARKS + 1] * Math.log(2);
+    return sum == 0 ? Float.NEGATIVE_INFINITY : (float) (reference + Math.log(sum));
   }
 }

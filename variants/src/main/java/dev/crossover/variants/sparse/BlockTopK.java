@@ -9,9 +9,10 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
-import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -49,6 +50,17 @@ import java.util.Arrays;
 /// Candidates have a real key and, in causal order, start no later than the group's last query.
 /// Only real keys count in means and bounds. A query's own block is chosen only if its score is
 /// among the largest: the window is for the neighbourhood. Scores that choose are not scaled.
+///
+/// Gradients, with G = ∂out, L a row's log-sum-exp over all that it sees and D its G·out:
+///
+/// ```
+/// p_ij = exp(s_ij − L_i)      ds_ij = p_ij (G_i·v_j − D_i)      s_ij = q_i·k_j/√d
+/// ∂q_i = Σ_j ds_ij k_j/√d     ∂k_j = Σ_i ds_ij q_i/√d           ∂v_j = Σ_i p_ij G_i
+/// ```
+///
+/// over the visible j of each i: softmax's backward pass (Dao et al., arXiv:2205.14135, appendix
+/// B.2). The choice of blocks is a constant: no gradient passes through scores, means and bounds.
+/// Kept: L and the chosen blocks of every group; weights are computed again.
 ///
 /// Time `2·n·N·d / query_block` for the choice and `4·n·(top_k·b + window + sinks)·d`; scratch a
 /// packed copy of the keys and the blocks' summaries. Honours every mask. Exact when `top_k >= N`.
@@ -102,7 +114,6 @@ public record BlockTopK(
     @Parameter(value = "first keys always visible, >= 0", defaultValue = "0") int sinkTokens)
     implements Attention {
   private static final int QUERIES = 1024;
-  private static final int SCORED = 48;
 
   /// What a block is summarised by.
   public enum Selection {
@@ -137,29 +148,74 @@ public record BlockTopK(
             Ability.GROUPED_QUERIES,
             Ability.VALUE_DIM,
             Ability.DECODING,
-            Ability.CHOOSES_AHEAD);
+            Ability.CHOOSES_AHEAD,
+            Ability.GRADIENTS);
   }
 
-  private int blocks(int nk) {
+  int blocks(int nk) {
     return Math.ceilDiv(nk, blockSize);
   }
 
-  private int chosen(int nk) {
+  /// Blocks a query chooses.
+  int chosen(int nk) {
     return Math.min(topK, blocks(nk));
   }
 
   /// Queries of one task: whole groups.
-  private int queries(int nq) {
+  int queries(int nq) {
     long groups = Math.max(1, QUERIES / queryBlock);
     return (int) Math.min(nq, groups * queryBlock);
   }
 
-  private int summaries() {
+  /// Rows that summarise a block.
+  int summaries() {
     return selection == Selection.BOUNDS ? 2 : 1;
+  }
+
+  /// The window of query i, joined with the sinks where they touch, and the sinks, as row r.
+  void see(Mask mask, AttentionShape s, int i, ChosenBlocks.Visible sees, int r) {
+    int nq = s.querySeqLen();
+    int nk = s.keySeqLen();
+    int limit = mask.causalLimit(i, nq, nk);
+    int position = mask.isCausal() ? limit - 1 : i + nk - nq;
+    int sink = Math.min(sinkTokens, limit);
+    int low = Math.clamp((long) position - windowSize + 1, 0, limit);
+    int high = Math.clamp((long) position + windowSize, 0, limit);
+    if (windowSize == 0 || low >= high) {
+      low = limit;
+      high = limit;
+    } else if (low <= sink) {
+      low = 0;
+      high = Math.max(high, sink);
+      sink = 0;
+    }
+    sees.limit()[r] = limit;
+    sees.low()[r] = low;
+    sees.high()[r] = high;
+    sees.sink()[r] = sink;
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
+    double choice =
+        2.0
+            * s.headDim()
+            * blocks(s.keySeqLen())
+            * summaries()
+            * Math.ceilDiv(s.querySeqLen(), queryBlock)
+            * (mask.isCausal() ? 0.5 : 1);
+    double pairs = pairs(s, mask);
+    double flops = s.problems() * choice + pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5);
+    long heads = (long) s.batchSize() * s.numKeyValueHeads();
+    long panels = heads * StridedPanels.bytes(s.keySeqLen(), 1, s.headDim());
+    return new Cost(
+        flops,
+        Cost.tensorBytes(s) + 2.0 * panels,
+        BlockTopKPlan.scratchBytes(this, s, mask, threads));
+  }
+
+  /// Pairs of all heads, at most.
+  private double pairs(AttentionShape s, Mask mask) {
     int nq = s.querySeqLen();
     int nk = s.keySeqLen();
     double visible = (double) chosen(nk) * blockSize + windowSize + sinkTokens;
@@ -168,269 +224,27 @@ public record BlockTopK(
     for (int i = 0; i < nq; i++) {
       pairs += Math.min(visible, mask.causalLimit(i, nq, nk));
     }
-    double choice =
-        2.0
-            * s.headDim()
-            * blocks(nk)
-            * summaries()
-            * Math.ceilDiv(nq, queryBlock)
-            * (mask.isCausal() ? 0.5 : 1);
-    double flops = s.problems() * (choice + pairs * (2.0 * s.headDim() + 2.0 * s.valueDim() + 5));
-    long heads = (long) s.batchSize() * s.numKeyValueHeads();
-    long panels = heads * StridedPanels.bytes(nk, 1, s.headDim());
-    long shared =
-        heads * blocks(nk) * s.headDim() * summaries() * Float.BYTES
-            + heads * blocks(nk) * Integer.BYTES
-            + (mask.hasKeyPadding() ? (long) s.batchSize() * nk * Integer.BYTES : 0);
-    int queries = queries(nq);
-    long perThread =
-        ChosenBlocks.bytes(blockSize, nk, chosen(nk), queries, s.headDim(), s.valueDim())
-            + (4L + chosen(nk)) * queries * Integer.BYTES
-            + Float.BYTES
-                * (SCORED * ((long) blocks(nk) + (long) summaries() * s.headDim())
-                    + Kernels.get().transposedBScratch(blocks(nk), s.headDim()))
-            + (long) chosen(nk) * Integer.BYTES;
-    return new Cost(
-        flops, Cost.tensorBytes(s) + 2.0 * panels, panels + shared + threads * perThread);
+    return s.problems() * pairs;
+  }
+
+  @Override
+  public GradientCost gradientCost(AttentionShape s, Mask mask, int threads) {
+    return BlockTopKGradient.cost(this, s, mask, pairs(s, mask), threads);
+  }
+
+  @Override
+  public DifferentiablePlan newDifferentiablePlan(PlanRequest request) {
+    return new BlockTopKGradient(request, this);
   }
 
   @Override
   public AttentionPlan newPlan(PlanRequest request) {
-    return new Plan(request);
+    return new BlockTopKPlan(request, this, null, null);
   }
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new Session(shape, threads);
-  }
-
-  private final class Plan extends AttentionPlan {
-    private final Kernels kernels = Kernels.get();
-    private final int nq = shape.querySeqLen();
-    private final int nk = shape.keySeqLen();
-    private final int d = shape.headDim();
-    private final int dv = shape.valueDim();
-    private final int blocks = blocks(nk);
-    private final int perQuery = chosen(nk);
-    private final int queries = queries(nq);
-    private final int parts = queries == 0 ? 0 : Math.ceilDiv(nq, queries);
-    private final float factor = (float) Attention.defaultScale(shape);
-    private final int heads = shape.batchSize() * shape.numKeyValueHeads();
-    private final StridedPanels[] panels = new StridedPanels[heads];
-
-    /// `[heads, N, d]` means, or largest and then smallest keys.
-    private final float[] summary = scratch.floats((long) heads * blocks * d * summaries());
-
-    /// `[heads, N]`: real keys of a block.
-    private final int[] realKeys = scratch.ints((long) heads * blocks);
-
-    private final int[] real =
-        scratch.ints(mask.hasKeyPadding() ? (long) shape.batchSize() * nk : 0);
-    private final ChosenBlocks[] engines = new ChosenBlocks[threads()];
-    private final ChosenBlocks.Visible[] visible = new ChosenBlocks.Visible[threads()];
-    private final float[][] scores = new float[threads()][];
-    private final float[][] probes = new float[threads()][];
-    private final float[][] transposed = new float[threads()][];
-    private final int[][] choice = new int[threads()][];
-    private final Workers.Task pack = this::pack;
-    private final Workers.Task part = this::part;
-    private float[] out = new float[0];
-
-    Plan(PlanRequest request) {
-      super(request);
-      for (int h = 0; h < heads; h++) {
-        panels[h] = new StridedPanels(scratch, nk, 1, d);
-      }
-      for (int t = 0; t < threads(); t++) {
-        engines[t] = new ChosenBlocks(scratch, blockSize, nk, perQuery, queries, d, dv);
-        visible[t] =
-            new ChosenBlocks.Visible(
-                scratch.ints(queries),
-                scratch.ints(queries),
-                scratch.ints(queries),
-                scratch.ints(queries),
-                scratch.ints((long) queries * perQuery));
-        scores[t] = scratch.floats((long) SCORED * blocks);
-        probes[t] = scratch.floats((long) SCORED * d * summaries());
-        transposed[t] = scratch.floats(kernels.transposedBScratch(blocks, d));
-        choice[t] = scratch.ints(perQuery);
-      }
-      for (int j = 0; j < real.length; j++) {
-        real[j] = mask.isRealKey(j / nk, j % nk) ? 1 : 0;
-      }
-    }
-
-    @Override
-    protected void compute(Tensor output) {
-      out = output.data();
-      workers.run(heads, pack);
-      workers.run(shape.problems() * parts, part);
-    }
-
-    /// Packs the keys of a head and summarises its blocks.
-    private void pack(int worker, int head) {
-      int batch = head / shape.numKeyValueHeads();
-      float[] k = input("k");
-      panels[head].pack(k, head * nk * d);
-      for (int block = 0; block < blocks; block++) {
-        summarise(k, head, batch, block);
-      }
-    }
-
-    private void summarise(float[] k, int head, int batch, int block) {
-      int at = (head * blocks + block) * d;
-      int lowest = heads * blocks * d + at;
-      int count = 0;
-      for (int j = block * blockSize; j < Math.min(nk, (block + 1) * blockSize); j++) {
-        if (!mask.isRealKey(batch, j)) {
-          continue;
-        }
-        int row = (head * nk + j) * d;
-        for (int c = 0; c < d; c++) {
-          float x = k[row + c];
-          if (count == 0) {
-            summary[at + c] = x;
-          } else if (selection == Selection.MEAN) {
-            summary[at + c] += x;
-          } else {
-            summary[at + c] = Math.max(summary[at + c], x);
-          }
-          if (selection == Selection.BOUNDS) {
-            summary[lowest + c] = count == 0 ? x : Math.min(summary[lowest + c], x);
-          }
-        }
-        count++;
-      }
-      realKeys[head * blocks + block] = count;
-      if (selection == Selection.MEAN && count > 0) {
-        kernels.scale(d, 1f / count, summary, at, summary, at);
-      }
-    }
-
-    /// Some groups of queries of one head: choose blocks, attend.
-    private void part(int worker, int index) {
-      int problem = index / parts;
-      int batch = problem / shape.numHeads();
-      int h = problem % shape.numHeads();
-      int head = batch * shape.numKeyValueHeads() + h / shape.groupSize();
-      int first = index % parts * queries;
-      int count = Math.min(queries, nq - first);
-      ChosenBlocks.Visible sees = visible[worker];
-      for (int r = 0; r < count; r++) {
-        see(sees, r, first + r);
-      }
-      int groups = Math.ceilDiv(count, queryBlock);
-      int q = shape.queryOffset(batch, h) + first * d;
-      for (int g = 0; g < groups && perQuery > 0; g += SCORED) {
-        choose(worker, head, q, first, g, Math.min(SCORED, groups - g), count);
-      }
-      int o = shape.outputOffset(batch, h) + first * dv;
-      engines[worker].attend(
-          sees,
-          count,
-          input("q"),
-          q,
-          factor,
-          panels[head].panels(),
-          input("v"),
-          shape.valueOffset(batch, h),
-          mask.hasKeyPadding() ? real : null,
-          batch * nk,
-          out,
-          o);
-      for (int r = 0; r < count; r++) {
-        int row = o + r * dv;
-        kernels.scale(dv, engines[worker].inverse(r), out, row, out, row);
-      }
-    }
-
-    /// The window of query i, joined with the sinks where they touch, and the sinks.
-    private void see(ChosenBlocks.Visible sees, int r, int i) {
-      int limit = mask.causalLimit(i, nq, nk);
-      int position = mask.isCausal() ? limit - 1 : i + nk - nq;
-      int sink = Math.min(sinkTokens, limit);
-      int low = Math.clamp((long) position - windowSize + 1, 0, limit);
-      int high = Math.clamp((long) position + windowSize, 0, limit);
-      if (windowSize == 0 || low >= high) {
-        low = limit;
-        high = limit;
-      } else if (low <= sink) {
-        low = 0;
-        high = Math.max(high, sink);
-        sink = 0;
-      }
-      sees.limit()[r] = limit;
-      sees.low()[r] = low;
-      sees.high()[r] = high;
-      sees.sink()[r] = sink;
-    }
-
-    /// Scores of the blocks for some groups, as two products at most; the largest are chosen.
-    private void choose(
-        int worker, int head, int q, int first, int firstGroup, int groups, int count) {
-      float[] probe = probes[worker];
-      for (int g = 0; g < groups; g++) {
-        probe(worker, q, firstGroup + g, g, count);
-      }
-      for (int half = 0; half < summaries(); half++) {
-        kernels.multiplyTransposedB(
-            groups,
-            blocks,
-            d,
-            probe,
-            half * SCORED * d,
-            d,
-            summary,
-            (half * heads + head) * blocks * d,
-            d,
-            scores[worker],
-            0,
-            blocks,
-            half > 0,
-            transposed[worker],
-            0);
-      }
-      int[] chosen = visible[worker].chosen();
-      for (int g = 0; g < groups; g++) {
-        int from = (firstGroup + g) * queryBlock;
-        int to = Math.min(count, from + queryBlock);
-        int limit = mask.causalLimit(first + to - 1, nq, nk);
-        int candidates = Math.ceilDiv(limit, blockSize);
-        for (int x = 0; x < candidates; x++) {
-          if (realKeys[head * blocks + x] == 0) {
-            scores[worker][g * blocks + x] = Float.NEGATIVE_INFINITY;
-          }
-        }
-        SelectedBlocks.choose(scores[worker], g * blocks, candidates, perQuery, choice[worker], 0);
-        for (int r = from; r < to; r++) {
-          System.arraycopy(choice[worker], 0, chosen, r * perQuery, perQuery);
-        }
-      }
-    }
-
-    /// The mean query of a group, or of its positive and negative parts: scores are linear in them.
-    private void probe(int worker, int q, int group, int g, int count) {
-      float[] rows = input("q");
-      float[] probe = probes[worker];
-      int from = group * queryBlock;
-      int to = Math.min(count, from + queryBlock);
-      for (int c = 0; c < d; c++) {
-        double positive = 0;
-        double negative = 0;
-        for (int r = from; r < to; r++) {
-          float x = rows[q + r * d + c];
-          if (selection == Selection.MEAN || !(x < 0)) {
-            positive += x;
-          } else {
-            negative += x;
-          }
-        }
-        probe[g * d + c] = (float) (positive / (to - from));
-        if (selection == Selection.BOUNDS) {
-          probe[(SCORED + g) * d + c] = (float) (negative / (to - from));
-        }
-      }
-    }
   }
 
   private final class Session extends KeyValueSession {

@@ -15,6 +15,7 @@ import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.RandomCases;
+import dev.crossover.variants.RandomGradients;
 import dev.crossover.variants.sparse.BlockTopK.Selection;
 import java.util.Arrays;
 import java.util.List;
@@ -57,7 +58,8 @@ class BlockTopKTest extends AttentionContract {
         Claim.PREFIX_EQUALS_SHORTER, later,
         Claim.DECODING_EQUALS_WHOLE, later,
         Claim.NAN_BEHIND_PADDING, padded,
-        Claim.PADDING_EQUALS_SHORTER, padded);
+        Claim.PADDING_EQUALS_SHORTER, padded,
+        Claim.GRADIENTS_NAN_BEHIND_CAUSAL_ORDER, later);
   }
 
   @TestFactory
@@ -70,6 +72,24 @@ class BlockTopKTest extends AttentionContract {
     RandomCases.check(
         100,
         1,
+        r ->
+            r.problem(
+                new BlockTopK(
+                    r.from(1, 12),
+                    r.from(0, 4),
+                    Selection.values()[r.from(0, 1)],
+                    r.from(1, 9),
+                    r.from(0, 8),
+                    r.from(0, 5))),
+        reference());
+  }
+
+  @Test
+  void gradientsAgreeWithDifferencesOnRandomProblems() {
+    RandomGradients.check(
+        60,
+        31,
+        RandomCases.TOLERANCE,
         r ->
             r.problem(
                 new BlockTopK(
