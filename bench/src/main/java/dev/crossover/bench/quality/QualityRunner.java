@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
@@ -59,7 +60,8 @@ public final class QualityRunner {
 
   /// @param file where records go; checkpoints go beside it
   /// @param threads number of threads, at least 1
-  /// @param budgetSeconds wall time of all runs together, shared evenly; infinite: none
+  /// @param budgetSeconds wall time of all runs together; infinite: none. Each run may take as long
+  ///     as any other, and what short ones leave goes to the long ones, by a few steps of each
   /// @param saveSeconds wall time between checkpoints
   /// @param progress is told
   /// @param nanos a clock
@@ -91,9 +93,16 @@ public final class QualityRunner {
     List<QualityRun> open = runs.stream().filter(run -> !known.containsKey(run.key())).toList();
     long start = nanos.getAsLong();
     try (JsonLines lines = file.open()) {
+      double[] needs =
+          Double.isInfinite(budgetSeconds)
+              ? new double[open.size()]
+              : QualityForecast.of(open, threads, nanos).stream()
+                  .mapToDouble(QualityForecast::seconds)
+                  .toArray();
       for (int i = 0; i < open.size(); i++) {
         double used = (nanos.getAsLong() - start) / NANOS;
-        double share = Math.max(0, budgetSeconds - used) / (open.size() - i);
+        double share =
+            QualityForecast.share(Arrays.copyOfRange(needs, i, needs.length), budgetSeconds - used);
         QualityRecord record = run(open.get(i), i + 1, open.size(), share);
         lines.append(record);
         Files.deleteIfExists(checkpoint(open.get(i)));

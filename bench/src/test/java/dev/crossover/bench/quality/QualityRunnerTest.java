@@ -144,6 +144,29 @@ class QualityRunnerTest {
     }
   }
 
+  @Test
+  void whatShortRunsLeaveGoesToLongOnes() {
+    assertEquals(10, QualityForecast.share(new double[] {100, 100, 100}, 30), 1e-12);
+    assertEquals(13, QualityForecast.share(new double[] {100, 4, 100}, 30), 1e-12);
+    assertEquals(25, QualityForecast.share(new double[] {1, 100, 4}, 30), 1e-12);
+    assertEquals(25, QualityForecast.share(new double[] {1, 10, 4}, 30), 1e-12);
+    assertEquals(0, QualityForecast.share(new double[] {1, 10, 4}, -2), 1e-12);
+    assertEquals(Double.POSITIVE_INFINITY, QualityForecast.share(new double[3], 1 / 0.0));
+  }
+
+  @Test
+  void aForecastCountsAllStepsAndLooksOrSaysWhyARunIsRefused() {
+    List<QualityRun> runs = runs("induction:n=12,vocab=4", "tiled,linformer", List.of(), 2);
+    List<QualityForecast> forecasts =
+        QualityForecast.of(runs, 1, () -> clock.addAndGet(100_000_000));
+    // twenty steps and five looks, each a tenth of a second by the test's clock
+    assertEquals(2.5, forecasts.getFirst().seconds(), 1e-9);
+    assertEquals(forecasts.getFirst(), forecasts.get(1));
+    assertTrue(forecasts.getFirst().parameters() > 0);
+    assertEquals(0, forecasts.getLast().seconds());
+    assertFalse(forecasts.getLast().refusal().isEmpty());
+  }
+
   /// What a session keeps of 12 tokens, by hand: two blocks of width 16, four-byte numbers; a
   /// convolution keeps as many rows as it has taps.
   @Test

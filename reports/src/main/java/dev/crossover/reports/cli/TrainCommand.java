@@ -1,6 +1,7 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.quality.QualityForecast;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRun;
 import dev.crossover.bench.quality.QualityRunner;
@@ -103,7 +104,9 @@ final class TrainCommand implements Callable<Integer> {
       description = "Only every K-th run, the I-th of them: for several machines.")
   private @Nullable String shard;
 
-  @Option(names = "--dry-run", description = "List the runs and their models, train nothing.")
+  @Option(
+      names = "--dry-run",
+      description = "List the runs, their models and predicted times, from a few steps of each.")
   private boolean dryRun;
 
   @Option(
@@ -135,7 +138,7 @@ final class TrainCommand implements Callable<Integer> {
     }
     double seconds = budget == null ? Double.POSITIVE_INFINITY : seconds(budget);
     List<QualityRun> runs = sharded(runs());
-    QualityFile file = new QualityFile(folder.resolve("quality.jsonl"));
+    QualityFile file = new QualityFile(folder.resolve(QualityFile.NAME));
     if (dryRun) {
       tell(out, runs);
       return 0;
@@ -223,19 +226,35 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private void tell(PrintWriter out, List<QualityRun> runs) {
-    for (QualityRun run : runs) {
-      String model;
-      try {
-        TaskTraining training =
-            new TaskTraining(run.task(), run.recipe(), run.seed(), dataSeed, threads);
-        model = training.parameters().size() + " parameters";
-      } catch (IllegalArgumentException | UnsupportedOperationException e) {
-        model = "refused: " + e.getMessage();
-      }
-      out.println(run.label() + "  " + run.recipe().steps() + " steps  " + model);
+    List<QualityForecast> forecasts = QualityForecast.of(runs, threads, System::nanoTime);
+    double all = 0;
+    for (int i = 0; i < runs.size(); i++) {
+      QualityRun run = runs.get(i);
+      QualityForecast forecast = forecasts.get(i);
+      all += forecast.seconds();
+      String model =
+          forecast.refusal().isEmpty()
+              ? String.format(
+                  Locale.ROOT,
+                  "%d steps  %d parameters  at most %s",
+                  run.recipe().steps(),
+                  forecast.parameters(),
+                  duration(forecast.seconds()))
+              : "refused: " + forecast.refusal();
+      out.println(run.label() + "  " + model);
     }
-    out.println(runs.size() + " runs; nothing was trained");
+    out.println(
+        runs.size()
+            + " runs, at most "
+            + duration(all)
+            + " by a few steps of each; nothing was kept");
     out.flush();
+  }
+
+  private static String duration(double seconds) {
+    return seconds < 120
+        ? String.format(Locale.ROOT, "%.0f s", seconds)
+        : String.format(Locale.ROOT, "%.0f min", seconds / 60);
   }
 
   /// One line per look.
