@@ -11,6 +11,7 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
+import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
@@ -110,10 +111,10 @@ class AnswerCheckTest {
           new Tiled()
               .plan(shape, mask, 1)
               .forward(
-                  dev.crossover.attention.Tensors.qkv(
-                      Tensor.of(input("q"), 1, 2, N, 16),
-                      Tensor.of(input("k"), 1, 2, N, 16),
-                      Tensor.of(input("v"), 1, 2, N, 16)),
+                  Tensors.qkv(
+                      Tensor.of(input("q"), 1, 2, shape.querySeqLen(), 16),
+                      Tensor.of(input("k"), 1, 2, shape.querySeqLen(), 16),
+                      Tensor.of(input("v"), 1, 2, shape.querySeqLen(), 16)),
                   output);
           float[] data = output.data();
           Arrays.setAll(new Float[data.length], i -> data[i] *= factor);
