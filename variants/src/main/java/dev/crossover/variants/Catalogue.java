@@ -12,6 +12,7 @@ import dev.crossover.variants.feature.EfficientAttention;
 import dev.crossover.variants.feature.Hedgehog;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.feature.Performer;
+import dev.crossover.variants.feature.Power;
 import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.lowrank.Linformer;
@@ -30,7 +31,6 @@ import dev.crossover.variants.recurrent.Rwkv7;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
-import dev.crossover.variants.score.Fox;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.BlockTopK;
@@ -72,8 +72,8 @@ public final class Catalogue {
           MechanismType.of(Rfa.class),
           MechanismType.of(Hedgehog.class),
           MechanismType.of(Based.class),
+          MechanismType.of(Power.class),
           MechanismType.of(Tener.class),
-          MechanismType.of(Fox.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
           MechanismType.of(LightningAttention2.class),

@@ -1,4 +1,0 @@
-/** A program that computes attention. */
-module example.library {
-  requires dev.crossover.mechanisms;
-}
