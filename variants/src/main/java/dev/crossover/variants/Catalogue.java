@@ -17,6 +17,7 @@ import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
+import dev.crossover.variants.lowrank.Mla;
 import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.recurrent.DeltaNet;
 import dev.crossover.variants.recurrent.DeltaProduct;
@@ -84,7 +85,8 @@ public final class Catalogue {
           MechanismType.of(Kda.class),
           MechanismType.of(DeltaProduct.class),
           MechanismType.of(Gdn2.class),
-          MechanismType.of(Rwkv7.class));
+          MechanismType.of(Rwkv7.class),
+          MechanismType.of(Mla.class));
 
   private static final List<MechanismType> ALL =
       withProvided(ServiceLoader.load(MechanismProvider.class));

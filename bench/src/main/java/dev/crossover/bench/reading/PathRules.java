@@ -104,6 +104,7 @@ public final class PathRules {
               "linformer",
               "nystromformer",
               "luna",
+              "mla",
               "efficient_attention",
               "performer",
               "linear_transformer",
