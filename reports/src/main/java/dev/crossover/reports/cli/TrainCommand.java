@@ -8,8 +8,11 @@ import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRun;
 import dev.crossover.bench.quality.QualityRunner;
 import dev.crossover.bench.result.NamedFiles;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.models.training.TaskTraining;
 import dev.crossover.reports.answer.QualityTable;
+import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -122,7 +125,8 @@ final class TrainCommand implements Callable<Integer> {
       names = {"-o", "--out"},
       paramLabel = "DIR",
       description =
-          "Folder of quality.jsonl, checkpoints/ and quality.md; crossover-quality when absent.")
+          "Folder of quality.jsonl, checkpoints/ and report/; crossover-quality when absent. A"
+              + " results.jsonl of a sweep in it adds times to the page.")
   private Path folder = Path.of("crossover-quality");
 
   @Spec private @Nullable CommandSpec spec;
@@ -159,11 +163,26 @@ final class TrainCommand implements Callable<Integer> {
     QualityFile.Contents before = file.read();
     before.warnings().forEach(err::println);
     QualityRunner runner =
-        new QualityRunner(file, threads, seconds, SAVE_SECONDS, new Console(err), System::nanoTime);
+        new QualityRunner(
+            file,
+            threads,
+            seconds,
+            SAVE_SECONDS,
+            new Console(err),
+            System::nanoTime,
+            TypedCommand.of(self));
     List<QualityRecord> records = runner.run(runs);
-    Path page = QualityTable.write(folder, records, TypedCommand.of(self));
     out.print(QualityTable.of(records));
-    out.println("quality: " + page.toAbsolutePath().toUri());
+    List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();
+    List<QualityRecord> all = file.read().records();
+    Path page =
+        Report.write(
+            sweeps,
+            all,
+            folder.resolve("report"),
+            TypedCommand.of(sweeps, all, TypedCommand.of(self)));
+    out.println("report:");
+    out.println(page.toAbsolutePath().toUri());
     out.flush();
     return 0;
   }

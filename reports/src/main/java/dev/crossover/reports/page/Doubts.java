@@ -1,5 +1,7 @@
 package dev.crossover.reports.page;
 
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.Labels;
@@ -11,6 +13,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /// Reasons to doubt a report's numbers, from the records themselves and from what such numbers can
 /// mean.
@@ -95,6 +98,51 @@ final class Doubts {
     return doubts.stream()
         .map(d -> d.substring(0, 1).toUpperCase(Locale.ROOT) + d.substring(1))
         .toList();
+  }
+
+  /// Reasons to doubt what training runs say; none without runs.
+  static List<String> ofQuality(List<QualityRecord> runs) {
+    List<String> doubts = new ArrayList<>();
+    if (runs.isEmpty()) {
+      return doubts;
+    }
+    long cut = runs.stream().filter(run -> run.status() == Status.BUDGET).count();
+    if (cut > 0) {
+      doubts.add(
+          count(cut, "training run was", "training runs were")
+              + " ended by the budget before all steps were done: more time may change "
+              + (cut == 1 ? "its accuracy." : "their accuracies."));
+    }
+    long diverged = runs.stream().filter(run -> run.status() == Status.DIVERGED).count();
+    if (diverged > 0) {
+      doubts.add(
+          count(diverged, "training run", "training runs")
+              + " diverged and had no accuracy; a smaller learning rate may help.");
+    }
+    long seeds = runs.stream().map(QualityRecord::seed).distinct().count();
+    if (seeds < 3) {
+      doubts.add(
+          "Accuracies rest on "
+              + count(seeds, "seed", "seeds")
+              + " of the model: learning is often all or nothing, and others may end elsewhere.");
+    }
+    long rates =
+        runs.stream()
+            .collect(Collectors.groupingBy(run -> run.task() + " " + run.mixer()))
+            .values()
+            .stream()
+            .mapToLong(all -> all.stream().map(QualityRecord::learningRate).distinct().count())
+            .max()
+            .orElse(0);
+    if (rates < 2) {
+      doubts.add(
+          "Every mixer was trained with one learning rate, near the threshold a matter of more"
+              + " weight than the mechanism: a mixer that failed may solve the task with another.");
+    }
+    doubts.add(
+        "What small models learn of synthetic tasks in minutes separates mechanisms; it does not"
+            + " rank them as parts of large ones.");
+    return doubts;
   }
 
   private static void fits(List<PanelAnswer> answers, List<String> doubts) {

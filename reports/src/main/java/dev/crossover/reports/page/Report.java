@@ -1,6 +1,7 @@
 package dev.crossover.reports.page;
 
 import com.samskivert.mustache.Mustache;
+import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.AttentionMap;
@@ -45,7 +46,22 @@ public final class Report {
   /// @throws IOException if a file cannot be written
   public static Path write(List<ResultRecord> records, Path directory, String command)
       throws IOException {
-    if (records.isEmpty()) {
+    return write(records, List.of(), directory, command);
+  }
+
+  /// Writes a report of measured points and of training runs, either of which may be none.
+  ///
+  /// @param records measured and missing points of any number of sweeps and machines
+  /// @param quality training runs
+  /// @param directory where to write; created when absent
+  /// @param command the command that made the records, as a user would type it
+  /// @return the page
+  /// @throws IllegalArgumentException if there is no record of any kind
+  /// @throws IOException if a file cannot be written
+  public static Path write(
+      List<ResultRecord> records, List<QualityRecord> quality, Path directory, String command)
+      throws IOException {
+    if (records.isEmpty() && quality.isEmpty()) {
       throw new IllegalArgumentException("records must not be empty, but there were none");
     }
     List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
@@ -76,16 +92,33 @@ public final class Report {
     view.put("several", answers.size() > 1);
     view.put("capabilities", HtmlTable.of(capabilities));
     view.put("capabilitiesMarkdown", capabilities.markdown());
-    List<String> doubts = Doubts.of(answers, records);
+    List<String> doubts = new ArrayList<>();
+    if (!records.isEmpty()) {
+      doubts.addAll(Doubts.of(answers, records));
+    }
+    doubts.addAll(Doubts.ofQuality(quality));
+    view.put("hasPanels", !records.isEmpty());
+    view.put("hasQuality", !quality.isEmpty());
+    Map<String, Object> learned =
+        quality.isEmpty()
+            ? Map.of()
+            : new QualitySection(quality, records, command).write(figureFolder, csvFolder);
+    view.put("qualityHtml", quality.isEmpty() ? "" : render("quality.mustache", learned, true));
+    view.put(
+        "qualityMarkdown", quality.isEmpty() ? "" : render("quality-md.mustache", learned, false));
+    view.put("qualityScript", quality.isEmpty() ? "" : scriptSafe(resource("quality.js")));
     view.put("doubts", doubts.stream().map(Report::unbroken).toList());
     view.put("doubtsMarkdown", doubts.stream().map(Markdown::escape).toList());
     view.put("command", command);
     view.put("commandMarkdown", Markdown.code(command));
-    view.put("environments", environments(records));
-    view.put("recordCount", records.size());
+    List<Map<String, Object>> environments = environments(records);
+    environments.addAll(QualityFacts.of(quality));
+    view.put("environments", environments);
+    view.put("recordWords", QualityFacts.count(records.size(), quality.size()));
     view.put("rule", ScalingFit.RULE);
-    view.put("machine", machine(records));
-    view.put("machineMarkdown", Markdown.escape(machine(records)));
+    String machine = machine(records, quality);
+    view.put("machine", machine);
+    view.put("machineMarkdown", Markdown.escape(machine));
     view.put("markdown", MARKDOWN);
     view.put("style", resource("page.css") + resource("uPlot.min.css"));
     view.put("plotLicence", resource("uPlot-LICENSE.txt").replace("*/", "* /"));
@@ -304,8 +337,11 @@ public final class Report {
         "kernels " + e.kernels());
   }
 
-  private static String machine(List<ResultRecord> records) {
+  private static String machine(List<ResultRecord> records, List<QualityRecord> quality) {
     Set<String> machines = new TreeSet<>();
+    for (QualityRecord record : quality) {
+      machines.add(record.machine().cpu() + ", " + record.machine().cores() + " cores");
+    }
     for (ResultRecord record : records) {
       machines.add(record.environment().cpu() + ", " + record.environment().cores() + " cores");
     }
@@ -380,7 +416,7 @@ public final class Report {
     return String.join(" ", words);
   }
 
-  private static void fact(List<Map<String, String>> facts, String name, String value) {
+  static void fact(List<Map<String, String>> facts, String name, String value) {
     facts.add(Map.of("name", name, "value", value, "valueMarkdown", Markdown.escape(value)));
   }
 

@@ -60,6 +60,8 @@
     return out.length ? out : [Math.sqrt(low * high)];
   };
 
+  window.crossover = {make, css, colour, dark, digits, seconds, bytes, whole, markerPath, ticks};
+
   const kinds = {
     time: {y: 't', low: 'tLow', high: 'tHigh', words: seconds, base: 10, peak: true, hollow: 't'},
     tokens: {hollow: 'tokens', y: s => s.t.map(t => t && s.batch / t), low: s => s.tHigh.map(t => t && s.batch / t),
