@@ -82,8 +82,10 @@ final class ScoredSession extends TokenSession {
     }
     int d = shape.headDim();
     int dv = shape.valueDim();
-    for (ScoreRows rows : transform) {
-      rows.frequencies(hasInput("rope_frequencies") ? input("rope_frequencies") : null);
+    if (hasInput("rope_frequencies")) {
+      for (ScoreRows rows : transform) {
+        rows.frequencies(input("rope_frequencies"));
+      }
     }
     float[] weight = hasInput("k_norm_weight") ? input("k_norm_weight") : null;
     for (int h = 0; h < heads; h++) {

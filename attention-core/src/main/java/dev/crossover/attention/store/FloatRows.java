@@ -17,11 +17,6 @@ final class FloatRows extends RowStore {
   }
 
   @Override
-  float[] inPlace() {
-    return data;
-  }
-
-  @Override
   int code(int row, int channel) {
     return -1;
   }

@@ -250,6 +250,7 @@ public class DecodeBenchmark {
             0,
             0,
             run.stateBytes,
+            null,
             run.allocatedPerToken(gauges),
             null,
             null,

@@ -38,7 +38,6 @@ public final class QualityRunner {
   private final double saveSeconds;
   private final Progress progress;
   private final LongSupplier nanos;
-  private final String command;
 
   /// What is told while runs go on.
   public interface Progress {
@@ -66,15 +65,13 @@ public final class QualityRunner {
   /// @param saveSeconds wall time between checkpoints
   /// @param progress is told
   /// @param nanos a clock
-  /// @param command as it was typed; empty where nobody typed one
   public QualityRunner(
       QualityFile file,
       int threads,
       double budgetSeconds,
       double saveSeconds,
       Progress progress,
-      LongSupplier nanos,
-      String command) {
+      LongSupplier nanos) {
     this.file = file;
     Path folder = file.path().toAbsolutePath().getParent();
     this.checkpoints = (folder == null ? Path.of(".") : folder).resolve("checkpoints");
@@ -83,7 +80,6 @@ public final class QualityRunner {
     this.saveSeconds = saveSeconds;
     this.progress = progress;
     this.nanos = nanos;
-    this.command = command;
   }
 
   /// Does the runs that the file does not hold yet.
@@ -185,8 +181,7 @@ public final class QualityRunner {
         seconds,
         threads,
         Machine.current(),
-        Commit.current(),
-        command.isEmpty() ? null : command);
+        Commit.current());
   }
 
   /// One run from where it is to its end.
