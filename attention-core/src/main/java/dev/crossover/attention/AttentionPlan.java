@@ -42,7 +42,7 @@ public abstract class AttentionPlan {
     this.request = request;
     this.shape = request.shape();
     this.mask = request.mask();
-    this.workers = new Workers(request.threads());
+    this.workers = request.workers();
     Attention attention = request.attention();
     mechanism = attention.name();
     inputs = new InputBinding(attention, shape);

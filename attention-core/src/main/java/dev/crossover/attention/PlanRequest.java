@@ -2,6 +2,8 @@ package dev.crossover.attention;
 
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
+import java.util.concurrent.Executor;
+import org.jspecify.annotations.Nullable;
 
 /// A shape, mask and thread count that have been checked against a mechanism's capabilities.
 ///
@@ -9,7 +11,28 @@ import dev.crossover.attention.Capabilities.Padding;
 /// @param shape sizes
 /// @param mask which keys each query may see
 /// @param threads number of threads, at least 1
-public record PlanRequest(Attention attention, AttentionShape shape, Mask mask, int threads) {
+/// @param executor where threads beyond the caller's run; a shared pool when absent
+public record PlanRequest(
+    Attention attention,
+    AttentionShape shape,
+    Mask mask,
+    int threads,
+    @Nullable Executor executor) {
+
+  /// A request that runs on the shared pool.
+  public PlanRequest(Attention attention, AttentionShape shape, Mask mask, int threads) {
+    this(attention, shape, mask, threads, null);
+  }
+
+  /// The same request on a caller's executor.
+  public PlanRequest on(@Nullable Executor newExecutor) {
+    return new PlanRequest(attention, shape, mask, threads, newExecutor);
+  }
+
+  /// Threads for one more part of a plan.
+  public Workers workers() {
+    return new Workers(threads, executor);
+  }
 
   /// Checks a request; every refusal names the mechanism and the rule.
   ///

@@ -1,12 +1,14 @@
 package dev.crossover.attention;
 
 import java.util.Objects;
+import java.util.concurrent.Executor;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
-/// Runs numbered tasks on the calling thread and on helpers of a shared daemon pool.
+/// Runs numbered tasks on the calling thread and on helpers: threads of a shared daemon pool, or
+/// whatever threads a caller's [Executor] has.
 ///
 /// Tasks are handed out by a counter, so that long and short ones balance; a task must not depend
 /// on which worker runs it, which is what makes results equal bit for bit for any number of
@@ -29,13 +31,25 @@ public final class Workers {
   private final AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
   private volatile int tasks;
   private volatile @Nullable Task task;
+  private final @Nullable ExecutorHelpers borrowed;
 
   /// @param threads number of threads, the caller's included, at least 1
   public Workers(int threads) {
+    this(threads, null);
+  }
+
+  /// With helpers on a caller's executor. The calling thread works, too, and never waits for a
+  /// helper that has not begun, so that an executor that is busy, or that refuses, costs time and
+  /// nothing else; the bits are those of any other number of threads.
+  ///
+  /// @param threads number of threads, the caller's included, at least 1
+  /// @param executor where helpers run; the shared pool when absent
+  public Workers(int threads, @Nullable Executor executor) {
     if (threads < 1) {
       throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
     this.threads = threads;
+    borrowed = executor == null ? null : new ExecutorHelpers(executor, threads, this::drain);
   }
 
   /// Number of threads, the caller's included.
@@ -57,16 +71,18 @@ public final class Workers {
     task = work;
     tasks = count;
     next.set(0);
-    pending.set(wanted);
     failure.set(null);
-    int found = Helper.join(this, wanted);
-    pending.addAndGet(found - wanted);
-    drain(0);
-    for (int spins = 0; pending.get() > 0; spins++) {
-      if (spins < 100_000) {
-        Thread.onSpinWait();
-      } else {
-        Thread.yield();
+    if (borrowed != null) {
+      borrowed.begin(wanted);
+      drain(0);
+      borrowed.end();
+    } else {
+      pending.set(wanted);
+      int found = Helper.join(this, wanted);
+      pending.addAndGet(found - wanted);
+      drain(0);
+      for (int spins = 0; pending.get() > 0; spins++) {
+        pause(spins);
       }
     }
     task = null;
@@ -76,6 +92,15 @@ public final class Workers {
     }
     if (thrown instanceof Error error) {
       throw error;
+    }
+  }
+
+  /// One turn of a loop that waits for other threads.
+  static void pause(int spins) {
+    if (spins < 100_000) {
+      Thread.onSpinWait();
+    } else {
+      Thread.yield();
     }
   }
 

@@ -12,10 +12,12 @@ import dev.crossover.variants.feature.EfficientAttention;
 import dev.crossover.variants.feature.Hedgehog;
 import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.feature.Performer;
+import dev.crossover.variants.feature.Power;
 import dev.crossover.variants.feature.Rfa;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
+import dev.crossover.variants.lowrank.Mla;
 import dev.crossover.variants.lowrank.Nystromformer;
 import dev.crossover.variants.recurrent.DeltaNet;
 import dev.crossover.variants.recurrent.DeltaProduct;
@@ -71,6 +73,7 @@ public final class Catalogue {
           MechanismType.of(Rfa.class),
           MechanismType.of(Hedgehog.class),
           MechanismType.of(Based.class),
+          MechanismType.of(Power.class),
           MechanismType.of(Tener.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
@@ -82,7 +85,8 @@ public final class Catalogue {
           MechanismType.of(Kda.class),
           MechanismType.of(DeltaProduct.class),
           MechanismType.of(Gdn2.class),
-          MechanismType.of(Rwkv7.class));
+          MechanismType.of(Rwkv7.class),
+          MechanismType.of(Mla.class));
 
   private static final List<MechanismType> ALL =
       withProvided(ServiceLoader.load(MechanismProvider.class));

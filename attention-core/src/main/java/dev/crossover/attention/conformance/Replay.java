@@ -295,7 +295,8 @@ public final class Replay {
     comparisons.add(new Comparison(label, deviation, allowed, share));
   }
 
-  /// Feeds the tokens one by one and compares the outputs, where that is the same question.
+  /// Feeds the tokens one by one and compares the outputs, where that is the same question: an
+  /// option of every sequence that has no positions, an initial state, is not given to a session.
   private void decode(Attention attention, AttentionShape shape) {
     int n = shape.querySeqLen();
     if (!attention.capabilities().decoding()
@@ -310,11 +311,14 @@ public final class Replay {
     }
     Map<String, int[]> one = shapes(attention, shape.withSeqLens(1, 1));
     Map<String, int[]> several = shapes(attention, shape.withSeqLens(2, 2));
+    Map<String, int[]> more =
+        shapes(attention, shape.withBatchAndHeads(shape.batchSize() + 1, shape.numHeads()));
     for (TensorSpec spec : attention.inputs(shape)) {
       boolean belongsToStart =
           spec.role() == TensorSpec.Role.OPTIONAL
               && inputs.has(spec.name())
-              && Arrays.equals(one.get(spec.name()), several.get(spec.name()));
+              && Arrays.equals(one.get(spec.name()), several.get(spec.name()))
+              && !Arrays.equals(spec.shape().toArray(), more.get(spec.name()));
       if (belongsToStart) {
         skipped.add("token by token: " + spec.name() + " is not given to a session");
         return;

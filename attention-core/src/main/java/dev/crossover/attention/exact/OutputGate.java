@@ -18,6 +18,15 @@ final class OutputGate {
     }
   }
 
+  /// Multiplies one row in place.
+  ///
+  /// @param width gates of the row: one, or one per feature
+  static void row(int dv, float[] gate, int go, int width, float[] rows, int ro) {
+    for (int e = 0; e < dv; e++) {
+      rows[ro + e] *= sigmoid(gate[go + (width == 1 ? 0 : e)]);
+    }
+  }
+
   /// ∂gate += g ∘ o σ (1 − σ), summed over the features of a head's gate; writes g ∘ σ.
   static void backward(
       AttentionShape s,

@@ -13,40 +13,56 @@ import org.jspecify.annotations.Nullable;
 /// rms: ∂x = (e − u mean(e u)) / r;  layer: … − mean e;  l2: ∂x = (e − u (u · e)) / │x│
 /// ```
 ///
-/// Angles are formed in double precision.
-final class ScoreRows {
+/// Angles are formed in double precision. One instance belongs to one worker.
+public final class ScoreRows {
   private final ScoreOptions options;
   private final int dim;
   private final int pairs;
   private final double[] frequencies;
   private final float[] unit;
   private final float[] row;
+  private boolean given;
 
-  ScoreRows(Scratch scratch, ScoreOptions options, int dim) {
+  /// @param scratch allocator
+  /// @param options norm and rotation; the others are not looked at
+  /// @param dim width of a row
+  public ScoreRows(Scratch scratch, ScoreOptions options, int dim) {
     this.options = options;
     this.dim = dim;
     pairs = options.rotated(dim) / 2;
     frequencies = scratch.doubles(pairs);
     unit = scratch.floats(dim);
     row = scratch.floats(dim);
+    fromBase();
+  }
+
+  private void fromBase() {
     for (int a = 0; a < pairs; a++) {
       frequencies[a] = Math.pow(options.ropeBase(), -(double) a / pairs);
     }
   }
 
-  static long bytes(ScoreOptions options, int dim) {
+  /// Bytes the constructor allocates.
+  public static long bytes(ScoreOptions options, int dim) {
     return options.rotated(dim) / 2 * (long) Double.BYTES + 2L * dim * Float.BYTES;
   }
 
-  /// Takes frequencies instead of those of the base.
-  void frequencies(float[] given) {
-    for (int a = 0; a < pairs; a++) {
-      frequencies[a] = given[a];
+  /// Takes frequencies instead of those of the base; null for those of the base.
+  public void frequencies(float @Nullable [] instead) {
+    for (int a = 0; a < pairs && instead != null; a++) {
+      frequencies[a] = instead[a];
     }
+    if (given && instead == null) {
+      fromBase();
+    }
+    given = instead != null;
   }
 
   /// Writes the row that scores are made of.
-  void forward(float[] x, int xo, float @Nullable [] weight, int position, float[] z, int zo) {
+  ///
+  /// @param weight multiplies the normalised row; null for 1
+  public void forward(
+      float[] x, int xo, float @Nullable [] weight, int position, float[] z, int zo) {
     normalise(x, xo);
     for (int c = 0; c < dim; c++) {
       z[zo + c] = weight == null ? unit[c] : unit[c] * weight[c];
@@ -57,8 +73,9 @@ final class ScoreRows {
   /// Adds a gradient of a row that scores were made of to that of the row itself. Where it is zero,
   /// as behind padding, the row is not read: it may hold anything.
   ///
+  /// @param gradX added to from `gxo`; null where it is not wanted
   /// @param gradWeight added to from `wo`; null where it is not wanted
-  void backward(
+  public void backward(
       float[] x,
       int xo,
       float @Nullable [] weight,

@@ -93,10 +93,9 @@ final class ScoreTable {
     if (options.alibi() == Alibi.GIVEN) {
       System.arraycopy(tensors.get("alibi_slopes"), 0, slopes, 0, slopes.length);
     }
-    if (tensors.has("rope_frequencies")) {
-      for (ScoreRows rows : transform) {
-        rows.frequencies(tensors.get("rope_frequencies"));
-      }
+    boolean given = tensors.has("rope_frequencies");
+    for (ScoreRows rows : transform) {
+      rows.frequencies(given ? tensors.get("rope_frequencies") : null);
     }
   }
 

@@ -82,10 +82,8 @@ final class ScoredSession extends TokenSession {
     }
     int d = shape.headDim();
     int dv = shape.valueDim();
-    if (hasInput("rope_frequencies")) {
-      for (ScoreRows rows : transform) {
-        rows.frequencies(input("rope_frequencies"));
-      }
+    for (ScoreRows rows : transform) {
+      rows.frequencies(hasInput("rope_frequencies") ? input("rope_frequencies") : null);
     }
     float[] weight = hasInput("k_norm_weight") ? input("k_norm_weight") : null;
     for (int h = 0; h < heads; h++) {

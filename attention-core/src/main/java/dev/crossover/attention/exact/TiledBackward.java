@@ -83,9 +83,20 @@ public final class TiledBackward {
   /// @param scratch allocator
   public TiledBackward(
       AttentionShape shape, Mask mask, int threads, double scale, boolean terms, Scratch scratch) {
+    this(shape, mask, new Workers(threads), scale, terms, scratch);
+  }
+
+  /// @param workers the threads of the plan that this is a part of
+  TiledBackward(
+      AttentionShape shape,
+      Mask mask,
+      Workers workers,
+      double scale,
+      boolean terms,
+      Scratch scratch) {
     this.shape = shape;
     this.scale = (float) scale;
-    workers = new Workers(threads);
+    this.workers = workers;
     visible = new VisibleKeys(scratch, shape, mask);
     limits = scratch.ints((long) shape.batchSize() * shape.querySeqLen());
     for (int b = 0; b < shape.batchSize(); b++) {
@@ -99,7 +110,7 @@ public final class TiledBackward {
     long rows = parts.queryParts * keyRows(shape);
     keyShares = scratch.floats(whole ? 0 : rows * shape.headDim());
     valueShares = scratch.floats(whole ? 0 : rows * shape.valueDim());
-    gradients = new SoftmaxGradient[threads];
+    gradients = new SoftmaxGradient[workers.threads()];
     for (int t = 0; t < gradients.length; t++) {
       gradients[t] =
           new SoftmaxGradient(

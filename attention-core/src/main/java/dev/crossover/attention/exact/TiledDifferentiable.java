@@ -23,7 +23,7 @@ final class TiledDifferentiable extends DifferentiablePlan {
     super(request);
     forward = request.attention().newPlan(request);
     scratch.include(forward.scratchBytes());
-    backward = new TiledBackward(shape, mask, request.threads(), scale, false, scratch);
+    backward = new TiledBackward(shape, mask, request.workers(), scale, false, scratch);
     AttentionShape s = shape;
     lse = Tensor.of(kept.floats(rows(s)), s.batchSize(), s.numHeads(), s.querySeqLen());
     results = Tensors.NONE.with(LSE, lse);

@@ -185,6 +185,29 @@ public interface Kernels {
   /// `x[i] = (a·x[i] + b)·x[i] + c`.
   void quadratic(int n, float a, float b, float c, float[] x, int xo);
 
+  /// `x[i] = (alpha · x[i])^exponent`, by multiplications alone.
+  ///
+  /// @param exponent at least 1
+  default void power(int n, float alpha, int exponent, float[] x, int xo) {
+    if (exponent == 1) {
+      scale(n, alpha, x, xo, x, xo);
+    } else if (exponent % 2 == 0) {
+      quadratic(n, alpha * alpha, 0, 0, x, xo);
+      if (exponent > 2) {
+        power(n, 1, exponent / 2, x, xo);
+      }
+    } else {
+      for (int i = xo; i < xo + n; i++) {
+        float y = alpha * x[i];
+        float square = y * y;
+        for (int e = 1; e < exponent; e += 2) {
+          y *= square;
+        }
+        x[i] = y;
+      }
+    }
+  }
+
   /// The products `x_i x_j` for i <= j, row after row of the upper triangle: those on the diagonal
   /// times `diagonal`, the others times `alpha`. Up to `lanes() - 1` elements of y after the
   /// `d(d + 1)/2` written ones may be overwritten.

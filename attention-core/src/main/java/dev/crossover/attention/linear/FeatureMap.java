@@ -80,7 +80,7 @@ public interface FeatureMap {
   }
 
   /// Whether [#weights] turns products q·k into φ_q(q)·φ_k(k) with less work than a product of
-  /// features takes; no by default. Not for maps with a scale or a shift.
+  /// features takes; no by default. Not for maps with a shift or with [Scaling#MAXIMUM].
   default boolean weighsProducts() {
     return false;
   }

@@ -70,6 +70,7 @@ final class LinearGradientChunk {
   private final float[] products;
   private final float[] upstreamProducts;
   private final float[] pairs;
+  private final float[] slopes;
   private final float[] work;
   private final float[] rowFactors;
   private final float[] featureSums;
@@ -117,6 +118,7 @@ final class LinearGradientChunk {
     products = scratch.floats(CHUNK * CHUNK);
     upstreamProducts = scratch.floats(CHUNK * CHUNK);
     pairs = scratch.floats(scaled || map.weighsProducts() ? CHUNK * CHUNK : 0);
+    slopes = scratch.floats(map.weighsProducts() ? CHUNK : 0);
     work = scratch.floats(workSize(width, valueDim, dim));
     rowFactors = scratch.floats(CHUNK);
     featureSums = scratch.floats(CHUNK);
@@ -132,7 +134,7 @@ final class LinearGradientChunk {
   static long bytes(int dim, int width, int valueDim, boolean scaled, int keyWidth) {
     int stride = stride(valueDim);
     long perRow = 3L * width + valueDim + dim + 2L * keyWidth + (scaled ? 2L : 1L) * stride;
-    perRow += (scaled || keyWidth > 0 ? 3L : 2L) * CHUNK + 3;
+    perRow += (scaled || keyWidth > 0 ? 3L : 2L) * CHUNK + (keyWidth > 0 ? 4 : 3);
     return (CHUNK * perRow + workSize(width, valueDim, dim)) * Float.BYTES
         + 3L * CHUNK * Double.BYTES
         + ChunkKeys.bytes(width, stride, keyWidth);
@@ -359,10 +361,13 @@ final class LinearGradientChunk {
     for (int i = 0; i < count; i++) {
       int limit = keys.limit(i, offset);
       int at = i * CHUNK;
-      System.arraycopy(products, at, pairs, at, limit);
-      map.weightSlopes(limit, pairs, at);
-      kernels.multiplyElements(limit, upstreamProducts, at, pairs, at, upstreamProducts, at);
+      System.arraycopy(products, at, slopes, 0, limit);
+      map.weightSlopes(limit, slopes, 0);
       map.weights(limit, products, at);
+      if (decaying) {
+        scaleRow(i, limit);
+      }
+      kernels.multiplyElements(limit, upstreamProducts, at, slopes, 0, upstreamProducts, at);
     }
   }
 
@@ -416,23 +421,26 @@ final class LinearGradientChunk {
   /// row that has seen padding only has no reference yet.
   private void scalePairs(int offset) {
     for (int i = 0; i < count; i++) {
-      int limit = keys.limit(i, offset);
-      int at = i * CHUNK;
-      double last = keys.references[limit];
-      if (last == Double.NEGATIVE_INFINITY) {
-        Arrays.fill(pairs, at, at + limit, 0);
-      } else {
-        for (int j = 0; j < limit; j++) {
-          pairs[at + j] = (float) Math.max(-1e4, keys.references[j + 1] - last);
-        }
-        kernels.exp(limit, 1, 0, pairs, at, pairs, at);
-      }
-      if (decaying) {
-        addDecays(i, limit);
-      }
-      kernels.multiplyElements(limit, products, at, pairs, at, products, at);
-      kernels.multiplyElements(limit, upstreamProducts, at, pairs, at, upstreamProducts, at);
+      scaleRow(i, keys.limit(i, offset));
     }
+  }
+
+  private void scaleRow(int i, int limit) {
+    int at = i * CHUNK;
+    double last = keys.references[limit];
+    if (last == Double.NEGATIVE_INFINITY) {
+      Arrays.fill(pairs, at, at + limit, 0);
+    } else {
+      for (int j = 0; j < limit; j++) {
+        pairs[at + j] = (float) Math.max(-1e4, keys.references[j + 1] - last);
+      }
+      kernels.exp(limit, 1, 0, pairs, at, pairs, at);
+    }
+    if (decaying) {
+      addDecays(i, limit);
+    }
+    kernels.multiplyElements(limit, products, at, pairs, at, products, at);
+    kernels.multiplyElements(limit, upstreamProducts, at, pairs, at, upstreamProducts, at);
   }
 
   /// `dγ_l += exp(reference_l − reference_i) p_i(l)` for row i.

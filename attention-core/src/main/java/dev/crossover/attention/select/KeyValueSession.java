@@ -60,6 +60,12 @@ public abstract class KeyValueSession extends TokenSession {
     return count;
   }
 
+  /// Turns the scaled scores of the positions that are left into weights, in place: by default
+  /// their softmax.
+  protected void weigh(int worker, int problem, int count, float[] scores) {
+    kernels.softmax(count, scores, 0);
+  }
+
   /// Called before the key and value of row `t` of the bound inputs are stored, and may refuse them
   /// as long as it has changed nothing.
   protected void accept(int t, int tokens) {}
@@ -165,7 +171,7 @@ public abstract class KeyValueSession extends TokenSession {
     attend(worker, problem, out);
   }
 
-  /// Writes the output row of one query head: softmax over the positions it sees.
+  /// Writes the output row of one query head from the positions it sees.
   protected void attend(int worker, int problem, float[] out) {
     int d = shape.headDim();
     int dv = shape.valueDim();
@@ -178,7 +184,7 @@ public abstract class KeyValueSession extends TokenSession {
       weights[s] = factor * kernels.dot(d, input("q"), problem * d, keys, row);
     }
     count = select(worker, count, positions, weights);
-    kernels.softmax(count, weights, 0);
+    weigh(worker, problem, count, weights);
     Arrays.fill(out, problem * dv, problem * dv + dv, 0);
     for (int s = 0; s < count; s++) {
       int row = keyHead * slots + slot(positions[s]);

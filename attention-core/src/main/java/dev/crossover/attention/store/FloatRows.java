@@ -17,6 +17,11 @@ final class FloatRows extends RowStore {
   }
 
   @Override
+  float[] inPlace() {
+    return data;
+  }
+
+  @Override
   int code(int row, int channel) {
     return -1;
   }

@@ -196,6 +196,19 @@ final class GroupedRows extends RowStore {
   }
 
   @Override
+  int earliest() {
+    return encoded;
+  }
+
+  @Override
+  void drop(int from, int to) {
+    if (from < to) {
+      throw new UnsupportedOperationException(
+          "grouped storage must not drop positions: rows share their scales");
+    }
+  }
+
+  @Override
   void keep(int[] rows, int at, int kept) {
     throw new UnsupportedOperationException(
         "grouped storage must not drop positions: rows share their scales");

@@ -1,6 +1,7 @@
 package dev.crossover.attention.store;
 
 import dev.crossover.attention.AttentionShape;
+import org.jspecify.annotations.Nullable;
 
 /// Cached keys and values of every (batch entry, key/value head) pair, in one form of [Storage].
 ///
@@ -83,6 +84,16 @@ public final class KeyValueStore {
     }
   }
 
+  /// Appends one position of one head; heads may be filled at the same time by different threads,
+  /// each by one.
+  ///
+  /// @param ko first number of the key row
+  /// @param vo first number of the value row
+  public void append(int head, float[] k, int ko, float[] v, int vo) {
+    keys[head].append(k, ko);
+    values[head].append(v, vo);
+  }
+
   /// Restores the keys of the stored positions `from … to - 1` of a head.
   public void readKeys(int head, int from, int to, float[] into, int at) {
     keys[head].read(from, to, into, at);
@@ -91,6 +102,17 @@ public final class KeyValueStore {
   /// Restores the values of the stored positions `from … to - 1` of a head.
   public void readValues(int head, int from, int to, float[] into, int at) {
     values[head].read(from, to, into, at);
+  }
+
+  /// The keys of a head where they lie, where they are floats: row p starts at `p * dim`. Null for
+  /// other storage. Valid until the next change.
+  public float @Nullable [] keysInPlace(int head) {
+    return keys[head].inPlace();
+  }
+
+  /// The values of a head where they lie, where they are floats; see [#keysInPlace].
+  public float @Nullable [] valuesInPlace(int head) {
+    return values[head].inPlace();
   }
 
   /// The stored code of a key's number: the bits of f16 and bf16 as an unsigned number, the integer
@@ -127,6 +149,25 @@ public final class KeyValueStore {
       keys[h].truncate(positions);
       values[h].truncate(positions);
     }
+  }
+
+  /// Fewest positions, besides none, that [#truncate] may leave: 0, or what grouped storage has
+  /// encoded.
+  public int earliest() {
+    int earliest = 0;
+    for (int h = 0; h < keys.length; h++) {
+      earliest = Math.max(earliest, Math.max(keys[h].earliest(), values[h].earliest()));
+    }
+    return earliest;
+  }
+
+  /// Forgets the stored positions `from … to - 1` of one head; later ones move up. All heads must
+  /// be treated alike before the store is read again.
+  ///
+  /// @throws UnsupportedOperationException for grouped storage, whose rows share scales
+  public void drop(int head, int from, int to) {
+    keys[head].drop(from, to);
+    values[head].drop(from, to);
   }
 
   /// Keeps only the listed rows of every head.

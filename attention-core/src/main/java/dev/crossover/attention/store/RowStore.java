@@ -1,5 +1,7 @@
 package dev.crossover.attention.store;
 
+import org.jspecify.annotations.Nullable;
+
 /// Rows of one head in one form: appended, restored when read, dropped from the end or from among
 /// them. Grows by doubling when it is full; until then nothing is allocated.
 abstract class RowStore {
@@ -52,6 +54,26 @@ abstract class RowStore {
       move(rows[at + r], r);
     }
     count = kept;
+  }
+
+  /// Forgets the rows `from … to - 1`; later ones move up.
+  ///
+  /// @throws UnsupportedOperationException where rows share scales
+  void drop(int from, int to) {
+    for (int r = to; from < to && r < count; r++) {
+      move(r, from + r - to);
+    }
+    count -= to - from;
+  }
+
+  /// Fewest rows, besides none, that [#truncate] may leave.
+  int earliest() {
+    return 0;
+  }
+
+  /// The rows themselves, where they are floats, one after the other; null otherwise.
+  float @Nullable [] inPlace() {
+    return null;
   }
 
   /// Makes room for this many rows.

@@ -6,12 +6,10 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
-import dev.crossover.bench.sweep.TrainingStep;
 import java.io.IOException;
 
 /// Compares what is about to be timed with what the same mechanism gives in another way: a forward
-/// pass and a training step's output and gradients with the scalar kernels', decoding with the
-/// scalar kernels' causal forward pass.
+/// pass with the scalar kernels, decoding with the scalar kernels' causal forward pass.
 ///
 /// Mechanisms that approximate nothing have no other reference, and a mechanism that is timed while
 /// it answers NaN would be the fastest of all. Long sequences are checked on their beginning; of
@@ -40,7 +38,7 @@ final class AnswerCheck {
       throw new IllegalStateException(
           cut.point().spec()
               + ": "
-              + words(cut.point().study())
+              + (cut.point().study() == Study.DECODE ? "decoding" : "a forward pass")
               + " must agree with the scalar kernels to "
               + TOLERANCE
               + ", but differed by "
@@ -50,23 +48,12 @@ final class AnswerCheck {
     }
   }
 
-  private static String words(Study study) {
-    return switch (study) {
-      case FORWARD -> "a forward pass";
-      case DECODE -> "decoding";
-      case TRAINING -> "a training step";
-    };
-  }
-
-  /// ‖a − b‖ / ‖b‖ of what is timed, a, and what the scalar kernels give, b; the largest over the
-  /// output and the gradients of a training step.
+  /// ‖a − b‖ / ‖b‖ of what is timed, a, and the scalar kernels' forward pass, b.
   static double difference(Problem problem) throws IOException {
-    float[][] scalar = ScalarTwin.answers(problem.point());
-    return switch (problem.point().study()) {
-      case FORWARD -> difference(forward(problem), scalar[0]);
-      case DECODE -> decoded(problem, scalar[0]);
-      case TRAINING -> trained(problem, scalar);
-    };
+    float[] scalar = ScalarTwin.output(problem.point());
+    return problem.point().study() == Study.DECODE
+        ? decoded(problem, scalar)
+        : forward(problem, scalar);
   }
 
   /// Checks that no element of an output is infinite or no number.
@@ -94,41 +81,24 @@ final class AnswerCheck {
     }
     try {
       Problem cut = Problem.of(problem.point().withLength(POSITIONS), problem.input());
-      problem.attention().plan(cut.shape(), cut.mask(), 1); // training steps take the same shapes
-      return new Problem(
-          cut.point(), cut.type(), problem.attention(), cut.shape(), cut.mask(), cut.input());
+      cut.attention().plan(cut.shape(), cut.mask(), 1);
+      return cut;
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
       return problem; // it refuses short sequences
     }
   }
 
-  private static float[] forward(Problem problem) throws IOException {
+  private static double forward(Problem problem, float[] expected) throws IOException {
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem
         .attention()
         .plan(problem.shape(), problem.mask(), problem.point().threads())
         .forward(inputs, output);
-    return output.data();
-  }
-
-  private static double trained(Problem problem, float[][] expected) throws IOException {
-    TrainingStep step = new TrainingStep(problem);
-    step.build();
-    step.run();
-    double largest = 0;
-    for (int i = 0; i < expected.length; i++) {
-      // NaN stays
-      largest = Math.max(largest, difference(step.answers().get(i), expected[i]));
-    }
-    return largest;
-  }
-
-  private static double difference(float[] actual, float[] expected) {
     double squares = 0;
     double all = 0;
     for (int i = 0; i < expected.length; i++) {
-      double delta = (double) actual[i] - expected[i];
+      double delta = (double) output.data()[i] - expected[i];
       squares += delta * delta;
       all += (double) expected[i] * expected[i];
     }

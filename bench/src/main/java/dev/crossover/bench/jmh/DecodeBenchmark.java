@@ -250,7 +250,6 @@ public class DecodeBenchmark {
             0,
             0,
             run.stateBytes,
-            null,
             run.allocatedPerToken(gauges),
             null,
             null,

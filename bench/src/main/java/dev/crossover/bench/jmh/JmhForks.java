@@ -72,6 +72,7 @@ public final class JmhForks implements Forks {
       all.add("-D" + ForkReport.ERROR_PROPERTY + "=" + flags(wishes, Wish::error));
       all.add("-D" + ForkReport.ROWS_PROPERTY + "=" + flags(wishes, Wish::rows));
       Point point = problems.getFirst().point();
+      boolean decode = point.study() == Study.DECODE;
       int lengths = problems.size();
       ChainedOptionsBuilder options =
           options(
@@ -80,7 +81,7 @@ public final class JmhForks implements Forks {
                   settings.iterations() * lengths,
                   settings.iterationMillis()),
               all);
-      options.include(benchmark(point.study()).getName() + "\\.");
+      options.include((decode ? DecodeBenchmark.class : ForwardBenchmark.class).getName() + "\\.");
       parameters(options, point);
       options.param(
           "lengths",
@@ -113,14 +114,6 @@ public final class JmhForks implements Forks {
     } finally {
       delete(file);
     }
-  }
-
-  private static Class<?> benchmark(Study study) {
-    return switch (study) {
-      case FORWARD -> ForwardBenchmark.class;
-      case DECODE -> DecodeBenchmark.class;
-      case TRAINING -> TrainingBenchmark.class;
-    };
   }
 
   private static String flags(List<Wish> wishes, Predicate<Wish> wanted) {

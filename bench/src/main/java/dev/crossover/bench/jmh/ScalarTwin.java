@@ -5,7 +5,6 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
-import dev.crossover.bench.sweep.TrainingStep;
 import java.io.File;
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
@@ -26,42 +25,34 @@ public final class ScalarTwin {
 
   /// The twin's classes, loaded once.
   private static final class Loaded {
-    static final Method ANSWERS = load();
+    static final Method FORWARD = load();
 
     private static Method load() {
       try {
         return new URLClassLoader(classPath(), ClassLoader.getPlatformClassLoader())
             .loadClass(ScalarTwin.class.getName())
             .getMethod(
-                "answers",
-                String.class,
-                String.class,
-                int[].class,
-                String.class,
-                String.class,
-                long.class);
+                "forward", String.class, int[].class, String.class, String.class, long.class);
       } catch (ReflectiveOperationException | MalformedURLException e) {
         throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
       }
     }
   }
 
-  /// What the scalar kernels give for a point's whole sequence: the output and, of training, every
-  /// gradient.
+  /// What the scalar kernels give for a forward pass over a point's whole sequence.
   ///
   /// @throws IllegalStateException if they cannot be run
-  static synchronized float[][] answers(Point point) {
+  static synchronized float[] output(Point point) {
     String before = System.getProperty(KERNELS);
     System.setProperty(KERNELS, "scalar");
     Thread thread = Thread.currentThread();
     ClassLoader loader = thread.getContextClassLoader();
     try {
       // mechanisms of other jars are looked up with it
-      thread.setContextClassLoader(Loaded.ANSWERS.getDeclaringClass().getClassLoader());
-      return (float[][])
-          Loaded.ANSWERS.invoke(
+      thread.setContextClassLoader(Loaded.FORWARD.getDeclaringClass().getClassLoader());
+      return (float[])
+          Loaded.FORWARD.invoke(
               null,
-              point.study().word(),
               point.spec(),
               new int[] {point.n(), point.dim(), point.heads(), point.batch()},
               point.mask(),
@@ -85,40 +76,23 @@ public final class ScalarTwin {
 
   /// Called in the loader's own copy of this class, so that only types of the JDK are exchanged.
   ///
-  /// @param study name of the study; of decoding, a forward pass is made
   /// @param spec mechanism
   /// @param sizes length, head width, heads and batch as in a point
   /// @param mask `none` or `causal`
   /// @param input label of the input
   /// @param seed seed of everything drawn
-  /// @return the elements of the output and, of training, of every gradient
+  /// @return the output's elements
   /// @throws IOException if the input cannot be read
-  public static float[][] answers(
-      String study, String spec, int[] sizes, String mask, String input, long seed)
+  public static float[] forward(String spec, int[] sizes, String mask, String input, long seed)
       throws IOException {
     Problem problem =
         Problem.of(
             new Point(
-                Study.of(study),
-                spec,
-                sizes[0],
-                sizes[1],
-                sizes[2],
-                sizes[3],
-                mask,
-                1,
-                input,
-                seed));
-    if (problem.point().study() == Study.TRAINING) {
-      TrainingStep step = new TrainingStep(problem);
-      step.build();
-      step.run();
-      return step.answers().toArray(float[][]::new);
-    }
+                Study.FORWARD, spec, sizes[0], sizes[1], sizes[2], sizes[3], mask, 1, input, seed));
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem.attention().plan(problem.shape(), problem.mask(), 1).forward(inputs, output);
-    return new float[][] {output.data()};
+    return output.data();
   }
 
   private static URL[] classPath() throws MalformedURLException {

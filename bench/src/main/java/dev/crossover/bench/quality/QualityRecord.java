@@ -5,6 +5,7 @@ import dev.crossover.models.training.TaskTraining;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /// One training run: what was learned, with what, how well.
 ///
@@ -28,6 +29,7 @@ import java.util.Optional;
 /// @param threads number of threads
 /// @param machine where it ran
 /// @param commit of the code
+/// @param command as it was typed; null where nobody typed one
 public record QualityRecord(
     String kind,
     String task,
@@ -47,7 +49,8 @@ public record QualityRecord(
     double seconds,
     int threads,
     Machine machine,
-    String commit) {
+    String commit,
+    @Nullable String command) {
 
   /// How a run ended.
   public enum Status {

@@ -38,6 +38,7 @@ public final class QualityRunner {
   private final double saveSeconds;
   private final Progress progress;
   private final LongSupplier nanos;
+  private final String command;
 
   /// What is told while runs go on.
   public interface Progress {
@@ -65,13 +66,15 @@ public final class QualityRunner {
   /// @param saveSeconds wall time between checkpoints
   /// @param progress is told
   /// @param nanos a clock
+  /// @param command as it was typed; empty where nobody typed one
   public QualityRunner(
       QualityFile file,
       int threads,
       double budgetSeconds,
       double saveSeconds,
       Progress progress,
-      LongSupplier nanos) {
+      LongSupplier nanos,
+      String command) {
     this.file = file;
     Path folder = file.path().toAbsolutePath().getParent();
     this.checkpoints = (folder == null ? Path.of(".") : folder).resolve("checkpoints");
@@ -80,6 +83,7 @@ public final class QualityRunner {
     this.saveSeconds = saveSeconds;
     this.progress = progress;
     this.nanos = nanos;
+    this.command = command;
   }
 
   /// Does the runs that the file does not hold yet.
@@ -181,7 +185,8 @@ public final class QualityRunner {
         seconds,
         threads,
         Machine.current(),
-        Commit.current());
+        Commit.current(),
+        command.isEmpty() ? null : command);
   }
 
   /// One run from where it is to its end.

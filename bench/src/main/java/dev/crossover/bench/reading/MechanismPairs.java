@@ -17,7 +17,8 @@ import java.util.Optional;
 /// The pairs that a mechanism really lets see each other, found by running it: one token's value is
 /// drawn, all others are zero, and the outputs that change by a single bit depend on it.
 ///
-/// Mechanisms of model width, which take no values, have the token's own row changed instead.
+/// Mechanisms of model width, which take no values, have the token's own row changed instead, and
+/// those whose values are made of a latent have that changed.
 /// Queries and keys are drawn from a seed, small enough that no weight of a softmax or of a decay
 /// underflows. For mechanisms that select or hash, the pairs belong to these tensors.
 public final class MechanismPairs {
@@ -34,7 +35,7 @@ public final class MechanismPairs {
 
   private MechanismPairs(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     this.plan = attention.plan(shape, mask, 1);
-    this.varied = inputs.has("v") ? "v" : "x";
+    this.varied = inputs.has("v") ? "v" : inputs.has("x") ? "x" : "latent";
     this.n = shape.querySeqLen();
     Tensor given = inputs.get(varied);
     this.inputs =

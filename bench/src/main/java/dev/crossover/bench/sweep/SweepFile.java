@@ -6,27 +6,23 @@ import dev.crossover.attention.mechanism.RecordType.ParameterInfo;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
+import dev.crossover.bench.yaml.YamlFile;
 import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
-import org.snakeyaml.engine.v2.api.LoadSettings;
-import org.snakeyaml.engine.v2.api.lowlevel.Compose;
-import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
-import org.snakeyaml.engine.v2.exceptions.YamlEngineException;
 import org.snakeyaml.engine.v2.nodes.MappingNode;
 import org.snakeyaml.engine.v2.nodes.Node;
 import org.snakeyaml.engine.v2.nodes.NodeTuple;
 import org.snakeyaml.engine.v2.nodes.ScalarNode;
-import org.snakeyaml.engine.v2.nodes.SequenceNode;
 
 /// Reads a sweep from YAML text.
 ///
@@ -43,7 +39,7 @@ import org.snakeyaml.engine.v2.nodes.SequenceNode;
 /// Every key takes one value or a list; what is absent is that of the default sweep. Several sweeps
 /// in one file are separated by `---`; their points are measured as one sweep, with the effort of
 /// the first. A mistake is told as `file:line: what must be, but was`.
-public final class SweepFile {
+public final class SweepFile extends YamlFile {
   /// Names of the built-in sweeps.
   public static final List<String> PRESETS = List.of("quick", "standard", "full");
 
@@ -62,12 +58,11 @@ public final class SweepFile {
           "effort",
           "forks");
 
-  private final String name;
   private final Sweep usual;
   private @Nullable Effort effort;
 
   private SweepFile(String name, int threads) {
-    this.name = name;
+    super(name);
     this.usual = Sweep.defaults(threads);
   }
 
@@ -80,18 +75,8 @@ public final class SweepFile {
   public static SweepPlan read(String name, String text, int threads) {
     SweepFile file = new SweepFile(name, threads);
     List<Sweep> parts = new ArrayList<>();
-    try {
-      LoadSettings settings = LoadSettings.builder().setLabel(name).build();
-      for (Node document : new Compose(settings).composeAllFromString(text)) {
-        parts.add(file.sweep(document, parts.isEmpty()));
-      }
-    } catch (MarkedYamlEngineException e) {
-      int line = e.getProblemMark().map(mark -> mark.getLine() + 1).orElse(1);
-      throw new IllegalArgumentException(
-          name + ":" + line + ": the file must be YAML, but " + e.getProblem(), e);
-    } catch (YamlEngineException e) {
-      throw new IllegalArgumentException(
-          name + ":1: the file must be YAML, but " + String.valueOf(e.getMessage()), e);
+    for (Node document : file.documents(text)) {
+      parts.add(file.sweep(document, parts.isEmpty()));
     }
     if (parts.isEmpty()) {
       throw new IllegalArgumentException(name + ":1: the file must hold a sweep, but was empty");
@@ -124,18 +109,7 @@ public final class SweepFile {
     if (!(document instanceof MappingNode mapping)) {
       throw error(document, "a sweep must be written as key: value, but was " + words(document));
     }
-    Map<String, Node> given = new LinkedHashMap<>();
-    for (NodeTuple entry : mapping.getValue()) {
-      String key = scalar(entry.getKeyNode(), "a key");
-      if (!KEYS.contains(key)) {
-        throw error(
-            entry.getKeyNode(),
-            "key must be one of " + KEYS + ", but was " + key + Nearest.hint(key, KEYS));
-      }
-      if (given.put(key, entry.getValueNode()) != null) {
-        throw error(entry.getKeyNode(), key + " must be given once, but was given again");
-      }
-    }
+    Map<String, Node> given = keys(mapping, KEYS);
     effort(given, first);
     return new Sweep(
         values(given, "studies", usual.studies(), this::study),
@@ -283,7 +257,7 @@ public final class SweepFile {
   }
 
   private Study study(Node node) {
-    return Study.of(oneOf(node, "studies", Study.words().toArray(String[]::new)));
+    return Study.valueOf(oneOf(node, "studies", "forward", "decode").toUpperCase(Locale.ROOT));
   }
 
   private int threads(Node node) {
@@ -319,68 +293,5 @@ public final class SweepFile {
       throw error(node, key + " must hold a value, but was empty");
     }
     return values;
-  }
-
-  private String oneOf(Node node, String key, String... allowed) {
-    String text = scalar(node, key);
-    List<String> known = List.of(allowed);
-    if (!known.contains(text)) {
-      throw error(
-          node, key + " must be one of " + known + ", but was " + text + Nearest.hint(text, known));
-    }
-    return text;
-  }
-
-  private int positive(Node node, String key) {
-    return positive(node, key, scalar(node, key));
-  }
-
-  private int positive(Node node, String key, String text) {
-    try {
-      int value = Integer.parseInt(text.strip());
-      if (value >= 1) {
-        return value;
-      }
-    } catch (NumberFormatException e) {
-      // answered below, like a number that is too small
-    }
-    throw error(node, key + " must be whole numbers from 1, but was " + text);
-  }
-
-  private String scalar(Node node, String what) {
-    if (node instanceof ScalarNode scalar && !scalar.getValue().isBlank()) {
-      return scalar.getValue().strip();
-    }
-    throw error(node, what + " must be a word or number, but was " + words(node));
-  }
-
-  private void check(Node node, Runnable reading) {
-    try {
-      reading.run();
-    } catch (IllegalArgumentException e) {
-      throw error(node, String.valueOf(e.getMessage()));
-    }
-  }
-
-  private static List<Node> items(Node node) {
-    return node instanceof SequenceNode list ? list.getValue() : List.of(node);
-  }
-
-  private static boolean isEmpty(Node node) {
-    return node instanceof ScalarNode scalar && scalar.getValue().isBlank();
-  }
-
-  private static String words(Node node) {
-    return switch (node) {
-      case MappingNode _ -> "key: value";
-      case SequenceNode _ -> "a list";
-      case ScalarNode scalar -> scalar.getValue().isBlank() ? "empty" : scalar.getValue();
-      default -> "something else";
-    };
-  }
-
-  private IllegalArgumentException error(Node node, String message) {
-    int line = node.getStartMark().map(mark -> mark.getLine() + 1).orElse(1);
-    return new IllegalArgumentException(name + ":" + line + ": " + message);
   }
 }

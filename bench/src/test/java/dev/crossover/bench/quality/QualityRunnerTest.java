@@ -45,7 +45,8 @@ class QualityRunnerTest {
   }
 
   private QualityRunner runner(double budget, QualityRunner.Progress progress) {
-    return new QualityRunner(file(), 1, budget, 0.5, progress, () -> clock.addAndGet(100_000_000));
+    return new QualityRunner(
+        file(), 1, budget, 0.5, progress, () -> clock.addAndGet(100_000_000), "train");
   }
 
   /// Counts, and dies at a look.

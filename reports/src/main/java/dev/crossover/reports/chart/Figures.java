@@ -10,7 +10,6 @@ import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Roofline;
 import dev.crossover.reports.answer.Series;
-import dev.crossover.reports.answer.StudyView;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
@@ -51,7 +50,7 @@ public final class Figures {
   public static List<Figure> of(PanelAnswer answer, String prefix, String origin) {
     Figures figures = new Figures(answer, prefix, origin);
     figures.time();
-    if (!answer.panel().view().wholeSequence()) {
+    if (answer.panel().decoding()) {
       figures.tokens();
       figures.bytes("state", "State of a decoding session", Point::stateBytes, true);
     } else {
@@ -66,7 +65,7 @@ public final class Figures {
       figures.pareto(n, "time", "Time", Point::seconds, Quantity.SECONDS);
       figures.pareto(n, "memory", "Counted memory", Point::countedBytes, Quantity.BYTES);
     }
-    if (answer.panel().view().wholeSequence()) {
+    if (!answer.panel().decoding()) {
       figures.roofline();
     }
     return List.copyOf(figures.figures);
@@ -91,8 +90,10 @@ public final class Figures {
   }
 
   private void time() {
-    StudyView view = answer.panel().view();
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("time per " + view.unit(), Quantity.SECONDS));
+    boolean decoding = answer.panel().decoding();
+    LogPlot plot =
+        new LogPlot(
+            lengthAxis(), new Axis("time per " + (decoding ? "token" : "call"), Quantity.SECONDS));
     for (SeriesAnswer one : answer.series()) {
       Look look = look(one.series());
       String slope = one.timeFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("");
@@ -104,9 +105,7 @@ public final class Figures {
     add(
         plot,
         "time",
-        view == StudyView.FORWARD
-            ? "Time against sequence length"
-            : "Time per " + view.unit() + " against " + view.length().replace(" n", ""),
+        decoding ? "Time per token against context length" : "Time against sequence length",
         "median and 95 % interval over forks; fitted slope with its 95 % interval in the legend");
   }
 
@@ -172,8 +171,7 @@ public final class Figures {
   }
 
   private void error() {
-    StudyView view = answer.panel().view();
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative " + view.error(), Quantity.SHARE));
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative error", Quantity.SHARE));
     List<String> without = new ArrayList<>();
     for (Series one : answer.panel().series()) {
       switch (one.approximates()) {
@@ -193,8 +191,8 @@ public final class Figures {
     add(
         plot,
         "error",
-        view.errorTitle(),
-        view.errorHow().replace("‖", "||")
+        "Error against exact attention on the same tensors",
+        "relative Frobenius ||O − O*|| / ||O*||"
             + (without.isEmpty()
                 ? ""
                 : "; approximates nothing, so has no error: " + String.join("; ", without)));
@@ -205,7 +203,7 @@ public final class Figures {
     LogPlot plot =
         new LogPlot(
             new Axis(title.toLowerCase(Locale.ROOT), quantity),
-            new Axis("relative " + answer.panel().view().error(), Quantity.SHARE));
+            new Axis("relative error", Quantity.SHARE));
     List<double[]> front = new ArrayList<>();
     double highest = 0;
     for (Series one : answer.panel().series()) {
@@ -333,7 +331,8 @@ public final class Figures {
   }
 
   private Axis lengthAxis() {
-    return new Axis(answer.panel().view().length(), Quantity.LENGTH);
+    return new Axis(
+        answer.panel().decoding() ? "context length" : "sequence length n", Quantity.LENGTH);
   }
 
   private static List<double[]> points(Series series, ToDoubleFunction<Point> value) {

@@ -21,7 +21,8 @@ import org.knowm.xchart.style.lines.SeriesLines;
 import org.knowm.xchart.style.markers.Marker;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/// A chart with two logarithmic axes, in the one style of all our charts.
+/// A chart with two logarithmic axes, in the one style of all our charts; accuracies are on a
+/// linear one.
 ///
 /// XChart's own logarithmic axes label decades only, so values are plotted as logarithms on linear
 /// axes whose ticks are named here. Points that have no logarithm are left out.
@@ -46,6 +47,8 @@ final class LogPlot {
     BYTES,
     /// Shares, shown as percentages.
     SHARE,
+    /// Accuracies from 0 to 1, on a linear axis.
+    ACCURACY,
     /// Plain numbers.
     NUMBER;
 
@@ -57,6 +60,7 @@ final class LogPlot {
             case BYTES -> Wording.bytes(value);
             case SHARE -> Wording.percent(value);
             case NUMBER -> Wording.digits(value);
+            case ACCURACY -> String.format(Locale.ROOT, "%.2f", value);
           };
       return text.replaceAll("(\\.\\d*?)0+(?=\\D|$)", "$1").replaceAll("\\.(?=\\D|$)", "");
     }
@@ -79,7 +83,12 @@ final class LogPlot {
 
   /// The logarithm of an axis: decades over wide ranges, powers of two over narrow ones.
   private record Scale(Quantity quantity, double base, double unit, double low, double high) {
+    private static final double MARGIN = 0.04;
+
     static Scale of(Quantity quantity, double least, double most) {
+      if (quantity == Quantity.ACCURACY) {
+        return new Scale(quantity, 1, 1, -MARGIN, 1 + MARGIN);
+      }
       boolean binary =
           quantity == Quantity.LENGTH || quantity == Quantity.BYTES || most < WIDE * least;
       double base = binary ? 2 : 10;
@@ -91,12 +100,18 @@ final class LogPlot {
     }
 
     double log(double value) {
+      if (quantity == Quantity.ACCURACY) {
+        return value;
+      }
       return Math.log(value / unit) / Math.log(base);
     }
 
     /// Text of a tick; blank between lengths. XChart draws no tick at all when both ends of an axis
     /// have the same text, so blanks differ between the lower and the upper half.
     String tick(double log) {
+      if (quantity == Quantity.ACCURACY) {
+        return quantity.name(log);
+      }
       boolean hidden = quantity == Quantity.LENGTH && Math.abs(log - Math.rint(log)) > 1e-6;
       if (hidden) {
         return log < (low + high) / 2 ? " " : "  ";
@@ -294,7 +309,7 @@ final class LogPlot {
       @Nullable Marker marker,
       List<double[]> points) {
     List<double[]> kept = points.stream().filter(p -> plottable(p[0], p[1])).toList();
-    if (points.stream().anyMatch(p -> p[0] == 0 || p[1] == 0)) {
+    if (points.stream().anyMatch(p -> !plottable(p[0], p[1]) && (p[0] == 0 || p[1] == 0))) {
       zero(legend.replaceFirst(" {3}.*", ""));
     }
     if (!kept.isEmpty()) {
@@ -304,8 +319,11 @@ final class LogPlot {
     return this;
   }
 
-  private static boolean plottable(double atX, double atY) {
-    return atX > 0 && atY > 0 && Double.isFinite(atX) && Double.isFinite(atY);
+  private boolean plottable(double atX, double atY) {
+    return atX > 0
+        && (atY > 0 || atY == 0 && y.quantity() == Quantity.ACCURACY)
+        && Double.isFinite(atX)
+        && Double.isFinite(atY);
   }
 
   /// One line; dollar signs would be read as a formula.

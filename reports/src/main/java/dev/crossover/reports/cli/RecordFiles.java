@@ -1,11 +1,13 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.result.JmhJson;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 
 /// Reads the result files a command was given.
@@ -14,7 +16,7 @@ final class RecordFiles {
 
   /// The records of some files, or of the default one when none is given.
   ///
-  /// @param files result files
+  /// @param files result files, or results that JMH wrote as JSON
   /// @param err where warnings about skipped lines go
   /// @throws UsageException if a file does not exist or there is no record
   static List<ResultRecord> read(List<Path> files, PrintWriter err)
@@ -22,16 +24,26 @@ final class RecordFiles {
     List<Path> all =
         files.isEmpty() ? List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)) : files;
     requireAll(all);
-    ResultFile.Contents contents = ResultFile.read(all.toArray(Path[]::new));
+    List<Path> own = new ArrayList<>();
+    List<ResultRecord> records = new ArrayList<>();
+    for (Path file : all) {
+      if (JmhJson.isJmh(file)) {
+        records.addAll(JmhJson.read(file));
+      } else {
+        own.add(file);
+      }
+    }
+    ResultFile.Contents contents = ResultFile.read(own.toArray(Path[]::new));
+    records.addAll(contents.records());
     List<String> warnings = contents.warnings();
-    if (contents.records().isEmpty()) {
+    if (records.isEmpty()) {
       throw new UsageException(
           warnings.isEmpty()
               ? all.getFirst() + ": the file must hold records, but holds no records"
               : warnings.getFirst() + more(warnings.size()) + "; the file holds no records");
     }
     warnings.forEach(err::println);
-    return contents.records();
+    return records;
   }
 
   /// Refuses what is not a file before anything is read.

@@ -1,9 +1,11 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,7 +18,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/// `crossover report FILE…`: draws result files as a page.
+/// `crossover report FILE…`: draws result files, of sweeps and of training, as a page.
 @Command(
     name = "report",
     description = "Draw result files as a page with charts and tables; several files are merged.",
@@ -26,7 +28,10 @@ final class ReportCommand implements Callable<Integer> {
   @Parameters(
       arity = "0..*",
       paramLabel = "FILE",
-      description = "Result files (.jsonl); crossover-results/results.jsonl when none is given.")
+      description = {
+        "Result files (.jsonl) of sweeps and of training, or folders that hold them;"
+            + " crossover-results/results.jsonl when none is given."
+      })
   private List<Path> files = new ArrayList<>();
 
   @Option(
@@ -44,10 +49,22 @@ final class ReportCommand implements Callable<Integer> {
     PrintWriter err = self.commandLine().getErr();
     List<Path> all =
         files.isEmpty() ? List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)) : files;
-    List<ResultRecord> records = RecordFiles.read(all, err);
-    Path beside = all.getFirst().toAbsolutePath().getParent();
+    QualityFiles sorted = QualityFiles.of(all);
+    QualityFile.Contents quality = QualityFile.read(sorted.quality());
+    List<ResultRecord> records =
+        sorted.sweeps().isEmpty() ? List.of() : RecordFiles.read(sorted.sweeps(), err);
+    quality.warnings().forEach(err::println);
+    if (records.isEmpty() && quality.records().isEmpty()) {
+      throw new UsageException(
+          all.getFirst() + ": the file must hold records, but holds no records");
+    }
+    Path first = all.getFirst().toAbsolutePath();
+    Path beside = Files.isDirectory(first) ? first : first.getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
-    Path page = Report.write(records, to, TypedCommand.of(records, TypedCommand.of(self)));
+    String typed = TypedCommand.of(self);
+    Path page =
+        Report.write(
+            records, quality.records(), to, TypedCommand.of(records, quality.records(), typed));
     out.println("report:");
     out.println(page.toAbsolutePath().toUri());
     out.flush();

@@ -2,15 +2,20 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.quality.QualityForecast;
+import dev.crossover.bench.quality.QualityGrid;
+import dev.crossover.bench.quality.QualityGridFile;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRun;
 import dev.crossover.bench.quality.QualityRunner;
-import dev.crossover.models.task.Task;
-import dev.crossover.models.task.Tasks;
+import dev.crossover.bench.result.NamedFiles;
+import dev.crossover.bench.result.ResultFile;
+import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.models.training.TaskTraining;
 import dev.crossover.reports.answer.QualityTable;
+import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -36,18 +41,25 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class TrainCommand implements Callable<Integer> {
-  private static final String DEFAULT_MIXERS = "tiled,linear_transformer,deltanet,lstm";
-  private static final String PARITY_MIXERS = "lstm,deltanet+beta_max=2+conv=0,mamba2_ssd,tiled";
   private static final double SAVE_SECONDS = 15;
 
   @Parameters(
       arity = "0..*",
       paramLabel = "TASK",
-      description = "Tasks, for example mqar:n=64,pairs=4 or parity:every=true; --list names all.")
+      description = {
+        "Tasks, for example mqar:n=64,pairs=4 or parity:every=true; --list names all.",
+        "Or one grid: quick, which is built in, or a YAML file; options override what it says."
+      })
   private List<String> tasks = new ArrayList<>();
 
   @Option(names = "--list", description = "List the tasks and end.")
   private boolean list;
+
+  @Option(
+      names = "--print",
+      paramLabel = "GRID",
+      description = "Print a built-in grid as YAML to start from, and end: quick.")
+  private @Nullable String print;
 
   @Option(
       names = {"-m", "--mixers"},
@@ -70,13 +82,13 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable String rates;
 
   @Option(names = "--seeds", paramLabel = "K", description = "Model seeds; 1 when absent.")
-  private int seeds = 1;
+  private @Nullable Integer seeds;
 
   @Option(
       names = "--data-seed",
       paramLabel = "S",
       description = "Seed of the samples, the same for every mixer; 42 when absent.")
-  private long dataSeed = 42;
+  private @Nullable Long dataSeed;
 
   @Option(
       names = "--test-n",
@@ -113,7 +125,8 @@ final class TrainCommand implements Callable<Integer> {
       names = {"-o", "--out"},
       paramLabel = "DIR",
       description =
-          "Folder of quality.jsonl, checkpoints/ and quality.md; crossover-quality when absent.")
+          "Folder of quality.jsonl, checkpoints/ and report/; crossover-quality when absent. A"
+              + " results.jsonl of a sweep in it adds times to the page.")
   private Path folder = Path.of("crossover-quality");
 
   @Spec private @Nullable CommandSpec spec;
@@ -128,13 +141,17 @@ final class TrainCommand implements Callable<Integer> {
       out.flush();
       return 0;
     }
+    if (print != null) {
+      out.print(QualityGridFile.preset(print));
+      out.flush();
+      return 0;
+    }
     if (tasks.isEmpty()) {
       throw new IllegalArgumentException(
           "task must be given, for example mqar:n=64,pairs=4; --list names all");
     }
-    if (threads < 1 || seeds < 1) {
-      throw new IllegalArgumentException(
-          "threads and seeds must be >= 1, but were " + threads + " and " + seeds);
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
     double seconds = budget == null ? Double.POSITIVE_INFINITY : seconds(budget);
     List<QualityRun> runs = sharded(runs());
@@ -146,17 +163,67 @@ final class TrainCommand implements Callable<Integer> {
     QualityFile.Contents before = file.read();
     before.warnings().forEach(err::println);
     QualityRunner runner =
-        new QualityRunner(file, threads, seconds, SAVE_SECONDS, new Console(err), System::nanoTime);
+        new QualityRunner(
+            file,
+            threads,
+            seconds,
+            SAVE_SECONDS,
+            new Console(err),
+            System::nanoTime,
+            TypedCommand.of(self));
     List<QualityRecord> records = runner.run(runs);
-    Path page = QualityTable.write(folder, records, TypedCommand.of(self));
     out.print(QualityTable.of(records));
-    out.println("quality: " + page.toAbsolutePath().toUri());
+    List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();
+    List<QualityRecord> all = file.read().records();
+    Path page =
+        Report.write(
+            sweeps,
+            all,
+            folder.resolve("report"),
+            TypedCommand.of(sweeps, all, TypedCommand.of(self)));
+    out.println("report:");
+    out.println(page.toAbsolutePath().toUri());
     out.flush();
     return 0;
   }
 
-  private List<QualityRun> runs() {
+  private List<QualityRun> runs() throws IOException {
     List<QualityRun> runs = new ArrayList<>();
+    for (QualityGrid grid : grids()) {
+      Map<String, String> options = new LinkedHashMap<>(grid.options());
+      options.putAll(options());
+      QualityGrid changed =
+          new QualityGrid(
+              grid.tasks(),
+              mixers == null ? grid.mixers() : Lists.specs(mixers),
+              rates == null ? grid.rates() : List.of(rates.split(",", -1)),
+              seeds == null ? grid.seeds() : seeds,
+              options,
+              lengths == null ? grid.lengths() : Lists.lengths("test-n", lengths),
+              dataSeed == null ? grid.dataSeed() : dataSeed);
+      runs.addAll(changed.runs());
+    }
+    return runs;
+  }
+
+  /// The grids of a file or a built-in one, or that of the tasks named.
+  private List<QualityGrid> grids() throws IOException {
+    String first = tasks.getFirst();
+    if (QualityGridFile.PRESETS.contains(first) || first.endsWith(".yaml")) {
+      if (tasks.size() > 1) {
+        throw new IllegalArgumentException(
+            "a grid must stand alone, but was followed by " + tasks.get(1));
+      }
+      String text =
+          first.endsWith(".yaml")
+              ? new String(NamedFiles.bytes(Path.of(first)), StandardCharsets.UTF_8)
+              : QualityGridFile.preset(first);
+      return QualityGridFile.read(first, text);
+    }
+    return List.of(QualityGrid.of(tasks));
+  }
+
+  private Map<String, String> options() {
     Map<String, String> options = new LinkedHashMap<>();
     for (String piece : model == null ? new String[0] : model.split(",", -1)) {
       int equals = piece.indexOf('=');
@@ -165,20 +232,7 @@ final class TrainCommand implements Callable<Integer> {
       }
       options.put(piece.substring(0, equals), piece.substring(equals + 1));
     }
-    for (String text : tasks) {
-      Task task = Tasks.parse(text);
-      String chosen = Tasks.nameOf(task).equals("parity") ? PARITY_MIXERS : DEFAULT_MIXERS;
-      runs.addAll(
-          QualityRun.grid(
-              List.of(task),
-              Lists.specs(mixers == null ? chosen : mixers),
-              rates == null ? List.of() : List.of(rates.split(",", -1)),
-              seeds,
-              options,
-              lengths == null ? task.longer() : Lists.lengths("test-n", lengths),
-              dataSeed));
-    }
-    return runs;
+    return options;
   }
 
   private List<QualityRun> sharded(List<QualityRun> runs) {

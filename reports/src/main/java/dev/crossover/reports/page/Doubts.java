@@ -1,17 +1,19 @@
 package dev.crossover.reports.page;
 
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.ScalingFit;
-import dev.crossover.reports.answer.StudyView;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /// Reasons to doubt a report's numbers, from the records themselves and from what such numbers can
 /// mean.
@@ -83,13 +85,6 @@ final class Doubts {
         "Error is that of the attention output on this input, not the loss of a model. Models"
             + " trained with a mechanism live with its error; this input came from a model that was"
             + " not.");
-    if (answers.stream().anyMatch(a -> a.panel().view() == StudyView.TRAINING)) {
-      doubts.add(
-          "Errors of training are those of one backward pass with a random gradient of the output,"
-              + " at some positions where sequences are long: an estimate of the error from all. A"
-              + " small one is no promise that a model trains as well, a large one none that it"
-              + " does not.");
-    }
     if (answers.stream().anyMatch(a -> a.panel().decoding())) {
       doubts.add(
           "Errors of decoding are those of the causal forward pass over the whole context, whose"
@@ -103,6 +98,51 @@ final class Doubts {
     return doubts.stream()
         .map(d -> d.substring(0, 1).toUpperCase(Locale.ROOT) + d.substring(1))
         .toList();
+  }
+
+  /// Reasons to doubt what training runs say; none without runs.
+  static List<String> ofQuality(List<QualityRecord> runs) {
+    List<String> doubts = new ArrayList<>();
+    if (runs.isEmpty()) {
+      return doubts;
+    }
+    long cut = runs.stream().filter(run -> run.status() == Status.BUDGET).count();
+    if (cut > 0) {
+      doubts.add(
+          count(cut, "training run was", "training runs were")
+              + " ended by the budget before all steps were done: more time may change "
+              + (cut == 1 ? "its accuracy." : "their accuracies."));
+    }
+    long diverged = runs.stream().filter(run -> run.status() == Status.DIVERGED).count();
+    if (diverged > 0) {
+      doubts.add(
+          count(diverged, "training run", "training runs")
+              + " diverged and had no accuracy; a smaller learning rate may help.");
+    }
+    long seeds = runs.stream().map(QualityRecord::seed).distinct().count();
+    if (seeds < 3) {
+      doubts.add(
+          "Accuracies rest on "
+              + count(seeds, "seed", "seeds")
+              + " of the model: learning is often all or nothing, and others may end elsewhere.");
+    }
+    long rates =
+        runs.stream()
+            .collect(Collectors.groupingBy(run -> run.task() + " " + run.mixer()))
+            .values()
+            .stream()
+            .mapToLong(all -> all.stream().map(QualityRecord::learningRate).distinct().count())
+            .max()
+            .orElse(0);
+    if (rates < 2) {
+      doubts.add(
+          "Every mixer was trained with one learning rate, near the threshold a matter of more"
+              + " weight than the mechanism: a mixer that failed may solve the task with another.");
+    }
+    doubts.add(
+        "What small models learn of synthetic tasks in minutes separates mechanisms; it does not"
+            + " rank them as parts of large ones.");
+    return doubts;
   }
 
   private static void fits(List<PanelAnswer> answers, List<String> doubts) {

@@ -35,8 +35,12 @@ final class PageData {
   /// The panels' data; absent numbers are `null`.
   static String json(List<PanelAnswer> answers) {
     List<Map<String, Object>> panels = answers.stream().map(PageData::panel).toList();
-    return RecordJson.write(Map.of("panels", panels))
-        .replace("<", "\\u003c")
+    return safe(RecordJson.write(Map.of("panels", panels)));
+  }
+
+  /// JSON that cannot end the script element it stands in.
+  static String safe(String json) {
+    return json.replace("<", "\\u003c")
         .replace(">", "\\u003e")
         .replace("&", "\\u0026")
         .replace("\u2028", "\\u2028")
@@ -48,10 +52,6 @@ final class PageData {
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("title", panel.title());
     data.put("decoding", panel.decoding());
-    data.put("at", panel.view().at());
-    data.put("length", panel.view().length());
-    data.put("errorWord", panel.view().error());
-    data.put("bytesWord", panel.view().bytes());
     data.put(
         "lengths",
         Stream.concat(panel.lengths().stream(), panel.unsteady().stream().map(r -> r.shape().n()))
@@ -163,7 +163,8 @@ final class PageData {
     }
   }
 
-  private static @Nullable Double number(double value) {
+  /// A number with six digits; null where it is none.
+  static @Nullable Double number(double value) {
     return Double.isFinite(value) ? BigDecimal.valueOf(value).round(DIGITS).doubleValue() : null;
   }
 }

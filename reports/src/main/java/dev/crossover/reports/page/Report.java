@@ -1,6 +1,7 @@
 package dev.crossover.reports.page;
 
 import com.samskivert.mustache.Mustache;
+import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.AttentionMap;
@@ -45,7 +46,22 @@ public final class Report {
   /// @throws IOException if a file cannot be written
   public static Path write(List<ResultRecord> records, Path directory, String command)
       throws IOException {
-    if (records.isEmpty()) {
+    return write(records, List.of(), directory, command);
+  }
+
+  /// Writes a report of measured points and of training runs, either of which may be none.
+  ///
+  /// @param records measured and missing points of any number of sweeps and machines
+  /// @param quality training runs
+  /// @param directory where to write; created when absent
+  /// @param command the command that made the records, as a user would type it
+  /// @return the page
+  /// @throws IllegalArgumentException if there is no record of any kind
+  /// @throws IOException if a file cannot be written
+  public static Path write(
+      List<ResultRecord> records, List<QualityRecord> quality, Path directory, String command)
+      throws IOException {
+    if (records.isEmpty() && quality.isEmpty()) {
       throw new IllegalArgumentException("records must not be empty, but there were none");
     }
     List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
@@ -76,16 +92,33 @@ public final class Report {
     view.put("several", answers.size() > 1);
     view.put("capabilities", HtmlTable.of(capabilities));
     view.put("capabilitiesMarkdown", capabilities.markdown());
-    List<String> doubts = Doubts.of(answers, records);
+    List<String> doubts = new ArrayList<>();
+    if (!records.isEmpty()) {
+      doubts.addAll(Doubts.of(answers, records));
+    }
+    doubts.addAll(Doubts.ofQuality(quality));
+    view.put("hasPanels", !records.isEmpty());
+    view.put("hasQuality", !quality.isEmpty());
+    Map<String, Object> learned =
+        quality.isEmpty()
+            ? Map.of()
+            : new QualitySection(quality, records, command).write(figureFolder, csvFolder);
+    view.put("qualityHtml", quality.isEmpty() ? "" : render("quality.mustache", learned, true));
+    view.put(
+        "qualityMarkdown", quality.isEmpty() ? "" : render("quality-md.mustache", learned, false));
+    view.put("qualityScript", quality.isEmpty() ? "" : scriptSafe(resource("quality.js")));
     view.put("doubts", doubts.stream().map(Report::unbroken).toList());
     view.put("doubtsMarkdown", doubts.stream().map(Markdown::escape).toList());
     view.put("command", command);
     view.put("commandMarkdown", Markdown.code(command));
-    view.put("environments", environments(records));
-    view.put("recordCount", records.size());
+    List<Map<String, Object>> environments = environments(records);
+    environments.addAll(QualityFacts.of(quality));
+    view.put("environments", environments);
+    view.put("recordWords", QualityFacts.count(records.size(), quality.size()));
     view.put("rule", ScalingFit.RULE);
-    view.put("machine", machine(records));
-    view.put("machineMarkdown", Markdown.escape(machine(records)));
+    String machine = machine(records, quality);
+    view.put("machine", machine);
+    view.put("machineMarkdown", Markdown.escape(machine));
     view.put("markdown", MARKDOWN);
     view.put("style", resource("page.css") + resource("uPlot.min.css"));
     view.put("plotLicence", resource("uPlot-LICENSE.txt").replace("*/", "* /"));
@@ -142,7 +175,7 @@ public final class Report {
         images.add(Map.of("name", figure.name(), "titleMarkdown", Markdown.escape(figure.title())));
       }
       view.put("images", images);
-      for (ChartKind kind : ChartKind.of(panel.view())) {
+      for (ChartKind kind : ChartKind.of(panel.decoding())) {
         if (drawn.contains(kind.file())) {
           charts.add(kind.view(prefix, number, origin));
         }
@@ -150,7 +183,7 @@ public final class Report {
       Table summary = Tables.summary(answer);
       csv(csvFolder, prefix, summary);
       tables(view, "summary", summary);
-      if (panel.view().wholeSequence()) {
+      if (!panel.decoding()) {
         Table work = WorkTable.of(answer);
         csv(csvFolder, prefix, work);
         tables(view, "work", work);
@@ -233,10 +266,7 @@ public final class Report {
               "relative_error_low",
               "relative_error_high",
               "max_abs_error",
-              "mean_cosine",
-              "grad_q_error",
-              "grad_k_error",
-              "grad_v_error");
+              "mean_cosine");
       case "roofline" ->
           points.select(
               kind,
@@ -255,48 +285,34 @@ public final class Report {
       case "state" -> points.select(kind, "mechanism", "spec", "n", "state_bytes");
       case "memory" ->
           points.select(
-              kind,
-              "mechanism",
-              "spec",
-              "n",
-              "counted_bytes",
-              "scratch_bytes",
-              "parameter_bytes",
-              "kept_bytes");
+              kind, "mechanism", "spec", "n", "counted_bytes", "scratch_bytes", "parameter_bytes");
       default -> points.select(kind, "mechanism", "spec", "n", kind + "_bytes");
     };
   }
 
-  /// The columns of the table of all points that people read, as far as they are filled; the others
-  /// are in the CSV file.
+  /// The columns of the table of all points that people read; the others are in the CSV file.
   private static Table shown(Table points) {
-    return points
-        .select(
-            "points",
-            "mechanism",
-            "n",
-            "seconds",
-            "seconds_low",
-            "seconds_high",
-            "forks",
-            "samples",
-            "tokens_per_second",
-            "relative_error",
-            "max_abs_error",
-            "mean_cosine",
-            "grad_q_error",
-            "grad_k_error",
-            "grad_v_error",
-            "counted_bytes",
-            "kept_bytes",
-            "state_bytes",
-            "allocated_bytes",
-            "first_call_bytes",
-            "resident_bytes",
-            "gflops",
-            "share_of_peak",
-            "fronts")
-        .withoutEmptyColumns();
+    return points.select(
+        "points",
+        "mechanism",
+        "n",
+        "seconds",
+        "seconds_low",
+        "seconds_high",
+        "forks",
+        "samples",
+        "tokens_per_second",
+        "relative_error",
+        "max_abs_error",
+        "mean_cosine",
+        "counted_bytes",
+        "state_bytes",
+        "allocated_bytes",
+        "first_call_bytes",
+        "resident_bytes",
+        "gflops",
+        "share_of_peak",
+        "fronts");
   }
 
   private static void csv(Path folder, String prefix, Table table) throws IOException {
@@ -304,7 +320,8 @@ public final class Report {
   }
 
   private static String slug(Panel panel) {
-    String text = panel.view().slug(panel.key().mask()) + "-" + panel.key().input();
+    String text =
+        (panel.decoding() ? "decode" : "forward-" + panel.key().mask()) + "-" + panel.key().input();
     String safe =
         text.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
     return safe.substring(0, Math.min(40, safe.length())).replaceAll("-+$", "");
@@ -320,8 +337,11 @@ public final class Report {
         "kernels " + e.kernels());
   }
 
-  private static String machine(List<ResultRecord> records) {
+  private static String machine(List<ResultRecord> records, List<QualityRecord> quality) {
     Set<String> machines = new TreeSet<>();
+    for (QualityRecord record : quality) {
+      machines.add(record.machine().cpu() + ", " + record.machine().cores() + " cores");
+    }
     for (ResultRecord record : records) {
       machines.add(record.environment().cpu() + ", " + record.environment().cores() + " cores");
     }
@@ -396,7 +416,7 @@ public final class Report {
     return String.join(" ", words);
   }
 
-  private static void fact(List<Map<String, String>> facts, String name, String value) {
+  static void fact(List<Map<String, String>> facts, String name, String value) {
     facts.add(Map.of("name", name, "value", value, "valueMarkdown", Markdown.escape(value)));
   }
 

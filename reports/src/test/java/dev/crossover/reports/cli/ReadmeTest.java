@@ -8,6 +8,8 @@ import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.exact.Decoder;
+import dev.crossover.attention.exact.ExactAttention;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileWriter;
@@ -17,6 +19,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -105,14 +108,54 @@ class ReadmeTest {
     for (float mean : output.data()) {
       assertEquals(1, mean, 1e-5, "weights sum to one");
     }
-    String readme = readme();
-    String here =
-        Files.readString(Path.of("src/test/java/dev/crossover/reports/cli/ReadmeTest.java"));
-    for (String line : here.lines().map(String::strip).toList()) {
-      if (line.startsWith("AttentionShape shape") || line.startsWith("plan.forward")) {
-        assertTrue(readme.contains(line), line);
+  }
+
+  @Test
+  void facadeCompilesAndRuns() {
+    Tensor queries = Draws.gaussian(1, 1, 32, 40, 128);
+    Tensor keys = Draws.gaussian(2, 1, 8, 40, 128);
+    Tensor values = Draws.constant(1, 1, 8, 40, 128);
+    Tensor query = Draws.gaussian(4, 1, 32, 1, 128);
+    Tensor key = Draws.gaussian(5, 1, 8, 1, 128);
+    Tensor value = Draws.constant(1, 1, 8, 1, 128);
+
+    ExactAttention attention =
+        ExactAttention.builder().heads(32).keyValueHeads(8).headDim(128).threads(2).build();
+    Tensor outputs = attention.attend(queries, keys, values); // [batch, heads, n, 128], causal
+    Decoder decoder = attention.decoder(1, 4096); // one sequence, room for 4096 positions
+    decoder.append(queries, keys, values); // a prompt, computed once
+    Tensor next = decoder.append(query, key, value); // one token or many; allocates nothing for one
+    Decoder branch = decoder.fork(); // goes on apart
+    decoder.truncate(16); // and back
+
+    for (Tensor means : new Tensor[] {outputs, next}) {
+      for (float mean : means.data()) {
+        assertEquals(1, mean, 1e-5, "weights sum to one");
       }
     }
+    assertEquals(41, branch.position(0));
+    assertEquals(16, decoder.position(0));
+  }
+
+  /// Every line of the README's Java is a line of this file, so that it has been compiled and run.
+  @Test
+  void everyLineOfJavaIsCompiledHere() throws IOException {
+    List<String> here =
+        Files.readAllLines(Path.of("src/test/java/dev/crossover/reports/cli/ReadmeTest.java"))
+            .stream()
+            .map(String::strip)
+            .toList();
+    int lines = 0;
+    boolean java = false;
+    for (String line : readme().lines().map(String::strip).toList()) {
+      if (line.startsWith("```")) {
+        java = line.equals("```java");
+      } else if (java) {
+        assertTrue(here.contains(line), line);
+        lines++;
+      }
+    }
+    assertTrue(lines >= 12, "lines of Java in the README");
   }
 
   private static String readme() throws IOException {

@@ -1,5 +1,5 @@
-/// Mechanisms that replace the keys by few representatives: projections, landmarks, a packed
-/// sequence.
+/// Mechanisms that replace the keys by few representatives (projections, landmarks, a packed
+/// sequence), or make keys and values from a short latent per token.
 @NullMarked
 package dev.crossover.variants.lowrank;
 

@@ -1,0 +1,52 @@
+package dev.crossover.attention.exact;
+
+import java.util.Arrays;
+
+/// Where the rows of several sequences' new tokens lie: `[sequences, heads, tokens, width]` with as
+/// many tokens of each, or packed, `[all tokens, heads, width]`, one sequence after the other.
+final class TokenRows {
+  private final int[] counts;
+  private final int[] first;
+  private boolean packed;
+  private int tokens;
+
+  TokenRows(int sequences) {
+    counts = new int[sequences];
+    first = new int[sequences];
+  }
+
+  /// As many tokens of every sequence.
+  void equal(int newTokens) {
+    packed = false;
+    tokens = newTokens;
+    Arrays.fill(counts, newTokens);
+  }
+
+  /// So many tokens of each sequence, packed.
+  void packed(int[] newCounts) {
+    packed = true;
+    tokens = 0;
+    for (int s = 0; s < counts.length; s++) {
+      counts[s] = newCounts[s];
+      first[s] = tokens;
+      tokens += newCounts[s];
+    }
+  }
+
+  /// New tokens of a sequence.
+  int count(int sequence) {
+    return counts[sequence];
+  }
+
+  /// Whether a sequence's rows are one `[heads, tokens, width]` block.
+  boolean isWholeBlock() {
+    return !packed && counts.length == 1;
+  }
+
+  /// First element of a row.
+  int at(int sequence, int token, int head, int heads, int width) {
+    return packed
+        ? ((first[sequence] + token) * heads + head) * width
+        : ((sequence * heads + head) * tokens + token) * width;
+  }
+}

@@ -1,0 +1,48 @@
+package dev.crossover.reports.answer;
+
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.quality.QualityRecord.CurvePoint;
+import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.models.training.TaskTraining.Look;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/// Training runs that nobody trained.
+public final class QualityRecords {
+  private QualityRecords() {}
+
+  /// A run that ended with some accuracies.
+  ///
+  /// @param accuracies length, accuracy, length, accuracy …, the trained length first
+  public static QualityRecord run(
+      String task, String mixer, String rate, long seed, long stateBytes, double... accuracies) {
+    List<Look> looks = new ArrayList<>();
+    looks.add(new Look(50, (int) accuracies[0], 2, accuracies[1] / 2, 0));
+    for (int i = 0; i < accuracies.length; i += 2) {
+      looks.add(new Look(100, (int) accuracies[i], 0.5, accuracies[i + 1], accuracies[i + 1] / 4));
+    }
+    return new QualityRecord(
+        "quality",
+        task,
+        mixer,
+        Map.of("lr", rate, "steps", "100"),
+        seed,
+        42,
+        Status.FINISHED,
+        "",
+        100,
+        List.of(new CurvePoint(50, 2), new CurvePoint(100, 0.5)),
+        looks,
+        task.startsWith("parity") ? 0.5 : 0.25,
+        1000,
+        stateBytes,
+        5000,
+        12,
+        2,
+        new Machine("Test CPU", 2, 1L << 33, "Linux", "25"),
+        "abc",
+        "crossover train " + task);
+  }
+}

@@ -1,0 +1,73 @@
+package dev.crossover.reports.page;
+
+import static dev.crossover.reports.answer.QualityRecords.run;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.QualityResults;
+import dev.crossover.reports.answer.QualityTimes;
+import dev.crossover.reports.answer.SyntheticStudy;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class QualityPageTest {
+  private static final List<QualityRecord> RUNS =
+      List.of(
+          run("parity:every=true", "tiled", "1e-3", 1, 9000, 40, 0.75, 256, 0.5),
+          run("parity:every=true", "tiled", "1e-3", 2, 9000, 40, 0.85, 256, 0.5),
+          run("parity:every=true", "lstm", "3e-3", 1, 256, 40, 1.0, 256, 1.0),
+          run("parity:every=true", "longformer:window=16", "3e-3", 1, 256, 40, 0.0, 256, 0.5),
+          run("mqar", "tiled", "3e-3", 1, 65536, 64, 0.992));
+
+  @TempDir private Path folder;
+
+  @Test
+  void trainingRunsAloneMakeAPageWithTablesChartsAndFiles() throws IOException {
+    Path page = Report.write(List.of(), RUNS, folder, "crossover train");
+    String html = Files.readString(page);
+    assertTrue(html.contains("5 training runs"), "how much there is");
+    assertFalse(html.contains("measured points"), "no sweep was there");
+    assertTrue(html.contains("id=\"quality\"") && html.contains("id=\"quality-data\""));
+    String markdown = Files.readString(folder.resolve("report.md"));
+    assertTrue(markdown.contains("| chance | 0.500 | 0.250 |"), markdown);
+    // the interval of two values a tenth apart: 0.8 ± 12.7062 · 0.05
+    assertTrue(markdown.contains("0.800 (0.165–1.000), 0 of 2"), markdown);
+    assertTrue(markdown.contains("Solved by LSTM. Not solved: "), markdown);
+    String csv = Files.readString(folder.resolve("csv/quality.csv"));
+    assertTrue(csv.startsWith("mixer,parity:every=true,mqar\r\n"), csv);
+    assertTrue(csv.contains("\r\nlstm,1,\r\n"), csv);
+    for (String name : List.of("state", "learning", "loss", "lengths")) {
+      String file = "figures/quality-1-parity-every-true-" + name;
+      assertTrue(Files.size(folder.resolve(file + ".png")) > 10_000, file);
+      assertTrue(Files.size(folder.resolve(file + ".pdf")) > 1_000, file);
+      assertTrue(html.contains(file + ".png"), file);
+    }
+    assertFalse(html.contains("quality-2-mqar-lengths"), "mqar was tested at one length");
+    assertFalse(html.contains("-forward.png"), "no time was measured");
+  }
+
+  @Test
+  void timesComeFromTheSweepThatLiesBeside() throws IOException {
+    List<ResultRecord> sweep = SyntheticStudy.records(1);
+    QualityTimes forward =
+        QualityTimes.of(sweep).stream().filter(t -> t.name().equals("forward")).findFirst().get();
+    QualityResults mqar = QualityResults.of(RUNS).getLast();
+    int n = forward.chosen(mqar);
+    double expected =
+        forward.panel().baseline("tiled").orElseThrow().at(n).orElseThrow().seconds() / n;
+    assertEquals(expected, forward.seconds(mqar.rows().getFirst(), n));
+    String html = Files.readString(Report.write(sweep, RUNS, folder, "crossover report"));
+    assertTrue(html.contains("quality-2-mqar-forward.png"), "accuracy against time is drawn");
+    String csv = Files.readString(folder.resolve("csv/quality-2-mqar-forward.csv"));
+    assertTrue(
+        csv.contains(String.format(Locale.ROOT, "tiled,%d,%.7g,0.9920000", n, expected)), csv);
+  }
+}
