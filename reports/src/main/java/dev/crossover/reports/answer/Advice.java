@@ -320,7 +320,7 @@ public record Advice(
         false);
   }
 
-  private static Series fastestExact(Panel panel, List<Integer> lengths) {
+  static Series fastestExact(Panel panel, List<Integer> lengths) {
     return exacts(panel, lengths).stream()
         .min(
             Comparator.comparingDouble(
@@ -344,7 +344,7 @@ public record Advice(
   }
 
   /// Lengths at which exact attention was timed: the one asked for, or the two around it, or none.
-  private static List<Integer> bracket(Panel panel, int n) {
+  static List<Integer> bracket(Panel panel, int n) {
     List<Integer> timed =
         panel.lengths().stream().filter(m -> !exacts(panel, List.of(m)).isEmpty()).toList();
     if (timed.contains(n)) {
@@ -359,7 +359,7 @@ public record Advice(
     return exacts(panel, both).isEmpty() ? List.of() : both;
   }
 
-  private static String beyond(Panel panel, int n) {
+  static String beyond(Panel panel, int n) {
     List<Integer> lengths =
         panel.lengths().stream().filter(m -> !exacts(panel, List.of(m)).isEmpty()).toList();
     return lengths.isEmpty()
@@ -373,7 +373,7 @@ public record Advice(
             + " lies outside, and nothing is extrapolated.";
   }
 
-  private static Comparator<Panel> preference(Question question, String cpu) {
+  static Comparator<Panel> preference(Question question, String cpu) {
     return Comparator.comparing((Panel p) -> bracket(p, question.n()).isEmpty())
         .thenComparing(p -> !p.environment().cpu().equals(cpu))
         .thenComparing(p -> differs(question.dim(), p.key().headDim()))

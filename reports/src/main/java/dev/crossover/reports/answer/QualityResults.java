@@ -30,6 +30,8 @@ public record QualityResults(
   /// Accuracy from which a task counts as solved.
   public static final double SOLVED = 0.99;
 
+  private static final String LAYER = "layer/";
+
   /// Copies the lists.
   public QualityResults {
     lengths = List.copyOf(lengths);
@@ -115,10 +117,25 @@ public record QualityResults(
     /// The shortest text that means the mechanism, as in records of sweeps; `layer/lstm` and the
     /// like for what is no mechanism.
     public String spec() {
+      return shortest(core()).orElse(LAYER + core());
+    }
+
+    /// Whether a series is of this mechanism at this setting, or of the layer around it.
+    ///
+    /// @param layer whether it must be of the layer
+    boolean isOf(Series series, boolean layer) {
+      boolean around = series.spec().startsWith(LAYER);
+      String other = around ? series.spec().substring(LAYER.length()) : series.spec();
+      boolean needsLayer = layer || spec().startsWith(LAYER);
+      return around == needsLayer
+          && shortest(other).orElse(other).equals(shortest(core()).orElse(core()));
+    }
+
+    private static Optional<String> shortest(String text) {
       try {
-        return Catalogue.describe(Mechanisms.parse(core()));
+        return Optional.of(Catalogue.describe(Mechanisms.parse(text)));
       } catch (IllegalArgumentException e) {
-        return "layer/" + core();
+        return Optional.empty();
       }
     }
 

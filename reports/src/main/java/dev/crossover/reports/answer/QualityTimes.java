@@ -39,10 +39,8 @@ public record QualityTimes(String name, String title, Panel panel) {
 
   /// The measured point of a row's mixer at a length.
   public Optional<Point> point(Row row, int n) {
-    String spec =
-        name.equals("layer") && !row.spec().startsWith(LAYER) ? LAYER + row.spec() : row.spec();
     return panel.series().stream()
-        .filter(series -> series.spec().equals(spec))
+        .filter(series -> row.isOf(series, name.equals("layer")))
         .findFirst()
         .flatMap(series -> series.at(n))
         .filter(point -> point.seconds() > 0);

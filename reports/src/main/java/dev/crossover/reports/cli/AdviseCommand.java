@@ -7,6 +7,7 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -14,9 +15,11 @@ import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import dev.crossover.reports.answer.Advice;
 import dev.crossover.reports.answer.AdviceText;
+import dev.crossover.reports.answer.QualityAdvice;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -45,6 +48,8 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class AdviseCommand implements Callable<Integer> {
+  private static final double DEFAULT_ACCURACY = 0.9;
+
   @Option(names = "--n", required = true, paramLabel = "N", description = "Sequence length.")
   private int n;
 
@@ -69,10 +74,27 @@ final class AdviseCommand implements Callable<Integer> {
       description = "Largest relative error of the output; 0.05 when absent.")
   private double maxError = 0.05;
 
+  @Option(
+      names = "--task",
+      paramLabel = "TASK",
+      description =
+          "Judge by what models learned of a task, from training runs, instead of by error.")
+  private @Nullable String task;
+
+  @Option(
+      names = "--min-accuracy",
+      paramLabel = "A",
+      description = "With --task, smallest accuracy of a model trained with it; 0.9 when absent.")
+  private @Nullable Double minAccuracy;
+
   @Parameters(
       arity = "0..*",
       paramLabel = "FILE",
-      description = "Result files (.jsonl); crossover-results/results.jsonl when none is given.")
+      description = {
+        "Result files (.jsonl), or folders that hold them; crossover-results/results.jsonl when"
+            + " none is given.",
+        "With --task also quality.jsonl; crossover-quality/quality.jsonl when none is given."
+      })
   private List<Path> files = new ArrayList<>();
 
   @Option(
@@ -97,10 +119,15 @@ final class AdviseCommand implements Callable<Integer> {
     Optional<String> label = qkv.label();
     Advice.Question question =
         new Advice.Question(n, wish(dim), wish(heads), wish(threads), causal(), maxError);
+    if (task != null) {
+      return learned(task, question, out, err);
+    }
+    if (minAccuracy != null) {
+      throw new IllegalArgumentException("min-accuracy must come with task, but came alone");
+    }
     InputSource input = label.isPresent() ? InputSource.parse(label.get()) : null;
     int errorLength = input == null ? n : Math.min(n, longest(input));
-    List<ResultRecord> records =
-        RecordFiles.read(Stream.concat(files.stream(), results.stream()).toList(), err);
+    List<ResultRecord> records = RecordFiles.read(sweeps(), err);
     Optional<Advice.Errors> errors =
         input == null
             ? Optional.empty()
@@ -125,6 +152,46 @@ final class AdviseCommand implements Callable<Integer> {
     return advice.answered() ? 0 : Main.UNANSWERED;
   }
 
+  /// Answers by what models learned.
+  private int learned(String of, Advice.Question question, PrintWriter out, PrintWriter err)
+      throws IOException, UsageException {
+    if (qkv.label().isPresent()) {
+      throw new IllegalArgumentException(
+          "qkv must not be given with task, which is judged by training runs, but was");
+    }
+    List<Path> given = Stream.concat(files.stream(), results.stream()).toList();
+    QualityFiles sorted =
+        given.isEmpty()
+            ? new QualityFiles(
+                List.of(SweepCommand.resultsIn(SweepCommand.DEFAULT_FOLDER)),
+                List.of(TrainCommand.DEFAULT_FOLDER.resolve(QualityFile.NAME)))
+            : QualityFiles.of(given);
+    RecordFiles.requireAll(sorted.quality());
+    QualityFile.Contents quality = QualityFile.read(sorted.quality());
+    quality.warnings().forEach(err::println);
+    if (quality.records().isEmpty()) {
+      throw new UsageException(
+          "files must hold training runs for --task, but hold none; crossover train makes them");
+    }
+    List<ResultRecord> sweeps =
+        sorted.sweeps().isEmpty() ? List.of() : RecordFiles.read(sorted.sweeps(), err);
+    QualityAdvice advice =
+        QualityAdvice.of(
+            quality.records(),
+            sweeps,
+            of,
+            minAccuracy == null ? DEFAULT_ACCURACY : minAccuracy,
+            question,
+            Machine.current().cpu());
+    if (json) {
+      out.println(Json.of(advice));
+    } else {
+      advice.lines().forEach(out::println);
+    }
+    out.flush();
+    return advice.use().isPresent() ? 0 : Main.UNANSWERED;
+  }
+
   private boolean causal() {
     List<String> known = List.of("causal", "none");
     if (mask != null && !known.contains(mask)) {
@@ -132,6 +199,12 @@ final class AdviseCommand implements Callable<Integer> {
           "mask must be one of " + known + ", but was " + mask + Nearest.hint(mask, known));
     }
     return causal || "causal".equals(mask);
+  }
+
+  /// The result files given, folders as what they hold; none given: none.
+  private List<Path> sweeps() throws UsageException {
+    List<Path> given = Stream.concat(files.stream(), results.stream()).toList();
+    return given.stream().anyMatch(Files::isDirectory) ? QualityFiles.of(given).sweeps() : given;
   }
 
   /// Relative error of a mechanism on a file's tensors.

@@ -4,6 +4,7 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.bench.result.RecordJson;
+import dev.crossover.models.task.Tasks;
 import dev.crossover.reports.answer.Advice;
 import dev.crossover.reports.answer.Advice.Candidate;
 import dev.crossover.reports.answer.Claim;
@@ -11,6 +12,7 @@ import dev.crossover.reports.answer.ClaimReplay;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.FittedLines;
 import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.QualityAdvice;
 import dev.crossover.reports.answer.Ratio;
 import dev.crossover.reports.answer.Regressions;
 import dev.crossover.reports.answer.Regressions.Change;
@@ -20,6 +22,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// Answers as JSON on one line, names as in result records; what is not known is null.
@@ -54,6 +57,41 @@ final class Json {
     List<String> told = new ArrayList<>(advice.notes());
     told.addAll(notes);
     all.put("notes", told);
+    return RecordJson.write(all);
+  }
+
+  /// An advice by what models learned.
+  static String of(QualityAdvice advice) {
+    Map<String, @Nullable Object> all = new LinkedHashMap<>();
+    all.put("task", advice.task());
+    all.put("minAccuracy", advice.minAccuracy());
+    all.put("n", advice.question().n());
+    all.put("causal", advice.question().causal());
+    all.put("answered", advice.use().isPresent());
+    all.put("use", advice.use().orElse(null));
+    all.put("exact", advice.exact().spec());
+    all.put("exactAccuracy", number(advice.exact().accuracy()));
+    all.put("records", advice.panel().map(Json::panel).orElse(null));
+    List<Object> mixers = new ArrayList<>();
+    Stream.concat(advice.eligible().stream(), advice.rejected().stream())
+        .forEach(
+            c -> {
+              int trained = Tasks.parse(advice.task()).positions();
+              Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+              fields.put("mixer", c.row().mixer());
+              fields.put("accuracy", number(c.row().accuracy(trained)));
+              fields.put("accuracyLow", number(c.row().low(trained)));
+              fields.put("accuracyHigh", number(c.row().high(trained)));
+              fields.put("seeds", c.row().accuracies(trained).length);
+              fields.put("stateBytes", number(c.row().stateBytes()));
+              fields.put("n", c.n() == 0 ? null : c.n());
+              fields.put("seconds", number(c.seconds()));
+              fields.put("speedUp", ratio(c.speedUp()));
+              fields.put("objection", c.objection());
+              mixers.add(fields);
+            });
+    all.put("mixers", mixers);
+    all.put("notes", advice.notes());
     return RecordJson.write(all);
   }
 

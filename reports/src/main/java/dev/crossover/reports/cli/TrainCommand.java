@@ -41,6 +41,9 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class TrainCommand implements Callable<Integer> {
+  /// Where records go when nothing else is said.
+  static final Path DEFAULT_FOLDER = Path.of("crossover-quality");
+
   private static final double SAVE_SECONDS = 15;
 
   @Parameters(
@@ -127,7 +130,7 @@ final class TrainCommand implements Callable<Integer> {
       description =
           "Folder of quality.jsonl, checkpoints/ and report/; crossover-quality when absent. A"
               + " results.jsonl of a sweep in it adds times to the page.")
-  private Path folder = Path.of("crossover-quality");
+  private Path folder = DEFAULT_FOLDER;
 
   @Spec private @Nullable CommandSpec spec;
 
