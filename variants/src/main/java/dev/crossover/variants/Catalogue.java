@@ -32,6 +32,7 @@ import dev.crossover.variants.recurrent.Rwkv7;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
+import dev.crossover.variants.score.Fox;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.BlockTopK;
@@ -75,6 +76,7 @@ public final class Catalogue {
           MechanismType.of(Based.class),
           MechanismType.of(Power.class),
           MechanismType.of(Tener.class),
+          MechanismType.of(Fox.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
           MechanismType.of(LightningAttention2.class),

@@ -232,6 +232,13 @@ public interface Kernels {
   /// `z[i] = x[i] + y[i]`; z may be x or y.
   void add(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo);
 
+  /// `y[i] = minuend − x[i]`, rounded once: differences of sums that are too large for float32.
+  default void differences(int n, double minuend, double[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] = (float) (minuend - x[xo + i]);
+    }
+  }
+
   /// `z[i] = x[i] · y[i]`; z may be x or y.
   void multiplyElements(int n, float[] x, int xo, float[] y, int yo, float[] z, int zo);
 

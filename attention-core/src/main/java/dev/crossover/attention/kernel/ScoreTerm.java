@@ -4,6 +4,13 @@ package dev.crossover.attention.kernel;
 /// nq × nk exists: relative positions, forget gates.
 public interface ScoreTerm {
 
+  /// First key that a query may attend to, by position, not decreasing from one query to the next:
+  /// tiles of keys before those of all their rows are skipped, neither their scores nor their
+  /// gradients are asked for. What lies before it in other tiles must be −∞ in [#scores].
+  default int firstKey(int query) {
+    return 0;
+  }
+
   /// Writes what is added to the scaled scores of some query rows and some keys; −∞ means *may not
   /// attend*. What lies beyond causal order may be anything: it is not used.
   ///

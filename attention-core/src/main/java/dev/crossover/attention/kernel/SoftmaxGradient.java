@@ -236,12 +236,18 @@ public final class SoftmaxGradient {
         for (int r = 0; r < count; r++) {
           most = Math.max(most, Math.min(columns, high[ho + block + r] - skip - tile));
         }
-        if (most > 0) {
+        if (most > 0 && !beforeFirstKey(block, tile, most, skip)) {
           weights(tile, block, count, most, high, ho, skip);
           accumulate(tile, block, count, most);
         }
       }
     }
+  }
+
+  /// Whether the term lets no row of a block from `row` on attend to a tile of `most` keys.
+  private boolean beforeFirstKey(int row, int tile, int most, int skip) {
+    ScoreTerm current = term;
+    return current != null && column(tile + most - 1, skip) < current.firstKey(termRow + row);
   }
 
   private static void pack(float[] rows, int width, int count, float factor, float[] groups) {
@@ -390,6 +396,9 @@ public final class SoftmaxGradient {
       int seen = Math.min(keys, high[ho + r] - skip);
       for (int tile = 0; tile < seen; tile += SPAN) {
         int count = Math.min(SPAN, seen - tile);
+        if (beforeFirstKey(r, tile, count, skip)) {
+          continue;
+        }
         takeTerm(tile, r, 1, count, skip);
         scalarTile(r, tile, count, skip, scale);
         ScoreTerm current = term;

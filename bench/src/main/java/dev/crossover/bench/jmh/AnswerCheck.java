@@ -80,7 +80,15 @@ final class AnswerCheck {
       return problem;
     }
     try {
-      Problem cut = Problem.of(problem.point().withLength(POSITIONS), problem.input());
+      Problem named = Problem.of(problem.point().withLength(POSITIONS), problem.input());
+      Problem cut =
+          new Problem(
+              named.point(),
+              named.type(),
+              problem.attention(),
+              named.shape(),
+              named.mask(),
+              named.input());
       cut.attention().plan(cut.shape(), cut.mask(), 1);
       return cut;
     } catch (IllegalArgumentException | UnsupportedOperationException e) {

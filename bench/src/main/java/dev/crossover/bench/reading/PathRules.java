@@ -85,6 +85,7 @@ public final class PathRules {
     Formula formula =
         switch (Catalogue.parse(spec).name()) {
           case "longformer" -> Formula.of("⌈(n − 1) / w⌉", Math.ceilDiv(n - 1, 2));
+          case "fox" -> Formula.of("⌈(n − 1) / (W − 1)⌉", n - 1);
           case "sparse_transformer" -> Formula.of("2; 1 if n ≤ l + 1", n <= root + 1 ? 1 : 2);
           case "bigbird" -> Formula.of("2; 1 if the pattern is full", n < 4 * block ? 1 : 2);
           case "reformer" ->

@@ -21,6 +21,8 @@ final class PerformerOracle {
   private final double[][] keys;
   private final double[] queryNorms;
   private final double[] keyNorms;
+  private final double[][] queryCircle;
+  private final double[][] keyCircle;
   private double[] queryMaxima;
   private double[] keyMaxima;
 
@@ -40,6 +42,9 @@ final class PerformerOracle {
     keys = projected(inputs.get("k"), omega, scale);
     queryNorms = halfNorms(inputs.get("q"), scale);
     keyNorms = halfNorms(inputs.get("k"), scale);
+    boolean circle = performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC;
+    queryCircle = circle ? circle(queries) : new double[0][];
+    keyCircle = circle ? circle(keys) : new double[0][];
     queryMaxima = Arrays.stream(queries).mapToDouble(PerformerOracle::max).toArray();
     keyMaxima = Arrays.stream(keys).mapToDouble(PerformerOracle::max).toArray();
   }
@@ -83,6 +88,20 @@ final class PerformerOracle {
     return u;
   }
 
+  /// Points on circles, whose products are the cosines of differences: cos(u - w) = cos u cos w +
+  /// sin u sin w.
+  private static double[][] circle(double[][] angles) {
+    double[][] points = new double[angles.length][];
+    for (int row = 0; row < angles.length; row++) {
+      points[row] = new double[2 * angles[row].length];
+      for (int a = 0; a < angles[row].length; a++) {
+        points[row][2 * a] = Math.cos(angles[row][a]);
+        points[row][2 * a + 1] = Math.sin(angles[row][a]);
+      }
+    }
+    return points;
+  }
+
   private static double[] halfNorms(Tensor x, double scale) {
     int d = x.extent(3);
     double[] g = new double[x.size() / d];
@@ -106,10 +125,12 @@ final class PerformerOracle {
       return sum;
     }
     if (performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC) {
-      for (int a = 0; a < queries[q].length; a++) {
-        sum += Math.cos(queries[q][a] - keys[first + j][a]) / queries[q].length;
+      double[] u = queryCircle[q];
+      double[] w = keyCircle[first + j];
+      for (int a = 0; a < u.length; a++) {
+        sum += u[a] * w[a];
       }
-      return sum * Math.exp(keyNorms[first + j]);
+      return sum / queries[q].length * Math.exp(keyNorms[first + j]);
     }
     if (!performer.kernel().isSoftmax()) {
       for (int a = 0; a < queries[q].length; a++) {

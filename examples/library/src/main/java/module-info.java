@@ -1,0 +1,4 @@
+/** A program that computes attention. */
+module example.library {
+  requires dev.crossover.mechanisms;
+}
