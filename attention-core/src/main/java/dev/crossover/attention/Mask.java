@@ -236,6 +236,35 @@ public sealed interface Mask {
     return j;
   }
 
+  /// End of the last real key of a batch entry from position `from` on and before `to`; `from` if
+  /// there is none.
+  ///
+  /// With [#runStart] the real keys are walked in runs, the last one first:
+  ///
+  /// ```java
+  /// for (int to = mask.lastReal(b, 0, nk); to > 0; to = mask.lastReal(b, 0, from)) {
+  ///   from = mask.runStart(b, 0, to);
+  /// ```
+  default int lastReal(int batch, int from, int to) {
+    int end = to;
+    while (end > from && !isRealKey(batch, end - 1)) {
+      end--;
+    }
+    return Math.max(from, end);
+  }
+
+  /// Start of the run of real keys of a batch entry that ends at `to`, not before position `from`.
+  default int runStart(int batch, int from, int to) {
+    if (!hasKeyPadding()) {
+      return Math.min(from, to);
+    }
+    int start = to;
+    while (start > from && isRealKey(batch, start - 1)) {
+      start--;
+    }
+    return start;
+  }
+
   /// Short name for records and messages: `none`, `causal`, `key_padding`, `causal+key_padding`.
   default String label() {
     return switch (this) {

@@ -33,6 +33,7 @@ import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.score.Fox;
+import dev.crossover.variants.score.StickBreaking;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.BlockTopK;
@@ -77,6 +78,7 @@ public final class Catalogue {
           MechanismType.of(Power.class),
           MechanismType.of(Tener.class),
           MechanismType.of(Fox.class),
+          MechanismType.of(StickBreaking.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
           MechanismType.of(LightningAttention2.class),

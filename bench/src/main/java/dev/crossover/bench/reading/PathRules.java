@@ -101,6 +101,7 @@ public final class PathRules {
               "additive",
               "cosine",
               "tener",
+              "stick_breaking",
               "transformer_xl",
               "linformer",
               "nystromformer",

@@ -303,8 +303,8 @@ public record Fox(
       SoftmaxTile tile = tiles[worker];
       tile.begin(input("q"), shape.queryOffset(batch, h) + first * d, d, count, scaleFor(shape));
       int start = low[worker][0];
-      for (int to = lastReal(batch, start, high[worker][count - 1]); to > start; ) {
-        int from = runStart(batch, Math.max(start, (to - 1) / COLUMNS * COLUMNS), to);
+      for (int to = mask.lastReal(batch, start, high[worker][count - 1]); to > start; ) {
+        int from = mask.runStart(batch, Math.max(start, (to - 1) / COLUMNS * COLUMNS), to);
         differences(worker, problem, first, count, from, to);
         tile.attendBiased(
             panels[batch * shape.numKeyValueHeads() + h / shape.groupSize()],
@@ -320,7 +320,7 @@ public record Fox(
             differences[worker],
             0,
             COLUMNS);
-        to = lastReal(batch, start, from);
+        to = mask.lastReal(batch, start, from);
       }
       int row = problem * shape.querySeqLen() + first;
       if (lse.length == 0) {
@@ -328,24 +328,6 @@ public record Fox(
       } else {
         tile.finish(out, row * dv, dv, lse, row);
       }
-    }
-
-    /// End of the real keys from `start` on and before `end`; `start` if there is none.
-    private int lastReal(int batch, int start, int end) {
-      int to = end;
-      while (to > start && !mask.isRealKey(batch, to - 1)) {
-        to--;
-      }
-      return to;
-    }
-
-    /// Start of the run of real keys that ends at `to`, not before `least`.
-    private int runStart(int batch, int least, int to) {
-      int from = to;
-      while (from > least && mask.isRealKey(batch, from - 1)) {
-        from--;
-      }
-      return from;
     }
 
     /// c_p(i) − c_j for some rows and the keys `from … to - 1`.
