@@ -14,6 +14,7 @@ import dev.crossover.variants.feature.LinearTransformer;
 import dev.crossover.variants.feature.Performer;
 import dev.crossover.variants.feature.Power;
 import dev.crossover.variants.feature.Rfa;
+import dev.crossover.variants.hashing.HyperAttention;
 import dev.crossover.variants.hashing.Reformer;
 import dev.crossover.variants.lowrank.Linformer;
 import dev.crossover.variants.lowrank.Luna;
@@ -67,6 +68,7 @@ public final class Catalogue {
           MechanismType.of(Nsa.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
+          MechanismType.of(HyperAttention.class),
           MechanismType.of(Performer.class),
           MechanismType.of(Additive.class),
           MechanismType.of(TransformerXl.class),

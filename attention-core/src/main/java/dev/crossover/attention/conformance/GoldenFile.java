@@ -151,6 +151,16 @@ public final class GoldenFile {
     return inputs;
   }
 
+  /// All tensors that may be inputs: those of floats, and integers, some of which may be mere
+  /// information.
+  public Tensors given() {
+    Tensors all = inputs;
+    for (int t = 0; t < integers.size(); t++) {
+      all = all.with(integers.name(t), integers.tensor(t));
+    }
+    return all;
+  }
+
   /// The inputs of a mechanism: those of floats, and of the integers those it takes.
   ///
   /// @param taken names of all its inputs

@@ -49,7 +49,7 @@ public final class Replay {
   /// Whether a mechanism has every parameter and reads every input of a file.
   public static boolean covers(GoldenFile file, MechanismType type) {
     try {
-      Attention attention = type.createGolden(file.parameters()).fittedTo(file.inputs());
+      Attention attention = type.createGolden(file.parameters()).fittedTo(file.given());
       List<String> read =
           attention.inputs(attention.shapeOf(file.inputs())).stream()
               .map(TensorSpec::name)
@@ -88,7 +88,7 @@ public final class Replay {
       throw new CannotReplay(
           "mechanism must be " + type.goldenName() + ", but was " + file.mechanism());
     }
-    Attention attention = type.createGolden(file.parameters()).fittedTo(file.inputs());
+    Attention attention = type.createGolden(file.parameters()).fittedTo(file.given());
     mechanism = type.describe(attention);
     AttentionShape shape = attention.shapeOf(file.inputs());
     List<String> taken = attention.inputs(shape).stream().map(TensorSpec::name).toList();

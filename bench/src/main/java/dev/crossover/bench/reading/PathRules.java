@@ -55,6 +55,8 @@ public final class PathRules {
       small.put("stride", root);
     }
     small.put("block_size", root / 2);
+    small.put("sample_size", root / 4);
+    small.put("min_seq_len", root);
     small.put("chunk_length", root / 2);
     small.put("top_k", blocks ? 2 : 4);
     small.put("num_selected_blocks", 1);
