@@ -364,8 +364,8 @@ public record Performer(
   }
 
   private LinearForm form() {
-    double s = renormStabilizer.orElse(kernel.isSoftmax() ? 1e-6 : 0);
-    return new LinearForm(site -> new PerformerFeatures(this, site), Denominator.awayFromZero(s));
+    return new LinearForm(
+        site -> new PerformerFeatures(this, site), Denominator.awayFromZero(renormOrDefault()));
   }
 
   /// Number of features M: 2 m for pairs, m otherwise, d without projection.
@@ -380,6 +380,11 @@ public record Performer(
   /// eps, or its default for the kernel.
   double epsOrDefault() {
     return eps.orElse(kernel.isSoftmax() ? 1e-6 : 1e-3);
+  }
+
+  /// s, or its default for the kernel.
+  double renormOrDefault() {
+    return renormStabilizer.orElse(kernel.isSoftmax() ? 1e-6 : 0);
   }
 
   /// Whether plans under a mask look at all keys for a maximum first.

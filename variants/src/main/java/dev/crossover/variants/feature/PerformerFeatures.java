@@ -26,6 +26,10 @@ import dev.crossover.attention.linear.FeatureSite;
 /// For keys c is the largest max u (or g) of the keys that a query may see, kept as the running
 /// scale of the sums; eps of softmax_positive does not scale with it and is a shift of the key
 /// features.
+///
+/// Without eps and stabiliser any factor of a query's features, and one of all keys' features,
+/// cancels. softmax_positive then leaves g out of the queries and takes c from u − g, so that rows
+/// and keys of large norm do not vanish from single precision.
 final class PerformerFeatures implements FeatureMap {
   private static final int ROWS_READ_AHEAD = 4096;
   private static final int BLOCK = 64;
@@ -41,6 +45,7 @@ final class PerformerFeatures implements FeatureMap {
   private final float eps;
   private final double inputScale;
   private final float halfLogWidth;
+  private final boolean factorsCancel;
   private final float[] projection;
   private final float[][] projected;
   private final int blocksAhead;
@@ -66,6 +71,7 @@ final class PerformerFeatures implements FeatureMap {
           default -> Math.pow(d, -0.25);
         };
     halfLogWidth = (float) (0.5 * Math.log(width));
+    factorsCancel = eps == 0 && performer.renormOrDefault() == 0;
     boolean ahead = readsAhead(performer, mask);
     blocksAhead = ahead ? Math.ceilDiv(shape.keySeqLen(), ROWS_READ_AHEAD) : 0;
     projection = site.scratch().floats(projectionSize(kernel, m, d));
@@ -169,9 +175,12 @@ final class PerformerFeatures implements FeatureMap {
     maxima[task] = max;
   }
 
-  /// What the key maximum runs over: max u, or g.
+  /// What the key maximum runs over: max u, max u − g, or g.
   private float keyExponent(float[] u, int uo, float[] x, int xo) {
-    return kernel == Performer.Kernel.SOFTMAX_POSITIVE ? kernels.max(m, u, uo) : halfNorm(x, xo);
+    if (kernel != Performer.Kernel.SOFTMAX_POSITIVE) {
+      return halfNorm(x, xo);
+    }
+    return kernels.max(m, u, uo) - (factorsCancel ? halfNorm(x, xo) : 0);
   }
 
   @Override
@@ -204,24 +213,24 @@ final class PerformerFeatures implements FeatureMap {
     }
   }
 
-  /// m^(-1/2) (exp(u − g − max u) + eps).
+  /// m^(-1/2) (exp(u − g − max u) + eps), or exp(u − max u) where factors cancel.
   private void positiveQueries(FeatureRows rows, float[] phi, int at) {
     project(rows.count(), rows.data(), rows.at(0), phi, at);
     for (int r = 0; r < rows.count(); r++) {
       int o = at + r * m;
-      float g = halfNorm(rows.data(), rows.at(r));
-      kernels.exp(m, 1, -(g + kernels.max(m, phi, o) + halfLogWidth), phi, o, phi, o);
+      float g = factorsCancel ? 0 : halfNorm(rows.data(), rows.at(r)) + halfLogWidth;
+      kernels.exp(m, 1, -(g + kernels.max(m, phi, o)), phi, o, phi, o);
     }
     kernels.relu(rows.count() * m, eps, phi, at, phi, at);
   }
 
-  /// m^(-1/2) exp(u − g − c), c the largest u up to this key, or of all keys.
+  /// m^(-1/2) exp(u − g − c), c the largest u, or u − g, up to this key, or of all keys.
   private void positiveKeys(FeatureRows rows, float[] phi, int at) {
     project(rows.count(), rows.data(), rows.at(0), phi, at);
     for (int r = 0; r < rows.count(); r++) {
       int o = at + r * m;
       float g = halfNorm(rows.data(), rows.at(r));
-      double c = keyMaximum(rows, r, kernels.max(m, phi, o));
+      double c = keyMaximum(rows, r, keyExponent(phi, o, rows.data(), rows.at(r)));
       kernels.exp(m, 1, (float) -(g + c + halfLogWidth), phi, o, phi, o);
     }
   }

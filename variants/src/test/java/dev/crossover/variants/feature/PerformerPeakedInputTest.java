@@ -109,4 +109,24 @@ class PerformerPeakedInputTest {
     }
     assertTrue(error > 0.5 * norm, "relative error " + Math.sqrt(error / norm));
   }
+
+  /// With elements of deviation 3.5 |x|²/(2√d) is about 49: products of features as the definition
+  /// has them are at most e⁻⁹⁸, below what single precision holds. Without constants these factors
+  /// cancel.
+  @Test
+  void largestNormsDoNotVanishWithoutTheConstants() {
+    Tensors inputs =
+        Tensors.qkv(
+                Draws.gaussian(1, 3.5, 1, 1, N, D),
+                Draws.gaussian(2, 3.5, 1, 1, N, D),
+                Draws.gaussian(4, 1, 1, N, D))
+            .with("random_projection", Draws.gaussian(3, 256, D));
+    for (Mask mask : new Mask[] {Mask.none(), Mask.causal()}) {
+      Performer performer = performer(0, 0);
+      PerformerOracle oracle = new PerformerOracle(performer, SHAPE, mask, inputs);
+      double[] expected = Oracle.normalised(SHAPE, mask, inputs.get("v"), oracle::weight, 0);
+      Tensor out = Forward.of(performer, mask, inputs);
+      assertTrue(Forward.maxDifference(expected, out) < 1e-3, mask.toString());
+    }
+  }
 }
