@@ -1,5 +1,6 @@
 package dev.crossover.models.layer;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.models.graph.Graph;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Parameters;
@@ -20,7 +21,15 @@ public final class Layers {
   private final DropoutStep step;
   private final @Nullable Decoding decoding;
   private final List<MeanSquares> transfers = new ArrayList<>();
+  private final List<HeadValues> kept = new ArrayList<>();
   private @Nullable Transfer transfer;
+  private @Nullable Attention replacement;
+  private boolean keepsHeads;
+
+  /// Queries, keys and values of a layer and what its mechanism made of them, split into heads.
+  ///
+  /// @param key null where the mechanism shares queries and keys
+  public record HeadValues(Value query, @Nullable Value key, Value value, Value out) {}
 
   /// What attention transfer adds to every block.
   ///
@@ -54,6 +63,21 @@ public final class Layers {
   /// The losses of students, block by block.
   public List<MeanSquares> transfers() {
     return List.copyOf(transfers);
+  }
+
+  /// Puts a mechanism in the place of every block's own from now on; baselines that are none stay.
+  public void replaceMechanisms(Attention mechanism) {
+    replacement = mechanism;
+  }
+
+  /// Keeps queries, keys, values and head outputs of every block from now on.
+  public void keepHeads() {
+    keepsHeads = true;
+  }
+
+  /// What was kept, block by block.
+  public List<HeadValues> keptHeads() {
+    return List.copyOf(kept);
   }
 
   /// Rows of a table by token, scaled, with positions added; tokens are read when the graph runs.
@@ -198,7 +222,7 @@ public final class Layers {
     return new MultiHead(
         graph,
         options,
-        Mechanisms.parse(mechanism),
+        replacement == null ? Mechanisms.parse(mechanism) : replacement,
         prefix,
         student,
         x,
@@ -284,9 +308,17 @@ public final class Layers {
         MultiHead.Heads heads = layer.heads();
         Value out = layer.core(heads);
         addStudent(prefix, x, out, causal, padding, block);
+        keep(heads, out);
         yield layer.finish(out);
       }
     };
+  }
+
+  private void keep(MultiHead.Heads heads, Value out) {
+    if (keepsHeads) {
+      Value key = heads.key() == null ? null : heads.key().pin();
+      kept.add(new HeadValues(heads.query().pin(), key, heads.value().pin(), out.pin()));
+    }
   }
 
   /// Places for the states that a recurrence carries from token to token; none for whole sequences.

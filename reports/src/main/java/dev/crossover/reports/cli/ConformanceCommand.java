@@ -7,6 +7,7 @@ import dev.crossover.attention.conformance.ReplayResult;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.tensor.TensorFileException;
+import dev.crossover.bench.swap.MiniLmFiles;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -20,6 +21,7 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -39,6 +41,20 @@ final class ConformanceCommand implements Callable<Integer> {
       description = "Golden files, or folders whose .safetensors files are all replayed.")
   private List<Path> files = new ArrayList<>();
 
+  @Option(
+      names = "--weights",
+      paramLabel = "FILE",
+      description =
+          "Weights of all-MiniLM-L6-v2 for files minilm__*: .onnx, .safetensors, or a jar with an"
+              + " .onnx; what mvn -Pminilm fetched when absent.")
+  private @Nullable Path weights;
+
+  @Option(
+      names = "--tokenizer",
+      paramLabel = "FILE",
+      description = "tokenizer.json or vocab.txt of it; the one beside the weights when absent.")
+  private @Nullable Path tokenizer;
+
   @Spec private @Nullable CommandSpec spec;
 
   private final List<GoldenReplay> kinds = GoldenReplay.all();
@@ -49,6 +65,7 @@ final class ConformanceCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+    MiniLmFiles.use(weights, tokenizer);
     for (Path file : files) {
       for (Path one : expanded(file)) {
         replay(out, one);

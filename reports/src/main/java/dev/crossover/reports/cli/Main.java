@@ -31,6 +31,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ErrorsCommand.class,
       ExplainCommand.class,
       TrainCommand.class,
+      SwapCommand.class,
       ConformanceCommand.class,
       AutoComplete.GenerateCompletion.class,
       CommandLine.HelpCommand.class

@@ -1,0 +1,176 @@
+package dev.crossover.bench.swap;
+
+import dev.crossover.bench.machine.Commit;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.JsonLines;
+import dev.crossover.bench.swap.SwapRecord.Status;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/// Puts settings into a model one after the other; each ends as a record. Settings that the file
+/// already holds, for the same weights and texts, are left out.
+public final class SwapRunner {
+  /// The name of the file of records inside its folder.
+  public static final String FILE = "swap.jsonl";
+
+  private static final String MODEL = "all-MiniLM-L6-v2";
+
+  private final Path file;
+  private final MiniLmFiles.Loaded loaded;
+  private final SwapTexts texts;
+  private final int threads;
+  private final Consumer<String> progress;
+
+  /// @param file where records go
+  /// @param threads number of threads, at least 1
+  /// @param progress is told what goes on
+  public SwapRunner(
+      Path file,
+      MiniLmFiles.Loaded loaded,
+      SwapTexts texts,
+      int threads,
+      Consumer<String> progress) {
+    this.file = file;
+    this.loaded = loaded;
+    this.texts = texts;
+    this.threads = threads;
+    this.progress = progress;
+  }
+
+  /// The records of a file, the last one of every run.
+  ///
+  /// @param warnings receives one line per line that was skipped
+  public static List<SwapRecord> read(Path file, List<String> warnings) throws IOException {
+    Map<String, SwapRecord> byKey = new LinkedHashMap<>();
+    JsonLines.read(
+        file,
+        SwapRecord.class,
+        record -> {
+          record.requireComplete();
+          byKey.put(record.key(), record);
+        },
+        warnings);
+    return List.copyOf(byKey.values());
+  }
+
+  /// Runs the settings that the file does not hold yet, after the study has checked itself.
+  ///
+  /// @return the records of all settings, in their order
+  public List<SwapRecord> run(List<SwapSetting> settings) throws IOException {
+    Map<String, SwapRecord> known = new LinkedHashMap<>();
+    List<String> warnings = new ArrayList<>();
+    read(file, warnings).forEach(record -> known.put(record.key(), record));
+    warnings.forEach(progress);
+    List<SwapSetting> open =
+        settings.stream().filter(setting -> !known.containsKey(key(setting))).toList();
+    if (!open.isEmpty()) {
+      try (JsonLines lines = JsonLines.open(file)) {
+        List<int[]> ids = texts.encode(loaded.requireTokenizer(), loaded.model().positions());
+        progress.accept("reading " + ids.size() + " texts with the original");
+        SwapStudy study = new SwapStudy(loaded.model(), ids, threads);
+        progress.accept("checking that an exact mechanism reproduces it");
+        study.check();
+        for (int i = 0; i < open.size(); i++) {
+          SwapRecord record = record(study, open.get(i));
+          lines.append(record);
+          known.put(record.key(), record);
+          progress.accept((i + 1) + "/" + open.size() + "  " + line(record));
+        }
+      }
+    }
+    List<SwapRecord> records = new ArrayList<>();
+    for (SwapSetting setting : settings) {
+      SwapRecord record = known.get(key(setting));
+      if (record != null) {
+        records.add(record);
+      }
+    }
+    return List.copyOf(records);
+  }
+
+  private String key(SwapSetting setting) {
+    return SwapRecord.key(loaded.digest(), texts.digest(), setting.text());
+  }
+
+  private static String line(SwapRecord record) {
+    return record.status() == Status.REFUSED
+        ? record.setting() + "  refused: " + record.reason()
+        : String.format(
+            java.util.Locale.ROOT,
+            "%s  cosine %.4f  error %.4f",
+            record.setting(),
+            record.meanCosine(),
+            record.meanError());
+  }
+
+  private SwapRecord record(SwapStudy study, SwapSetting setting) {
+    List<Integer> lengths = Arrays.stream(study.lengths()).boxed().toList();
+    int exact = (int) lengths.stream().filter(setting::isExactAt).count();
+    try {
+      SwapStudy.Outcome outcome = study.run(setting);
+      List<List<Double>> errors = Arrays.stream(outcome.errors()).map(SwapRecord::stored).toList();
+      Double rank = Double.isNaN(outcome.rank()) ? null : outcome.rank();
+      return record(
+          setting,
+          Status.DONE,
+          "",
+          lengths,
+          SwapRecord.stored(outcome.cosines()),
+          errors,
+          rank,
+          outcome.nearest(),
+          outcome.work(),
+          exact);
+    } catch (IllegalArgumentException | UnsupportedOperationException e) {
+      return record(
+          setting,
+          Status.REFUSED,
+          String.valueOf(e.getMessage()),
+          lengths,
+          List.of(),
+          List.of(),
+          null,
+          0,
+          0,
+          exact);
+    }
+  }
+
+  private SwapRecord record(
+      SwapSetting setting,
+      Status status,
+      String reason,
+      List<Integer> lengths,
+      List<Double> cosines,
+      List<List<Double>> errors,
+      @Nullable Double rank,
+      double nearest,
+      double work,
+      int exact) {
+    return new SwapRecord(
+        "swap",
+        MODEL,
+        loaded.digest(),
+        texts.name(),
+        texts.digest(),
+        setting.text(),
+        status,
+        reason,
+        lengths,
+        cosines,
+        errors,
+        rank,
+        nearest,
+        work,
+        exact,
+        Machine.current(),
+        Commit.current());
+  }
+}

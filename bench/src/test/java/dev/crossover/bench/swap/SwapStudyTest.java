@@ -1,0 +1,195 @@
+package dev.crossover.bench.swap;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.tensor.SafeTensors;
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileWriter;
+import dev.crossover.bench.swap.SwapRecord.Status;
+import dev.crossover.models.pretrained.MiniLm;
+import dev.crossover.models.pretrained.WordPiece;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The study on a model of one layer with drawn weights.
+class SwapStudyTest {
+  private static final int WIDTH = 384;
+  private static final int INNER = 8;
+  private static final List<String> WORDS =
+      List.of("[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat");
+
+  @TempDir private static Path folder;
+  private static final MiniLmFiles.Loaded LOADED = readModel();
+
+  private static MiniLmFiles.Loaded readModel() {
+    Map<String, Integer> numbers = new HashMap<>();
+    WORDS.forEach(word -> numbers.put(word, numbers.size()));
+    try {
+      Path weights = Files.createTempFile("drawn", ".safetensors");
+      write(weights);
+      MiniLm model = MiniLm.read(SafeTensors.open(weights));
+      Files.delete(weights);
+      return new MiniLmFiles.Loaded(
+          model, Optional.of(new WordPiece(numbers)), Path.of("drawn"), "0123456789abcdef");
+    } catch (IOException e) {
+      throw new java.io.UncheckedIOException(e);
+    }
+  }
+
+  private static void write(Path path) throws IOException {
+    TensorFileWriter writer = new TensorFileWriter();
+    add(writer, "embeddings.word_embeddings.weight", WORDS.size(), WIDTH);
+    add(writer, "embeddings.position_embeddings.weight", 64, WIDTH);
+    add(writer, "embeddings.token_type_embeddings.weight", 2, WIDTH);
+    norm(writer, "embeddings.LayerNorm");
+    String layer = "encoder.layer.0.";
+    for (String kind : new String[] {"query", "key", "value"}) {
+      map(writer, layer + "attention.self." + kind, WIDTH, WIDTH);
+    }
+    map(writer, layer + "attention.output.dense", WIDTH, WIDTH);
+    norm(writer, layer + "attention.output.LayerNorm");
+    map(writer, layer + "intermediate.dense", INNER, WIDTH);
+    map(writer, layer + "output.dense", WIDTH, INNER);
+    norm(writer, layer + "output.LayerNorm");
+    writer.writeSafeTensors(path);
+  }
+
+  private static void add(TensorFileWriter writer, String name, int... shape) {
+    writer.add(name, Draws.gaussian(Draws.seedFor(1, name), 0.05, shape));
+  }
+
+  private static void map(TensorFileWriter writer, String name, int out, int in) {
+    add(writer, name + ".weight", out, in);
+    add(writer, name + ".bias", out);
+  }
+
+  private static void norm(TensorFileWriter writer, String name) {
+    writer.add(name + ".weight", Draws.constant(1, WIDTH));
+    writer.add(name + ".bias", Tensor.zeros(WIDTH));
+  }
+
+  private static SwapTexts texts() throws IOException {
+    Path file = folder.resolve("texts.txt");
+    String longest = "the cat sat on a mat ".repeat(8);
+    Files.writeString(file, "the cat sat\n\na mat on the cat the mat sat\n" + longest + "\n");
+    return SwapTexts.read(file);
+  }
+
+  private static SwapStudy study(int threads) throws IOException {
+    return new SwapStudy(LOADED.model(), texts().encode(LOADED.requireTokenizer(), 64), threads);
+  }
+
+  @BeforeAll
+  static void readsThreeTexts() throws IOException {
+    assertArrayEquals(new int[] {5, 10, 50}, study(1).lengths());
+  }
+
+  @Test
+  void anExactMechanismReproducesTheOriginal() throws IOException {
+    SwapStudy.Outcome outcome = study(1).check();
+    assertEquals(3, outcome.cosines().length);
+    assertEquals(1, outcome.rank(), 1e-9);
+  }
+
+  @Test
+  void aMechanismThatIsNotExactFailsTheCheck() throws IOException {
+    SwapStudy.Outcome outcome = study(1).run(SwapSetting.parse("longformer:window=1"));
+    String message =
+        assertThrows(IllegalStateException.class, () -> SwapStudy.requireExact(outcome))
+            .getMessage();
+    assertTrue(message.contains("must reproduce the original"), message);
+  }
+
+  /// Rows at zero are an error of exactly one; a window that holds everything none.
+  @Test
+  void errorsAreThoseOfTheOriginalsActivations() throws IOException {
+    SwapStudy study = study(1);
+    SwapStudy.Outcome zero = study.run(SwapSetting.parse("control:zero"));
+    for (double[] layers : zero.errors()) {
+      assertArrayEquals(new double[] {1}, layers, 1e-12);
+    }
+    SwapStudy.Outcome wide = study.run(SwapSetting.parse("longformer:window=49"));
+    assertTrue(Arrays.stream(wide.errors()).allMatch(layers -> layers[0] < 1e-5));
+    assertTrue(Arrays.stream(wide.cosines()).allMatch(cosine -> cosine > 1 - 1e-6));
+  }
+
+  @Test
+  void exactAttentionStandsInForShortTexts() throws IOException {
+    SwapStudy.Outcome outcome =
+        study(1).run(SwapSetting.parse("linformer:projection=mean_pool,projected_length=10"));
+    assertEquals(0, outcome.errors()[0][0]);
+    assertEquals(0, outcome.errors()[1][0]);
+    assertTrue(outcome.errors()[2][0] > 1e-3);
+    assertEquals(1, outcome.cosines()[1], 1e-12);
+  }
+
+  /// Equal weights over equal segments of one row each are equal weights over all rows: only the
+  /// pools' number decides.
+  @Test
+  void onePoolIsTheControlOfEqualWeights() throws IOException {
+    SwapStudy study = study(1);
+    double[] pool = study.run(SwapSetting.parse("balanced_pools:projected_length=1")).cosines();
+    double[] uniform = study.run(SwapSetting.parse("control:uniform")).cosines();
+    assertArrayEquals(uniform, pool, 1e-6);
+  }
+
+  @Test
+  void threadsChangeNoBit() throws IOException {
+    SwapSetting setting = SwapSetting.parse("topk:top_k=4");
+    SwapStudy.Outcome one = study(1).run(setting);
+    SwapStudy.Outcome two = study(2).run(setting);
+    assertArrayEquals(one.cosines(), two.cosines());
+    assertArrayEquals(one.errors()[2], two.errors()[2]);
+  }
+
+  @Test
+  void recordsAreKeptAndNotMadeTwice() throws IOException {
+    Path file = folder.resolve("swap.jsonl");
+    List<String> told = new ArrayList<>();
+    SwapRunner runner = new SwapRunner(file, LOADED, texts(), 1, told::add);
+    List<SwapSetting> first = List.of(SwapSetting.parse("topk:top_k=2"), SwapSetting.parse("gla"));
+    List<SwapRecord> records = runner.run(first);
+    assertEquals(Status.DONE, records.getFirst().status());
+    assertEquals(Status.REFUSED, records.getLast().status());
+    assertTrue(records.getLast().reason().contains("gla"), records.getLast().reason());
+    assertNull(records.getLast().rank());
+    Files.writeString(file, "{\"kind\":\"swa", StandardOpenOption.APPEND);
+    told.clear();
+    List<SwapSetting> more = new ArrayList<>(first);
+    more.add(SwapSetting.parse("control:uniform"));
+    assertEquals(3, runner.run(more).size());
+    assertEquals(1, told.stream().filter(line -> line.startsWith("1/1 ")).count(), told.toString());
+    told.clear();
+    List<SwapRecord> again = runner.run(more);
+    assertEquals(records.getFirst(), again.getFirst());
+    assertTrue(told.stream().noneMatch(line -> line.contains("reading")), told.toString());
+    assertEquals(3, SwapRunner.read(file, new ArrayList<>()).size());
+  }
+
+  @Test
+  void meansAreOverTextsThenLayers() {
+    SwapRecord record =
+        SwapRecords.of("topk", List.of(10, 250), List.of(0.5, 0.7), List.of(0.1, 0.3), 0.4);
+    assertEquals(0.6, record.meanCosine(), 1e-12);
+    assertEquals(0.5, record.leastCosine());
+    assertEquals(0.7, record.meanCosineFrom(200));
+    assertEquals(0.2, record.meanError(), 1e-12);
+    assertTrue(Double.isNaN(record.meanCosineFrom(251)));
+  }
+}

@@ -1,0 +1,6 @@
+/// Models trained by others: their weights, their tokenizer, their forward pass around any
+/// mechanism.
+@NullMarked
+package dev.crossover.models.pretrained;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,147 @@
+package dev.crossover.reports.cli;
+
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.machine.Commit;
+import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.swap.MiniLmFiles;
+import dev.crossover.bench.swap.SwapRecord;
+import dev.crossover.bench.swap.SwapRunner;
+import dev.crossover.bench.swap.SwapSetting;
+import dev.crossover.bench.swap.SwapTexts;
+import dev.crossover.reports.page.SwapPage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/// `crossover swap`: exchanges the attention of a trained model and compares its answers.
+@Command(
+    name = "swap",
+    description = {
+      "Exchange the attention of a trained model, retrain nothing, and compare its answers with the"
+          + " original's: agreement against output error.",
+      "Settings that are done are left out when the command runs again. Nothing is timed."
+    },
+    mixinStandardHelpOptions = true,
+    sortOptions = false)
+final class SwapCommand implements Callable<Integer> {
+  private static final List<String> MODELS = List.of("minilm");
+
+  /// The settings of the published table, and controls.
+  private static final String DEFAULT_SETTINGS =
+      "control:uniform,control:own_value,control:zero,"
+          + "longformer:window=8,longformer:window=16,longformer:window=32,longformer:window=64,"
+          + "longformer:window=128,longformer:window=8+global=ends,"
+          + "linformer:projection=mean_pool,projected_length=32,"
+          + "linformer:projection=mean_pool,projected_length=64,"
+          + "linformer:projection=mean_pool,projected_length=128,"
+          + "linformer:projection=mean_pool,projected_length=256,"
+          + "balanced_pools:projected_length=32,balanced_pools:projected_length=64,"
+          + "nystromformer:landmarks=16,nystromformer:landmarks=32,nystromformer:landmarks=64,"
+          + "nystromformer:landmarks=32,init=exact,"
+          + "topk:top_k=8,topk:top_k=32,topk:top_k=64,"
+          + "bigbird:block_size=16,bigbird:block_size=32,bigbird:block_size=64,"
+          + "linear_transformer,efficient_attention,cosformer,based,"
+          + "performer:num_features=64,performer:num_features=256,performer:num_features=1024,"
+          + "performer:num_features=256,eps=0,renorm_stabilizer=0";
+
+  @Option(
+      names = "--model",
+      paramLabel = "MODEL",
+      description = "The trained model: minilm (all-MiniLM-L6-v2, the default).")
+  private String model = "minilm";
+
+  @Option(
+      names = {"-m", "--mechanisms"},
+      paramLabel = "SETTING,…",
+      description =
+          "Mechanisms as for sweep, longformer also with +global=first, last or ends, reformer with"
+              + " +shared=keys; balanced_pools:projected_length=R; control:uniform, own_value or"
+              + " zero. The settings of the published table when absent.")
+  private String settings = DEFAULT_SETTINGS;
+
+  @Option(
+      names = "--weights",
+      paramLabel = "FILE",
+      description =
+          "The model's weights: .onnx, .safetensors, or a jar with an .onnx; what mvn -Pminilm"
+              + " fetched when absent.")
+  private @Nullable Path weights;
+
+  @Option(
+      names = "--tokenizer",
+      paramLabel = "FILE",
+      description = "tokenizer.json or vocab.txt; the one beside the weights when absent.")
+  private @Nullable Path tokenizer;
+
+  @Option(
+      names = "--texts",
+      paramLabel = "FILE",
+      description = "Texts, one a line; 64 built-in ones when absent.")
+  private @Nullable Path texts;
+
+  @Option(
+      names = "--threads",
+      paramLabel = "T",
+      description = "Threads; all cores when absent. Nothing depends on it.")
+  private int threads = Runtime.getRuntime().availableProcessors();
+
+  @Option(
+      names = {"-o", "--out"},
+      paramLabel = "DIR",
+      description = "Folder of swap.jsonl, swap.md, figures/ and csv/; crossover-swap when absent.")
+  private Path folder = Path.of("crossover-swap");
+
+  @Spec private @Nullable CommandSpec spec;
+
+  @Override
+  public Integer call() throws IOException {
+    CommandSpec self = Objects.requireNonNull(spec);
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    if (!MODELS.contains(model)) {
+      throw new IllegalArgumentException(
+          "model must be one of " + MODELS + ", but was " + model + Nearest.hint(model, MODELS));
+    }
+    if (threads < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
+    }
+    List<SwapSetting> wanted =
+        Lists.specs(settings).stream()
+            .map(String::strip)
+            .distinct()
+            .map(SwapSetting::parse)
+            .toList();
+    SwapTexts read = texts == null ? SwapTexts.builtIn() : SwapTexts.read(texts);
+    MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
+    Files.createDirectories(folder);
+    SwapRunner runner =
+        new SwapRunner(folder.resolve(SwapRunner.FILE), loaded, read, threads, err::println);
+    List<SwapRecord> records = runner.run(wanted);
+    Machine machine = Machine.current();
+    String environment =
+        machine.cpu()
+            + ", "
+            + machine.cores()
+            + " cores · JDK "
+            + machine.jdk()
+            + " · commit "
+            + Commit.current()
+            + " · kernels "
+            + Kernels.get().description();
+    Path page = SwapPage.write(records, folder, TypedCommand.of(self), environment);
+    out.print(SwapPage.table(records));
+    out.println("swap: " + page.toAbsolutePath().toUri());
+    out.flush();
+    return 0;
+  }
+}
