@@ -6,6 +6,9 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.MechanismProvider;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.Cached;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.variants.feature.Based;
 import dev.crossover.variants.feature.CosFormer;
 import dev.crossover.variants.feature.EfficientAttention;
@@ -48,6 +51,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
+import java.util.stream.Collectors;
 
 /// Every mechanism: the one list that the command line, sweeps, charts, conformance and
 /// documentation follow. Jars on the class path add theirs through [MechanismProvider].
@@ -146,7 +150,30 @@ public final class Catalogue {
 
   /// The shortest text that [#parse] turns into an equal mechanism.
   public static String describe(Attention attention) {
-    return find(attention.name()).describe(attention);
+    MechanismType type = find(attention.name());
+    if (!(attention instanceof Cached(CachingAttention core, CacheOptions cache))) {
+      return type.describe(attention);
+    }
+    String text = type.describe(core);
+    Map<String, String> said = values(text);
+    String options =
+        cache.toMap().entrySet().stream()
+            .filter(e -> !e.getValue().equals(said.get(e.getKey())))
+            .map(e -> e.getKey() + "=" + e.getValue())
+            .collect(Collectors.joining(","));
+    return text + (text.contains(":") ? "," : ":") + options;
+  }
+
+  /// All parameters of a mechanism as text, defaults included, and those of its cache where it has
+  /// options; absent ones are left out.
+  public static Map<String, String> parametersOf(Attention attention) {
+    MechanismType type = find(attention.name());
+    if (!(attention instanceof Cached(CachingAttention core, CacheOptions cache))) {
+      return type.parametersOf(attention);
+    }
+    Map<String, String> all = new LinkedHashMap<>(type.parametersOf(core));
+    all.putAll(cache.toMap());
+    return all;
   }
 
   /// The mechanisms that replay golden files of a name: one, or both exact baselines for `softmax`.
@@ -154,12 +181,25 @@ public final class Catalogue {
     return ALL.stream().filter(type -> type.goldenName().equals(goldenName)).toList();
   }
 
-  /// Creates a mechanism from `name` or `name:param=value,param=value`.
+  /// Creates a mechanism from `name` or `name:param=value,param=value`. Where it caches keys,
+  /// `store` and `cache` are parameters, too; see [CacheOptions].
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
     int colon = text.indexOf(':');
-    return find(colon < 0 ? text : text.substring(0, colon)).create(values(text));
+    MechanismType type = find(colon < 0 ? text : text.substring(0, colon));
+    Map<String, String> values = values(text);
+    if (!CacheOptions.isIn(values)) {
+      return type.create(values);
+    }
+    try {
+      CacheOptions cache = CacheOptions.take(values);
+      return Cached.of(type.create(values), cache);
+    } catch (IllegalArgumentException e) {
+      String message = String.valueOf(e.getMessage());
+      String name = type.name() + ": ";
+      throw message.startsWith(name) ? e : new IllegalArgumentException(name + message, e);
+    }
   }
 
   /// The parameters that a text `name:param=value,param=value` gives, in its order.

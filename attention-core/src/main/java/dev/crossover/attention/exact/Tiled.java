@@ -25,6 +25,9 @@ import dev.crossover.attention.exact.ScoreOptions.SinkPositions;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachePolicy;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -87,7 +90,7 @@ public record Tiled(
         Gate outputGateActivation,
     @Parameter(value = "one gate per head instead of per feature", defaultValue = "false")
         boolean gatePerHead)
-    implements Attention {
+    implements CachingAttention {
 
   /// Validates the parameters.
   public Tiled {
@@ -346,6 +349,16 @@ public record Tiled(
       return new ScoredSession(this, shape, options(), scaleFor(shape), threads);
     }
     return new CachedKeys(this, shape, scaleFor(shape), threads);
+  }
+
+  /// Over a cache that stores otherwise, or that keeps only some positions.
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    CachePolicy policy = cache.policy();
+    double factor = scaleFor(shape);
+    return policy == null
+        ? new StoredSession(this, shape, options(), factor, cache.storage(), threads)
+        : new CompressedSession(this, shape, options(), factor, cache, policy, threads);
   }
 
   private double scaleFor(AttentionShape shape) {

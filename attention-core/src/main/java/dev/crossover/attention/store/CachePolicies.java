@@ -2,11 +2,13 @@ package dev.crossover.attention.store;
 
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.mechanism.RecordType;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 /// The built-in cache policies by name.
 public final class CachePolicies {
+  private static final String BUDGET = "budget";
   private static final List<RecordType<CachePolicy>> ALL =
       List.of(
           new RecordType<>(StreamingLlm.class, StreamingLlm.NAME),
@@ -27,11 +29,41 @@ public final class CachePolicies {
     return ALL;
   }
 
-  /// The policy of a name with some parameters.
+  /// The policy of a name with some parameters. A `budget` of `h2o` is halved, as in its paper's
+  /// experiments: one half for heavy hitters, one for the newest positions.
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static CachePolicy create(String name, Map<String, String> parameters) {
-    return type(name).create(parameters);
+    if (!name.equals(H2o.NAME) || !parameters.containsKey(BUDGET)) {
+      return type(name).create(parameters);
+    }
+    Map<String, String> halves = new LinkedHashMap<>(parameters);
+    String text = halves.remove(BUDGET);
+    if (halves.containsKey("heavy_budget") || halves.containsKey("recent_budget")) {
+      throw new IllegalArgumentException(
+          "budget must be absent where heavy_budget or recent_budget is given, but was " + text);
+    }
+    try {
+      int budget = Integer.parseInt(text);
+      halves.put("heavy_budget", Integer.toString(budget / 2));
+      halves.put("recent_budget", Integer.toString(budget - budget / 2));
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException("budget must be an integer, but was '" + text + "'", e);
+    }
+    return type(name).create(halves);
+  }
+
+  /// Whether a policy of a name has a parameter; `budget` is understood by all of them.
+  ///
+  /// @throws IllegalArgumentException if there is no such policy
+  public static boolean has(String name, String parameter) {
+    return parameter.equals(BUDGET)
+        || type(name).parameters().stream().anyMatch(p -> p.name().equals(parameter));
+  }
+
+  /// The shortest text `name:parameter=value,…` of a policy.
+  public static String describe(CachePolicy policy) {
+    return type(policy.name()).describe(policy);
   }
 
   /// The policy type of a name.

@@ -27,6 +27,12 @@ public interface CachePolicy {
   /// @param prompt number of positions of the prompt
   int budget(int prompt);
 
+  /// Whether the scores are those of a prompt only: compressing while decoding was not published,
+  /// and without a prompt there is nothing to go by.
+  default boolean needsPrompt() {
+    return false;
+  }
+
   /// Which weights [#score] looks at.
   default Weights weights() {
     return Weights.NONE;

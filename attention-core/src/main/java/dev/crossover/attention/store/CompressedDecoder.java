@@ -63,6 +63,7 @@ public final class CompressedDecoder {
   private float[] v = q;
   private float[] out = q;
   private float[] unrotated = q;
+  private boolean answering;
   private int prompt;
   private int firstCounted;
   private int next;
@@ -75,6 +76,17 @@ public final class CompressedDecoder {
   /// @param threads number of threads, at least 1
   public CompressedDecoder(
       CachePolicy policy, int decodeInterval, Storage storage, AttentionShape shape, int threads) {
+    this(policy, decodeInterval, storage, shape, 1 / Math.sqrt(shape.headDim()), threads);
+  }
+
+  /// @param scale factor on the dot products
+  public CompressedDecoder(
+      CachePolicy policy,
+      int decodeInterval,
+      Storage storage,
+      AttentionShape shape,
+      double scale,
+      int threads) {
     if (decodeInterval < 0) {
       throw new IllegalArgumentException("decode_interval must be >= 0, but was " + decodeInterval);
     }
@@ -83,7 +95,7 @@ public final class CompressedDecoder {
     this.shape = shape;
     dim = shape.headDim();
     valueDim = shape.valueDim();
-    scale = (float) (1 / Math.sqrt(dim));
+    this.scale = (float) scale;
     workers = new Workers(threads);
     heads = shape.batchSize() * shape.numKeyValueHeads();
     group = shape.groupSize();
@@ -112,7 +124,8 @@ public final class CompressedDecoder {
   /// @param value `[batch, kvHeads, tokens, valueDim]`
   /// @param plainQueries the queries before any rotation, for policies that look at them
   /// @param tokens positions of the prompt
-  /// @param output `[batch, heads, tokens, valueDim]`
+  /// @param output `[batch, heads, tokens, valueDim]`; where it is null, only what the policy looks
+  ///     at is computed
   /// @throws IllegalStateException if positions were taken before
   public void prefill(
       float[] queries,
@@ -120,7 +133,7 @@ public final class CompressedDecoder {
       float[] value,
       float[] plainQueries,
       int tokens,
-      float[] output) {
+      float @Nullable [] output) {
     if (next != 0) {
       throw new IllegalStateException(
           "prompt must come first, but " + next + " tokens were taken before");
@@ -129,7 +142,8 @@ public final class CompressedDecoder {
     q = queries;
     k = key;
     v = value;
-    out = output;
+    answering = output != null;
+    out = output == null ? new float[0] : output;
     unrotated = plainQueries;
     for (int t = 0; t < tokens; t++) {
       take(t, tokens);
@@ -143,6 +157,14 @@ public final class CompressedDecoder {
         };
     workers.run(heads, promptHead);
     compress();
+  }
+
+  /// Forgets all positions.
+  public void reset() {
+    store.truncate(0);
+    prompt = 0;
+    next = 0;
+    steps = 0;
   }
 
   /// Takes one token and writes its output.
@@ -185,7 +207,8 @@ public final class CompressedDecoder {
   /// The prompt's rows of one key/value head's group, some at a time.
   private void promptHead(int worker, int h) {
     for (int m = 0; m < group; m++) {
-      for (int first = 0; first < prompt; first += PROMPT_ROWS) {
+      int begin = answering ? 0 : firstCounted / PROMPT_ROWS * PROMPT_ROWS;
+      for (int first = begin; first < prompt; first += PROMPT_ROWS) {
         promptRows(worker, h, h * group + m, first, Math.min(PROMPT_ROWS, prompt - first));
       }
     }
@@ -209,6 +232,9 @@ public final class CompressedDecoder {
       for (int j = 0; first + r >= firstCounted && j < seen; j++) {
         weights[h][j] += p[r * ld + j] / (double) group;
       }
+    }
+    if (!answering) {
+      return;
     }
     int target = (problem * prompt + first) * valueDim;
     int values = h * prompt * valueDim;

@@ -83,6 +83,11 @@ public record ExpectedAttention(
   }
 
   @Override
+  public boolean needsPrompt() {
+    return true;
+  }
+
+  @Override
   public int budget(int prompt) {
     return Budget.of(budget, compressionRatio, prompt);
   }

@@ -28,6 +28,11 @@ public record ObservedAttention(
   }
 
   @Override
+  public boolean needsPrompt() {
+    return true;
+  }
+
+  @Override
   public int budget(int prompt) {
     return Budget.of(budget, compressionRatio, prompt);
   }

@@ -66,6 +66,11 @@ public record PyramidKv(
   }
 
   @Override
+  public boolean needsPrompt() {
+    return true;
+  }
+
+  @Override
   public int budget(int prompt) {
     return budgetRule == Rule.AUTHORS ? authors(prompt) : kvpress(prompt);
   }

@@ -46,6 +46,11 @@ public record SnapKv(
   }
 
   @Override
+  public boolean needsPrompt() {
+    return true;
+  }
+
+  @Override
   public int budget(int prompt) {
     return Budget.of(budget, compressionRatio, prompt);
   }

@@ -1,5 +1,9 @@
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.mechanism.Nearest;
+import java.util.List;
+import java.util.Locale;
+
 /// How cached keys and values are stored.
 ///
 /// | kind | bytes per number | restored |
@@ -35,6 +39,10 @@ public record Storage(Kind kind, int bits, int groupSize, int residualLength) {
     GROUPED
   }
 
+  private static final List<String> NAMES =
+      List.of("f32", "f16", "bf16", "int8", "int8_grouped", "int4_grouped", "int2_grouped");
+  private static final int USUAL_GROUP = 32;
+
   /// Floats.
   public static final Storage F32 = of(Kind.F32);
 
@@ -66,6 +74,53 @@ public record Storage(Kind kind, int bits, int groupSize, int residualLength) {
   /// KIVI's groups.
   public static Storage grouped(int bits, int groupSize, int residualLength) {
     return new Storage(Kind.GROUPED, bits, groupSize, residualLength);
+  }
+
+  /// The names that [#parse] knows.
+  public static List<String> names() {
+    return NAMES;
+  }
+
+  /// The storage of a name: `f32`, `f16`, `bf16`, `int8`, or `int8_grouped`, `int4_grouped`,
+  /// `int2_grouped`, which may be followed by the group size and the residual length, as in
+  /// `int4_grouped/32/128`.
+  ///
+  /// @throws IllegalArgumentException if there is none, with the nearest name
+  public static Storage parse(String text) {
+    String[] parts = text.split("/", -1);
+    int name = NAMES.indexOf(parts[0]);
+    if (name < 0) {
+      throw new IllegalArgumentException(
+          "store must be one of " + NAMES + ", but was " + text + Nearest.hint(parts[0], NAMES));
+    }
+    if (name < 4) {
+      if (parts.length > 1) {
+        throw new IllegalArgumentException("store must be grouped to have sizes, but was " + text);
+      }
+      return List.of(F32, F16, BF16, INT8_ROW).get(name);
+    }
+    try {
+      int group = parts.length > 1 ? Integer.parseInt(parts[1]) : USUAL_GROUP;
+      int residual = parts.length > 2 ? Integer.parseInt(parts[2]) : group;
+      if (parts.length <= 3) {
+        return grouped(8 >> (name - 4), group, residual);
+      }
+    } catch (NumberFormatException e) {
+      // answered below
+    }
+    throw new IllegalArgumentException("store must read NAME/group/residual, but was " + text);
+  }
+
+  /// The shortest text that [#parse] turns into this storage.
+  public String label() {
+    if (kind != Kind.GROUPED) {
+      return kind == Kind.INT8_ROW ? "int8" : kind.name().toLowerCase(Locale.ROOT);
+    }
+    String name = "int" + bits + "_grouped";
+    boolean usual = groupSize == USUAL_GROUP && residualLength == groupSize;
+    String sizes =
+        residualLength == groupSize ? "/" + groupSize : "/" + groupSize + "/" + residualLength;
+    return usual ? name : name + sizes;
   }
 
   private static void require(boolean holds, String rule, int value) {

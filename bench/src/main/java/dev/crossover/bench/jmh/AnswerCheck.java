@@ -6,10 +6,12 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 
 /// Compares what is about to be timed with what the same mechanism gives in another way: a forward
-/// pass with the scalar kernels, decoding with the scalar kernels' causal forward pass.
+/// pass with the scalar kernels, decoding with the scalar kernels' causal forward pass, or, over a
+/// cache that rounds or drops, with the scalar kernels' decoding.
 ///
 /// Mechanisms that approximate nothing have no other reference, and a mechanism that is timed while
 /// it answers NaN would be the fastest of all. Long sequences are checked on their beginning; of
@@ -50,6 +52,9 @@ final class AnswerCheck {
 
   /// ‖a − b‖ / ‖b‖ of what is timed, a, and the scalar kernels' forward pass, b.
   static double difference(Problem problem) throws IOException {
+    if (LayerCatalogue.isCached(problem.attention())) {
+      return distance(lastTokens(problem), ScalarTwin.lastTokens(problem.point()));
+    }
     float[] scalar = ScalarTwin.output(problem.point());
     return problem.point().study() == Study.DECODE
         ? decoded(problem, scalar)
@@ -89,7 +94,9 @@ final class AnswerCheck {
               named.shape(),
               named.mask(),
               named.input());
-      cut.attention().plan(cut.shape(), cut.mask(), 1);
+      if (!LayerCatalogue.isCached(cut.attention())) {
+        cut.attention().plan(cut.shape(), cut.mask(), 1);
+      }
       return cut;
     } catch (IllegalArgumentException | UnsupportedOperationException e) {
       return problem; // it refuses short sequences
@@ -103,17 +110,40 @@ final class AnswerCheck {
         .attention()
         .plan(problem.shape(), problem.mask(), problem.point().threads())
         .forward(inputs, output);
+    return distance(output.data(), expected);
+  }
+
+  /// ‖a − b‖ / ‖b‖.
+  private static double distance(float[] found, float[] expected) {
     double squares = 0;
     double all = 0;
     for (int i = 0; i < expected.length; i++) {
-      double delta = (double) output.data()[i] - expected[i];
+      double delta = (double) found[i] - expected[i];
       squares += delta * delta;
       all += (double) expected[i] * expected[i];
     }
     return squares == 0 ? 0 : Math.sqrt(squares / all);
   }
 
-  private static double decoded(Problem problem, float[] expected) throws IOException {
+  private static double decoded(Problem problem, float[] whole) throws IOException {
+    float[] found = lastTokens(problem);
+    int[] one = problem.attention().outputShape(problem.shape().withSeqLens(1, 1));
+    int width = one[one.length - 1];
+    int heads = Tensor.sizeOf(one) / width;
+    int n = problem.shape().keySeqLen();
+    float[] expected = new float[found.length];
+    for (int at = 0; at < found.length; at += width) {
+      int t = n - found.length / (heads * width) + at / (heads * width);
+      int head = at / width % heads;
+      System.arraycopy(whole, (head * n + t) * width, expected, at, width);
+    }
+    return distance(found, expected);
+  }
+
+  /// Decodes the last tokens, as many as [#TOKENS] or all, after a prefix.
+  ///
+  /// @return `[tokens, heads, width]`
+  static float[] lastTokens(Problem problem) throws IOException {
     TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
     int n = problem.shape().keySeqLen();
     int first = Math.max(0, n - TOKENS);
@@ -122,21 +152,11 @@ final class AnswerCheck {
     if (first > 0) {
       session.prefill(slices.range(0, first));
     }
-    int width = one.extent(one.rank() - 1);
-    int heads = one.data().length / width;
-    double squares = 0;
-    double all = 0;
+    float[] outputs = new float[(n - first) * one.size()];
     for (int t = first; t < n; t++) {
       session.step(slices.range(t, t + 1), one);
-      for (int head = 0; head < heads; head++) {
-        for (int x = 0; x < width; x++) {
-          double e = expected[(head * n + t) * width + x];
-          double delta = one.data()[head * width + x] - e;
-          squares += delta * delta;
-          all += e * e;
-        }
-      }
+      System.arraycopy(one.data(), 0, outputs, (t - first) * one.size(), one.size());
     }
-    return squares == 0 ? 0 : Math.sqrt(squares / all);
+    return outputs;
   }
 }

@@ -5,9 +5,11 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord.Conditions;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -68,13 +70,15 @@ public class DecodeBenchmark {
     private final List<Double> samples = new ArrayList<>();
     private final long stateBytes;
     private final int room;
+    private final @Nullable ErrorNorms error;
     private DecodeSession session;
     private String unsteady = "";
 
     Run(Problem problem, ForkReport report, Gauges gauges) throws IOException {
       this.problem = problem;
       this.report = report;
-      TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), problem.load());
+      Tensors inputs = problem.load();
+      TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), inputs);
       int n = problem.point().n();
       int first = n - problem.decodedTokens();
       prefix = slices.range(0, first);
@@ -89,7 +93,28 @@ public class DecodeBenchmark {
       decode();
       report.afterFirstCall();
       stateBytes = session.stateBytes();
+      error = error(inputs, first);
       room = first > 0 && before == stateBytes ? goOn(n) : n;
+    }
+
+    /// Error of the last tokens, where decoding gives other outputs than the whole sequence.
+    private @Nullable ErrorNorms error(Tensors inputs, int first) {
+      if (!LayerCatalogue.changesOutputs(problem.attention()) || problem.isLayer()) {
+        return null;
+      }
+      Tensor whole = problem.newOutput();
+      int n = problem.point().n();
+      int width = whole.extent(3);
+      rewind();
+      for (int t = 0; t < tokens.size(); t++) {
+        session.step(tokens.get(t), output);
+        for (int head = 0; head < output.size() / width; head++) {
+          int to = (head * n + first + t) * width;
+          System.arraycopy(output.data(), head * width, whole.data(), to, width);
+        }
+      }
+      int[] positions = IntStream.range(first, n).toArray();
+      return problem.decodedError(inputs, whole, positions);
     }
 
     /// Takes a session with room for more tokens, where the mechanism has one.
@@ -251,7 +276,7 @@ public class DecodeBenchmark {
             0,
             run.stateBytes,
             run.allocatedPerToken(gauges),
-            null,
+            run.error,
             null,
             ForkReport.conditions(ofFork, unsteady)),
         null,

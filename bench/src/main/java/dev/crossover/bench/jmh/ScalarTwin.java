@@ -25,15 +25,29 @@ public final class ScalarTwin {
 
   /// The twin's classes, loaded once.
   private static final class Loaded {
-    static final Method FORWARD = load();
+    static final Method FORWARD;
+    static final Method DECODE;
 
-    private static Method load() {
+    static {
+      Class<?> twin = load();
+      FORWARD = method(twin, "forward");
+      DECODE = method(twin, "decode");
+    }
+
+    private static Class<?> load() {
       try {
         return new URLClassLoader(classPath(), ClassLoader.getPlatformClassLoader())
-            .loadClass(ScalarTwin.class.getName())
-            .getMethod(
-                "forward", String.class, int[].class, String.class, String.class, long.class);
+            .loadClass(ScalarTwin.class.getName());
       } catch (ReflectiveOperationException | MalformedURLException e) {
+        throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
+      }
+    }
+
+    private static Method method(Class<?> twin, String name) {
+      try {
+        return twin.getMethod(
+            name, String.class, int[].class, String.class, String.class, long.class);
+      } catch (ReflectiveOperationException e) {
         throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
       }
     }
@@ -42,16 +56,27 @@ public final class ScalarTwin {
   /// What the scalar kernels give for a forward pass over a point's whole sequence.
   ///
   /// @throws IllegalStateException if they cannot be run
-  static synchronized float[] output(Point point) {
+  static float[] output(Point point) {
+    return called(Loaded.FORWARD, point);
+  }
+
+  /// What the scalar kernels give for the last tokens of a point; see [AnswerCheck#lastTokens].
+  ///
+  /// @throws IllegalStateException if they cannot be run
+  static float[] lastTokens(Point point) {
+    return called(Loaded.DECODE, point);
+  }
+
+  private static synchronized float[] called(Method method, Point point) {
     String before = System.getProperty(KERNELS);
     System.setProperty(KERNELS, "scalar");
     Thread thread = Thread.currentThread();
     ClassLoader loader = thread.getContextClassLoader();
     try {
       // mechanisms of other jars are looked up with it
-      thread.setContextClassLoader(Loaded.FORWARD.getDeclaringClass().getClassLoader());
+      thread.setContextClassLoader(method.getDeclaringClass().getClassLoader());
       return (float[])
-          Loaded.FORWARD.invoke(
+          method.invoke(
               null,
               point.spec(),
               new int[] {point.n(), point.dim(), point.heads(), point.batch()},
@@ -85,14 +110,32 @@ public final class ScalarTwin {
   /// @throws IOException if the input cannot be read
   public static float[] forward(String spec, int[] sizes, String mask, String input, long seed)
       throws IOException {
-    Problem problem =
-        Problem.of(
-            new Point(
-                Study.FORWARD, spec, sizes[0], sizes[1], sizes[2], sizes[3], mask, 1, input, seed));
+    Problem problem = problem(Study.FORWARD, spec, sizes, mask, input, seed);
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem.attention().plan(problem.shape(), problem.mask(), 1).forward(inputs, output);
     return output.data();
+  }
+
+  /// As [#forward], of decoding the last tokens.
+  ///
+  /// @param spec mechanism
+  /// @param sizes length, head width, heads and batch as in a point
+  /// @param mask `causal`
+  /// @param input label of the input
+  /// @param seed seed of everything drawn
+  /// @return the outputs' elements
+  /// @throws IOException if the input cannot be read
+  public static float[] decode(String spec, int[] sizes, String mask, String input, long seed)
+      throws IOException {
+    return AnswerCheck.lastTokens(problem(Study.DECODE, spec, sizes, mask, input, seed));
+  }
+
+  private static Problem problem(
+      Study study, String spec, int[] sizes, String mask, String input, long seed)
+      throws IOException {
+    return Problem.of(
+        new Point(study, spec, sizes[0], sizes[1], sizes[2], sizes[3], mask, 1, input, seed));
   }
 
   private static URL[] classPath() throws MalformedURLException {

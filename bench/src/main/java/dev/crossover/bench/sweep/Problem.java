@@ -142,6 +142,9 @@ public record Problem(
           + ": decoding must not be asked for: "
           + Mechanism.Names.undecoded(attention.getClass());
     }
+    if (point.study() != Study.DECODE && LayerCatalogue.isCached(attention)) {
+      return point.spec() + ": store and cache must be asked of a decode study";
+    }
     return "";
   }
 
@@ -200,6 +203,21 @@ public record Problem(
     return output.hasShape(of.batchSize(), of.numHeads(), of.querySeqLen(), of.valueDim())
         ? ErrorStudy.compare(output, ExactRows.of(target, positions, point.threads()))
         : null;
+  }
+
+  /// Error of decoded tokens against exact attention in double precision on the same tensors.
+  ///
+  /// @param inputs as [#load] gives them
+  /// @param output `[batch, heads, n, valueDim]`, of which only some positions have been decoded
+  /// @param positions those, ascending
+  /// @return nothing for layers and for mechanisms whose sessions give what whole sequences give:
+  ///     their error is that of the forward pass
+  public @Nullable ErrorNorms decodedError(Tensors inputs, Tensor output, int[] positions) {
+    if (isLayer() || !LayerCatalogue.changesOutputs(attention)) {
+      return null;
+    }
+    ExactTarget target = attention.exactTarget(shape, mask, inputs);
+    return ErrorStudy.compare(output, ExactRows.of(target, positions, point.threads()));
   }
 
   /// A layer's output `[batch, n, width]` as that of one wide head.

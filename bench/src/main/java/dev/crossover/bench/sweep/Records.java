@@ -208,7 +208,7 @@ final class Records {
       @Nullable Peak peak,
       String jvmFlags) {
     Attention attention = LayerCatalogue.parse(point.spec());
-    Approximates approximates = LayerCatalogue.typeOf(attention).mechanism().approximates();
+    Approximates approximates = LayerCatalogue.approximates(attention);
     return new ResultRecord(
         ResultRecord.SCHEMA,
         point.study(),

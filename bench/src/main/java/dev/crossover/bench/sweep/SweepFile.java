@@ -3,6 +3,8 @@ package dev.crossover.bench.sweep;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.mechanism.RecordType.ParameterInfo;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
@@ -183,10 +185,12 @@ public final class SweepFile extends YamlFile {
     }
     MechanismType type = LayerCatalogue.typeOf(LayerCatalogue.parse(base));
     List<String> known = type.parameters().stream().map(ParameterInfo::name).toList();
+    boolean caches = CachingAttention.class.isAssignableFrom(type.type());
+    List<String> ofCache = caches ? CacheOptions.parameters() : List.of();
     List<String> specs = new ArrayList<>(List.of(base));
     for (NodeTuple entry : mapping.getValue()) {
       String parameter = scalar(entry.getKeyNode(), "a parameter");
-      if (!known.contains(parameter)) {
+      if (!known.contains(parameter) && !ofCache.contains(parameter)) {
         throw error(
             entry.getKeyNode(),
             type.name()

@@ -39,6 +39,17 @@ class AnswerCheckTest {
     }
   }
 
+  /// Decoding over a cache that rounds or drops is compared with itself on the scalar kernels, not
+  /// with the whole sequence, from which it differs.
+  @Test
+  void compressedCachesAreComparedWithTheirOwnDecoding() throws IOException {
+    for (String spec : new String[] {"tiled:store=int8", "tiled:cache=h2o,budget=16"}) {
+      double difference = AnswerCheck.difference(problem(spec, Study.DECODE, N));
+      assertTrue(difference <= AnswerCheck.TOLERANCE / 100, spec + ": " + difference);
+      assertTrue(!problem(spec, Study.FORWARD, N).refusal().isEmpty(), spec);
+    }
+  }
+
   @Test
   void wrongAnswersAreRefusedByName() throws IOException {
     for (float wrong : new float[] {1.01f, Float.NaN, 0}) {

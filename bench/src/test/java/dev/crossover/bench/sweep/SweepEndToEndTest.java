@@ -25,6 +25,35 @@ class SweepEndToEndTest {
 
   @TempDir Path folder;
 
+  /// Decoding over a compressed cache has an error of its own, and fewer bytes.
+  @Test
+  void compressedCachesHaveTheirOwnErrorAndBytes() throws IOException {
+    Path file = folder.resolve("caches.jsonl");
+    SweepRunner.Summary summary =
+        run(
+            file,
+            Study.DECODE,
+            List.of("tiled", "tiled:store=int8", "tiled:cache=streaming_llm,budget=40"),
+            List.of(96),
+            "captured");
+    assertEquals(3, summary.count(Status.OK), summary.toString());
+    ResultRecord exact = record(summary, "tiled");
+    ResultRecord bytes = record(summary, "tiled:store=int8");
+    ResultRecord streaming = record(summary, "tiled:cache=streaming_llm,budget=40");
+    assertNull(exact.error());
+    double rounded = bytes.error().relativeFrobenius();
+    double dropped = streaming.error().relativeFrobenius();
+    assertTrue(rounded > 1e-5 && rounded < 0.05, "int8: " + rounded);
+    assertTrue(dropped > rounded && dropped < 1.5, "streaming: " + dropped);
+    assertEquals(32, bytes.error().rows());
+    assertTrue(3 * bytes.memory().stateBytes() < exact.memory().stateBytes());
+    assertTrue(2 * streaming.memory().stateBytes() < exact.memory().stateBytes());
+  }
+
+  private static ResultRecord record(SweepRunner.Summary summary, String spec) {
+    return summary.records().stream().filter(r -> r.spec().equals(spec)).findFirst().orElseThrow();
+  }
+
   @Test
   void recordHoldsTimeMemoryAndErrorOfARealFork() throws IOException {
     Path file = folder.resolve("results.jsonl");

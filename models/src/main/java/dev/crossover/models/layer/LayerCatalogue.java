@@ -1,7 +1,9 @@
 package dev.crossover.models.layer;
 
 import dev.crossover.attention.Attention;
+import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.store.Cached;
 import dev.crossover.variants.Catalogue;
 import java.util.Map;
 
@@ -31,14 +33,34 @@ public final class LayerCatalogue {
     return Catalogue.find(core(attention).name());
   }
 
+  /// What a mechanism or the one inside a layer approximates; exact attention over a cache that
+  /// rounds or drops is an approximation.
+  public static Mechanism.Approximates approximates(Attention attention) {
+    Mechanism.Approximates own = typeOf(attention).mechanism().approximates();
+    return own == Mechanism.Approximates.EXACT && changesOutputs(attention)
+        ? Mechanism.Approximates.SOFTMAX
+        : own;
+  }
+
+  /// Whether decoding runs over a cache that rounds or drops, so that it gives other outputs than
+  /// the whole sequence.
+  public static boolean changesOutputs(Attention attention) {
+    return core(attention) instanceof Cached cached && cached.cache().changesOutputs();
+  }
+
+  /// Whether a store or a policy was named, which concern decoding only.
+  public static boolean isCached(Attention attention) {
+    return core(attention) instanceof Cached;
+  }
+
   /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
   public static Map<String, String> parametersOf(Attention attention) {
-    return typeOf(attention).parametersOf(core(attention));
+    return Catalogue.parametersOf(core(attention));
   }
 
   /// The shortest text that [#parse] turns into an equal mechanism or layer.
   public static String describe(Attention attention) {
-    String core = typeOf(attention).describe(core(attention));
+    String core = Catalogue.describe(core(attention));
     return attention instanceof MultiHeadLayer ? LAYER + core : core;
   }
 

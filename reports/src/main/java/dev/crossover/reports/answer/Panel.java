@@ -1,5 +1,6 @@
 package dev.crossover.reports.answer;
 
+import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Environment;
 import dev.crossover.bench.result.ResultRecord.Status;
@@ -153,9 +154,10 @@ public record Panel(
   }
 
   /// The series of a named exact baseline; with its default parameters where several were measured.
+  /// Over a cache that rounds or drops it is none.
   public Optional<Series> baseline(String mechanism) {
     return series.stream()
-        .filter(s -> s.mechanism().equals(mechanism))
+        .filter(s -> s.mechanism().equals(mechanism) && s.approximates() == Approximates.EXACT)
         .min(Comparator.comparingInt(s -> s.spec().length()));
   }
 

@@ -6,6 +6,9 @@ import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
+import dev.crossover.attention.store.CachePolicies;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.variants.Catalogue;
 import java.io.PrintWriter;
 import java.util.ArrayList;
@@ -13,6 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -77,6 +81,16 @@ final class ListCommand implements Callable<Integer> {
       out.println("  parameter  " + parameter.name() + " = " + value + ": " + parameter.meaning());
       if (!parameter.values().isEmpty()) {
         out.println("             one of " + String.join(", ", parameter.values()));
+      }
+    }
+    if (CachingAttention.class.isAssignableFrom(type.type())) {
+      out.println("  parameter  store = f32: how decoding stores keys and values");
+      out.println("             one of " + String.join(", ", Storage.names()));
+      if (type.name().equals("tiled")) {
+        out.println("  parameter  cache = (absent): which positions decoding keeps");
+        String policies =
+            CachePolicies.all().stream().map(RecordType::name).collect(Collectors.joining(", "));
+        out.println("             one of " + policies + ", with their own parameters");
       }
     }
     for (Mechanism.Difference difference : m.differences()) {

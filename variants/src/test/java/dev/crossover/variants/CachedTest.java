@@ -1,0 +1,228 @@
+package dev.crossover.variants;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.DecodeSession;
+import dev.crossover.attention.Mask;
+import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.tensor.Tensor;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/// Stores and policies as parameters of mechanisms.
+class CachedTest {
+  private static final int N = 96;
+  private static final int HEADS = 4;
+  private static final int DIM = 32;
+  private static final AttentionShape SHAPE = new AttentionShape(2, HEADS, 2, N, N, DIM, DIM, DIM);
+
+  /// Decodes everything after a prompt.
+  private static float[] decoded(Attention attention, Tensors whole, int prompt, int threads) {
+    DecodeSession session = attention.decode(SHAPE, threads);
+    if (prompt > 0) {
+      session.prefill(rows(whole, 0, prompt));
+    }
+    Tensor one = Tensor.zeros(2, HEADS, 1, DIM);
+    float[] all = new float[2 * HEADS * (N - prompt) * DIM];
+    for (int t = prompt; t < N; t++) {
+      session.step(rows(whole, t, t + 1), one);
+      for (int h = 0; h < 2 * HEADS; h++) {
+        System.arraycopy(one.data(), h * DIM, all, (h * (N - prompt) + t - prompt) * DIM, DIM);
+      }
+    }
+    return all;
+  }
+
+  private static Tensors rows(Tensors whole, int from, int to) {
+    Tensors some = Tensors.NONE;
+    for (int i = 0; i < whole.size(); i++) {
+      Tensor tensor = whole.tensor(i);
+      if (tensor.rank() != 4) {
+        some = some.with(whole.name(i), tensor);
+        continue;
+      }
+      int heads = tensor.extent(0) * tensor.extent(1);
+      int width = tensor.extent(3);
+      Tensor part = Tensor.zeros(tensor.extent(0), tensor.extent(1), to - from, width);
+      for (int h = 0; h < heads; h++) {
+        System.arraycopy(
+            tensor.data(),
+            (h * N + from) * width,
+            part.data(),
+            h * (to - from) * width,
+            (to - from) * width);
+      }
+      some = some.with(whole.name(i), part);
+    }
+    return some;
+  }
+
+  private static double distance(float[] a, float[] b) {
+    double squares = 0;
+    double all = 0;
+    for (int i = 0; i < a.length; i++) {
+      squares += (a[i] - b[i]) * (double) (a[i] - b[i]);
+      all += b[i] * (double) b[i];
+    }
+    return Math.sqrt(squares / all);
+  }
+
+  @Test
+  void textsMeanTheSameWhenReadAgain() {
+    for (String text :
+        List.of(
+            "tiled:store=int8",
+            "tiled:store=int4_grouped",
+            "tiled:store=int2_grouped/16/64",
+            "tiled:window_size=64,store=bf16",
+            "tiled:cache=h2o,heavy_budget=3,recent_budget=5",
+            "tiled:cache=streaming_llm,sink_tokens=2,budget=20",
+            "tiled:store=f16,cache=quest,page_size=4",
+            "tiled:cache=tova,budget=9,decode_interval=3",
+            "tiled:rope=half,cache=expected_attention,budget=9")) {
+      Attention attention = Catalogue.parse(text);
+      assertEquals(text, Catalogue.describe(attention));
+      assertEquals(attention, Catalogue.parse(Catalogue.describe(attention)));
+    }
+    assertEquals(
+        Catalogue.parse("tiled:cache=h2o,heavy_budget=5,recent_budget=6"),
+        Catalogue.parse("tiled:cache=h2o,budget=11"));
+  }
+
+  @Test
+  void whatIsWrongIsRefusedByName() {
+    for (String[] wrong :
+        new String[][] {
+          {"tiled:store=int7", "store"},
+          {"tiled:store=f16/3", "store"},
+          {"tiled:store=int4_grouped/32/40", "residual_length"},
+          {"tiled:store=int4_grouped,cache=h2o", "grouped"},
+          {"tiled:cache=h3o", "policy"},
+          {"tiled:cache=h2o,page_size=3", "page_size"},
+          {"tiled:cache=tova,decode_interval=x", "decode_interval"},
+          {"gla:store=f16", "store"},
+          {"materialised:cache=h2o", "cache"}
+        }) {
+      String message =
+          String.valueOf(
+              assertThrows(IllegalArgumentException.class, () -> Catalogue.parse(wrong[0]))
+                  .getMessage());
+      assertTrue(message.contains(wrong[1]), message);
+      assertTrue(message.startsWith(wrong[0].substring(0, wrong[0].indexOf(':'))), message);
+    }
+    Attention capped = Catalogue.parse("tiled:logit_softcap=3,cache=h2o");
+    assertThrows(IllegalArgumentException.class, () -> capped.decode(SHAPE));
+    Attention stored = Catalogue.parse("tiled:store=f16");
+    String message =
+        String.valueOf(
+            assertThrows(IllegalArgumentException.class, () -> stored.plan(SHAPE, Mask.causal(), 1))
+                .getMessage());
+    assertTrue(message.contains("store"), message);
+    DecodeSession session = Catalogue.parse("tiled:cache=snapkv").decode(SHAPE);
+    Tensors whole = Catalogue.parse("tiled").adapt(SHAPE, Tensors.NONE, 1);
+    assertThrows(
+        IllegalStateException.class,
+        () -> session.step(rows(whole, 0, 1), Tensor.zeros(2, HEADS, 1, DIM)));
+  }
+
+  /// Every mechanism that caches keys, with every store: floats give the bits or nearly those of
+  /// its own session; the others differ by what they round.
+  @Test
+  void storesRoundAsTheySay() {
+    int mechanisms = 0;
+    for (MechanismType type : Catalogue.all()) {
+      if (!CachingAttention.class.isAssignableFrom(type.type())) {
+        continue;
+      }
+      mechanisms++;
+      Attention own = type.defaults();
+      Tensors whole = own.adapt(SHAPE, Tensors.NONE, 7);
+      float[] exact = decoded(own, whole, 10, 1);
+      assertTrue(
+          distance(decoded(Catalogue.parse(type.name() + ":store=f32"), whole, 10, 2), exact)
+              < 1e-6,
+          type.name());
+      double half =
+          distance(decoded(Catalogue.parse(type.name() + ":store=f16"), whole, 10, 2), exact);
+      double bytes =
+          distance(decoded(Catalogue.parse(type.name() + ":store=int8"), whole, 10, 1), exact);
+      assertTrue(half > 1e-6 && half < 5e-3, type.name() + ": " + half);
+      // a choice of keys that rounding turns changes a few rows by more than rounding itself
+      assertTrue(bytes > half && bytes < 0.2, type.name() + ": " + bytes);
+    }
+    assertTrue(mechanisms >= 1, "mechanisms: " + mechanisms);
+  }
+
+  @Test
+  void budgetsThatSufficeAreExact() {
+    Attention exact = Catalogue.parse("tiled:rope=half");
+    Tensors whole = exact.adapt(SHAPE, Tensors.NONE, 3);
+    float[] expected = decoded(exact, whole, 40, 1);
+    for (String policy :
+        List.of(
+            "streaming_llm,budget=96",
+            "h2o,budget=192",
+            "observed_attention,budget=96",
+            "tova,budget=96",
+            "snapkv,budget=96",
+            "knorm,budget=96",
+            "keydiff,budget=96",
+            "expected_attention,budget=96",
+            "quest,page_size=1,budget=96")) {
+      Attention attention = Catalogue.parse("tiled:rope=half,cache=" + policy);
+      float[] found = decoded(attention, whole, 40, 2);
+      assertTrue(distance(found, expected) < 1e-5, policy + ": " + distance(found, expected));
+    }
+  }
+
+  /// StreamingLLM at original positions is a window with sinks.
+  @Test
+  void streamingIsAWindowWithSinks() {
+    Tensors whole = Catalogue.parse("tiled").adapt(SHAPE, Tensors.NONE, 5);
+    float[] expected = decoded(Catalogue.parse("tiled:window_size=17,sink_tokens=4"), whole, 40, 1);
+    Attention streaming = Catalogue.parse("tiled:cache=streaming_llm,budget=20");
+    assertTrue(distance(decoded(streaming, whole, 40, 1), expected) < 1e-5);
+    assertTrue(distance(decoded(Catalogue.parse("tiled"), whole, 40, 1), expected) > 1e-2);
+    DecodeSession session = streaming.decode(SHAPE);
+    session.prefill(rows(whole, 0, 40));
+    assertEquals(20L * 2 * 2 * 2 * DIM * Float.BYTES, session.stateBytes());
+  }
+
+  /// A prefix behind the prompt is taken token by token, and a session that was reset starts anew.
+  @Test
+  void prefixesAndResetsLeaveTheSameState() {
+    Tensors whole = Catalogue.parse("tiled").adapt(SHAPE, Tensors.NONE, 9);
+    List<float[]> found = new ArrayList<>();
+    for (String text :
+        List.of("tiled:cache=h2o,budget=12", "tiled:store=int8,cache=tova,budget=9")) {
+      DecodeSession session = Catalogue.parse(text).decode(SHAPE);
+      Tensor one = Tensor.zeros(2, HEADS, 1, DIM);
+      for (int round = 0; round < 2; round++) {
+        session.reset();
+        session.prefill(rows(whole, 0, 30));
+        session.prefill(rows(whole, 30, 60));
+        session.step(rows(whole, 60, 61), one);
+        found.add(one.data().clone());
+      }
+      session.reset();
+      session.prefill(rows(whole, 0, 30));
+      for (int t = 30; t < 61; t++) {
+        session.step(rows(whole, t, t + 1), one);
+      }
+      assertArrayEquals(one.data(), found.getLast(), text);
+      assertArrayEquals(found.get(found.size() - 2), found.getLast(), text);
+    }
+    assertNotEquals(found.getFirst()[0], found.getLast()[0]);
+    assertEquals(CacheOptions.NONE, new CacheOptions(CacheOptions.NONE.storage(), null, 0));
+  }
+}
