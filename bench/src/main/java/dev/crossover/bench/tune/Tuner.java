@@ -1,55 +1,65 @@
 package dev.crossover.bench.tune;
 
+import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType.KnobInfo;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorProblem;
-import dev.crossover.bench.error.ErrorStudy;
 import dev.crossover.bench.error.ExactRows;
+import dev.crossover.bench.error.HeadErrors;
+import dev.crossover.bench.error.HeadErrors.Interval;
+import dev.crossover.bench.input.InputSource;
 import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.function.Consumer;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
-/// Searches the knobs of mechanisms: the error of every setting first, in double precision on
-/// sampled rows, its cost from counted work; only the cheapest within an error are then worth
-/// timing.
+/// Tries settings of mechanisms on one problem: the error of each in double precision, on sampled
+/// rows with an interval, on all rows where the interval holds a permitted error; and about what a
+/// call takes, where the error is within a permitted one.
 ///
-/// **No winner's curse.** Settings are chosen by their error on the even heads of the input; the
-/// error that counts is that on the odd heads, which had no part in the choice. An input of one
-/// head has no other part, and says so.
+/// **No winner's curse.** Settings are chosen by their error on the even heads of the input; that
+/// on the odd heads, which had no part in the choice, stands beside it. An input of one head has no
+/// other part, unless another input is given: then all heads of the one choose, and all heads of
+/// the other judge.
 public final class Tuner {
+
   private final ErrorProblem problem;
-  private final Consumer<String> progress;
-  private final Map<Boolean, ExactRows> exact = new HashMap<>();
+  private final @Nullable ErrorProblem other;
+  private final List<Double> permitted;
+  private final String cpu;
+  private final String commit;
+  private final Stopwatch watch;
+  private final Map<String, ExactRows> exact = new HashMap<>();
 
-  /// A setting and what is known of it before it is timed.
+  /// Prepares one problem.
   ///
-  /// @param spec as on the command line
-  /// @param mechanism its name
-  /// @param flops counted work of one forward pass
-  /// @param chosenOn root mean square over the even heads of the relative error
-  /// @param heldOut the same over the odd heads; NaN for an input of one head
-  public record Setting(
-      String spec, String mechanism, double flops, double chosenOn, double heldOut) {
-
-    /// The error that counts: that on heads which had no part in the choice, where there are any.
-    public double error() {
-      return Double.isNaN(heldOut) ? chosenOn : heldOut;
-    }
-  }
-
-  /// @param problem tensors of one length under one mask
-  /// @param progress is told the name of each mechanism
-  public Tuner(ErrorProblem problem, Consumer<String> progress) {
+  /// @param problem tensors of one length under one mask, on which settings are chosen
+  /// @param other tensors on which they are judged; absent for the odd heads of the same
+  /// @param permitted permitted errors
+  /// @param cpu this machine's processor
+  /// @param commit commit of the code
+  /// @param watch times calls; one for all problems of a process
+  public Tuner(
+      ErrorProblem problem,
+      @Nullable ErrorProblem other,
+      List<Double> permitted,
+      String cpu,
+      String commit,
+      Stopwatch watch) {
     this.problem = problem;
-    this.progress = progress;
+    this.other = other;
+    this.permitted = List.copyOf(permitted);
+    this.cpu = cpu;
+    this.commit = commit;
+    this.watch = watch;
   }
 
   /// Names of the mechanisms that can be tuned: those that approximate softmax and have a knob.
@@ -77,78 +87,198 @@ public final class Tuner {
     return specs;
   }
 
-  /// The settings of a mechanism that run on the problem and take less counted work than exact
-  /// attention, with their errors.
+  /// A setting that can run on the problem, before it is tried.
   ///
-  /// @param most flops beyond which a setting is not tried
-  public List<Setting> settings(String mechanism, double most) {
-    progress.accept(mechanism);
+  /// @param spec the shortest that recreates it
+  /// @param flops counted work of one forward pass
+  record Setting(String spec, double flops) {}
+
+  /// The settings of a mechanism that run on the problem and take less counted work than exact
+  /// attention, those of least work first. What is drawn at random is drawn from the problem's
+  /// seed.
+  List<Setting> settings(String mechanism) {
     List<Setting> settings = new ArrayList<>();
-    for (String spec : grid(Catalogue.find(mechanism))) {
-      problem
-          .run(spec)
-          .ifPresent(
-              run -> {
-                double flops =
-                    run.attention()
-                        .cost(problem.shape(), problem.mask(), problem.threads())
-                        .flops();
-                if (flops < most) {
-                  settings.add(setting(spec, mechanism, flops, run));
-                }
-              });
+    double most = flops(exactSpec());
+    for (String knobs : grid(Catalogue.find(mechanism))) {
+      String spec = Catalogue.describe(Catalogue.parse(problem.seeded(knobs, 1).getFirst()));
+      if (runs(problem, spec) && (other == null || runs(other, spec))) {
+        double flops = flops(spec);
+        if (flops < most) {
+          settings.add(new Setting(spec, flops));
+        }
+      }
     }
+    settings.sort(Comparator.comparingDouble(Setting::flops));
     return settings;
   }
 
-  /// Counted work of the optimised exact baseline.
-  public double exactFlops() {
-    return Catalogue.parse("tiled")
-        .cost(problem.shape(), problem.mask(), problem.threads())
-        .flops();
+  private static boolean runs(ErrorProblem problem, String spec) {
+    return problem.run(spec).isPresent();
   }
 
-  private Setting setting(String spec, String mechanism, double flops, ErrorProblem.Run run) {
-    Tensor output = problem.output(run);
-    ExactRows rows =
-        exact.computeIfAbsent(
-            run.target().selfLast(),
-            _ ->
-                ExactRows.of(
-                    run.target(), ExactRows.positions(problem.shape()), problem.threads()));
-    List<Double> perHead = ErrorStudy.compare(output, rows).perHead();
-    return new Setting(spec, mechanism, flops, rms(perHead, 0), rms(perHead, 1));
+  /// The optimised exact baseline.
+  static String exactSpec() {
+    return "tiled";
   }
 
-  private static double rms(List<Double> perHead, int first) {
-    double sum = 0;
-    int count = 0;
-    for (int h = first; h < perHead.size(); h += 2) {
-      sum += perHead.get(h) * perHead.get(h);
-      count++;
-    }
-    return count == 0 ? Double.NaN : Math.sqrt(sum / count);
+  private double flops(String spec) {
+    return Catalogue.parse(spec).cost(problem.shape(), problem.mask(), problem.threads()).flops();
   }
 
-  /// Of all settings those worth timing: for every permitted error and mechanism the cheapest few
-  /// within it.
+  /// Identity of a setting's record on this problem.
+  String key(String spec) {
+    return record(spec, 0, new Interval(0, 0, 0), null, List.of(), 1, null).key();
+  }
+
+  /// Tries a setting.
   ///
-  /// @param settings what [#settings] found
-  /// @param errors permitted errors
-  /// @param each how many of a mechanism for an error
-  public static List<Setting> worthTiming(List<Setting> settings, List<Double> errors, int each) {
-    Set<Setting> chosen = new LinkedHashSet<>();
-    List<String> mechanisms = settings.stream().map(Setting::mechanism).distinct().toList();
-    for (String mechanism : mechanisms) {
-      for (double error : errors) {
-        settings.stream()
-            .filter(setting -> setting.mechanism().equals(mechanism))
-            .filter(setting -> setting.chosenOn() <= error)
-            .sorted(Comparator.comparingDouble(Setting::flops))
-            .limit(each)
-            .forEach(chosen::add);
+  /// @param spec one of [#settings], or the exact baseline
+  FrontRecord tried(String spec) {
+    ErrorProblem.Run run = problem.run(spec).orElseThrow();
+    Tensor output = Tensor.zeros(run.attention().outputShape(problem.shape()));
+    AttentionPlan plan = run.attention().plan(problem.shape(), problem.mask(), problem.threads());
+    plan.forward(run.inputs(), output);
+    Judged sampled = judged(spec, run, output, false);
+    Judged judged =
+        permitted.stream().anyMatch(sampled::open) ? judged(spec, run, output, true) : sampled;
+    double most = permitted.stream().mapToDouble(Double::doubleValue).max().orElse(0);
+    Double seconds =
+        judged.chosen.low() <= most
+            ? (Double)
+                watch.seconds(
+                    run.attention().name() + problem.mask().label(),
+                    () -> plan.forward(run.inputs(), output))
+            : null;
+    return record(
+        spec, flops(spec), judged.chosen, judged.other, judged.perHead, judged.rows, seconds);
+  }
+
+  /// Errors of a setting on both parts.
+  private record Judged(Interval chosen, @Nullable Interval other, List<Double> perHead, int rows) {
+    boolean open(double error) {
+      return chosen.holds(error) || other != null && other.holds(error);
+    }
+  }
+
+  private Judged judged(String spec, ErrorProblem.Run run, Tensor output, boolean whole) {
+    HeadErrors own = HeadErrors.of(output, rows("own", problem, run, whole));
+    if (other == null) {
+      Interval odd = own.over(1, 2);
+      boolean single = own.squared().size() < 2;
+      return new Judged(own.over(0, 2), single ? null : odd, own.errors(), own.rows());
+    }
+    ErrorProblem.Run there = other.run(spec).orElseThrow();
+    HeadErrors theirs = HeadErrors.of(other.output(there), rows("other", other, there, whole));
+    return new Judged(
+        own.over(0, 1), theirs.over(0, 1), own.errors(), Math.min(own.rows(), theirs.rows()));
+  }
+
+  private ExactRows rows(String part, ErrorProblem of, ErrorProblem.Run run, boolean whole) {
+    int n = of.shape().querySeqLen();
+    return exact.computeIfAbsent(
+        part + run.target().selfLast() + whole,
+        _ ->
+            ExactRows.of(
+                run.target(),
+                whole ? IntStream.range(0, n).toArray() : ExactRows.positions(of.shape()),
+                of.threads()));
+  }
+
+  private FrontRecord record(
+      String spec,
+      double flops,
+      Interval chosen,
+      @Nullable Interval judged,
+      List<Double> perHead,
+      int rows,
+      @Nullable Double seconds) {
+    return new FrontRecord(
+        FrontRecord.KIND,
+        FrontRecord.SCHEMA,
+        InputSource.parse(problem.input()).label(),
+        other == null ? null : InputSource.parse(other.input()).label(),
+        problem.shape().querySeqLen(),
+        problem.shape().numHeads(),
+        problem.shape().headDim(),
+        problem.mask().label(),
+        problem.threads(),
+        problem.seed(),
+        Catalogue.parse(spec).name(),
+        spec,
+        permitted,
+        flops,
+        chosen,
+        judged,
+        perHead,
+        rows,
+        seconds,
+        cpu,
+        commit);
+  }
+
+  /// What is worth timing of the settings of one problem: for every permitted error those within it
+  /// that seem fastest, and the fastest of another mechanism where it is near, as far as they may
+  /// be faster than exact attention; where none may, the one that comes nearest.
+  ///
+  /// @param records settings of one problem, the exact baseline among them
+  /// @param permitted permitted errors
+  /// @param each how many of them for an error
+  /// @return specs, those that seem fastest for some error first
+  public static List<String> worthTiming(
+      List<FrontRecord> records, List<Double> permitted, int each) {
+    double exact =
+        records.stream()
+            .filter(r -> r.spec().equals(exactSpec()) && r.seconds() != null)
+            .mapToDouble(r -> Objects.requireNonNull(r.seconds()))
+            .findFirst()
+            .orElse(Double.POSITIVE_INFINITY);
+    List<List<String>> ranked = new ArrayList<>();
+    for (double error : permitted) {
+      ranked.add(ranked(records, error, exact, each));
+    }
+    List<String> specs = new ArrayList<>();
+    for (int rank = 0; rank <= each; rank++) {
+      for (List<String> list : ranked) {
+        if (rank < list.size() && !specs.contains(list.get(rank))) {
+          specs.add(list.get(rank));
+        }
       }
     }
-    return List.copyOf(chosen);
+    return specs;
+  }
+
+  /// How much slower than the fastest in the process of errors a setting may be and still win.
+  private static final double DOUBT = 1.25;
+
+  private static List<String> ranked(
+      List<FrontRecord> records, double error, double exact, int each) {
+    List<FrontRecord> within =
+        records.stream()
+            .filter(r -> r.seconds() != null && !r.spec().equals(exactSpec()))
+            .filter(r -> r.chosen().within(error))
+            .sorted(
+                Comparator.comparingDouble((FrontRecord r) -> Objects.requireNonNull(r.seconds())))
+            .toList();
+    if (within.isEmpty() || seconds(within.getFirst()) > 2 * exact) {
+      return List.of();
+    }
+    List<String> specs = new ArrayList<>(List.of(within.getFirst().spec()));
+    for (FrontRecord record : within.subList(1, within.size())) {
+      if (specs.size() < each
+          && seconds(record) < DOUBT * Math.min(exact, DOUBT * seconds(within.getFirst()))) {
+        specs.add(record.spec());
+      }
+    }
+    Optional<FrontRecord> rival =
+        within.stream()
+            .filter(r -> !r.mechanism().equals(within.getFirst().mechanism()))
+            .filter(r -> seconds(r) < DOUBT * exact)
+            .findFirst();
+    rival.map(FrontRecord::spec).filter(s -> !specs.contains(s)).ifPresent(specs::add);
+    return specs;
+  }
+
+  private static double seconds(FrontRecord record) {
+    return Objects.requireNonNull(record.seconds());
   }
 }

@@ -1,134 +1,184 @@
 package dev.crossover.reports.answer;
 
-import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.tune.Tuner.Setting;
+import dev.crossover.bench.error.HeadErrors.Interval;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
-/// The fastest setting within an error, at one length under one mask.
+/// Settings at one length under one mask, with their errors and how much faster than exact
+/// attention they are.
 ///
 /// @param n sequence length
-/// @param mask `none` or `causal`
+/// @param exact time of the optimised exact baseline; absent where it was not timed
+/// @param entries settings that were timed and steady, fastest first
 /// @param tried number of settings whose error was computed
-/// @param timed settings that were timed, with their records
-/// @param exact record of the optimised exact baseline; absent where it could not be timed
-public record Frontier(
-    int n, String mask, int tried, Map<Setting, ResultRecord> timed, Optional<ResultRecord> exact) {
+public record Frontier(int n, Optional<Sample> exact, List<Entry> entries, int tried) {
+
+  /// Sorts the entries.
+  public Frontier {
+    entries = entries.stream().sorted(Comparator.comparingDouble(Entry::seconds)).toList();
+  }
 
   /// A setting that was timed.
   ///
-  /// @param setting what was chosen
-  /// @param seconds median over forks
+  /// @param label how it is called
+  /// @param mechanism name in the catalogue
+  /// @param spec as on the command line
+  /// @param time medians of its forks
   /// @param speedUp how many times faster than the exact baseline
-  public record Timed(Setting setting, double seconds, Ratio speedUp) {
+  /// @param chosen error where settings are chosen
+  /// @param other error on the part that had no say in the choice; absent where there is none
+  public record Entry(
+      String label,
+      String mechanism,
+      String spec,
+      Sample time,
+      Ratio speedUp,
+      Interval chosen,
+      @Nullable Interval other) {
 
-    /// Whether the setting is within an error on heads that had no part in the choice.
-    boolean holds(double error) {
-      return setting.error() <= error;
+    /// Median over forks.
+    public double seconds() {
+      return time.median();
+    }
+
+    /// Whether it is within an error where it was chosen, but not for certain on the other part.
+    public boolean onlyWhereChosen(double error) {
+      return chosen.within(error) && other != null && !other.within(error);
+    }
+
+    /// Whether it is within an error on both parts.
+    public boolean holdsOnBoth(double error) {
+      return chosen.within(error) && other != null && other.within(error);
+    }
+
+    /// The larger upper end of the errors on both parts.
+    public double worst() {
+      return other == null ? chosen.high() : Math.max(chosen.high(), other.high());
+    }
+
+    private boolean surelyFaster() {
+      return speedUp.hasInterval() && speedUp.above(1);
+    }
+
+    private boolean maybeFaster() {
+      return speedUp.hasInterval() ? speedUp.high() > 1 : speedUp.value() > 1;
     }
   }
 
-  /// All settings that were timed and became steady, fastest first.
-  public List<Timed> all() {
-    List<Timed> all = new ArrayList<>();
-    if (exact.isEmpty() || !usable(exact.get())) {
-      return all;
+  /// What is known of a cell of the diagram.
+  public enum Kind {
+    /// One mechanism is the fastest for certain.
+    FASTEST,
+    /// Several mechanisms are faster than exact attention, and intervals do not tell which of them
+    /// is the fastest.
+    TIE,
+    /// Something may be faster than exact attention, but intervals do not decide it.
+    UNDECIDED,
+    /// Exact attention: nothing within the error is faster.
+    EXACT,
+    /// Exact attention was not timed, so nothing can be said.
+    MISSING
+  }
+
+  /// The answer for one permitted error.
+  ///
+  /// @param n sequence length
+  /// @param error permitted error
+  /// @param kind what is known
+  /// @param best the fastest setting within the error where it was chosen; where exact attention is
+  ///     the answer, absent
+  /// @param runnerUp the next: the fastest of another mechanism where there is one, otherwise
+  ///     another setting; absent where that is exact attention
+  /// @param holding the fastest that is within the error on both parts and faster than exact
+  ///     attention for certain, where the best is not
+  public record Cell(
+      int n,
+      double error,
+      Kind kind,
+      @Nullable Entry best,
+      @Nullable Entry runnerUp,
+      @Nullable Entry holding) {
+
+    /// Whether the best holds only where it was chosen.
+    public boolean onlyWhereChosen() {
+      return best != null && best.onlyWhereChosen(error);
     }
-    Sample baseline = sample(exact.get());
-    timed.forEach(
-        (setting, record) -> {
-          if (usable(record)) {
-            Sample sample = sample(record);
-            all.add(new Timed(setting, sample.median(), Ratio.of(baseline, sample)));
-          }
-        });
-    all.sort(Comparator.comparingDouble(Timed::seconds));
-    return all;
   }
 
-  private static boolean usable(ResultRecord record) {
-    return record.time() != null && !record.unsteady();
+  /// The fastest setting within an error. Only the part on which settings are chosen has a say in
+  /// the choice.
+  public Cell cell(double error) {
+    if (exact.isEmpty()) {
+      return new Cell(n, error, Kind.MISSING, null, null, null);
+    }
+    List<Entry> within = entries.stream().filter(e -> e.chosen().within(error)).toList();
+    List<Entry> certain = within.stream().filter(Entry::surelyFaster).toList();
+    if (!certain.isEmpty()) {
+      Entry best = certain.getFirst();
+      Optional<Entry> rival = rival(within, best);
+      boolean tie =
+          rival.isPresent()
+              && rival.get().maybeFaster()
+              && !Ratio.of(rival.get().time(), best.time()).above(1);
+      Entry holding =
+          best.onlyWhereChosen(error)
+              ? certain.stream().filter(e -> e.holdsOnBoth(error)).findFirst().orElse(null)
+              : null;
+      return new Cell(
+          n,
+          error,
+          tie ? Kind.TIE : Kind.FASTEST,
+          best,
+          rival.or(() -> next(within, best)).orElse(null),
+          holding);
+    }
+    Optional<Entry> open =
+        entries.stream()
+            .filter(
+                e ->
+                    e.chosen().within(error) && e.maybeFaster()
+                        || e.chosen().holds(error) && e.surelyFaster())
+            .findFirst();
+    if (open.isPresent()) {
+      return new Cell(
+          n, error, Kind.UNDECIDED, open.get(), next(within, open.get()).orElse(null), null);
+    }
+    return new Cell(n, error, Kind.EXACT, null, within.stream().findFirst().orElse(null), null);
   }
 
-  /// The medians of a record's forks.
-  private static Sample sample(ResultRecord record) {
-    int n = record.shape().n();
-    return new Sample(n, new Point(n, List.of(record)).forkMedians());
+  private static Optional<Entry> rival(List<Entry> within, Entry best) {
+    return within.stream().filter(e -> !e.mechanism().equals(best.mechanism())).findFirst();
   }
 
-  /// The fastest setting within an error on the heads it was chosen on, whose speed-up over exact
-  /// attention is certain; empty where there is none.
-  public Optional<Timed> winner(double error) {
-    return all().stream()
-        .filter(timed -> timed.setting().chosenOn() <= error && timed.holds(error))
-        .filter(timed -> timed.speedUp().hasInterval() && timed.speedUp().low() > 1)
-        .findFirst();
+  private static Optional<Entry> next(List<Entry> within, Entry best) {
+    return within.stream().filter(e -> !e.spec().equals(best.spec())).findFirst();
   }
 
-  /// The settings of which none is both faster and more accurate.
-  public List<Timed> front() {
-    List<Timed> front = new ArrayList<>();
+  /// The settings of which none is both faster and more accurate where settings are chosen, fastest
+  /// first.
+  public List<Entry> front() {
+    List<Entry> front = new ArrayList<>();
     double best = Double.POSITIVE_INFINITY;
-    for (Timed timed : all()) {
-      if (timed.setting().error() < best) {
-        front.add(timed);
-        best = timed.setting().error();
+    for (Entry entry : entries) {
+      if (entry.chosen().error() < best) {
+        front.add(entry);
+        best = entry.chosen().error();
       }
     }
     return front;
   }
 
-  /// The winners for some errors, the front, and what was tried, as Markdown.
-  public String markdown(List<Double> errors) {
-    StringBuilder text = new StringBuilder();
-    text.append(String.format(Locale.ROOT, "## n = %d, mask %s%n%n", n, mask));
-    text.append("| permitted error | fastest setting | times faster than `tiled` | error where");
-    text.append(" chosen | error on other heads |\n|---|---|---|---|---|\n");
-    for (double error : errors) {
-      text.append("| ").append(percent(error)).append(" | ");
-      Optional<Timed> winner = winner(error);
-      if (winner.isEmpty()) {
-        text.append("exact attention: nothing within it is faster for certain | 1 | 0 | 0 |\n");
-      } else {
-        text.append(row(winner.get())).append(" |\n");
-      }
-    }
-    text.append("\nThe front (none is both faster and more accurate), fastest first:\n\n");
-    text.append(
-        "| setting | times faster than `tiled` | error where chosen | error on other heads");
-    text.append(" |\n|---|---|---|---|\n");
-    for (Timed timed : front()) {
-      text.append("| ").append(row(timed)).append(" |\n");
-    }
-    text.append(
-        String.format(
-            Locale.ROOT,
-            "%n%d settings were tried by their error, %d were timed.%n%n",
-            tried,
-            timed.size()));
-    return text.toString();
+  /// Seconds of the exact baseline; NaN where it was not timed.
+  public double exactSeconds() {
+    return exact.map(Sample::median).orElse(Double.NaN);
   }
 
-  private static String row(Timed timed) {
-    Ratio ratio = timed.speedUp();
-    return String.format(
-        Locale.ROOT,
-        "`%s` | %.2f (%.2f–%.2f) | %s | %s",
-        timed.setting().spec(),
-        ratio.value(),
-        ratio.low(),
-        ratio.high(),
-        percent(timed.setting().chosenOn()),
-        Double.isNaN(timed.setting().heldOut())
-            ? "one head only"
-            : percent(timed.setting().heldOut()));
-  }
-
-  static String percent(double error) {
-    return String.format(Locale.ROOT, "%.2g %%", 100 * error);
+  /// The best of a cell that has one.
+  static Entry best(Cell cell) {
+    return Objects.requireNonNull(cell.best(), "a cell with a mechanism");
   }
 }

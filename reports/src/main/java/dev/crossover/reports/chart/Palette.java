@@ -95,6 +95,28 @@ public final class Palette {
         WIDTH);
   }
 
+  /// Ink or white, `#rrggbb`, whichever is read better on a colour.
+  public static String on(String colour) {
+    return readsWhite(Color.decode(colour)) ? "#ffffff" : INK[0];
+  }
+
+  /// Whether white has the larger contrast on a colour than ink, by relative luminance.
+  static boolean readsWhite(Color colour) {
+    double ground = luminance(colour) + 0.05;
+    return 1.05 / ground > ground / (luminance(Color.decode(INK[0])) + 0.05);
+  }
+
+  private static double luminance(Color colour) {
+    return 0.2126 * linear(colour.getRed())
+        + 0.7152 * linear(colour.getGreen())
+        + 0.0722 * linear(colour.getBlue());
+  }
+
+  private static double linear(int part) {
+    double value = part / 255.0;
+    return value <= 0.04045 ? value / 12.92 : Math.pow((value + 0.055) / 1.055, 2.4);
+  }
+
   /// Place in the catalogue after the baselines; a name outside it gets a place by its hash.
   private static int index(String mechanism) {
     return Labels.find(mechanism).isPresent()

@@ -2,6 +2,8 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.tune.FrontFile;
+import dev.crossover.bench.tune.FrontRecord;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -23,7 +25,8 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "merge",
     description = {
-      "Merge result files, for example of the shards of a sweep.",
+      "Merge result files, for example of the shards of a sweep, and the front.jsonl that crossover"
+          + " tune left beside them.",
       "Of several records of one point the one with the most forks counts, the later of equals."
           + " Records of different machines, JDKs or commits never share a curve."
     },
@@ -65,6 +68,12 @@ final class MergeCommand implements Callable<Integer> {
                 + "; another OUT keeps it");
       }
     }
+    Path tuned = FrontFile.beside(to);
+    boolean among = files.stream().map(FrontFile::beside).anyMatch(beside -> beside.equals(tuned));
+    if (Files.exists(tuned) && !among) {
+      throw new UsageException(
+          tuned + ": the file exists already and is not beside one of those merged");
+    }
     List<ResultRecord> records = RecordFiles.read(files, self.commandLine().getErr());
     Set<String> machines = new TreeSet<>();
     for (ResultRecord record : records) {
@@ -78,7 +87,13 @@ final class MergeCommand implements Callable<Integer> {
               + String.join("; ", machines)
               + "); --different-machines keeps them apart in one file");
     }
+    List<FrontRecord> front = RecordFiles.front(files, self.commandLine().getErr());
     ResultFile.replace(to, records);
+    if (!front.isEmpty()) {
+      FrontFile.replace(FrontFile.beside(to), front);
+      out.println(
+          front.size() + " tuned settings of " + FrontFile.NAME + ": " + FrontFile.beside(to));
+    }
     out.println(
         records.size()
             + " points of "

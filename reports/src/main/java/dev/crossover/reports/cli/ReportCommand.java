@@ -2,6 +2,7 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -30,7 +31,8 @@ final class ReportCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description = {
         "Result files (.jsonl) of sweeps and of training, or folders that hold them;"
-            + " crossover-results/results.jsonl when none is given."
+            + " crossover-results/results.jsonl when none is given. What crossover tune left beside"
+            + " them is drawn, too."
       })
   private List<Path> files = new ArrayList<>();
 
@@ -53,6 +55,7 @@ final class ReportCommand implements Callable<Integer> {
     QualityFile.Contents quality = QualityFile.read(sorted.quality());
     List<ResultRecord> records =
         sorted.sweeps().isEmpty() ? List.of() : RecordFiles.read(sorted.sweeps(), err);
+    List<FrontRecord> front = RecordFiles.front(sorted.sweeps(), err);
     quality.warnings().forEach(err::println);
     if (records.isEmpty() && quality.records().isEmpty()) {
       throw new UsageException(
@@ -64,7 +67,11 @@ final class ReportCommand implements Callable<Integer> {
     String typed = TypedCommand.of(self);
     Path page =
         Report.write(
-            records, quality.records(), to, TypedCommand.of(records, quality.records(), typed));
+            records,
+            front,
+            quality.records(),
+            to,
+            TypedCommand.of(records, quality.records(), typed));
     out.println("report:");
     out.println(page.toAbsolutePath().toUri());
     out.flush();

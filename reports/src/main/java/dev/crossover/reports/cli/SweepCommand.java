@@ -232,8 +232,8 @@ final class SweepCommand implements Callable<Integer> {
   }
 
   /// Runs the sweep; a person who stops it is told that nothing is lost.
-  private static SweepRunner.Summary measured(
-      SweepPlan plan, Path file, PrintWriter err, String typed) throws IOException {
+  static SweepRunner.Summary measured(SweepPlan plan, Path file, PrintWriter err, String typed)
+      throws IOException {
     Thread farewell =
         new Thread(
             () -> err.println("\nstopped; " + file + " is valid, and the same command continues"));

@@ -181,6 +181,7 @@ final class TrainCommand implements Callable<Integer> {
     Path page =
         Report.write(
             sweeps,
+            RecordFiles.front(List.of(SweepCommand.resultsIn(folder)), err),
             all,
             folder.resolve("report"),
             TypedCommand.of(sweeps, all, TypedCommand.of(self)));

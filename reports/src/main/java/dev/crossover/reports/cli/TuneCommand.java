@@ -1,10 +1,13 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.jmh.JmhForks;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Progress;
@@ -12,20 +15,25 @@ import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.Sweep.Effort;
 import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
+import dev.crossover.bench.tune.FrontFile;
+import dev.crossover.bench.tune.FrontRecord;
+import dev.crossover.bench.tune.FrontSearch;
+import dev.crossover.bench.tune.Stopwatch;
 import dev.crossover.bench.tune.Tuner;
-import dev.crossover.bench.tune.Tuner.Setting;
-import dev.crossover.reports.answer.Frontier;
-import dev.crossover.variants.Catalogue;
+import dev.crossover.reports.answer.PhaseDiagram;
+import dev.crossover.reports.answer.PhaseText;
+import dev.crossover.reports.page.PhaseFiles;
+import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
+import java.util.Locale;
 import java.util.Objects;
-import java.util.Optional;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -38,15 +46,23 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "tune",
     description = {
-      "Find the fastest setting of any mechanism within an error: errors of all settings first,"
-          + " then only the cheapest within each error are timed.",
+      "Find the fastest setting of any mechanism within an error, and draw which mechanism that is"
+          + " over sequence length and error.",
+      "Errors of all settings first; then only what seems fastest within an error is timed.",
       "Settings are chosen by their error on the even heads of the input and judged on the odd"
-          + " ones."
+          + " ones, or on another input.",
+      "A run that was stopped is continued by the same command."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class TuneCommand implements Callable<Integer> {
-  @Option(names = "--n", paramLabel = "N,…", description = "Lengths; 1024,4096 when absent.")
+  /// Share of a budget in which errors are computed.
+  private static final double SHARE_OF_ERRORS = 0.5;
+
+  @Option(
+      names = "--n",
+      paramLabel = "N,…",
+      description = "Lengths; 1024,4096 when absent. 512..8192 doubles from the first.")
   private String lengths = "1024,4096";
 
   @Option(
@@ -55,8 +71,14 @@ final class TuneCommand implements Callable<Integer> {
       description = "Permitted errors; 0.01,0.02,0.05,0.1,0.2 when absent.")
   private String maxErrors = "0.01,0.02,0.05,0.1,0.2";
 
-  @Option(names = "--mask", paramLabel = "MASK", description = "causal (the default) or none.")
-  private String mask = "causal";
+  @Option(
+      names = "--mask",
+      paramLabel = "MASK,…",
+      description = "causal (the default), none, or both.")
+  private String masks = "causal";
+
+  @Option(names = "--causal", hidden = true, description = "The same as --mask causal.")
+  private boolean causal;
 
   @Option(
       names = {"-m", "--mechanisms"},
@@ -74,10 +96,26 @@ final class TuneCommand implements Callable<Integer> {
   private QkvOptions qkv = new QkvOptions();
 
   @Option(
+      names = "--judge-input",
+      paramLabel = "INPUT",
+      description =
+          "Judge settings on all heads of this input (another text or layer), and choose them on"
+              + " all heads of the first; when absent, even heads choose and odd ones judge.")
+  private @Nullable String judgeInput;
+
+  @Option(
+      names = "--budget",
+      paramLabel = "TIME",
+      description =
+          "About how long it may take, like 90s, 5m or 2h: half for errors, the rest for times;"
+              + " fewer settings are tried and timed then. Absent: no limit.")
+  private @Nullable String budget;
+
+  @Option(
       names = "--each",
       paramLabel = "K",
-      description = "Settings of a mechanism that are timed for an error; 1 when absent.")
-  private int each = 1;
+      description = "Settings that are timed for an error; 3 when absent.")
+  private int each = 3;
 
   @Option(
       names = "--forks",
@@ -86,75 +124,150 @@ final class TuneCommand implements Callable<Integer> {
   private int forks = 3;
 
   @Option(names = "--seed", paramLabel = "S", description = "Seed of random draws; 42 when absent.")
-  private long seed = 42;
+  private long seed = Draws.DEFAULT_SEED;
 
   @Option(names = "--threads", paramLabel = "T", description = "Threads; all cores when absent.")
   private int threads = Runtime.getRuntime().availableProcessors();
 
-  @Option(names = "--dry-run", description = "Compute errors and list what would be timed.")
+  @Option(
+      names = "--dry-run",
+      description = "Compute errors, which are kept, and list what would be timed.")
   private boolean dryRun;
 
   @Option(
       names = {"-o", "--out"},
       paramLabel = "DIR",
-      description = "Folder of results.jsonl and tune.md; crossover-tune when absent.")
+      description =
+          "Folder of results.jsonl, front.jsonl, tune.md and report/; crossover-tune when absent.")
   private Path folder = Path.of("crossover-tune");
 
+  private final Stopwatch watch = new Stopwatch(System::nanoTime);
+
   @Spec private @Nullable CommandSpec spec;
+
+  /// What is worth timing on one problem, what seems fastest for some error first.
+  private record Candidates(int n, String mask, List<String> specs) {}
 
   @Override
   public Integer call() throws IOException {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
-    if (!mask.equals("causal") && !mask.equals("none")) {
-      throw new IllegalArgumentException("mask must be causal or none, but was " + mask);
-    }
-    if (each < 1 || threads < 1) {
+    if (each < 1 || threads < 1 || forks < 1) {
       throw new IllegalArgumentException(
-          "each and threads must be >= 1, but were " + each + " and " + threads);
+          "each, threads and forks must be >= 1, but were "
+              + each
+              + ", "
+              + threads
+              + " and "
+              + forks);
     }
-    List<Double> errors = Lists.pieces(maxErrors, TuneCommand::error);
+    List<Double> permitted =
+        Lists.pieces(maxErrors, TuneCommand::error).stream().distinct().sorted().toList();
+    List<String> names = names();
+    Set<String> wanted =
+        new LinkedHashSet<>(Lists.pieces(causal ? "causal" : masks, TuneCommand::mask));
+    String label =
+        InputSource.parse(qkv.label().orElse(input == null ? InputSource.CAPTURED : input)).label();
+    double seconds = budget == null ? Double.POSITIVE_INFINITY : TrainCommand.seconds(budget);
+    long start = System.nanoTime();
+    List<FrontRecord> front = new ArrayList<>();
+    List<Candidates> candidates = new ArrayList<>();
+    boolean complete = true;
+    try (FrontSearch search =
+        new FrontSearch(
+            folder.resolve(FrontFile.NAME),
+            () -> since(start) > SHARE_OF_ERRORS * seconds,
+            err::println)) {
+      for (int n : held(label, err)) {
+        for (String mask : wanted) {
+          err.println("n = " + n + ", mask " + mask + ": errors");
+          FrontSearch.Found found = search.on(tuner(label, n, mask, permitted), names, permitted);
+          complete &= found.complete();
+          front.addAll(found.records());
+          List<String> worth = Tuner.worthTiming(found.records(), permitted, each);
+          err.println(
+              "n = "
+                  + n
+                  + ", mask "
+                  + mask
+                  + ": "
+                  + (found.records().size() - 1)
+                  + " settings tried, "
+                  + worth.size()
+                  + " worth timing");
+          candidates.add(new Candidates(n, mask, worth));
+        }
+      }
+    }
+    if (!complete) {
+      err.println("the budget did not suffice for all errors: the same command goes on with them");
+    }
+    if (dryRun) {
+      candidates.forEach(
+          c -> out.println("n = " + c.n + ", mask " + c.mask + ": " + String.join(" ", c.specs)));
+      out.flush();
+      return 0;
+    }
+    SweepRunner.Summary summary =
+        timed(plan(candidates, label, seconds - since(start), err), TypedCommand.of(self), err);
+    if (summary.interrupted()) {
+      return Main.FAILED;
+    }
+    tell(out, self, summary.records(), front);
+    return 0;
+  }
+
+  private static double since(long start) {
+    return (System.nanoTime() - start) / 1e9;
+  }
+
+  private List<String> names() {
     List<String> tunable = Tuner.tunable();
     List<String> names = mechanisms == null ? tunable : Lists.specs(mechanisms);
     for (String name : names) {
       if (!tunable.contains(name)) {
         throw new IllegalArgumentException(
-            "mechanism must be one of " + tunable + ", but was " + name);
+            "mechanism must be one of "
+                + tunable
+                + ", but was "
+                + name
+                + Nearest.hint(name, tunable));
       }
     }
-    String label = qkv.label().orElse(input == null ? InputSource.CAPTURED : input);
-    StringBuilder text = new StringBuilder(head(self, label));
-    for (int n : Lists.lengths("n", lengths)) {
-      Frontier frontier = frontier(n, label, names, errors, err);
-      text.append(frontier.markdown(errors));
-    }
-    out.print(text);
-    if (!dryRun) {
-      Files.createDirectories(folder);
-      Path page = Files.writeString(folder.resolve("tune.md"), text);
-      out.println("tune: " + page.toAbsolutePath().toUri());
-    }
-    out.flush();
-    return 0;
+    return names;
   }
 
-  private String head(CommandSpec self, String label) {
-    Machine machine = Machine.current();
-    return "# The fastest setting within an error\n\n```sh\n"
-        + TypedCommand.of(self)
-        + "\n```\n\nInput "
-        + label
-        + "; error is the relative Frobenius norm against exact attention in double precision on"
-        + " sampled rows, root mean square over heads. "
-        + machine.cpu()
-        + ", "
-        + threads
-        + " threads · JDK "
-        + machine.jdk()
-        + " · commit "
-        + Commit.current()
-        + "\n\n";
+  /// The lengths asked for that the input holds, each once.
+  private Set<Integer> held(String label, PrintWriter err) throws IOException {
+    int most = InputSource.parse(label).maxSeqLen();
+    if (judgeInput != null) {
+      most = Math.min(most, InputSource.parse(judgeInput).maxSeqLen());
+    }
+    Set<Integer> held = new LinkedHashSet<>();
+    for (int n : Lists.lengths("n", lengths)) {
+      if (n <= most) {
+        held.add(n);
+      } else {
+        err.println("n = " + n + ": left out, the input holds " + most + " positions");
+      }
+    }
+    if (held.isEmpty()) {
+      throw new IllegalArgumentException(
+          "n must be at most " + most + " for this input, but was " + lengths);
+    }
+    return held;
+  }
+
+  private Tuner tuner(String label, int n, String mask, List<Double> permitted) throws IOException {
+    boolean isCausal = mask.equals("causal");
+    return new Tuner(
+        ErrorProblem.of(label, n, isCausal, seed, threads),
+        judgeInput == null ? null : ErrorProblem.of(judgeInput, n, isCausal, seed, threads),
+        permitted,
+        Machine.current().cpu(),
+        Commit.current(),
+        watch);
   }
 
   private static double error(String text) {
@@ -169,63 +282,117 @@ final class TuneCommand implements Callable<Integer> {
     throw new IllegalArgumentException("max-error must be numbers > 0, but was '" + text + "'");
   }
 
-  private Frontier frontier(
-      int n, String label, List<String> names, List<Double> errors, PrintWriter err)
-      throws IOException {
-    ErrorProblem problem = ErrorProblem.of(label, n, mask.equals("causal"), seed, threads);
-    Tuner tuner = new Tuner(problem, name -> err.println("n = " + n + ": errors of " + name));
-    double exactFlops = tuner.exactFlops();
-    List<Setting> settings = new ArrayList<>();
-    for (String name : names) {
-      settings.addAll(tuner.settings(name, exactFlops));
+  private static String mask(String name) {
+    List<String> known = List.of("causal", "none");
+    if (!known.contains(name)) {
+      throw new IllegalArgumentException(
+          "mask must be one of " + known + ", but was " + name + Nearest.hint(name, known));
     }
-    List<Setting> timed = Tuner.worthTiming(settings, errors, each);
-    err.println(
-        "n = " + n + ": " + timed.size() + " of " + settings.size() + " settings are timed");
-    Map<Setting, ResultRecord> records = new LinkedHashMap<>();
-    Optional<ResultRecord> exact = Optional.empty();
-    if (dryRun) {
-      timed.forEach(setting -> err.println("  " + setting.spec()));
-    } else {
-      int length = problem.shape().querySeqLen();
-      List<ResultRecord> measured = measured(length, label, timed, err);
-      exact = measured.stream().filter(record -> isOf(record, "tiled")).findFirst();
-      for (Setting setting : timed) {
-        measured.stream()
-            .filter(record -> isOf(record, setting.spec()))
-            .findFirst()
-            .ifPresent(record -> records.put(setting, record));
+    return name;
+  }
+
+  /// The sweep of as many candidates of each problem as fit into the time left.
+  private SweepPlan plan(
+      List<Candidates> candidates, String label, double secondsLeft, PrintWriter err)
+      throws IOException {
+    int most = candidates.stream().mapToInt(c -> c.specs.size()).max().orElse(0);
+    while (true) {
+      SweepPlan plan = plan(candidates, label, most);
+      double needed =
+          new SweepRunner(plan, new JmhForks(), new Progress(err, false), null)
+              .forecast(results())
+              .seconds();
+      if (needed <= secondsLeft || most <= 1) {
+        err.println(
+            String.format(
+                Locale.ROOT,
+                "times: %d points, about %.0f min%s",
+                plan.points().size(),
+                Math.ceil(needed / 60),
+                needed > secondsLeft ? ", more than the budget has left" : ""));
+        return plan;
       }
+      most--;
     }
-    return new Frontier(n, mask, settings.size(), records, exact);
   }
 
-  private static boolean isOf(ResultRecord record, String spec) {
-    return record.spec().equals(Catalogue.describe(Catalogue.parse(spec)));
+  private SweepPlan plan(List<Candidates> candidates, String label, int most) {
+    Effort effort = Effort.QUICK.withForks(forks);
+    List<Sweep> parts = new ArrayList<>();
+    for (Candidates one : candidates) {
+      List<String> specs = new ArrayList<>(List.of("tiled"));
+      specs.addAll(one.specs.subList(0, Math.min(most, one.specs.size())));
+      parts.add(
+          new Sweep(
+              List.of(Study.FORWARD),
+              specs,
+              List.of(one.n),
+              List.of(0),
+              List.of(0),
+              List.of(0),
+              List.of(one.mask),
+              List.of(threads),
+              List.of(label),
+              List.of(seed),
+              effort,
+              0,
+              1));
+    }
+    return new SweepPlan(parts, effort, 0, 1);
   }
 
-  private List<ResultRecord> measured(int n, String label, List<Setting> timed, PrintWriter err)
+  private Path results() {
+    return SweepCommand.resultsIn(folder);
+  }
+
+  private SweepRunner.Summary timed(SweepPlan plan, String typed, PrintWriter err)
       throws IOException {
-    List<String> specs = new ArrayList<>(List.of("tiled"));
-    timed.forEach(setting -> specs.add(setting.spec()));
-    Sweep sweep =
-        new Sweep(
-            List.of(Study.FORWARD),
-            specs,
-            List.of(n),
-            List.of(0),
-            List.of(0),
-            List.of(0),
-            List.of(mask),
-            List.of(threads),
-            List.of(label),
-            List.of(seed),
-            Effort.QUICK.withForks(forks),
-            0,
-            1);
-    return new SweepRunner(
-            SweepPlan.of(sweep), new JmhForks(), new Progress(err, false), "crossover tune")
-        .run(folder.resolve("results.jsonl"))
-        .records();
+    return SweepCommand.measured(plan, results(), err, typed);
+  }
+
+  private void tell(
+      PrintWriter out, CommandSpec self, List<ResultRecord> records, List<FrontRecord> front)
+      throws IOException {
+    List<PhaseDiagram> diagrams = PhaseDiagram.of(records, front);
+    StringBuilder text = new StringBuilder(head(self));
+    for (PhaseDiagram diagram : diagrams) {
+      PhaseText.of(diagram).forEach(out::println);
+      out.println();
+      text.append(PhaseFiles.markdown(diagram));
+    }
+    if (diagrams.isEmpty()) {
+      out.println("nothing was timed beside exact attention: no setting may be faster");
+    }
+    Files.createDirectories(folder);
+    Path words = folder.resolve("tune.md");
+    NamedFiles.write(words, text.toString());
+    Path page =
+        Report.write(
+            records,
+            front,
+            List.of(),
+            folder.resolve("report"),
+            TypedCommand.of(records, TypedCommand.of(self)));
+    out.println("tune: " + words.toAbsolutePath().toUri());
+    out.println("report:");
+    out.println(page.toAbsolutePath().toUri());
+    out.flush();
+  }
+
+  private String head(CommandSpec self) {
+    Machine machine = Machine.current();
+    return "# The fastest setting within an error\n\n```sh\n"
+        + TypedCommand.of(self)
+        + "\n```\n\nError is the relative Frobenius norm against exact attention in double"
+        + " precision on sampled rows (on all rows near a permitted error), root mean square over"
+        + " heads, with its 95 % interval. "
+        + machine.cpu()
+        + ", "
+        + threads
+        + " threads · JDK "
+        + machine.jdk()
+        + " · commit "
+        + Commit.current()
+        + "\n\n";
   }
 }

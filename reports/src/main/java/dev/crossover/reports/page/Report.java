@@ -4,10 +4,12 @@ import com.samskivert.mustache.Mustache;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
+import dev.crossover.reports.answer.PhaseDiagram;
 import dev.crossover.reports.answer.ScalingFit;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.Figure;
@@ -34,6 +36,9 @@ public final class Report {
   private static final String HTML = "report.html";
   private static final String MARKDOWN = "report.md";
 
+  /// Phase diagrams that are open when the page is; one for each mask.
+  private static final int OPEN_PHASES = 2;
+
   private Report() {}
 
   /// Writes a report of all records, existing files of the same names replaced.
@@ -46,12 +51,13 @@ public final class Report {
   /// @throws IOException if a file cannot be written
   public static Path write(List<ResultRecord> records, Path directory, String command)
       throws IOException {
-    return write(records, List.of(), directory, command);
+    return write(records, List.of(), List.of(), directory, command);
   }
 
   /// Writes a report of measured points and of training runs, either of which may be none.
   ///
   /// @param records measured and missing points of any number of sweeps and machines
+  /// @param front what `crossover tune` tried, whose errors the phase diagrams then show
   /// @param quality training runs
   /// @param directory where to write; created when absent
   /// @param command the command that made the records, as a user would type it
@@ -59,7 +65,11 @@ public final class Report {
   /// @throws IllegalArgumentException if there is no record of any kind
   /// @throws IOException if a file cannot be written
   public static Path write(
-      List<ResultRecord> records, List<QualityRecord> quality, Path directory, String command)
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      List<QualityRecord> quality,
+      Path directory,
+      String command)
       throws IOException {
     if (records.isEmpty() && quality.isEmpty()) {
       throw new IllegalArgumentException("records must not be empty, but there were none");
@@ -68,6 +78,7 @@ public final class Report {
     Files.createDirectories(directory);
     Path figureFolder = Files.createDirectories(directory.resolve("figures"));
     Path csvFolder = Files.createDirectories(directory.resolve("csv"));
+    List<Map<String, Object>> phases = phases(records, front, command, figureFolder, csvFolder);
     List<Map<String, Object>> panels = new ArrayList<>();
     int room = Maps.MOST_BYTES;
     for (int i = 0; i < answers.size(); i++) {
@@ -88,6 +99,8 @@ public final class Report {
     Table capabilities = Tables.capabilities();
     NamedFiles.write(csvFolder.resolve("capabilities.csv"), capabilities.csv());
     Map<String, Object> view = new LinkedHashMap<>();
+    view.put("phases", phases);
+    view.put("hasPhases", !phases.isEmpty());
     view.put("panels", panels);
     view.put("several", answers.size() > 1);
     view.put("capabilities", HtmlTable.of(capabilities));
@@ -129,6 +142,29 @@ public final class Report {
     NamedFiles.write(page, render("page.mustache", view, true));
     NamedFiles.write(directory.resolve(MARKDOWN), render("report.mustache", view, false));
     return page;
+  }
+
+  private static List<Map<String, Object>> phases(
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      String command,
+      Path figureFolder,
+      Path csvFolder)
+      throws IOException {
+    List<Map<String, Object>> phases = new ArrayList<>();
+    for (PhaseDiagram diagram : PhaseDiagram.of(records, front)) {
+      int number = phases.size() + 1;
+      Map<String, Object> view =
+          PhaseFiles.written(
+              diagram,
+              "phase-" + number + "-" + slug(diagram.panel()),
+              origin(diagram.panel().environment(), command),
+              figureFolder,
+              csvFolder);
+      view.put("folded", number > OPEN_PHASES);
+      phases.add(view);
+    }
+    return phases;
   }
 
   private static int largest(PanelAnswer answer) {

@@ -404,6 +404,30 @@
     timer = setTimeout(rebuild, 120);
   });
 
+  /* Phase diagrams: markers beside colours, and the cell that was chosen in words. */
+  const marked = element => make('svg', {viewBox: '-5 -5 10 10', 'aria-hidden': 'true'},
+    make('path', {d: markerPath(element.dataset.marker, 0, 0, 9)}));
+  document.querySelectorAll('.swatch[data-marker]').forEach(swatch => swatch.append(marked(swatch)));
+  document.querySelectorAll('.phase').forEach(phase => {
+    const told = phase.querySelector('.told'), cells = [...phase.querySelectorAll('.cell')];
+    const tell = cell => {
+      cells.forEach(c => c.setAttribute('aria-expanded', c === cell));
+      told.replaceChildren(...[...cell.querySelector('.more').children].map(part => part.cloneNode(true)));
+    };
+    cells.forEach((cell, index) => {
+      if (cell.dataset.marker) cell.querySelector('.in b').prepend(marked(cell));
+      cell.onclick = () => tell(cell);
+      cell.onfocus = () => tell(cell);
+      cell.onpointerenter = event => { if (event.pointerType === 'mouse') tell(cell); };
+      cell.onkeydown = event => {
+        const across = phase.querySelectorAll('tfoot th').length - 1;
+        const step = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across}[event.key];
+        if (step && cells[index + step]) { event.preventDefault(); cells[index + step].focus(); }
+      };
+    });
+    if (cells.length) tell(cells.find(c => !c.matches('.exact, .missing')) || cells[0]);
+  });
+
   /* Tables sort by the heading that was clicked; absent values stay last. */
   document.querySelectorAll('table.sortable').forEach(table => {
     const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];

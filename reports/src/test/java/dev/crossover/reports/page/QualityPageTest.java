@@ -31,7 +31,7 @@ class QualityPageTest {
 
   @Test
   void trainingRunsAloneMakeAPageWithTablesChartsAndFiles() throws IOException {
-    Path page = Report.write(List.of(), RUNS, folder, "crossover train");
+    Path page = Report.write(List.of(), List.of(), RUNS, folder, "crossover train");
     String html = Files.readString(page);
     assertTrue(html.contains("5 training runs"), "how much there is");
     assertFalse(html.contains("measured points"), "no sweep was there");
@@ -64,7 +64,8 @@ class QualityPageTest {
     double expected =
         forward.panel().baseline("tiled").orElseThrow().at(n).orElseThrow().seconds() / n;
     assertEquals(expected, forward.seconds(mqar.rows().getFirst(), n));
-    String html = Files.readString(Report.write(sweep, RUNS, folder, "crossover report"));
+    String html =
+        Files.readString(Report.write(sweep, List.of(), RUNS, folder, "crossover report"));
     assertTrue(html.contains("quality-2-mqar-forward.png"), "accuracy against time is drawn");
     String csv = Files.readString(folder.resolve("csv/quality-2-mqar-forward.csv"));
     assertTrue(

@@ -60,6 +60,22 @@ class ReportTest {
   }
 
   @Test
+  void phaseDiagramsComeFirstAndAsFiles() throws Exception {
+    int phase = page.indexOf("<figure class=\"phase\"");
+    assertTrue(phase > 0 && phase < page.indexOf("class=\"lead\""));
+    assertTrue(page.contains("error measured where it was chosen"));
+    try (Stream<Path> figures = Files.list(target.resolve("figures"))) {
+      List<String> names =
+          figures.map(f -> f.getFileName().toString()).filter(f -> f.startsWith("phase")).toList();
+      assertTrue(names.contains("phase-1-forward-causal-captured.png"), names.toString());
+      assertTrue(names.contains("phase-1-forward-causal-captured.pdf"), names.toString());
+    }
+    String csv = Files.readString(target.resolve("csv/phase-1-forward-causal-captured.csv"));
+    assertTrue(csv.startsWith("n,permitted_error,answer,kind,mechanism,spec,times_faster,"), csv);
+    assertTrue(markdown.contains("figures/phase-1-forward-causal-captured.png"));
+  }
+
+  @Test
   void everyChartCarriesCommandMachineJdkAndCommit() {
     String[] charts = page.split("<figure class=\"chart\"", -1);
     assertEquals(1 + 2 * 6 + 4, charts.length);

@@ -1,0 +1,105 @@
+package dev.crossover.bench.tune;
+
+import dev.crossover.bench.result.JsonLines;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
+
+/// Tries all settings of some mechanisms on one problem and keeps their records in a file; what the
+/// file holds of this machine and commit is not tried anew.
+///
+/// Settings of a mechanism are tried in order of their counted work. Those that would be slower
+/// than exact attention even at the mechanism's best rate so far, with a margin, are not.
+public final class FrontSearch implements AutoCloseable {
+  /// How much better than the best rate so far a setting may turn out.
+  private static final double MARGIN = 1.5;
+
+  private final Map<String, FrontRecord> known = new LinkedHashMap<>();
+  private final JsonLines file;
+  private final BooleanSupplier late;
+  private final Consumer<String> progress;
+
+  /// What a search found.
+  ///
+  /// @param records the exact baseline and all settings that were tried
+  /// @param complete whether no setting was left out for want of time
+  public record Found(List<FrontRecord> records, boolean complete) {}
+
+  /// Reads what is known, and opens the file for appending.
+  ///
+  /// @param path where records are kept
+  /// @param late whether the time for trying settings is over
+  /// @param progress is told the name of each mechanism
+  public FrontSearch(Path path, BooleanSupplier late, Consumer<String> progress)
+      throws IOException {
+    this.late = late;
+    this.progress = progress;
+    FrontFile.Contents contents = FrontFile.read(List.of(path));
+    contents.warnings().forEach(progress);
+    contents.records().forEach(record -> known.put(record.key(), record));
+    this.file = JsonLines.open(path);
+  }
+
+  /// Releases the file for other writers.
+  @Override
+  public void close() throws IOException {
+    file.close();
+  }
+
+  /// Tries the settings of mechanisms.
+  ///
+  /// @param tuner the problem
+  /// @param mechanisms names
+  /// @param permitted permitted errors
+  public Found on(Tuner tuner, List<String> mechanisms, List<Double> permitted) throws IOException {
+    List<FrontRecord> records = new ArrayList<>();
+    FrontRecord exact = record(tuner, Tuner.exactSpec(), permitted);
+    records.add(exact);
+    boolean complete = true;
+    for (String mechanism : mechanisms) {
+      progress.accept(mechanism);
+      double bestRate = 0;
+      for (Tuner.Setting setting : tuner.settings(mechanism)) {
+        boolean isKnown = known.containsKey(tuner.key(setting.spec()));
+        boolean hopeless =
+            bestRate > 0
+                && setting.flops() / (MARGIN * bestRate) > Objects.requireNonNull(exact.seconds());
+        if (!isKnown && hopeless) {
+          continue;
+        }
+        if (!usable(tuner, setting.spec(), permitted) && late.getAsBoolean()) {
+          complete = false;
+          continue;
+        }
+        FrontRecord record = record(tuner, setting.spec(), permitted);
+        records.add(record);
+        if (record.seconds() != null) {
+          bestRate = Math.max(bestRate, record.flops() / record.seconds());
+        }
+      }
+    }
+    return new Found(List.copyOf(records), complete);
+  }
+
+  /// Whether the file says what has to be known of a setting.
+  private boolean usable(Tuner tuner, String spec, List<Double> permitted) {
+    FrontRecord before = known.get(tuner.key(spec));
+    return before != null && before.permitted().containsAll(permitted) && before.decides(permitted);
+  }
+
+  private FrontRecord record(Tuner tuner, String spec, List<Double> permitted) throws IOException {
+    if (usable(tuner, spec, permitted)) {
+      return Objects.requireNonNull(known.get(tuner.key(spec)));
+    }
+    FrontRecord record = tuner.tried(spec);
+    file.append(record);
+    known.put(record.key(), record);
+    return record;
+  }
+}
