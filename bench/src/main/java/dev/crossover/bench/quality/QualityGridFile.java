@@ -35,7 +35,7 @@ import org.snakeyaml.engine.v2.nodes.NodeTuple;
 /// what must be, but was`.
 public final class QualityGridFile extends YamlFile {
   /// Names of the built-in grids.
-  public static final List<String> PRESETS = List.of("quick");
+  public static final List<String> PRESETS = List.of("quick", "theory");
 
   private static final List<String> KEYS =
       List.of("tasks", "mixers", "lr", "seeds", "options", "test_n", "data_seed");

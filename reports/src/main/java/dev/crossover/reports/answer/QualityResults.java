@@ -94,6 +94,12 @@ public record QualityResults(
       return values.length == 0 ? Double.NaN : Statistics.median(values);
     }
 
+    /// Mean loss at asked positions in bits; NaN where none was tested.
+    public double bits(int length) {
+      return looks(length).stream().mapToDouble(Look::loss).average().orElse(Double.NaN)
+          / Math.log(2);
+    }
+
     /// Seeds whose accuracy at a length is that of a solved task.
     public long solved(int length) {
       return Arrays.stream(accuracies(length)).filter(value -> value >= SOLVED).count();
@@ -205,6 +211,11 @@ public record QualityResults(
   public String title() {
     int colon = task.indexOf(':');
     return info().title() + (colon < 0 ? "" : ", " + task.substring(colon + 1).replace(",", ", "));
+  }
+
+  /// Loss in bits of a guess that finds every label as likely.
+  public double guessBits() {
+    return Math.log(Tasks.parse(task).classes()) / Math.log(2);
   }
 
   /// What documentation says of the task.

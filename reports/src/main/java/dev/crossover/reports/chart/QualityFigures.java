@@ -75,6 +75,7 @@ public final class QualityFigures {
     figures.learning();
     figures.loss();
     figures.lengths();
+    figures.lossByLength();
     return List.copyOf(figures.figures);
   }
 
@@ -190,6 +191,31 @@ public final class QualityFigures {
         "lengths",
         "Accuracy beyond the trained length, " + Wording.length(results.positions()),
         seeds());
+  }
+
+  private void lossByLength() {
+    List<Integer> lengths = results.lengths();
+    if (lengths.size() < 2) {
+      return;
+    }
+    LogPlot plot =
+        new LogPlot(
+            new Axis("length of test samples", Quantity.LENGTH),
+            new Axis("loss, bits", Quantity.NUMBER));
+    for (Row row : results.rows()) {
+      List<double[]> points = new ArrayList<>();
+      for (int n : lengths) {
+        points.add(new double[] {n, row.bits(n)});
+      }
+      plot.line(row.label(), look(row), points);
+    }
+    double guess = results.guessBits();
+    plot.guide(
+        "even guess, " + Wording.digits(guess) + (guess == 1 ? " bit" : " bits"),
+        SOFT,
+        DOTTED,
+        List.of(new double[] {lengths.getFirst(), guess}, new double[] {lengths.getLast(), guess}));
+    add(plot, "length-loss", "Loss beyond the trained length", "mean over seeds");
   }
 
   private String seeds() {

@@ -32,6 +32,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ExplainCommand.class,
       TrainCommand.class,
       SwapCommand.class,
+      InfluenceCommand.class,
       ConformanceCommand.class,
       AutoComplete.GenerateCompletion.class,
       CommandLine.HelpCommand.class

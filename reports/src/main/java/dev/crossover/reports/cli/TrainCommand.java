@@ -51,7 +51,7 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "TASK",
       description = {
         "Tasks, for example mqar:n=64,pairs=4 or parity:every=true; --list names all.",
-        "Or one grid: quick, which is built in, or a YAML file; options override what it says."
+        "Or one grid: quick or theory, which are built in, or a YAML file; options override it."
       })
   private List<String> tasks = new ArrayList<>();
 
@@ -61,7 +61,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--print",
       paramLabel = "GRID",
-      description = "Print a built-in grid as YAML to start from, and end: quick.")
+      description = "Print a built-in grid as YAML to start from, and end: quick or theory.")
   private @Nullable String print;
 
   @Option(

@@ -160,6 +160,7 @@ final class QualitySection {
       case "decode" -> "What decoding time buys";
       case "learning" -> "Learning";
       case "loss" -> "Loss";
+      case "length-loss" -> "Loss beyond the trained length";
       default -> "Beyond the trained length";
     };
   }
@@ -175,6 +176,9 @@ final class QualitySection {
               + " other shapes; up and left is better";
       case "learning" -> "accuracy on test samples, the same for every mixer and seed";
       case "loss" -> "training loss in nats, means of stretches of steps";
+      case "length-loss" ->
+          "loss in bits against the length of test samples; where every symbol decides, a fixed"
+              + " depth with bounded scores must come to one bit (Hahn, 2020)";
       default -> "accuracy against the length of test samples; trained at the shortest shown";
     };
   }
@@ -221,6 +225,7 @@ final class QualitySection {
       Map<String, Object> task = new LinkedHashMap<>();
       task.put("chance", one.chance());
       task.put("positions", one.positions());
+      task.put("guess", one.guessBits());
       Map<String, Object> lengths = new LinkedHashMap<>();
       times.forEach(time -> lengths.put(time.name(), time.lengths(one)));
       task.put("lengths", lengths);
@@ -260,6 +265,7 @@ final class QualitySection {
       }
     }
     data.put("lengths", lengths);
+    data.put("length-loss", one.lengths().stream().map(n -> points(n, row.bits(n))).toList());
     data.put("learning", row.records().stream().map(record -> learning(record, own)).toList());
     data.put("loss", row.records().stream().map(QualitySection::loss).toList());
     for (QualityTimes time : times) {

@@ -13,6 +13,7 @@
     decode: {words: seconds, base: 10, x: 'time per token', timed: true},
     learning: {words: whole, base: 10, x: 'training steps', lines: s => s.learning},
     loss: {words: whole, base: 10, x: 'training steps', lines: s => s.loss, plain: true},
+    'length-loss': {words: whole, base: 2, x: 'length of test samples', lines: s => [s['length-loss']], plain: true, guess: true},
     lengths: {words: whole, base: 2, x: 'length of test samples', lines: s => [s.lengths]}
   };
   const charts = [];
@@ -53,7 +54,7 @@
         return;
       }
       const span = values => { const a = Math.min(...values), b = Math.max(...values), pad = Math.max(1.12, (b / a) ** .06); return [a / pad, b * pad]; };
-      const [x0, x1] = span(marks.map(m => m.x)), [y0, y1] = kind.plain ? span(marks.map(m => m.y)) : [-.03, 1.03];
+      const [x0, x1] = span(marks.map(m => m.x)), [y0, y1] = kind.plain ? span(marks.map(m => m.y).concat(kind.guess ? [task.guess] : [])) : [-.03, 1.03];
       const px = v => box.left + Math.log(v / x0) / Math.log(x1 / x0) * (box.right - box.left);
       const up = kind.plain ? v => Math.log(v / y0) / Math.log(y1 / y0) : v => (v - y0) / (y1 - y0);
       const py = v => box.bottom - up(v) * (box.bottom - box.top);
@@ -69,6 +70,9 @@
         svg.append(make('line', {class: 'grid', x1: box.left, x2: box.right, y1: py(v), y2: py(v)}),
           make('text', {x: box.left - 8, y: py(v) + 4, 'text-anchor': 'end'}, digits(v)));
       svg.append(make('text', {x: (box.left + box.right) / 2, y: height - 8, 'text-anchor': 'middle'}, kind.x));
+      if (kind.guess)
+        svg.append(make('line', {x1: box.left, x2: box.right, y1: py(task.guess), y2: py(task.guess), stroke: css('--soft'), 'stroke-dasharray': '2 4'}),
+          make('text', {x: box.right, y: py(task.guess) - 5, 'text-anchor': 'end'}, 'even guess'));
       if (!kind.plain)
         svg.append(make('line', {x1: box.left, x2: box.right, y1: py(task.chance), y2: py(task.chance), stroke: css('--soft'), 'stroke-dasharray': '2 4'}),
           make('text', {x: box.right, y: py(task.chance) - 5, 'text-anchor': 'end'}, 'chance'));

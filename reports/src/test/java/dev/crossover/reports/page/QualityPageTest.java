@@ -44,7 +44,7 @@ class QualityPageTest {
     String csv = Files.readString(folder.resolve("csv/quality.csv"));
     assertTrue(csv.startsWith("mixer,parity:every=true,mqar\r\n"), csv);
     assertTrue(csv.contains("\r\nlstm,1,\r\n"), csv);
-    for (String name : List.of("state", "learning", "loss", "lengths")) {
+    for (String name : List.of("state", "learning", "loss", "lengths", "length-loss")) {
       String file = "figures/quality-1-parity-every-true-" + name;
       assertTrue(Files.size(folder.resolve(file + ".png")) > 10_000, file);
       assertTrue(Files.size(folder.resolve(file + ".pdf")) > 1_000, file);
