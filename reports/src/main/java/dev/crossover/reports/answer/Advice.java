@@ -5,6 +5,7 @@ import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Status;
 import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.bench.tune.FrontRecord;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -113,7 +114,7 @@ public record Advice(
     double of(String spec);
   }
 
-  /// Answers a question.
+  /// Answers a question from records that nothing was tuned beside.
   ///
   /// @param records records of any number of panels
   /// @param question what is asked
@@ -121,6 +122,23 @@ public record Advice(
   /// @param errors errors to use instead of the records'; nothing for the records' own
   public static Advice of(
       List<ResultRecord> records, Question question, String cpu, Optional<Errors> errors) {
+    return of(records, List.of(), question, cpu, errors);
+  }
+
+  /// Answers a question.
+  ///
+  /// @param records records of any number of panels
+  /// @param front what `crossover tune` tried: of these settings the larger error of both parts
+  ///     counts, that where they were chosen and that on the part that had no say
+  /// @param question what is asked
+  /// @param cpu this machine's processor, whose records are preferred
+  /// @param errors errors to use instead of the records'; nothing for the records' own
+  public static Advice of(
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      Question question,
+      String cpu,
+      Optional<Errors> errors) {
     String mask = question.causal() ? "causal" : "none";
     List<Panel> panels =
         Panel.of(records).stream()
@@ -141,11 +159,12 @@ public record Advice(
           question, Optional.of(panel), lengths, "tiled", List.of(), List.of(), notes);
     }
     Series exact = fastestExact(panel, lengths);
+    TunedErrors tuned = TunedErrors.of(panel, errors.isPresent() ? List.of() : front);
     List<Candidate> eligible = new ArrayList<>();
     List<Candidate> rejected = new ArrayList<>();
     for (Series series : panel.series()) {
       if (series.approximates() != Approximates.EXACT) {
-        Candidate candidate = candidate(series, exact, lengths, question, errors);
+        Candidate candidate = candidate(series, exact, lengths, question, errors, tuned);
         (candidate.objection().isEmpty() ? eligible : rejected).add(candidate);
       }
     }
@@ -155,6 +174,11 @@ public record Advice(
         Comparator.comparingDouble(
             (Candidate c) -> Double.isNaN(c.speedUp().value()) ? 0 : -c.speedUp().value()));
     differences(panel, lengths, question, cpu, notes);
+    if (tuned.covers(lengths)) {
+      notes.add(
+          "Settings were searched by crossover tune: of each the larger of its errors counts, that"
+              + " where it was chosen and that on the part that had no say.");
+    }
     return new Advice(
         question, Optional.of(panel), lengths, exact.spec(), eligible, rejected, notes);
   }
@@ -190,7 +214,8 @@ public record Advice(
       Series exact,
       List<Integer> lengths,
       Question question,
-      Optional<Errors> errors) {
+      Optional<Errors> errors,
+      TunedErrors tuned) {
     Optional<Curve> measured = series.time();
     for (int n : lengths) {
       if (measured.isEmpty() || series.at(n).isEmpty() || series.at(n).get().samples().isEmpty()) {
@@ -228,13 +253,17 @@ public record Advice(
     } else {
       error =
           lengths.stream()
-              .mapToDouble(n -> series.at(n).orElseThrow().errorHigh())
+              .mapToDouble(
+                  n -> tuned.worst(series.spec(), n, series.at(n).orElseThrow().errorHigh()))
               .max()
               .orElseThrow();
     }
     boolean possible = objection.isEmpty() && !Double.isNaN(error) && speedUp.hasInterval();
     if (objection.isEmpty()) {
-      objection = objection(speedUp, error, question);
+      objection =
+          tuned.onlyWhereChosen(series.spec(), lengths, question.maxError())
+              ? "within the error only where it was chosen, not on the other part"
+              : objection(speedUp, error, question);
     }
     return new Candidate(
         series.label(),

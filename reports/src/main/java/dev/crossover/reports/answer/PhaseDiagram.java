@@ -82,7 +82,8 @@ public record PhaseDiagram(
         && panel.baseline(BASELINE).flatMap(Series::time).isPresent();
   }
 
-  private static boolean matches(FrontRecord f, Panel panel) {
+  /// Whether a record of errors is about the times of a panel.
+  static boolean matches(FrontRecord f, Panel panel) {
     Panel.Key key = panel.key();
     ResultRecord.Environment environment = panel.environment();
     return f.input().equals(key.input())

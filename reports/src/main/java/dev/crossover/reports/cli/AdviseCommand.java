@@ -13,6 +13,7 @@ import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.answer.Advice;
 import dev.crossover.reports.answer.AdviceText;
 import dev.crossover.reports.answer.QualityAdvice;
@@ -132,7 +133,8 @@ final class AdviseCommand implements Callable<Integer> {
         input == null
             ? Optional.empty()
             : Optional.of(candidate -> error(candidate, input, errorLength, question));
-    Advice advice = Advice.of(records, question, Machine.current().cpu(), errors);
+    List<FrontRecord> front = RecordFiles.front(RecordFiles.named(sweeps()), err);
+    Advice advice = Advice.of(records, front, question, Machine.current().cpu(), errors);
     String source =
         label.orElseGet(() -> advice.panel().map(p -> p.key().input()).orElse("the records"));
     List<String> notes = new ArrayList<>();

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Peak;
@@ -14,6 +15,8 @@ import dev.crossover.bench.sweep.Progress;
 import dev.crossover.bench.sweep.SweepFile;
 import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
+import dev.crossover.bench.tune.FrontFile;
+import dev.crossover.bench.tune.FrontRecord;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -59,6 +62,50 @@ class MergeCommandTest {
         assertEquals(2, record.forks());
       }
     }
+  }
+
+  @Test
+  void whatWasTunedBesideTheFilesIsMergedBesideTheWhole() throws IOException {
+    Path first = measured(SWEEP, 0, 2, "first/results.jsonl");
+    Path second = measured(SWEEP, 1, 2, "second/results.jsonl");
+    FrontFile.replace(FrontFile.beside(first), List.of(tuned("tiled"), tuned("longformer")));
+    FrontFile.replace(FrontFile.beside(second), List.of(tuned("longformer"), tuned("moba")));
+    Path merged = folder.resolve("whole/results.jsonl");
+    assertEquals(0, merge(merged, first, second), said);
+    List<FrontRecord> records = FrontFile.read(List.of(FrontFile.beside(merged))).records();
+    assertEquals(
+        List.of("tiled", "longformer", "moba"), records.stream().map(FrontRecord::spec).toList());
+    assertEquals(Main.USAGE, merge(folder.resolve("x.jsonl"), FrontFile.beside(first)));
+    assertTrue(said.contains("a result file must be named, but was one of tuned settings"), said);
+    Files.copy(FrontFile.beside(second), folder.resolve(FrontFile.NAME));
+    assertEquals(Main.USAGE, merge(folder.resolve("y.jsonl"), first));
+    assertTrue(said.contains("not beside one of those merged"), said);
+  }
+
+  private static FrontRecord tuned(String spec) {
+    Interval error = new Interval(0.1, 0.1, 0.1);
+    return new FrontRecord(
+        FrontRecord.KIND,
+        1,
+        "captured",
+        null,
+        16,
+        2,
+        64,
+        "causal",
+        1,
+        42,
+        spec,
+        spec,
+        List.of(0.1),
+        1,
+        error,
+        null,
+        List.of(0.1, 0.1),
+        16,
+        null,
+        "cpu",
+        "commit");
   }
 
   @Test
