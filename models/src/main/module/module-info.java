@@ -7,6 +7,7 @@ module dev.crossover.models {
   exports dev.crossover.models.conformance;
   exports dev.crossover.models.graph;
   exports dev.crossover.models.layer;
+  exports dev.crossover.models.mixed;
   exports dev.crossover.models.model;
   exports dev.crossover.models.optimiser;
   exports dev.crossover.models.option;

@@ -9,7 +9,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
-import dev.crossover.variants.Catalogue;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -54,7 +54,7 @@ public record ErrorProblem(
   /// The specs of a mechanism with as many seeds as wanted, or the spec itself when nothing in it
   /// is random or it names its seed.
   public List<String> seeded(String spec, int seeds) {
-    MechanismType type = Catalogue.find(Catalogue.parse(spec).name());
+    MechanismType type = LayerCatalogue.typeOf(LayerCatalogue.parse(spec));
     boolean random = type.parameters().stream().anyMatch(p -> p.name().equals("seed"));
     if (!random || spec.matches(".*[:,]seed=.*")) {
       return List.of(spec);
@@ -75,7 +75,7 @@ public record ErrorProblem(
   ///
   /// @throws IllegalArgumentException if the spec itself is not valid
   public Optional<Run> run(String spec) {
-    Attention attention = Catalogue.parse(spec);
+    Attention attention = LayerCatalogue.parse(spec);
     Causality causality = attention.capabilities().causal();
     if (causality == (mask.isCausal() ? Causality.NEVER : Causality.ALWAYS)) {
       return Optional.empty();

@@ -6,8 +6,10 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.function.BooleanSupplier;
 import java.util.function.Consumer;
 
@@ -19,6 +21,9 @@ import java.util.function.Consumer;
 public final class FrontSearch implements AutoCloseable {
   /// How much better than the best rate so far a setting may turn out.
   private static final double MARGIN = 1.5;
+
+  /// How often a mix is made more accurate until all rows are within the permitted error.
+  private static final int ATTEMPTS = 3;
 
   private final Map<String, FrontRecord> known = new LinkedHashMap<>();
   private final JsonLines file;
@@ -85,6 +90,46 @@ public final class FrontSearch implements AutoCloseable {
       }
     }
     return new Found(List.copyOf(records), complete);
+  }
+
+  /// Tries mixes of settings by head: for each permitted error the cheapest assignment within it.
+  ///
+  /// @param tuner the problem, as in [#on]
+  /// @param records what [#on] found there
+  /// @param permitted permitted errors
+  /// @return records of mixes in which heads differ
+  public List<FrontRecord> mixes(Tuner tuner, List<FrontRecord> records, List<Double> permitted)
+      throws IOException {
+    List<FrontRecord> mixes = new ArrayList<>();
+    for (double error : permitted) {
+      double aim = error;
+      for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
+        Optional<PerHead.Assignment> best = PerHead.best(records, aim);
+        if (best.isEmpty() || !best.get().mixes()) {
+          break;
+        }
+        FrontRecord mix = record(tuner, best.get().spec(), permitted);
+        if (mixes.stream().noneMatch(m -> m.spec().equals(mix.spec()))) {
+          mixes.add(mix);
+        }
+        if (mix.chosen().within(error)) {
+          progress.accept(told(error, best.get()));
+          break;
+        }
+        // sampled rows were too kind: aim lower
+        aim *= 0.98 * error / mix.chosen().high();
+      }
+    }
+    return mixes;
+  }
+
+  private static String told(double error, PerHead.Assignment best) {
+    return String.format(
+        Locale.ROOT,
+        "by head within %s: %s, by estimates at most %.1f %% above the least",
+        error,
+        best.spec(),
+        100 * (best.seconds() / best.least() - 1));
   }
 
   /// Whether the file says what has to be known of a setting.

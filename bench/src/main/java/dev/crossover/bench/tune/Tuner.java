@@ -10,6 +10,7 @@ import dev.crossover.bench.error.ExactRows;
 import dev.crossover.bench.error.HeadErrors;
 import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.input.InputSource;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -38,6 +39,7 @@ public final class Tuner {
   private final String commit;
   private final Stopwatch watch;
   private final Map<String, ExactRows> exact = new HashMap<>();
+  private boolean perHead;
 
   /// Prepares one problem.
   ///
@@ -122,7 +124,31 @@ public final class Tuner {
   }
 
   private double flops(String spec) {
-    return Catalogue.parse(spec).cost(problem.shape(), problem.mask(), problem.threads()).flops();
+    return LayerCatalogue.parse(spec)
+        .cost(problem.shape(), problem.mask(), problem.threads())
+        .flops();
+  }
+
+  /// With times of every setting that is within a permitted error on some head, for mixes of
+  /// settings by head.
+  ///
+  /// @throws IllegalArgumentException if heads share keys and values, as a mix refuses
+  public Tuner perHead() {
+    if (problem.shape().numKeyValueHeads() != problem.shape().numHeads()) {
+      throw new IllegalArgumentException(
+          "per-head must have as many key/value heads as heads ("
+              + problem.shape().numHeads()
+              + "), but had "
+              + problem.shape().numKeyValueHeads());
+    }
+    perHead = true;
+    return this;
+  }
+
+  /// Whether a setting's time is of interest: it is within a permitted error.
+  boolean wantsTime(Interval chosen, List<Double> errors) {
+    double most = permitted.stream().mapToDouble(Double::doubleValue).max().orElse(0);
+    return chosen.low() <= most || perHead && errors.stream().anyMatch(e -> e <= most);
   }
 
   /// Identity of a setting's record on this problem.
@@ -141,9 +167,8 @@ public final class Tuner {
     Judged sampled = judged(spec, run, output, false);
     Judged judged =
         permitted.stream().anyMatch(sampled::open) ? judged(spec, run, output, true) : sampled;
-    double most = permitted.stream().mapToDouble(Double::doubleValue).max().orElse(0);
     Double seconds =
-        judged.chosen.low() <= most
+        wantsTime(judged.chosen, judged.perHead)
             ? (Double)
                 watch.seconds(
                     run.attention().name() + problem.mask().label(),
@@ -203,7 +228,7 @@ public final class Tuner {
         problem.mask().label(),
         problem.threads(),
         problem.seed(),
-        Catalogue.parse(spec).name(),
+        LayerCatalogue.parse(spec).name(),
         spec,
         permitted,
         flops,

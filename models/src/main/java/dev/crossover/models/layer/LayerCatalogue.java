@@ -4,32 +4,50 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.store.Cached;
+import dev.crossover.models.mixed.Mixed;
 import dev.crossover.variants.Catalogue;
+import java.util.List;
 import java.util.Map;
 
 /// Mechanisms as the [Catalogue] has them and, as `layer/NAME`, the multi-head layer around each.
 public final class LayerCatalogue {
   private static final String LAYER = "layer/";
+  private static final String MIXED = Mixed.NAME + ":";
 
   private LayerCatalogue() {}
 
   /// Creates a mechanism from `name` or `name:param=value,param=value`; with `layer/` in front, the
-  /// multi-head layer around it.
+  /// multi-head layer around it. `mixed:0=NAME,1=NAME:param=value,…` is another mechanism per head,
+  /// see [Mixed].
   ///
   /// @throws IllegalArgumentException naming what is unknown or breaks a rule
   public static Attention parse(String text) {
     if (!text.startsWith(LAYER)) {
-      return Catalogue.parse(text);
+      return plain(text);
     }
     String core = text.substring(LAYER.length());
     if (core.startsWith(LAYER)) {
       throw new IllegalArgumentException("layer/ must be given once, but was '" + text + "'");
     }
-    return MultiHeadLayer.around(Catalogue.parse(core));
+    return MultiHeadLayer.around(plain(core));
   }
 
-  /// The description of what [#parse] made; of a layer, that of the mechanism inside.
+  private static Attention plain(String text) {
+    return text.startsWith(MIXED)
+        ? Mixed.parse(text.substring(MIXED.length()))
+        : Catalogue.parse(text);
+  }
+
+  /// The description of what [#parse] made; of a layer, that of the mechanism inside; of a mix,
+  /// that of its first head that approximates, or else of its first.
   public static MechanismType typeOf(Attention attention) {
+    if (core(attention) instanceof Mixed(List<Attention> heads)) {
+      List<MechanismType> types = heads.stream().map(LayerCatalogue::typeOf).toList();
+      return types.stream()
+          .filter(type -> type.mechanism().approximates() != Mechanism.Approximates.EXACT)
+          .findFirst()
+          .orElse(types.getFirst());
+    }
     return Catalogue.find(core(attention).name());
   }
 
@@ -55,12 +73,17 @@ public final class LayerCatalogue {
 
   /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
   public static Map<String, String> parametersOf(Attention attention) {
-    return Catalogue.parametersOf(core(attention));
+    return core(attention) instanceof Mixed mixed
+        ? Map.of("heads", mixed.text())
+        : Catalogue.parametersOf(core(attention));
   }
 
   /// The shortest text that [#parse] turns into an equal mechanism or layer.
   public static String describe(Attention attention) {
-    String core = Catalogue.describe(core(attention));
+    String core =
+        core(attention) instanceof Mixed mixed
+            ? MIXED + mixed.text()
+            : Catalogue.describe(core(attention));
     return attention instanceof MultiHeadLayer ? LAYER + core : core;
   }
 

@@ -58,8 +58,8 @@ final class SweepCommand implements Callable<Integer> {
       names = {"-m", "--mechanisms"},
       paramLabel = "SPEC,…",
       description =
-          "name or name:param=value,…, layer/name for the multi-head layer around it; both exact"
-              + " baselines and three others when absent.")
+          "name or name:param=value,…, layer/name for the multi-head layer around it,"
+              + " mixed:0=name,1-3=name,… for another per head; the sweep's own when absent.")
   private @Nullable String mechanisms;
 
   @Option(

@@ -104,6 +104,14 @@ final class TuneCommand implements Callable<Integer> {
   private @Nullable String judgeInput;
 
   @Option(
+      names = "--per-head",
+      description =
+          "Also find the cheapest setting for each head within an error of all heads together, by"
+              + " dynamic programming over the errors of each head; needs --judge-input, as every"
+              + " head has a say in the choice.")
+  private boolean perHead;
+
+  @Option(
       names = "--budget",
       paramLabel = "TIME",
       description =
@@ -162,6 +170,10 @@ final class TuneCommand implements Callable<Integer> {
               + " and "
               + forks);
     }
+    if (perHead && judgeInput == null) {
+      throw new IllegalArgumentException(
+          "per-head must come with judge-input, on which no head had a say, but came alone");
+    }
     List<Double> permitted =
         Lists.pieces(maxErrors, TuneCommand::error).stream().distinct().sorted().toList();
     List<String> names = names();
@@ -170,6 +182,7 @@ final class TuneCommand implements Callable<Integer> {
     String label =
         InputSource.parse(qkv.label().orElse(input == null ? InputSource.CAPTURED : input)).label();
     double seconds = budget == null ? Double.POSITIVE_INFINITY : TrainCommand.seconds(budget);
+    Set<Integer> held = held(label, err);
     long start = System.nanoTime();
     List<FrontRecord> front = new ArrayList<>();
     List<Candidates> candidates = new ArrayList<>();
@@ -179,20 +192,25 @@ final class TuneCommand implements Callable<Integer> {
             folder.resolve(FrontFile.NAME),
             () -> since(start) > SHARE_OF_ERRORS * seconds,
             err::println)) {
-      for (int n : held(label, err)) {
+      for (int n : held) {
         for (String mask : wanted) {
           err.println("n = " + n + ", mask " + mask + ": errors");
-          FrontSearch.Found found = search.on(tuner(label, n, mask, permitted), names, permitted);
+          Tuner tuner = tuner(label, n, mask, permitted);
+          FrontSearch.Found found = search.on(tuner, names, permitted);
           complete &= found.complete();
-          front.addAll(found.records());
-          List<String> worth = Tuner.worthTiming(found.records(), permitted, each);
+          List<FrontRecord> tried = new ArrayList<>(found.records());
+          if (perHead) {
+            tried.addAll(search.mixes(tuner, found.records(), permitted));
+          }
+          front.addAll(tried);
+          List<String> worth = Tuner.worthTiming(tried, permitted, each);
           err.println(
               "n = "
                   + n
                   + ", mask "
                   + mask
                   + ": "
-                  + (found.records().size() - 1)
+                  + (tried.size() - 1)
                   + " settings tried, "
                   + worth.size()
                   + " worth timing");
@@ -244,30 +262,31 @@ final class TuneCommand implements Callable<Integer> {
     if (judgeInput != null) {
       most = Math.min(most, InputSource.parse(judgeInput).maxSeqLen());
     }
-    Set<Integer> held = new LinkedHashSet<>();
-    for (int n : Lists.lengths("n", lengths)) {
-      if (n <= most) {
-        held.add(n);
-      } else {
-        err.println("n = " + n + ": left out, the input holds " + most + " positions");
-      }
-    }
+    Set<Integer> held = new LinkedHashSet<>(Lists.lengths("n", lengths));
+    Set<Integer> wanted = Set.copyOf(held);
+    int limit = most;
+    held.removeIf(n -> n > limit);
     if (held.isEmpty()) {
       throw new IllegalArgumentException(
           "n must be at most " + most + " for this input, but was " + lengths);
+    }
+    if (held.size() < wanted.size()) {
+      err.println("lengths above " + most + " are left out: the input holds no more positions");
     }
     return held;
   }
 
   private Tuner tuner(String label, int n, String mask, List<Double> permitted) throws IOException {
     boolean isCausal = mask.equals("causal");
-    return new Tuner(
-        ErrorProblem.of(label, n, isCausal, seed, threads),
-        judgeInput == null ? null : ErrorProblem.of(judgeInput, n, isCausal, seed, threads),
-        permitted,
-        Machine.current().cpu(),
-        Commit.current(),
-        watch);
+    Tuner tuner =
+        new Tuner(
+            ErrorProblem.of(label, n, isCausal, seed, threads),
+            judgeInput == null ? null : ErrorProblem.of(judgeInput, n, isCausal, seed, threads),
+            permitted,
+            Machine.current().cpu(),
+            Commit.current(),
+            watch);
+    return perHead ? tuner.perHead() : tuner;
   }
 
   private static double error(String text) {
@@ -361,7 +380,9 @@ final class TuneCommand implements Callable<Integer> {
       text.append(PhaseFiles.markdown(diagram));
     }
     if (diagrams.isEmpty()) {
-      out.println("nothing was timed beside exact attention: no setting may be faster");
+      out.println(
+          "no diagram: exact attention was not steady at any length; the same command measures"
+              + " again");
     }
     Files.createDirectories(folder);
     Path words = folder.resolve("tune.md");
