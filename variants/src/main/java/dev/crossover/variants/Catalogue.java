@@ -41,6 +41,7 @@ import dev.crossover.variants.score.StickBreaking;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
 import dev.crossover.variants.sparse.BlockTopK;
+import dev.crossover.variants.sparse.Dsa;
 import dev.crossover.variants.sparse.Longformer;
 import dev.crossover.variants.sparse.Moba;
 import dev.crossover.variants.sparse.Nsa;
@@ -70,6 +71,7 @@ public final class Catalogue {
           MechanismType.of(Moba.class),
           MechanismType.of(BlockTopK.class),
           MechanismType.of(Nsa.class),
+          MechanismType.of(Dsa.class),
           MechanismType.of(Nystromformer.class),
           MechanismType.of(Reformer.class),
           MechanismType.of(HyperAttention.class),

@@ -43,7 +43,15 @@ final class RowPasses {
   ///
   /// @return their number
   static int mix(
-      int n, int count, float[] weight, int[] index, float[] v, int vo, float[] out, int oo) {
+      int n,
+      int count,
+      float[] weight,
+      int[] index,
+      int from,
+      float[] v,
+      int vo,
+      float[] out,
+      int oo) {
     int c = 0;
     for (; c + 4 * L <= n; c += 4 * L) {
       FloatVector s0 = FloatVector.zero(FLOATS);
@@ -52,7 +60,7 @@ final class RowPasses {
       FloatVector s3 = s0;
       for (int s = 0; s < count; s++) {
         FloatVector w = FloatVector.broadcast(FLOATS, weight[s]);
-        int row = vo + index[s] * n + c;
+        int row = vo + index[from + s] * n + c;
         s0 = w.fma(FloatVector.fromArray(FLOATS, v, row), s0);
         s1 = w.fma(FloatVector.fromArray(FLOATS, v, row + L), s1);
         s2 = w.fma(FloatVector.fromArray(FLOATS, v, row + 2 * L), s2);
@@ -66,7 +74,7 @@ final class RowPasses {
     for (; c + L <= n; c += L) {
       FloatVector sum = FloatVector.zero(FLOATS);
       for (int s = 0; s < count; s++) {
-        FloatVector row = FloatVector.fromArray(FLOATS, v, vo + index[s] * n + c);
+        FloatVector row = FloatVector.fromArray(FLOATS, v, vo + index[from + s] * n + c);
         sum = FloatVector.broadcast(FLOATS, weight[s]).fma(row, sum);
       }
       sum.intoArray(out, oo + c);

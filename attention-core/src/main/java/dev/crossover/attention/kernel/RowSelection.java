@@ -36,15 +36,39 @@ public final class RowSelection {
   /// @param v row r starts at `vo + r * n`
   public static void mix(
       int n, int count, float[] weight, int[] index, float[] v, int vo, float[] out, int oo) {
+    mix(n, count, weight, index, 0, v, vo, out, oo);
+  }
+
+  /// `out = Σ_s weight[s] · v[index[from + s]]` over `count` rows of `n` floats.
+  ///
+  /// @param v row r starts at `vo + r * n`
+  public static void mix(
+      int n,
+      int count,
+      float[] weight,
+      int[] index,
+      int from,
+      float[] v,
+      int vo,
+      float[] out,
+      int oo) {
     int done = 0;
     if (KernelSelection.VECTOR) {
-      done = RowPasses.mix(n, count, weight, index, v, vo, out, oo);
+      done = RowPasses.mix(n, count, weight, index, from, v, vo, out, oo);
     }
     Arrays.fill(out, oo + done, oo + n, 0);
     for (int s = 0; s < count && done < n; s++) {
       for (int c = done; c < n; c++) {
-        out[oo + c] = Math.fma(weight[s], v[vo + index[s] * n + c], out[oo + c]);
+        out[oo + c] = Math.fma(weight[s], v[vo + index[from + s] * n + c], out[oo + c]);
       }
+    }
+  }
+
+  /// `y[i] += weight · max(0, scale · x[i])`; equal elements stay equal, wherever they are.
+  public static void addRelu(
+      int n, float weight, float scale, float[] x, int xo, float[] y, int yo) {
+    for (int i = 0; i < n; i++) {
+      y[yo + i] += weight * Math.max(0, scale * x[xo + i]);
     }
   }
 

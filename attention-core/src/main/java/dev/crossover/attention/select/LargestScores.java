@@ -5,7 +5,7 @@ import dev.crossover.attention.kernel.RowSelection;
 import dev.crossover.attention.kernel.ScoreTile;
 import java.util.Arrays;
 
-/// Keeps the largest scores of a row, ties at the threshold included.
+/// Keeps the largest scores of a row, ties at the threshold included, or of those the first ones.
 ///
 /// The k-th largest of the maxima of disjoint groups is a lower bound of the k-th largest score,
 /// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
@@ -21,6 +21,7 @@ public final class LargestScores {
   private final float[] maxima;
   private final float[] candidates;
   private final float[] reordered;
+  private final int[] indices;
 
   /// @param scratch allocator
   /// @param maxScores longest row
@@ -28,12 +29,13 @@ public final class LargestScores {
     maxima = scratch.floats(maxima(maxScores));
     candidates = scratch.floats(maxScores);
     reordered = scratch.floats(Math.max(maxScores, maxima(maxScores)));
+    indices = scratch.ints(maxScores);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(int maxScores) {
     long floats = maxima(maxScores) + maxScores + Math.max(maxScores, maxima(maxScores));
-    return floats * Float.BYTES;
+    return floats * Float.BYTES + (long) maxScores * Integer.BYTES;
   }
 
   private static long maxima(int maxScores) {
@@ -56,6 +58,39 @@ public final class LargestScores {
       Arrays.fill(maxima, 0, Math.ceilDiv(count, block) * LANES, Float.NEGATIVE_INFINITY);
     }
     return keep(scores, 0, SEGMENT, count, k, block, maxima, 0, 0, kept, keptScores);
+  }
+
+  /// Lists exactly k of the scores of a row, or all if there are fewer: the largest, of equal ones
+  /// those of the lower indices, in the order of their indices; −∞ and NaN never.
+  ///
+  /// @param scores score j is at `at + j`; NaN becomes −∞
+  /// @param kept receives the indices j from `to`; has room for k
+  /// @return how many there are
+  public int keepFirst(float[] scores, int at, int count, int k, int[] kept, int to) {
+    for (int j = at; j < at + count; j++) {
+      scores[j] = Float.isNaN(scores[j]) ? Float.NEGATIVE_INFINITY : scores[j];
+    }
+    int block = block(count, k);
+    if (block > 0) {
+      Arrays.fill(maxima, 0, Math.ceilDiv(count, block) * LANES, Float.NEGATIVE_INFINITY);
+    }
+    int found = keep(scores, at, SEGMENT, count, k, block, maxima, 0, 0, indices, reordered);
+    float least = Float.POSITIVE_INFINITY;
+    for (int s = 0; s < found; s++) {
+      least = Math.min(least, reordered[s]);
+    }
+    int ties = k;
+    for (int s = 0; s < found; s++) {
+      ties -= reordered[s] > least ? 1 : 0;
+    }
+    int size = 0;
+    for (int j = 0; j < count && size < Math.min(k, found); j++) {
+      float score = scores[at + j];
+      if (score > least || (score == least && ties-- > 0)) {
+        kept[to + size++] = j;
+      }
+    }
+    return size;
   }
 
   /// Lists the scores that are at least as large as the k-th largest, −∞ and NaN never, in an order

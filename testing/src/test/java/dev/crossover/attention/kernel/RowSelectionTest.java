@@ -51,9 +51,28 @@ class RowSelectionTest {
         }
         assertEquals(expected, out[1 + c], 1e-5, "n = " + n);
       }
+      float[] later = new float[n];
+      RowSelection.mix(n, 3, weight, index, 2, v, 2, later, 0);
+      for (int c = 0; c < n; c++) {
+        double expected = 0;
+        for (int s = 0; s < 3; s++) {
+          expected += (double) weight[s] * v[2 + index[2 + s] * n + c];
+        }
+        assertEquals(expected, later[c], 1e-5, "from 2, n = " + n);
+      }
       RowSelection.mix(n, 0, weight, index, v, 2, out, 1);
       assertEquals(0, out[n], "nothing chosen gives zeros");
     }
+  }
+
+  @Test
+  void addReluAddsTheWeightedPositivePart() {
+    float[] x = {9, 2, -3, 0, Float.NaN, 5};
+    float[] y = {7, 1, 1, 1, 1, 1};
+    RowSelection.addRelu(4, -2, 0.5f, x, 1, y, 1);
+    assertArrayEquals(new float[] {7, -1, 1, 1, Float.NaN, 1}, y);
+    RowSelection.addRelu(1, 3, -1, x, 2, y, 0);
+    assertEquals(16, y[0], "a negative scale turns the sign");
   }
 
   @Test
