@@ -100,6 +100,24 @@ public final class ShortQueries {
       float @Nullable [] bias,
       int bo,
       int ldb) {
+    attend(k, ko, v, vo, valueDim, from, to, high, bias, bo, ldb);
+  }
+
+  /// The same over value rows that are further apart, as where values are a part of the keys.
+  ///
+  /// @param v values, row j starts at `vo + j * ldv`
+  public void attend(
+      float[] k,
+      int ko,
+      float[] v,
+      int vo,
+      int ldv,
+      int from,
+      int to,
+      int @Nullable [] high,
+      float @Nullable [] bias,
+      int bo,
+      int ldb) {
     for (int j = from; j < to; j += chunk) {
       int count = Math.min(chunk, to - j);
       int most = 0;
@@ -122,7 +140,7 @@ public final class ShortQueries {
         }
         weights(r, visible);
         if (!same) {
-          mix(r, visible, v, vo + j * valueDim, bias, bo + r * ldb + j);
+          mix(r, visible, v, vo + j * ldv, ldv, bias, bo + r * ldb + j);
         }
       }
       if (same) {
@@ -134,8 +152,8 @@ public final class ShortQueries {
             0,
             chunk,
             v,
-            vo + j * valueDim,
-            valueDim,
+            vo + j * ldv,
+            ldv,
             numerator,
             0,
             valueDim,
@@ -178,7 +196,8 @@ public final class ShortQueries {
     denominator[r] += kernels.exp(visible, 1, -max[r], scores, so, scores, so);
   }
 
-  private void mix(int r, int visible, float[] v, int vo, float @Nullable [] bias, int bo) {
+  private void mix(
+      int r, int visible, float[] v, int vo, int ldv, float @Nullable [] bias, int bo) {
     if (bias == null) {
       kernels.multiply(
           1,
@@ -189,7 +208,7 @@ public final class ShortQueries {
           chunk,
           v,
           vo,
-          valueDim,
+          ldv,
           numerator,
           r * valueDim,
           valueDim,
@@ -198,8 +217,7 @@ public final class ShortQueries {
     }
     for (int c = 0; c < visible; c++) {
       if (bias[bo + c] != Float.NEGATIVE_INFINITY) {
-        kernels.axpy(
-            valueDim, scores[r * chunk + c], v, vo + c * valueDim, numerator, r * valueDim);
+        kernels.axpy(valueDim, scores[r * chunk + c], v, vo + c * ldv, numerator, r * valueDim);
       }
     }
   }

@@ -67,10 +67,10 @@ import org.apache.commons.rng.UniformRandomProvider;
 /// nothing.
 ///
 /// Time of one head `4·n·d·r` for the hashes, `2·n·(b + m)·(d + dv)`; causal that of log₂(n /
-/// min_seq_len) levels and of exact leaves. Scratch permutations, and blocks of gathered keys and
-/// values per thread. Causal or not, no padding: a padded key would be hashed like any other. In
-/// causal order later tokens move earlier queries between blocks, as in the authors' code, so that
-/// it does not decode.
+/// min_seq_len) levels and of exact leaves. Scratch codes and permutations, blocks of gathered keys
+/// and values per thread, and in causal order the packed keys of the leaves. Causal or not, no
+/// padding: a padded key would be hashed like any other. In causal order later tokens move earlier
+/// queries between blocks, as in the authors' code, so that it does not decode.
 ///
 /// Exact for n < min_seq_len, causal n ≤ min_seq_len, and with one block and no samples. With
 /// `mask_own_block` numerator and denominator of the sampled part are unbiased. The paper's theorem
@@ -93,7 +93,7 @@ import org.apache.commons.rng.UniformRandomProvider;
     approximates = Mechanism.Approximates.SOFTMAX,
     exactness = "n < min_seq_len; one block and no samples",
     time = "4 n (b + m) d + 4 n r d",
-    memory = "3 n",
+    memory = "8 n (causal: + n d)",
     exponent = 1,
     decoding = "none: queries are sorted together, later ones move earlier ones between blocks",
     differences = {

@@ -223,9 +223,10 @@ final class MlaGradient extends DifferentiablePlan {
       int row = batch * shape.keySeqLen() + first + j;
       maps.rows[worker].normBack(
           row, gradLatents[worker], j * r, gradLatent, weighted ? gradWeights : null, index * r);
-      if (gradKeyRope != null) {
+      float[] sums = gradKeyRope;
+      if (sums != null) {
         rotated(worker, batch, first + j);
-        maps.rows[worker].keyRopeBack(row, first + j, gradRotated[worker], 0, gradKeyRope);
+        maps.rows[worker].keyRopeBack(row, first + j, gradRotated[worker], 0, sums);
       }
     }
   }

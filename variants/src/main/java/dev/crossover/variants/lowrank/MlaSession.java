@@ -39,10 +39,8 @@ abstract class MlaSession extends TokenSession {
     }
   }
 
-  /// Caches [c ; t], r + dr numbers per token, which all heads read: the latent is key and value.
-  ///
-  /// Scores and mixtures are taken over the whole cached row, so that it is read where it lies; the
-  /// last dr features of a mixture are not looked at.
+  /// Caches [c ; t], r + dr numbers per token, which all heads read where they lie: the latent is
+  /// key and value.
   static final class Absorbed extends MlaSession {
     private final int width = r + dr;
     private final int group = Math.min(shape.numHeads(), ShortQueries.MAX_ROWS);
@@ -53,14 +51,14 @@ abstract class MlaSession extends TokenSession {
                 Math.multiplyExact((long) shape.batchSize() * shape.keySeqLen(), width))];
     private final ShortQueries[] softmax = new ShortQueries[rows.length];
     private final float[][] queries = new float[rows.length][group * width];
-    private final float[][] mixed = new float[rows.length][group * width];
+    private final float[][] mixed = new float[rows.length][group * r];
     private final Workers.Task heads = this::heads;
     private float[] out = new float[0];
 
     Absorbed(Mla mla, AttentionShape shape, int threads) {
       super(mla, shape, threads);
       for (int t = 0; t < threads; t++) {
-        softmax[t] = new ShortQueries(new Scratch(), group, width, width);
+        softmax[t] = new ShortQueries(new Scratch(), group, width, r);
       }
     }
 
@@ -101,12 +99,12 @@ abstract class MlaSession extends TokenSession {
       int keys = batch * shape.keySeqLen() * width;
       ShortQueries query = softmax[worker];
       query.begin(u, 0, count, scale);
-      query.attend(cache, keys, cache, keys, 0, position() + 1, null, null, 0, 0);
+      query.attend(cache, keys, cache, keys, width, 0, position() + 1, null, null, 0, 0);
       query.finish(y, 0);
       for (int g = 0; g < count; g++) {
         int h = first + g;
         int to = (batch * shape.numHeads() + h) * dv;
-        kernels.dotRows(dv, r, input("value_up"), h * dv * r, r, y, g * width, out, to);
+        kernels.dotRows(dv, r, input("value_up"), h * dv * r, r, y, g * r, out, to);
       }
     }
   }
