@@ -93,7 +93,7 @@ public record SwapRecord(
   }
 
   /// Whether the setting is a control.
-  public boolean isControl() {
+  public boolean namesControl() {
     return setting.startsWith("control:");
   }
 

@@ -51,6 +51,18 @@ public final class WordPiece {
     return id;
   }
 
+  /// The piece of a number, as the vocabulary writes it.
+  ///
+  /// @throws IllegalArgumentException if there is none
+  public String piece(int id) {
+    for (Map.Entry<String, Integer> entry : vocabulary.entrySet()) {
+      if (entry.getValue() == id) {
+        return entry.getKey();
+      }
+    }
+    throw new IllegalArgumentException("id must be one of the vocabulary, but was " + id);
+  }
+
   /// The numbers of a text, [CLS] first and [SEP] last.
   ///
   /// @param longest the largest number of tokens, at least 2; of a longer text the first pieces

@@ -97,6 +97,7 @@ class WordPieceTest {
         assertThrows(IllegalArgumentException.class, () -> new WordPiece(Map.of("[UNK]", 0)))
             .getMessage();
     assertTrue(message.contains("[CLS]"), message);
-    assertEquals(23, WORDS.size());
+    assertEquals("##sit", TOKENIZER.piece(WORDS.indexOf("##sit")));
+    assertThrows(IllegalArgumentException.class, () -> TOKENIZER.piece(WORDS.size()));
   }
 }

@@ -7,7 +7,10 @@ import dev.crossover.bench.reading.AttentionStack;
 import dev.crossover.bench.reading.CausalGraph;
 import dev.crossover.bench.reading.GraphReading.Settings;
 import dev.crossover.bench.reading.PathTable;
+import dev.crossover.bench.swap.MiniLmAttention;
+import dev.crossover.bench.swap.MiniLmFiles;
 import dev.crossover.models.layer.LayerCatalogue;
+import dev.crossover.models.pretrained.WordPiece;
 import dev.crossover.reports.page.ExplainPage;
 import dev.crossover.reports.page.PathsTable;
 import dev.crossover.reports.study.ExampleText;
@@ -17,6 +20,7 @@ import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -85,10 +89,33 @@ final class ExplainCommand implements Callable<Integer> {
   private @Nullable String attentionName;
 
   @Option(
+      names = "--text",
+      paramLabel = "TEXT",
+      description =
+          "Attention of a trained encoder, all-MiniLM-L6-v2, reading a text instead; its tokens get"
+              + " their word pieces as names.")
+  private @Nullable String text;
+
+  @Option(
+      names = "--weights",
+      paramLabel = "FILE",
+      description =
+          "The encoder's weights: .onnx, .safetensors, or a jar with an .onnx; what mvn -Pminilm"
+              + " fetched when absent.")
+  private @Nullable Path weights;
+
+  @Option(
+      names = "--tokenizer",
+      paramLabel = "FILE",
+      description = "Its tokenizer.json or vocab.txt; the one beside the weights when absent.")
+  private @Nullable Path tokenizer;
+
+  @Option(
       names = "--layer",
       paramLabel = "L",
       description =
-          "Layer of --attention whose head becomes a graph, from 0; the last when absent.")
+          "Layer of --attention or --text whose head becomes a graph, from 0; the last when"
+              + " absent.")
   private @Nullable Integer layer;
 
   @Option(names = "--head", paramLabel = "H", description = "The head, from 0.")
@@ -195,6 +222,9 @@ final class ExplainCommand implements Callable<Integer> {
 
   @Spec private @Nullable CommandSpec spec;
 
+  /// Word pieces of --text, by position.
+  private List<String> pieces = List.of();
+
   @Override
   public Integer call() throws IOException {
     CommandSpec self = Objects.requireNonNull(spec);
@@ -209,7 +239,12 @@ final class ExplainCommand implements Callable<Integer> {
       out.flush();
       return 0;
     }
-    ExplainReport report = attention == null ? ofProblems() : ofStack(attention);
+    ExplainReport report;
+    if (text != null) {
+      report = ofText(text);
+    } else {
+      report = attention == null ? ofProblems() : ofStack(attention);
+    }
     Path page =
         ExplainPage.write(
             report, Optional.of(PathTable.of(PathsTable.POSITIONS)), folder, TypedCommand.of(self));
@@ -226,7 +261,12 @@ final class ExplainCommand implements Callable<Integer> {
   private ExplainReport ofProblems() throws IOException {
     if (attentionName != null || layer != null) {
       throw new IllegalArgumentException(
-          "attention must be given with --attention-name and --layer, but was absent");
+          "attention must be given with --attention-name, and it or text with --layer, but was"
+              + " absent");
+    }
+    if (weights != null || tokenizer != null) {
+      throw new IllegalArgumentException(
+          "text must be given with --weights and --tokenizer, but was absent");
     }
     Optional<String> file = qkv.label();
     if (file.isPresent() && input != null) {
@@ -257,6 +297,24 @@ final class ExplainCommand implements Callable<Integer> {
     String source = file.getFileName() + ", " + stack.depth() + " layers";
     int one = layer == null ? stack.depth() - 1 : layer;
     return ExplainReport.ofStack(wish(stack.queries(), 64), stack, source, one);
+  }
+
+  private ExplainReport ofText(String given) throws IOException {
+    if (input != null || qkv.label().isPresent() || n != null || attention != null) {
+      throw new IllegalArgumentException(
+          "text must not be given with --input, --qkv, --n or --attention, but was '"
+              + given
+              + "'");
+    }
+    MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
+    WordPiece words = loaded.requireTokenizer();
+    int[] ids = words.encode(given, loaded.model().positions());
+    pieces = Arrays.stream(ids).mapToObj(words::piece).toList();
+    AttentionStack stack = MiniLmAttention.of(loaded.model(), ids, threads);
+    String source = "all-MiniLM-L6-v2, " + stack.depth() + " layers, " + ids.length + " tokens";
+    int one = layer == null ? stack.depth() - 1 : layer;
+    int width = loaded.model().width() / loaded.model().heads();
+    return ExplainReport.ofStack(wish(ids.length, width), stack, source, one);
   }
 
   private ExplainReport.Wish wish(int positions, int width) throws IOException {
@@ -324,7 +382,9 @@ final class ExplainCommand implements Callable<Integer> {
 
   private List<String> names(int positions, List<Integer> chosen) throws IOException {
     if (tokens == null) {
-      return chosen.stream().map(String::valueOf).toList();
+      return chosen.stream()
+          .map(position -> pieces.isEmpty() ? String.valueOf(position) : pieces.get(position))
+          .toList();
     }
     List<String> lines = Files.readAllLines(tokens);
     if (lines.size() < positions) {

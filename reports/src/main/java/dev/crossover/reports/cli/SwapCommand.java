@@ -4,16 +4,20 @@ import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
+import dev.crossover.bench.swap.FrontSettings;
 import dev.crossover.bench.swap.MiniLmFiles;
 import dev.crossover.bench.swap.SwapRecord;
 import dev.crossover.bench.swap.SwapRunner;
 import dev.crossover.bench.swap.SwapSetting;
 import dev.crossover.bench.swap.SwapTexts;
+import dev.crossover.bench.tune.FrontFile;
 import dev.crossover.reports.page.SwapPage;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.concurrent.Callable;
@@ -67,7 +71,15 @@ final class SwapCommand implements Callable<Integer> {
           "Mechanisms as for sweep, longformer also with +global=first, last or ends, reformer with"
               + " +shared=keys; balanced_pools:projected_length=R; control:uniform, own_value or"
               + " zero. The settings of the published table when absent.")
-  private String settings = DEFAULT_SETTINGS;
+  private @Nullable String settings;
+
+  @Option(
+      names = "--front",
+      paramLabel = "FILE",
+      description =
+          "Settings from the front.jsonl of a tune, too: the quickest within every permitted error"
+              + " without a mask.")
+  private @Nullable Path front;
 
   @Option(
       names = "--weights",
@@ -115,12 +127,7 @@ final class SwapCommand implements Callable<Integer> {
     if (threads < 1) {
       throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
-    List<SwapSetting> wanted =
-        Lists.specs(settings).stream()
-            .map(String::strip)
-            .distinct()
-            .map(SwapSetting::parse)
-            .toList();
+    List<SwapSetting> wanted = wanted(err);
     SwapTexts read = texts == null ? SwapTexts.builtIn() : SwapTexts.read(texts);
     MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
     Files.createDirectories(folder);
@@ -143,5 +150,27 @@ final class SwapCommand implements Callable<Integer> {
     out.println("swap: " + page.toAbsolutePath().toUri());
     out.flush();
     return 0;
+  }
+
+  private List<SwapSetting> wanted(PrintWriter err) throws IOException {
+    List<String> texts =
+        new ArrayList<>(Lists.specs(settings == null ? DEFAULT_SETTINGS : settings));
+    Path file = front;
+    if (file != null) {
+      if (!Files.isRegularFile(file)) {
+        throw new NoSuchFileException(file.toString());
+      }
+      FrontFile.Contents tuned = FrontFile.read(List.of(file));
+      tuned.warnings().forEach(err::println);
+      List<String> specs = FrontSettings.of(tuned.records());
+      if (specs.isEmpty()) {
+        throw new IllegalArgumentException(
+            "front must hold a setting within a permitted error without a mask, but "
+                + file
+                + " holds none");
+      }
+      texts.addAll(specs);
+    }
+    return texts.stream().map(String::strip).distinct().map(SwapSetting::parse).toList();
   }
 }

@@ -31,7 +31,7 @@ public final class SwapPage {
   private SwapPage(List<SwapRecord> records) {
     this.records = records;
     done = records.stream().filter(record -> record.status() == Status.DONE).toList();
-    mechanisms = done.stream().filter(record -> !record.isControl()).toList();
+    mechanisms = done.stream().filter(record -> !record.namesControl()).toList();
   }
 
   /// Writes a study, existing files of the same names replaced.
@@ -106,7 +106,7 @@ public final class SwapPage {
     line("## Mechanisms");
     line("");
     write(folder, table("mechanisms", mechanisms));
-    List<SwapRecord> controls = done.stream().filter(SwapRecord::isControl).toList();
+    List<SwapRecord> controls = done.stream().filter(SwapRecord::namesControl).toList();
     if (!controls.isEmpty()) {
       line("## Controls");
       line("");

@@ -70,4 +70,16 @@ class SwapCommandTest {
     assertEquals(Main.FAILED, code);
     assertTrue(told.contains("NO REPLAY") && told.contains("mvn -Pminilm"), told);
   }
+
+  @Test
+  void explainedTextsNeedTheWeightsAndNothingElse() {
+    String absent = folder.resolve("absent.onnx").toString();
+    String told = run("explain", "--text", "a cat", "--weights", absent);
+    assertEquals(Main.FAILED, code);
+    assertTrue(told.contains("mvn -Pminilm"), told);
+    assertTrue(run("explain", "--text", "a cat", "--n", "8").contains("must not be given"));
+    assertEquals(Main.USAGE, code);
+    assertTrue(run("explain", "--weights", absent).contains("text must be given"));
+    assertEquals(Main.USAGE, code);
+  }
 }
