@@ -91,6 +91,35 @@ public record ExactRows(int[] positions, int heads, int width, double[] values) 
   private static void row(
       ExactTarget target, int problem, int i, double[] weights, double[] out, int at) {
     AttentionShape shape = target.shape();
+    double sum = weigh(target, problem, i, weights);
+    if (sum == 0) {
+      return;
+    }
+    int dv = shape.valueDim();
+    int v = shape.valueOffset(problem / shape.numHeads(), problem % shape.numHeads());
+    int limit = target.mask().causalLimit(i, shape.querySeqLen(), shape.keySeqLen());
+    for (int j = 0; j < limit; j++) {
+      double weight = weights[j];
+      if (weight > 0) {
+        for (int x = 0; x < dv; x++) {
+          out[at + x] += weight * target.value().data()[v + j * dv + x];
+        }
+      }
+    }
+    for (int x = 0; x < dv; x++) {
+      out[at + x] /= sum;
+    }
+  }
+
+  /// Weights of a row up to its causal limit, before they are divided by their sum; zero for keys
+  /// that it may not see.
+  ///
+  /// @param problem batch entry times heads plus head
+  /// @param i the query
+  /// @param weights room for every key
+  /// @return the sum, zero for a row that sees no key
+  static double weigh(ExactTarget target, int problem, int i, double[] weights) {
+    AttentionShape shape = target.shape();
     int batch = problem / shape.numHeads();
     int head = problem % shape.numHeads();
     int nk = shape.keySeqLen();
@@ -117,23 +146,11 @@ public record ExactRows(int[] positions, int heads, int width, double[] values) 
       max = 0;
       lonely = false;
     }
-    if (lonely) {
-      return;
-    }
-    int dv = shape.valueDim();
-    int v = shape.valueOffset(batch, head);
     double sum = 0;
     for (int j = 0; j < limit; j++) {
-      double weight = Math.exp(weights[j] - max);
-      if (weight > 0) {
-        sum += weight;
-        for (int x = 0; x < dv; x++) {
-          out[at + x] += weight * target.value().data()[v + j * dv + x];
-        }
-      }
+      weights[j] = lonely ? 0 : Math.exp(weights[j] - max);
+      sum += weights[j];
     }
-    for (int x = 0; x < dv; x++) {
-      out[at + x] /= sum;
-    }
+    return sum;
   }
 }

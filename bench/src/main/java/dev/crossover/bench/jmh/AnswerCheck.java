@@ -6,12 +6,13 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.bench.sweep.TrainingStep;
 import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 
 /// Compares what is about to be timed with what the same mechanism gives in another way: a forward
-/// pass with the scalar kernels, decoding with the scalar kernels' causal forward pass, or, over a
-/// cache that rounds or drops, with the scalar kernels' decoding.
+/// pass and a training step's output and gradients with the scalar kernels', decoding with the
+/// scalar kernels' causal forward pass or, over a cache that rounds or drops, with their decoding.
 ///
 /// Mechanisms that approximate nothing have no other reference, and a mechanism that is timed while
 /// it answers NaN would be the fastest of all. Long sequences are checked on their beginning; of
@@ -40,7 +41,7 @@ final class AnswerCheck {
       throw new IllegalStateException(
           cut.point().spec()
               + ": "
-              + (cut.point().study() == Study.DECODE ? "decoding" : "a forward pass")
+              + words(cut.point().study())
               + " must agree with the scalar kernels to "
               + TOLERANCE
               + ", but differed by "
@@ -50,15 +51,26 @@ final class AnswerCheck {
     }
   }
 
-  /// ‖a − b‖ / ‖b‖ of what is timed, a, and the scalar kernels' forward pass, b.
+  private static String words(Study study) {
+    return switch (study) {
+      case FORWARD -> "a forward pass";
+      case DECODE -> "decoding";
+      case TRAINING -> "a training step";
+    };
+  }
+
+  /// ‖a − b‖ / ‖b‖ of what is timed, a, and what the scalar kernels give, b; the largest over the
+  /// output and the gradients of a training step.
   static double difference(Problem problem) throws IOException {
-    if (LayerCatalogue.isCached(problem.attention())) {
-      return distance(lastTokens(problem), ScalarTwin.lastTokens(problem.point()));
-    }
-    float[] scalar = ScalarTwin.output(problem.point());
-    return problem.point().study() == Study.DECODE
-        ? decoded(problem, scalar)
-        : forward(problem, scalar);
+    float[][] scalar = ScalarTwin.answers(problem.point());
+    return switch (problem.point().study()) {
+      case FORWARD -> difference(forward(problem), scalar[0]);
+      case TRAINING -> trained(problem, scalar);
+      case DECODE ->
+          LayerCatalogue.isCached(problem.attention())
+              ? difference(lastTokens(problem), scalar[0])
+              : decoded(problem, scalar[0]);
+    };
   }
 
   /// Checks that no element of an output is infinite or no number.
@@ -103,22 +115,33 @@ final class AnswerCheck {
     }
   }
 
-  private static double forward(Problem problem, float[] expected) throws IOException {
+  private static float[] forward(Problem problem) throws IOException {
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem
         .attention()
         .plan(problem.shape(), problem.mask(), problem.point().threads())
         .forward(inputs, output);
-    return distance(output.data(), expected);
+    return output.data();
   }
 
-  /// ‖a − b‖ / ‖b‖.
-  private static double distance(float[] found, float[] expected) {
+  private static double trained(Problem problem, float[][] expected) throws IOException {
+    TrainingStep step = new TrainingStep(problem);
+    step.build();
+    step.run();
+    double largest = 0;
+    for (int i = 0; i < expected.length; i++) {
+      // NaN stays
+      largest = Math.max(largest, difference(step.answers().get(i), expected[i]));
+    }
+    return largest;
+  }
+
+  private static double difference(float[] actual, float[] expected) {
     double squares = 0;
     double all = 0;
     for (int i = 0; i < expected.length; i++) {
-      double delta = (double) found[i] - expected[i];
+      double delta = (double) actual[i] - expected[i];
       squares += delta * delta;
       all += (double) expected[i] * expected[i];
     }
@@ -137,7 +160,7 @@ final class AnswerCheck {
       int head = at / width % heads;
       System.arraycopy(whole, (head * n + t) * width, expected, at, width);
     }
-    return distance(found, expected);
+    return difference(found, expected);
   }
 
   /// Decodes the last tokens, as many as [#TOKENS] or all, after a prefix.

@@ -275,6 +275,7 @@ public class DecodeBenchmark {
             0,
             0,
             run.stateBytes,
+            null,
             run.allocatedPerToken(gauges),
             run.error,
             null,

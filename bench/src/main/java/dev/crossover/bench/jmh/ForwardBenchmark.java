@@ -3,185 +3,85 @@ package dev.crossover.bench.jmh;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.bench.peak.PeakMeter;
-import dev.crossover.bench.result.ResultRecord.Conditions;
+import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
-import org.openjdk.jmh.annotations.BenchmarkMode;
-import org.openjdk.jmh.annotations.Level;
-import org.openjdk.jmh.annotations.Mode;
-import org.openjdk.jmh.annotations.OutputTimeUnit;
-import org.openjdk.jmh.annotations.Scope;
-import org.openjdk.jmh.annotations.Setup;
-import org.openjdk.jmh.annotations.State;
-import org.openjdk.jmh.annotations.TearDown;
-import org.openjdk.jmh.infra.IterationParams;
 
 /// How long does one forward pass take, once its plan exists?
 ///
-/// One process measures one mechanism at several lengths: iterations take the lengths in turn.
-/// The peak runs before each. Expected: time proportional to the counted work, at a share of the
-/// peak that depends on the mechanism, and no allocation.
-@State(Scope.Benchmark)
-@BenchmarkMode(Mode.AverageTime)
-@OutputTimeUnit(TimeUnit.SECONDS)
-public class ForwardBenchmark {
-  private final List<Length> lengths = new ArrayList<>();
-  private final Gauges gauges = Gauges.ofThisProcess();
-  private @Nullable PeakMeter peak;
-  private int iterations;
-  private int threads = 1;
-
-  /// One length: what a trial needs, made once, or the reason why it cannot run.
-  private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
-
-  private static final class Run {
-    private final Problem problem;
-    private final Tensors inputs;
-    private final Tensor output;
-    private final AttentionPlan plan;
-    private final ForkReport report;
-    private final Allocation allocation;
-    private final SampleWatch watch;
-    private String unsteady = "";
-
-    Run(Problem problem, ForkReport report, Gauges gauges) throws IOException {
-      this.problem = problem;
-      this.report = report;
-      inputs = problem.load();
-      output = problem.newOutput();
-      allocation = new Allocation(gauges);
-      watch = new SampleWatch(gauges);
-      report.beforeConstruction();
-      plan = problem.attention().plan(problem.shape(), problem.mask(), problem.point().threads());
-      report.beforeFirstCall();
-      forward();
-      report.afterFirstCall();
-    }
-
-    void forward() {
-      plan.forward(inputs, output);
-    }
+/// Expected: time proportional to the counted work, at a share of the peak that depends on the
+/// mechanism, and no allocation.
+public class ForwardBenchmark extends SequenceBenchmark {
+  @Override
+  Study study() {
+    return Study.FORWARD;
   }
 
-  /// Loads the tensors, builds the plans, checks the answers and warms everything up.
-  @Setup(Level.Trial)
-  public void prepare(BenchmarkPoint parameters) throws IOException {
-    List<Point> points = parameters.points(Study.FORWARD);
-    for (Point point : points) {
-      threads = point.threads();
-      lengths.add(prepared(point, points.size() == 1));
-    }
-    List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
-    if (runs.isEmpty()) {
-      saveFacts();
-      throw new IllegalArgumentException("every length was refused");
-    }
-    AnswerCheck.of(runs.getFirst().problem);
-    peak = new PeakMeter(threads);
-    Steadiness steadiness = new Steadiness(gauges);
-    long least = Steadiness.FIRST_NANOS;
-    for (Run run : runs) {
-      run.unsteady = steadiness.warmUp(() -> forwardNanos(run), least);
-      least = 0;
-    }
-  }
-
-  private double forwardNanos(Run run) {
-    long begin = gauges.threadNanos();
-    run.forward();
-    return gauges.threadNanos() - begin;
-  }
-
-  private Length prepared(Point point, boolean alone) throws IOException {
-    try {
-      Run run = new Run(Problem.of(point), new ForkReport(gauges, alone), gauges);
-      AnswerCheck.finite(point, run.output.data());
-      return new Length(run, null);
-    } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      return new Length(null, ForkReport.refusal(e));
-    }
-  }
-
-  /// Takes the next length, looks at the peak, and starts counting what calls allocate.
-  @Setup(Level.Iteration)
-  public void beginIteration(IterationParams iteration) {
-    iterations++;
-    Run run = current();
-    if (run != null) {
-      Objects.requireNonNull(peak).sample();
-      run.watch.begin(iteration);
-      run.allocation.begin(iteration);
-    }
-  }
-
-  /// Ends the count, before the harness allocates for itself.
-  @TearDown(Level.Iteration)
-  public void endIteration() {
-    Run run = current();
-    if (run != null) {
-      run.allocation.end();
-      run.watch.end();
-    }
+  @Override
+  SequenceCall call(Problem problem) throws IOException {
+    return new Forward(problem);
   }
 
   /// One forward pass.
-  ///
-  /// @return the output, so that nothing is optimised away; nothing for a refused length
   @Benchmark
-  public @Nullable Tensor forward() {
-    Run run = current();
-    if (run == null) {
+  public @Nullable Object forward() {
+    return callOnce();
+  }
+
+  private static final class Forward implements SequenceCall {
+    private final Problem problem;
+    private final Tensors inputs;
+    private final Tensor output;
+    private @Nullable AttentionPlan plan;
+
+    Forward(Problem problem) throws IOException {
+      this.problem = problem;
+      inputs = problem.load();
+      output = problem.newOutput();
+    }
+
+    @Override
+    public void build() {
+      plan = problem.attention().plan(problem.shape(), problem.mask(), problem.point().threads());
+    }
+
+    private AttentionPlan plan() {
+      return Objects.requireNonNull(plan, "build comes first");
+    }
+
+    @Override
+    public void run() {
+      plan().forward(inputs, output);
+    }
+
+    @Override
+    public List<float[]> answers() {
+      return List.of(output.data());
+    }
+
+    @Override
+    public long scratchBytes() {
+      return plan().scratchBytes();
+    }
+
+    @Override
+    public long parameterBytes() {
+      return plan().parameterBytes();
+    }
+
+    @Override
+    public @Nullable Long keptBytes() {
       return null;
     }
-    run.forward();
-    run.allocation.count();
-    return run.output;
-  }
 
-  /// Reports memory and, if asked, error and the input's attention rows.
-  @TearDown(Level.Trial)
-  public void report() throws IOException {
-    saveFacts();
-  }
-
-  private @Nullable Run current() {
-    return lengths.get((iterations - 1) % lengths.size()).run;
-  }
-
-  private void saveFacts() throws IOException {
-    Conditions conditions =
-        ForkReport.conditions(threads, lengths.size(), peak == null ? null : peak.range());
-    List<ForkReport.Content> contents = new ArrayList<>();
-    for (int i = 0; i < lengths.size(); i++) {
-      Run run = lengths.get(i).run;
-      contents.add(
-          run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i, conditions));
+    @Override
+    public @Nullable ErrorNorms error() {
+      return problem.error(inputs, output);
     }
-    ForkReport.save(contents);
-  }
-
-  private static ForkReport.Content facts(Run run, int position, Conditions ofFork)
-      throws IOException {
-    String unsteady = run.unsteady.isEmpty() ? run.watch.verdict() : run.unsteady;
-    return new ForkReport.Content(
-        run.report.facts(
-            run.plan.scratchBytes(),
-            run.plan.parameterBytes(),
-            null,
-            run.allocation.bytesPerCall(),
-            ForkReport.wantsError(position) ? run.problem.error(run.inputs, run.output) : null,
-            ForkReport.wantsRows(position) ? run.problem.attentionRows() : null,
-            ForkReport.conditions(ofFork, unsteady)),
-        null,
-        null);
   }
 }

@@ -72,7 +72,6 @@ public final class JmhForks implements Forks {
       all.add("-D" + ForkReport.ERROR_PROPERTY + "=" + flags(wishes, Wish::error));
       all.add("-D" + ForkReport.ROWS_PROPERTY + "=" + flags(wishes, Wish::rows));
       Point point = problems.getFirst().point();
-      boolean decode = point.study() == Study.DECODE;
       int lengths = problems.size();
       ChainedOptionsBuilder options =
           options(
@@ -81,7 +80,7 @@ public final class JmhForks implements Forks {
                   settings.iterations() * lengths,
                   settings.iterationMillis()),
               all);
-      options.include((decode ? DecodeBenchmark.class : ForwardBenchmark.class).getName() + "\\.");
+      options.include(benchmark(point.study()).getName() + "\\.");
       parameters(options, point);
       options.param(
           "lengths",
@@ -114,6 +113,14 @@ public final class JmhForks implements Forks {
     } finally {
       delete(file);
     }
+  }
+
+  private static Class<?> benchmark(Study study) {
+    return switch (study) {
+      case FORWARD -> ForwardBenchmark.class;
+      case DECODE -> DecodeBenchmark.class;
+      case TRAINING -> TrainingBenchmark.class;
+    };
   }
 
   private static String flags(List<Wish> wishes, Predicate<Wish> wanted) {

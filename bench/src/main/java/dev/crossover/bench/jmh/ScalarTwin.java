@@ -5,6 +5,8 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.bench.sweep.TrainingStep;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.io.File;
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
@@ -25,59 +27,42 @@ public final class ScalarTwin {
 
   /// The twin's classes, loaded once.
   private static final class Loaded {
-    static final Method FORWARD;
-    static final Method DECODE;
+    static final Method ANSWERS = load();
 
-    static {
-      Class<?> twin = load();
-      FORWARD = method(twin, "forward");
-      DECODE = method(twin, "decode");
-    }
-
-    private static Class<?> load() {
+    private static Method load() {
       try {
         return new URLClassLoader(classPath(), ClassLoader.getPlatformClassLoader())
-            .loadClass(ScalarTwin.class.getName());
+            .loadClass(ScalarTwin.class.getName())
+            .getMethod(
+                "answers",
+                String.class,
+                String.class,
+                int[].class,
+                String.class,
+                String.class,
+                long.class);
       } catch (ReflectiveOperationException | MalformedURLException e) {
         throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
       }
     }
-
-    private static Method method(Class<?> twin, String name) {
-      try {
-        return twin.getMethod(
-            name, String.class, int[].class, String.class, String.class, long.class);
-      } catch (ReflectiveOperationException e) {
-        throw new IllegalStateException("scalar kernels must be loaded, but: " + e, e);
-      }
-    }
   }
 
-  /// What the scalar kernels give for a forward pass over a point's whole sequence.
+  /// What the scalar kernels give for a point's whole sequence: the output and, of training, every
+  /// gradient; of decoding over a cache that rounds or drops, [AnswerCheck#lastTokens].
   ///
   /// @throws IllegalStateException if they cannot be run
-  static float[] output(Point point) {
-    return called(Loaded.FORWARD, point);
-  }
-
-  /// What the scalar kernels give for the last tokens of a point; see [AnswerCheck#lastTokens].
-  ///
-  /// @throws IllegalStateException if they cannot be run
-  static float[] lastTokens(Point point) {
-    return called(Loaded.DECODE, point);
-  }
-
-  private static synchronized float[] called(Method method, Point point) {
+  static synchronized float[][] answers(Point point) {
     String before = System.getProperty(KERNELS);
     System.setProperty(KERNELS, "scalar");
     Thread thread = Thread.currentThread();
     ClassLoader loader = thread.getContextClassLoader();
     try {
       // mechanisms of other jars are looked up with it
-      thread.setContextClassLoader(method.getDeclaringClass().getClassLoader());
-      return (float[])
-          method.invoke(
+      thread.setContextClassLoader(Loaded.ANSWERS.getDeclaringClass().getClassLoader());
+      return (float[][])
+          Loaded.ANSWERS.invoke(
               null,
+              point.study().word(),
               point.spec(),
               new int[] {point.n(), point.dim(), point.heads(), point.batch()},
               point.mask(),
@@ -101,41 +86,43 @@ public final class ScalarTwin {
 
   /// Called in the loader's own copy of this class, so that only types of the JDK are exchanged.
   ///
+  /// @param study name of the study; of decoding from exact caches, a forward pass is made
   /// @param spec mechanism
   /// @param sizes length, head width, heads and batch as in a point
   /// @param mask `none` or `causal`
   /// @param input label of the input
   /// @param seed seed of everything drawn
-  /// @return the output's elements
+  /// @return the elements of the output and, of training, of every gradient
   /// @throws IOException if the input cannot be read
-  public static float[] forward(String spec, int[] sizes, String mask, String input, long seed)
+  public static float[][] answers(
+      String study, String spec, int[] sizes, String mask, String input, long seed)
       throws IOException {
-    Problem problem = problem(Study.FORWARD, spec, sizes, mask, input, seed);
+    Problem problem =
+        Problem.of(
+            new Point(
+                Study.of(study),
+                spec,
+                sizes[0],
+                sizes[1],
+                sizes[2],
+                sizes[3],
+                mask,
+                1,
+                input,
+                seed));
+    if (problem.point().study() == Study.TRAINING) {
+      TrainingStep step = new TrainingStep(problem);
+      step.build();
+      step.run();
+      return step.answers().toArray(float[][]::new);
+    }
+    if (LayerCatalogue.isCached(problem.attention())) {
+      return new float[][] {AnswerCheck.lastTokens(problem)};
+    }
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem.attention().plan(problem.shape(), problem.mask(), 1).forward(inputs, output);
-    return output.data();
-  }
-
-  /// As [#forward], of decoding the last tokens.
-  ///
-  /// @param spec mechanism
-  /// @param sizes length, head width, heads and batch as in a point
-  /// @param mask `causal`
-  /// @param input label of the input
-  /// @param seed seed of everything drawn
-  /// @return the outputs' elements
-  /// @throws IOException if the input cannot be read
-  public static float[] decode(String spec, int[] sizes, String mask, String input, long seed)
-      throws IOException {
-    return AnswerCheck.lastTokens(problem(Study.DECODE, spec, sizes, mask, input, seed));
-  }
-
-  private static Problem problem(
-      Study study, String spec, int[] sizes, String mask, String input, long seed)
-      throws IOException {
-    return Problem.of(
-        new Point(study, spec, sizes[0], sizes[1], sizes[2], sizes[3], mask, 1, input, seed));
+    return new float[][] {output.data()};
   }
 
   private static URL[] classPath() throws MalformedURLException {

@@ -1,9 +1,11 @@
 package dev.crossover.bench.result;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.attention.mechanism.Nearest;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /// One measured point, one JSON line: what was run on what, and its time, memory and error.
@@ -29,7 +31,8 @@ import org.jspecify.annotations.Nullable;
 /// @param reason why it was not, one line
 /// @param time duration of one call
 /// @param memory memory told in several ways
-/// @param error difference from exact attention on the same tensors under the same mask
+/// @param error difference from exact attention on the same tensors under the same mask; of
+///     training the difference of the gradients
 /// @param counted work as counted by the implementation's formulas
 /// @param peak what the machine can do, measured in the same run
 /// @param environment where and with what it was measured
@@ -62,7 +65,32 @@ public record ResultRecord(
     /// One forward pass over the whole sequence.
     FORWARD,
     /// One token of causal decoding at context length n.
-    DECODE
+    DECODE,
+    /// One forward and one backward pass over the whole sequence, with the gradients of everything
+    /// that is differentiable.
+    TRAINING;
+
+    /// Its name on the command line and in sweep files.
+    public String word() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+
+    /// All names, in order.
+    public static List<String> words() {
+      return Stream.of(values()).map(Study::word).toList();
+    }
+
+    /// The study of a name.
+    ///
+    /// @throws IllegalArgumentException with the nearest name if there is none
+    public static Study of(String word) {
+      int index = words().indexOf(word);
+      if (index < 0) {
+        throw new IllegalArgumentException(
+            "study must be one of " + words() + ", but was " + word + Nearest.hint(word, words()));
+      }
+      return values()[index];
+    }
   }
 
   /// What became of a point.
@@ -103,7 +131,7 @@ public record ResultRecord(
       @Nullable Double effectiveRank,
       @Nullable Map<Integer, Double> topMass) {}
 
-  /// Duration of one forward pass, or of one token when decoding.
+  /// Duration of one forward pass, of one token when decoding, or of one forward and backward pass.
   ///
   /// @param samples seconds, one list per fork (a JVM of its own), in order of measurement
   /// @param median median of the forks' medians, seconds
@@ -182,6 +210,7 @@ public record ResultRecord(
   ///     what it threw away; absent where not measured
   /// @param firstCallBytes heap allocated by the first call, which the interpreter runs: vectors
   ///     are objects to it; absent where not measured
+  /// @param keptBytes what the forward pass keeps for the backward pass, exactly; training only
   public record Memory(
       long countedScratchBytes,
       long parameterBytes,
@@ -190,7 +219,8 @@ public record ResultRecord(
       @Nullable Long baselineResidentBytes,
       @Nullable Long peakResidentBytes,
       @Nullable Long constructionBytes,
-      @Nullable Long firstCallBytes) {
+      @Nullable Long firstCallBytes,
+      @Nullable Long keptBytes) {
 
     /// Without what happens before the steady state.
     public Memory(
@@ -208,24 +238,41 @@ public record ResultRecord(
           baselineResidentBytes,
           peakResidentBytes,
           null,
+          null,
           null);
     }
   }
 
-  /// Difference between the mechanism's output O and exact attention O*.
+  /// Difference between the mechanism's output O and exact attention O*; of training, between their
+  /// gradients with respect to queries, keys and values.
   ///
-  /// @param relativeFrobenius ‖O − O*‖ / ‖O*‖
+  /// @param relativeFrobenius ‖O − O*‖ / ‖O*‖; of training, the largest of [#gradients]
   /// @param maxAbs largest absolute difference of an element
-  /// @param meanCosine mean over rows of the cosine between O's and O*'s row
-  /// @param perHead relative Frobenius error of each head, over the batch
+  /// @param meanCosine mean over rows of the cosine between O's and O*'s row; of training, mean
+  ///     over the three gradients of the cosine between whole tensors
+  /// @param perHead relative Frobenius error of each head, over the batch; of training, the largest
+  ///     of the query head's three
   /// @param rows positions of each head that were compared with double precision; absent where all
-  ///     were compared with exact attention in single precision
+  ///     were compared with exact attention in single precision; of training, the positions whose
+  ///     outputs had a gradient
+  /// @param gradients errors of the three gradients; training only
   public record ErrorNorms(
       double relativeFrobenius,
       double maxAbs,
       double meanCosine,
       List<Double> perHead,
-      @Nullable Integer rows) {
+      @Nullable Integer rows,
+      @Nullable GradientNorms gradients) {
+
+    /// Of an output, at some rows.
+    public ErrorNorms(
+        double relativeFrobenius,
+        double maxAbs,
+        double meanCosine,
+        List<Double> perHead,
+        @Nullable Integer rows) {
+      this(relativeFrobenius, maxAbs, meanCosine, perHead, rows, null);
+    }
 
     /// Of all rows, against single precision.
     public ErrorNorms(
@@ -233,6 +280,13 @@ public record ResultRecord(
       this(relativeFrobenius, maxAbs, meanCosine, perHead, null);
     }
   }
+
+  /// Relative Frobenius errors of gradients.
+  ///
+  /// @param query of ∂q
+  /// @param key of ∂k
+  /// @param value of ∂v
+  public record GradientNorms(double query, double key, double value) {}
 
   /// Work of one call as counted by formulas.
   ///

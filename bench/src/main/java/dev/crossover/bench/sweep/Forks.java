@@ -58,6 +58,7 @@ public interface Forks {
   /// @param peakResidentBytes largest resident set until the measurement ended, likewise
   /// @param constructionBytes heap allocated while the plan or session was built
   /// @param firstCallBytes heap allocated by the first call
+  /// @param keptBytes what the forward pass keeps for the backward pass; training only
   /// @param error difference from exact attention; absent when not asked for or meaningless
   /// @param rows how peaked exact attention is on this input; absent when not asked for
   /// @param kernels kernels in use
@@ -72,6 +73,7 @@ public interface Forks {
       @Nullable Long peakResidentBytes,
       @Nullable Long constructionBytes,
       @Nullable Long firstCallBytes,
+      @Nullable Long keptBytes,
       @Nullable ErrorNorms error,
       @Nullable AttentionRows rows,
       String kernels,
@@ -95,6 +97,7 @@ public interface Forks {
           null,
           null,
           null,
+          null,
           error,
           null,
           kernels,
@@ -113,6 +116,7 @@ public interface Forks {
           peakResidentBytes,
           constructionBytes,
           firstCallBytes,
+          keptBytes,
           error,
           rows,
           kernels,
@@ -131,6 +135,7 @@ public interface Forks {
           peakResidentBytes,
           constructionBytes,
           firstCallBytes,
+          keptBytes,
           error,
           rows,
           kernels,

@@ -5,6 +5,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -124,15 +125,42 @@ public record Problem(
     return most;
   }
 
-  /// Counted operations of what is timed: a forward pass, or one token at context length n.
+  /// Work and memory of one backward pass.
+  ///
+  /// @throws UnsupportedOperationException if the mechanism has no gradients, by name
+  private GradientCost gradientCost() {
+    return attention.gradientCost(shape, mask, point.threads());
+  }
+
+  /// Whether both passes are timed, and can be.
+  private boolean trains() {
+    return point.study() == Study.TRAINING && attention.capabilities().gradients();
+  }
+
+  /// Counted operations of what is timed: a forward pass, with the backward pass when training, or
+  /// one token at context length n.
   ///
   /// A token sees every key, twice what a position sees on average under the causal mask; one that
   /// keeps nothing between tokens computes all positions.
   double callFlops() {
-    if (point.study() == Study.FORWARD || attention instanceof Materialised) {
-      return cost().flops();
-    }
-    return 2 * cost().flops() / Math.max(1, shape.querySeqLen());
+    double forward = cost().flops();
+    return switch (point.study()) {
+      case FORWARD -> forward;
+      case TRAINING -> trains() ? forward + gradientCost().flops() : forward;
+      case DECODE ->
+          attention instanceof Materialised
+              ? forward
+              : 2 * forward / Math.max(1, shape.querySeqLen());
+    };
+  }
+
+  /// Counted bytes that what is timed moves at least once: those of the forward pass and, when
+  /// training, what is kept, twice, the tensors again, and their gradients.
+  double callBytes() {
+    double forward = cost().bytesMoved();
+    return trains()
+        ? forward + 2 * Cost.tensorBytes(shape) + 2.0 * gradientCost().keptBytes()
+        : forward;
   }
 
   /// Why the mechanism cannot run this point at all, or an empty text.
@@ -144,6 +172,9 @@ public record Problem(
     }
     if (point.study() != Study.DECODE && LayerCatalogue.isCached(attention)) {
       return point.spec() + ": store and cache must be asked of a decode study";
+    }
+    if (point.study() == Study.TRAINING && !attention.capabilities().gradients()) {
+      return point.spec() + ": training must not be asked for: it has no gradients here";
     }
     return "";
   }
@@ -175,6 +206,11 @@ public record Problem(
       // the fork will find the same fault and say so
     }
     double all = tensors + parameters + exact + cost().scratchBytes() + file;
+    if (trains()) {
+      GradientCost both = gradientCost();
+      all += tensors + parameters + both.keptBytes() + both.scratchBytes();
+      all += 3 * Cost.tensorBytes(shape); // exact gradients in double precision
+    }
     return JVM_BYTES + (long) (1.15 * all);
   }
 

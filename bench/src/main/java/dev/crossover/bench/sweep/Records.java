@@ -245,10 +245,10 @@ final class Records {
   }
 
   private static @Nullable Counted counted(Point point, @Nullable Problem problem, Status status) {
-    if (problem == null || point.study() != Study.FORWARD || status != Status.OK) {
+    if (problem == null || point.study() == Study.DECODE || status != Status.OK) {
       return null;
     }
-    return new Counted(problem.cost().flops(), problem.cost().bytesMoved());
+    return new Counted(problem.callFlops(), problem.callBytes());
   }
 
   /// Conditions of all forks; of earlier ones that kept none, nothing is known.
@@ -321,7 +321,8 @@ final class Records {
         facts.baselineResidentBytes(),
         larger(facts.peakResidentBytes(), before == null ? null : before.peakResidentBytes()),
         facts.constructionBytes(),
-        facts.firstCallBytes());
+        facts.firstCallBytes(),
+        facts.keptBytes());
   }
 
   private static @Nullable Long larger(@Nullable Long a, @Nullable Long b) {

@@ -16,7 +16,6 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.function.Function;
@@ -261,7 +260,7 @@ public final class SweepFile extends YamlFile {
   }
 
   private Study study(Node node) {
-    return Study.valueOf(oneOf(node, "studies", "forward", "decode").toUpperCase(Locale.ROOT));
+    return Study.of(oneOf(node, "studies", Study.words().toArray(String[]::new)));
   }
 
   private int threads(Node node) {

@@ -137,6 +137,30 @@ class SweepEndToEndTest {
     assertNull(record.error());
   }
 
+  @Test
+  void trainingTellsWhatIsKeptAndTheErrorOfEveryGradient() throws IOException {
+    Path file = folder.resolve("results.jsonl");
+    SweepRunner.Summary summary =
+        run(
+            file,
+            Study.TRAINING,
+            List.of("tiled", "longformer:window=4", "layer/tiled"),
+            List.of(40, 80),
+            "gaussian:scale=1");
+    assertEquals(4, summary.count(Status.OK), summary.toString());
+    assertEquals(2, summary.count(Status.SKIPPED), "layers have no gradients");
+    ResultRecord tiled = summary.records().getFirst();
+    assertTrue(tiled.error().relativeFrobenius() < 1e-5, tiled.error().toString());
+    assertEquals(2 * 40 * Float.BYTES, tiled.memory().keptBytes(), "a log-sum-exp for every row");
+    ResultRecord window = summary.records().get(2);
+    ResultRecord.GradientNorms errors = window.error().gradients();
+    assertTrue(errors.query() > 0.01 && errors.key() > 0.01 && errors.value() > 0.01);
+    assertTrue(
+        tiled.counted().flops() > 3 * 4 * 40 * 41 / 2 * 64 * 2, "more than the forward pass");
+    assertTrue(
+        ResultFile.read(file).records().stream().anyMatch(r -> window.error().equals(r.error())));
+  }
+
   private static SweepRunner.Summary run(
       Path file, Study study, List<String> specs, int n, String input) throws IOException {
     return run(file, study, specs, List.of(n), input);

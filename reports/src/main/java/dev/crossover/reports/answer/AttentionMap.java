@@ -10,6 +10,7 @@ import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
 import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -46,7 +47,7 @@ public final class AttentionMap {
   /// when the input cannot be read here.
   public static List<AttentionMap> of(Panel panel) {
     Panel.Key key = panel.key();
-    if (panel.decoding()
+    if (key.study() != Study.FORWARD
         || key.crossLength() > 0
         || !List.of("none", "causal").contains(key.mask())) {
       return List.of();

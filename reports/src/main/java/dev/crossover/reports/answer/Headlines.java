@@ -76,6 +76,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
     String against = words(answer, baseline);
     String reach = at(answer) + Wording.length(largest(rivals, baseline));
     String limit = Wording.percent(SMALL_ERROR);
+    String error = answer.panel().view().error();
     if (winners.isEmpty()) {
       return List.of(
           "Nothing measured here beats " + against + " at " + reach + ": use exact attention.");
@@ -98,7 +99,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
               + against
               + " "
               + fromWords(answer, first.timeAgainst(baseline))
-              + (good.size() == 1 ? "" : ", the first with at most " + limit + " error")
+              + (good.size() == 1 ? "" : ", the first with at most " + limit + " " + error)
               + ".");
       lines.add(
           count
@@ -107,7 +108,9 @@ public record Headlines(List<String> lines, List<Finding> findings) {
               + good.size()
               + " with at most "
               + limit
-              + " error there.");
+              + " "
+              + error
+              + " there.");
       fastest(answer, good, baseline).ifPresent(lines::add);
       return lines;
     }
@@ -130,10 +133,11 @@ public record Headlines(List<String> lines, List<Finding> findings) {
             + reach
             + " with at most "
             + limit
-            + " error"
+            + " "
+            + error
             + (elsewhere ? " against softmax over the given queries and keys" : "")
             + ".");
-    lines.add(count + ", each with more error or computing something else.");
+    lines.add(count + ", each with more " + error + " or computing something else.");
     winners.stream()
         .filter(s -> usable(s, baseline))
         .max(Comparator.comparingInt(s -> tooWrongFrom(s, baseline)))
@@ -192,7 +196,11 @@ public record Headlines(List<String> lines, List<Finding> findings) {
     }
     list(
         findings,
-        "Faster, but with more than " + Wording.percent(SMALL_ERROR) + " error: ",
+        "Faster, but with more than "
+            + Wording.percent(SMALL_ERROR)
+            + " "
+            + answer.panel().view().error()
+            + ": ",
         rough.stream()
             .map(
                 s ->
@@ -344,7 +352,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
                             bytes(answer.panel(), s.series().at(largest).orElseThrow())))
             .orElse("");
     return Optional.of(
-        (answer.panel().decoding() ? "State at context " : "Counted memory at n = ")
+        (capital(answer.panel().view().bytes()) + " at " + at(answer))
             + Wording.length(largest)
             + ": "
             + list
@@ -353,7 +361,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
   }
 
   private static double bytes(Panel panel, Point point) {
-    return panel.decoding() ? point.stateBytes() : point.countedBytes();
+    return panel.view().bytes(point);
   }
 
   /// Everything but the exact baselines, where it was timed at lengths of the baseline.
@@ -432,7 +440,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
   }
 
   private static String at(PanelAnswer answer) {
-    return answer.panel().decoding() ? "context " : "n = ";
+    return answer.panel().view().at();
   }
 
   private static String several(Crossover crossover) {
@@ -455,7 +463,8 @@ public record Headlines(List<String> lines, List<Finding> findings) {
     }
     String low = Wording.percent(range.get()[0], SMALL_ERROR);
     String high = Wording.percent(range.get()[1], SMALL_ERROR);
-    return (low.equals(high) ? low : low.replace(" %", "") + "–" + high) + " error";
+    String word = StudyView.of(answer.series().points().getFirst().first().study()).error();
+    return (low.equals(high) ? low : low.replace(" %", "") + "–" + high) + " " + word;
   }
 
   private static String words(PanelAnswer answer, String baseline) {

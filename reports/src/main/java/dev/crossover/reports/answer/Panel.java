@@ -61,7 +61,7 @@ public record Panel(
 
     static Key of(ResultRecord r) {
       ResultRecord.Shape shape = r.shape();
-      boolean cross = r.study() == Study.FORWARD && shape.keySeqLen() != shape.n();
+      boolean cross = r.study() != Study.DECODE && shape.keySeqLen() != shape.n();
       return new Key(
           r.study(),
           r.mask(),
@@ -171,6 +171,11 @@ public record Panel(
         .toList();
   }
 
+  /// What the panel's quantities are called.
+  public StudyView view() {
+    return StudyView.of(key.study());
+  }
+
   /// Whether the panel is about decoding.
   public boolean decoding() {
     return key.study() == Study.DECODE;
@@ -186,8 +191,7 @@ public record Panel(
           case "causal+key_padding" -> "causal, with key padding";
           default -> Labels.clean(key.mask());
         };
-    String study = decoding() ? "Decoding, one token at a time" : "Forward pass, " + mask;
-    return study + " · " + Labels.clean(key.input());
+    return view().title(mask) + " · " + Labels.clean(key.input());
   }
 
   /// For example `batch 1, 8 heads × 64, 2 threads`.

@@ -111,7 +111,7 @@ public record PanelAnswer(
   }
 
   private static Optional<Curve> bytes(Panel panel, Series series) {
-    return panel.decoding() ? series.stateBytes() : series.countedBytes();
+    return panel.view().bytes(series);
   }
 
   /// Series that no other beats in both error and cost at a length; those without an error never

@@ -2,6 +2,7 @@ package dev.crossover.reports.answer;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.result.ResultRecord.GradientNorms;
 import dev.crossover.bench.result.SampleStatistics;
 import java.util.ArrayList;
 import java.util.List;
@@ -78,7 +79,36 @@ public record Point(int n, List<ResultRecord> records) {
     return records.stream().mapToDouble(this::errorOf).max().orElse(Double.NaN);
   }
 
-  /// Counted bytes beyond inputs and output: scratch, parameters and, when decoding, state.
+  /// Relative Frobenius errors of ∂q, ∂k and ∂v, each the median over seeds; NaN unless they were
+  /// measured in training.
+  public double[] gradientErrors() {
+    return new double[] {
+      gradientError(GradientNorms::query),
+      gradientError(GradientNorms::key),
+      gradientError(GradientNorms::value)
+    };
+  }
+
+  private double gradientError(ToDoubleFunction<GradientNorms> which) {
+    return middle(
+        r ->
+            Double.isNaN(errorOf(r)) || r.error() == null || r.error().gradients() == null
+                ? Double.NaN
+                : which.applyAsDouble(r.error().gradients()));
+  }
+
+  /// Bytes that a forward pass keeps for the backward pass; NaN unless training.
+  public double keptBytes() {
+    return middle(
+        r ->
+            r.memory() == null || r.memory().keptBytes() == null
+                ? Double.NaN
+                : r.memory().keptBytes());
+  }
+
+  /// Counted bytes beyond inputs and output: scratch, parameters and, when decoding, state; in
+  /// training also what is kept for the backward pass, but no gradients, which belong to the
+  /// caller.
   public double countedBytes() {
     return middle(
         record ->
@@ -86,7 +116,12 @@ public record Point(int n, List<ResultRecord> records) {
                 ? Double.NaN
                 : record.memory().countedScratchBytes()
                     + record.memory().parameterBytes()
-                    + (record.memory().stateBytes() == null ? 0 : record.memory().stateBytes()));
+                    + orZero(record.memory().stateBytes())
+                    + orZero(record.memory().keptBytes()));
+  }
+
+  private static long orZero(@Nullable Long bytes) {
+    return bytes == null ? 0 : bytes;
   }
 
   /// Bytes of a decoding session's state; NaN when not decoding.

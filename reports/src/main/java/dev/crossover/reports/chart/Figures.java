@@ -10,6 +10,7 @@ import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Roofline;
 import dev.crossover.reports.answer.Series;
+import dev.crossover.reports.answer.StudyView;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
@@ -50,7 +51,7 @@ public final class Figures {
   public static List<Figure> of(PanelAnswer answer, String prefix, String origin) {
     Figures figures = new Figures(answer, prefix, origin);
     figures.time();
-    if (answer.panel().decoding()) {
+    if (!answer.panel().view().wholeSequence()) {
       figures.tokens();
       figures.bytes("state", "State of a decoding session", Point::stateBytes, true);
     } else {
@@ -65,7 +66,7 @@ public final class Figures {
       figures.pareto(n, "time", "Time", Point::seconds, Quantity.SECONDS);
       figures.pareto(n, "memory", "Counted memory", Point::countedBytes, Quantity.BYTES);
     }
-    if (!answer.panel().decoding()) {
+    if (answer.panel().view().wholeSequence()) {
       figures.roofline();
     }
     return List.copyOf(figures.figures);
@@ -90,10 +91,8 @@ public final class Figures {
   }
 
   private void time() {
-    boolean decoding = answer.panel().decoding();
-    LogPlot plot =
-        new LogPlot(
-            lengthAxis(), new Axis("time per " + (decoding ? "token" : "call"), Quantity.SECONDS));
+    StudyView view = answer.panel().view();
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("time per " + view.unit(), Quantity.SECONDS));
     for (SeriesAnswer one : answer.series()) {
       Look look = look(one.series());
       String slope = one.timeFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("");
@@ -105,7 +104,9 @@ public final class Figures {
     add(
         plot,
         "time",
-        decoding ? "Time per token against context length" : "Time against sequence length",
+        view == StudyView.FORWARD
+            ? "Time against sequence length"
+            : "Time per " + view.unit() + " against " + view.length().replace(" n", ""),
         "median and 95 % interval over forks; fitted slope with its 95 % interval in the legend");
   }
 
@@ -171,7 +172,8 @@ public final class Figures {
   }
 
   private void error() {
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative error", Quantity.SHARE));
+    StudyView view = answer.panel().view();
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative " + view.error(), Quantity.SHARE));
     List<String> without = new ArrayList<>();
     for (Series one : answer.panel().series()) {
       switch (one.approximates()) {
@@ -191,8 +193,8 @@ public final class Figures {
     add(
         plot,
         "error",
-        "Error against exact attention on the same tensors",
-        "relative Frobenius ||O − O*|| / ||O*||"
+        view.errorTitle(),
+        view.errorHow().replace("‖", "||")
             + (without.isEmpty()
                 ? ""
                 : "; approximates nothing, so has no error: " + String.join("; ", without)));
@@ -203,7 +205,7 @@ public final class Figures {
     LogPlot plot =
         new LogPlot(
             new Axis(title.toLowerCase(Locale.ROOT), quantity),
-            new Axis("relative error", Quantity.SHARE));
+            new Axis("relative " + answer.panel().view().error(), Quantity.SHARE));
     List<double[]> front = new ArrayList<>();
     double highest = 0;
     for (Series one : answer.panel().series()) {
@@ -331,8 +333,7 @@ public final class Figures {
   }
 
   private Axis lengthAxis() {
-    return new Axis(
-        answer.panel().decoding() ? "context length" : "sequence length n", Quantity.LENGTH);
+    return new Axis(answer.panel().view().length(), Quantity.LENGTH);
   }
 
   private static List<double[]> points(Series series, ToDoubleFunction<Point> value) {

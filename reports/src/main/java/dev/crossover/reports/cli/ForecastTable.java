@@ -17,6 +17,15 @@ final class ForecastTable {
 
   private ForecastTable() {}
 
+  /// The mask, with the study where it is not the usual one.
+  private static String place(Point point) {
+    return switch (point.study()) {
+      case FORWARD -> point.mask();
+      case DECODE -> point.study().word();
+      case TRAINING -> point.mask() + ", " + point.study().word();
+    };
+  }
+
   /// Prints the points and what they will cost.
   static void print(Forecast forecast, PrintWriter out) {
     List<List<String>> rows = new ArrayList<>();
@@ -28,7 +37,7 @@ final class ForecastTable {
           List.of(
               point.spec(),
               Integer.toString(point.n()),
-              point.study().name().equals("DECODE") ? "decode" : point.mask(),
+              place(point),
               point.input(),
               runs ? Progress.seconds(row.callSeconds()) : "-",
               row.heapBytes() == 0 ? "-" : (row.heapBytes() >> 20) + " MiB",

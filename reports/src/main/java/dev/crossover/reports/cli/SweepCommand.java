@@ -22,7 +22,6 @@ import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -99,7 +98,12 @@ final class SweepCommand implements Callable<Integer> {
   @Option(names = "--seed", paramLabel = "S,…", description = "Seeds of everything drawn; 42.")
   private @Nullable String seeds;
 
-  @Option(names = "--study", paramLabel = "STUDY,…", description = "forward (the default), decode.")
+  @Option(
+      names = "--study",
+      paramLabel = "STUDY,…",
+      description =
+          "forward (the default), decode, training: a forward and a backward pass, with the error"
+              + " of the gradients.")
   private @Nullable String studies;
 
   @Option(
@@ -341,10 +345,7 @@ final class SweepCommand implements Callable<Integer> {
   }
 
   private static Study study(String name) {
-    return switch (name) {
-      case "forward", "decode" -> Study.valueOf(name.toUpperCase(Locale.ROOT));
-      default -> throw unknown("study", name, List.of("forward", "decode"));
-    };
+    return Study.of(name);
   }
 
   private static String mask(String name) {

@@ -1,6 +1,8 @@
 package dev.crossover.reports.page;
 
+import dev.crossover.reports.answer.StudyView;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /// A chart of the page.
@@ -10,19 +12,12 @@ import java.util.Map;
 /// @param title heading
 /// @param how how to read it, one line
 record ChartKind(String id, String file, String title, String how) {
-  private static final ChartKind ERROR =
-      new ChartKind(
-          "error",
-          "error",
-          "Error",
-          "relative Frobenius ‖O − O*‖ / ‖O*‖ against exact attention on the same tensors under the"
-              + " same mask");
   private static final ChartKind TIME =
       new ChartKind(
           "time",
           "time",
           "Time",
-          "median per call with its 95 % interval over forks; lower is better");
+          "median of a call with its 95 % interval over forks; lower is better");
   private static final ChartKind MEMORY =
       new ChartKind(
           "memory",
@@ -57,10 +52,16 @@ record ChartKind(String id, String file, String title, String how) {
       new ChartKind("state", "state", "State", "bytes a session holds between tokens");
 
   /// The charts of a panel in reading order; speed always beside error.
-  static List<ChartKind> of(boolean decoding) {
-    return decoding
-        ? List.of(TOKENS, ERROR, STATE, PARETO_TIME)
-        : List.of(TIME, ERROR, MEMORY, PARETO_TIME, PARETO_MEMORY, ROOFLINE);
+  static List<ChartKind> of(StudyView view) {
+    ChartKind error =
+        new ChartKind(
+            "error",
+            "error",
+            view.error().substring(0, 1).toUpperCase(Locale.ROOT) + view.error().substring(1),
+            view.errorHow() + " against exact attention on the same tensors under the same mask");
+    return view.wholeSequence()
+        ? List.of(TIME, error, MEMORY, PARETO_TIME, PARETO_MEMORY, ROOFLINE)
+        : List.of(TOKENS, error, STATE, PARETO_TIME);
   }
 
   /// What the template needs.

@@ -52,6 +52,10 @@ final class PageData {
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("title", panel.title());
     data.put("decoding", panel.decoding());
+    data.put("at", panel.view().at());
+    data.put("length", panel.view().length());
+    data.put("errorWord", panel.view().error());
+    data.put("bytesWord", panel.view().bytes());
     data.put(
         "lengths",
         Stream.concat(panel.lengths().stream(), panel.unsteady().stream().map(r -> r.shape().n()))

@@ -211,7 +211,7 @@ public final class Report {
         images.add(Map.of("name", figure.name(), "titleMarkdown", Markdown.escape(figure.title())));
       }
       view.put("images", images);
-      for (ChartKind kind : ChartKind.of(panel.decoding())) {
+      for (ChartKind kind : ChartKind.of(panel.view())) {
         if (drawn.contains(kind.file())) {
           charts.add(kind.view(prefix, number, origin));
         }
@@ -219,7 +219,7 @@ public final class Report {
       Table summary = Tables.summary(answer);
       csv(csvFolder, prefix, summary);
       tables(view, "summary", summary);
-      if (!panel.decoding()) {
+      if (panel.view().wholeSequence()) {
         Table work = WorkTable.of(answer);
         csv(csvFolder, prefix, work);
         tables(view, "work", work);
@@ -302,7 +302,10 @@ public final class Report {
               "relative_error_low",
               "relative_error_high",
               "max_abs_error",
-              "mean_cosine");
+              "mean_cosine",
+              "grad_q_error",
+              "grad_k_error",
+              "grad_v_error");
       case "roofline" ->
           points.select(
               kind,
@@ -321,34 +324,48 @@ public final class Report {
       case "state" -> points.select(kind, "mechanism", "spec", "n", "state_bytes");
       case "memory" ->
           points.select(
-              kind, "mechanism", "spec", "n", "counted_bytes", "scratch_bytes", "parameter_bytes");
+              kind,
+              "mechanism",
+              "spec",
+              "n",
+              "counted_bytes",
+              "scratch_bytes",
+              "parameter_bytes",
+              "kept_bytes");
       default -> points.select(kind, "mechanism", "spec", "n", kind + "_bytes");
     };
   }
 
-  /// The columns of the table of all points that people read; the others are in the CSV file.
+  /// The columns of the table of all points that people read, as far as they are filled; the others
+  /// are in the CSV file.
   private static Table shown(Table points) {
-    return points.select(
-        "points",
-        "mechanism",
-        "n",
-        "seconds",
-        "seconds_low",
-        "seconds_high",
-        "forks",
-        "samples",
-        "tokens_per_second",
-        "relative_error",
-        "max_abs_error",
-        "mean_cosine",
-        "counted_bytes",
-        "state_bytes",
-        "allocated_bytes",
-        "first_call_bytes",
-        "resident_bytes",
-        "gflops",
-        "share_of_peak",
-        "fronts");
+    return points
+        .select(
+            "points",
+            "mechanism",
+            "n",
+            "seconds",
+            "seconds_low",
+            "seconds_high",
+            "forks",
+            "samples",
+            "tokens_per_second",
+            "relative_error",
+            "max_abs_error",
+            "mean_cosine",
+            "grad_q_error",
+            "grad_k_error",
+            "grad_v_error",
+            "counted_bytes",
+            "kept_bytes",
+            "state_bytes",
+            "allocated_bytes",
+            "first_call_bytes",
+            "resident_bytes",
+            "gflops",
+            "share_of_peak",
+            "fronts")
+        .withoutEmptyColumns();
   }
 
   private static void csv(Path folder, String prefix, Table table) throws IOException {
@@ -356,8 +373,7 @@ public final class Report {
   }
 
   private static String slug(Panel panel) {
-    String text =
-        (panel.decoding() ? "decode" : "forward-" + panel.key().mask()) + "-" + panel.key().input();
+    String text = panel.view().slug(panel.key().mask()) + "-" + panel.key().input();
     String safe =
         text.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
     return safe.substring(0, Math.min(40, safe.length())).replaceAll("-+$", "");

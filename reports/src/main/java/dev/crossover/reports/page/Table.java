@@ -66,6 +66,19 @@ record Table(String name, List<Column> columns, List<List<Cell>> rows) {
     return new Table(newName, newColumns, newRows);
   }
 
+  /// The same without number columns that hold no value in any row.
+  Table withoutEmptyColumns() {
+    List<String> kept = new ArrayList<>();
+    for (int i = 0; i < columns.size(); i++) {
+      int column = i;
+      if (!columns.get(i).number()
+          || rows.stream().anyMatch(row -> !row.get(column).value().isEmpty())) {
+        kept.add(columns.get(i).key());
+      }
+    }
+    return select(name, kept.toArray(String[]::new));
+  }
+
   /// Comma-separated values, RFC 4180. Text that a spreadsheet would run as a formula gets an
   /// apostrophe.
   String csv() {

@@ -13,6 +13,7 @@ import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Roofline;
 import dev.crossover.reports.answer.ScalingFit;
 import dev.crossover.reports.answer.Series;
+import dev.crossover.reports.answer.StudyView;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.page.Table.Cell;
 import dev.crossover.reports.page.Table.Column;
@@ -31,12 +32,13 @@ final class Tables {
 
   /// One row per mechanism and setting: crossovers, exponents, error, memory.
   static Table summary(PanelAnswer answer) {
-    boolean decoding = answer.panel().decoding();
-    String bytes = decoding ? "state" : "counted memory";
+    StudyView view = answer.panel().view();
+    boolean whole = view.wholeSequence();
+    String bytes = view.bytes();
     List<Column> columns = new ArrayList<>();
     columns.add(text("mechanism", "mechanism"));
     columns.add(number("largest n", "largest_n"));
-    columns.add(number("error there", "relative_error"));
+    columns.add(number(view.error() + " there", "relative_error"));
     columns.add(number("time there", "seconds"));
     for (String baseline : baselines(answer)) {
       columns.add(number("faster than " + baseline + " from n", "crossover_" + baseline));
@@ -45,7 +47,7 @@ final class Tables {
     columns.add(number("time grows as n^", "time_exponent"));
     columns.add(text("over n", "time_range"));
     columns.add(text("local slopes", "time_local_slopes"));
-    if (!decoding) {
+    if (whole) {
       columns.add(number("theory", "theoretical_exponent"));
       columns.add(text("verdict", "verdict"));
     }
@@ -54,18 +56,19 @@ final class Tables {
     for (String baseline : baselines(answer)) {
       columns.add(number("smaller than " + baseline + " from n", "memory_crossover_" + baseline));
     }
-    if (!decoding) {
+    if (whole) {
       columns.add(number("GFLOP/s", "gflops"));
       columns.add(number("of peak", "share_of_peak"));
     }
     List<List<Cell>> rows = new ArrayList<>();
     for (SeriesAnswer one : answer.series()) {
-      rows.add(summaryRow(answer, one, decoding));
+      rows.add(summaryRow(answer, one));
     }
     return new Table("summary", columns, rows);
   }
 
-  private static List<Cell> summaryRow(PanelAnswer answer, SeriesAnswer one, boolean decoding) {
+  private static List<Cell> summaryRow(PanelAnswer answer, SeriesAnswer one) {
+    StudyView view = answer.panel().view();
     Point last = one.series().points().getLast();
     List<Cell> row = new ArrayList<>();
     row.add(new Cell(one.series().label(), one.series().spec()));
@@ -87,18 +90,18 @@ final class Tables {
     row.add(exponent(one.timeFit()));
     row.add(Cell.text(one.timeFit().map(Wording::range).orElse("–")));
     row.add(Cell.text(one.timeFit().map(Wording::slopes).orElse("–")));
-    if (!decoding) {
+    if (view.wholeSequence()) {
       row.add(Cell.number(Wording.digits(one.theory()), one.theory()));
       row.add(
           Cell.text(one.timeFit().map(f -> verdict(f, one.theory())).orElse("too few lengths")));
     }
-    double bytes = decoding ? last.stateBytes() : last.countedBytes();
+    double bytes = view.bytes(last);
     row.add(Cell.number(Wording.bytes(bytes), bytes));
     row.add(exponent(one.memoryFit()));
     for (String baseline : baselines(answer)) {
       row.add(crossover(one.memory().get(baseline)));
     }
-    if (!decoding) {
+    if (view.wholeSequence()) {
       Roofline roof = last.roofline();
       double gflops = roof == null ? Double.NaN : roof.gflops();
       row.add(Cell.number(Wording.digits(gflops), gflops));
@@ -166,14 +169,18 @@ final class Tables {
             number("forks", "forks"),
             number("samples", "samples"),
             number("tokens/s", "tokens_per_second"),
-            number("error", "relative_error"),
+            number(answer.panel().view().error(), "relative_error"),
             number("least", "relative_error_low"),
             number("most", "relative_error_high"),
             number("max abs", "max_abs_error"),
             number("cosine", "mean_cosine"),
+            number("of ∂q", "grad_q_error"),
+            number("of ∂k", "grad_k_error"),
+            number("of ∂v", "grad_v_error"),
             number("counted", "counted_bytes"),
             number("scratch", "scratch_bytes"),
             number("parameters", "parameter_bytes"),
+            number("kept", "kept_bytes"),
             number("state", "state_bytes"),
             number("allocated/call", "allocated_bytes"),
             number("first call allocated", "first_call_bytes"),
@@ -232,9 +239,13 @@ final class Tables {
         error(series, point.errorHigh()),
         scientific(norms == null ? Double.NaN : norms.maxAbs()),
         cosine(norms == null ? Double.NaN : norms.meanCosine()),
+        gradient(point, 0),
+        gradient(point, 1),
+        gradient(point, 2),
         bytes(point.countedBytes()),
         bytes(scratch),
         bytes(parameters),
+        bytes(point.keptBytes()),
         bytes(point.stateBytes()),
         bytes(point.allocatedBytes()),
         bytes(point.firstCallBytes()),
@@ -376,6 +387,11 @@ final class Tables {
 
   private static Cell token(Enum<?> value) {
     return Cell.text(value.name().toLowerCase(Locale.ROOT).replace('_', ' '));
+  }
+
+  private static Cell gradient(Point point, int which) {
+    double error = point.gradientErrors()[which];
+    return Cell.number(Wording.percent(error), error);
   }
 
   private static Cell count(int value) {

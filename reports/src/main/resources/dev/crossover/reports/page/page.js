@@ -86,10 +86,9 @@
     else if (s.error && s.error[i] != null) {
       const spread = s.errorHigh[i] > s.errorLow[i]
         ? ' (' + percent(s.errorLow[i]) + ' – ' + percent(s.errorHigh[i]) + ')' : '';
-      lines.push('error ' + percent(s.error[i]) + spread);
-    } else if (!(s.kind === 'exact')) lines.push('error not measured');
-    lines.push(panel.decoding ? 'state ' + bytes(s.state[i])
-      : 'counted memory ' + bytes(s.counted[i]));
+      lines.push(panel.errorWord + ' ' + percent(s.error[i]) + spread);
+    } else if (!(s.kind === 'exact')) lines.push(panel.errorWord + ' not measured');
+    lines.push(panel.bytesWord + ' ' + bytes((panel.decoding ? s.state : s.counted)[i]));
     if (!panel.decoding && s.gflops[i] != null)
       lines.push(digits(s.gflops[i]) + ' GFLOP/s' + (s.share[i] != null ? ', ' + percent(s.share[i]) + ' of peak' : ''));
     if (s.disturbed[i]) lines.push('disturbed: ' + s.disturbed[i]);
@@ -97,7 +96,7 @@
   };
   const showTip = (tip, panel, s, i, x, y, width) => {
     tip.replaceChildren(make('b', {}, s.label),
-      make('div', {}, (panel.decoding ? 'context ' : 'n = ') + whole(s.n[i])),
+      make('div', {}, panel.at + whole(s.n[i])),
       ...facts(panel, s, i).map(line => make('div', {}, line)));
     tip.style.display = 'block';
     const left = x + 16 + tip.offsetWidth > width ? x - 16 - tip.offsetWidth : x + 16;
@@ -220,7 +219,7 @@
           y: {distr: 3, log: spec.base, range}
         },
         axes: [
-          {stroke: soft, grid, font, ticks: grid, space: 40, size: 46, label: panel.decoding ? 'context length' : 'sequence length n', labelFont: font, labelSize: 18,
+          {stroke: soft, grid, font, ticks: grid, space: 40, size: 46, label: panel.length, labelFont: font, labelSize: 18,
             splits: (u, a, min, max) => ticks(2, 1, min, max, u.bbox.width / (devicePixelRatio || 1) / 52), values: (u, v) => v.map(whole), filter: (u, v) => v},
           {stroke: soft, grid, font, ticks: grid, size: 70,
             splits: (u, a, min, max) => ticks(spec.base, 1, min, max, 8), values: (u, v) => v.map(spec.words), filter: (u, v) => v}

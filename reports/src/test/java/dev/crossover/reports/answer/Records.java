@@ -89,6 +89,53 @@ public final class Records {
         environment("Example CPU @ 2.5 GHz"));
   }
 
+  /// The same point of training, its gradients' errors a half, one and one and a half times its
+  /// error.
+  public static ResultRecord withGradients(ResultRecord like, long keptBytes) {
+    ResultRecord.Memory memory = like.memory();
+    ResultRecord.ErrorNorms error = like.error();
+    return new ResultRecord(
+        like.schema(),
+        Study.TRAINING,
+        like.mechanism(),
+        like.spec(),
+        like.parameters(),
+        like.approximates(),
+        like.shape(),
+        like.mask(),
+        like.input(),
+        like.threads(),
+        like.seed(),
+        like.status(),
+        like.reason(),
+        like.time(),
+        new ResultRecord.Memory(
+            memory.countedScratchBytes(),
+            memory.parameterBytes(),
+            null,
+            memory.allocatedBytesPerCall(),
+            null,
+            null,
+            null,
+            null,
+            keptBytes),
+        error == null
+            ? null
+            : new ResultRecord.ErrorNorms(
+                1.5 * error.relativeFrobenius(),
+                error.maxAbs(),
+                error.meanCosine(),
+                error.perHead(),
+                256,
+                new ResultRecord.GradientNorms(
+                    0.5 * error.relativeFrobenius(),
+                    error.relativeFrobenius(),
+                    1.5 * error.relativeFrobenius())),
+        like.counted(),
+        like.peak(),
+        like.environment());
+  }
+
   /// The same point under conditions of the machine, one for each fork.
   public static ResultRecord under(
       ResultRecord like, @Nullable List<ResultRecord.Conditions> conditions) {
