@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.DifferentiablePlan;
@@ -28,8 +29,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/// Every mechanism of linear time at 2²⁰ positions, one head, in the 4 GiB of heap that tests have;
-/// run by the profile `million`, which leaves seconds and heap of each in `target/million.md`.
+/// Every mechanism of linear time at 2²⁰ positions, one head: forward in 4 GiB of tensors and
+/// counted memory, forward and backward in 8 GiB of heap; run by the profile `million`, which
+/// leaves seconds and heap of each in `target/million.md`.
 ///
 /// Heads are 64 wide, those of Based 16, as in its paper.
 @Tag("large")
@@ -82,7 +84,8 @@ class MillionPositionsTest {
             .toList();
     heap.forEach(MemoryPoolMXBean::resetPeakUsage);
     long start = System.nanoTime();
-    attention.plan(each.shape(), each.mask(), 2).forward(inputs, out);
+    AttentionPlan plan = attention.plan(each.shape(), each.mask(), 2);
+    plan.forward(inputs, out);
     double seconds = (System.nanoTime() - start) / 1e9;
     long peak = heap.stream().mapToLong(pool -> pool.getPeakUsage().getUsed()).sum();
     TABLE.add(
@@ -93,6 +96,7 @@ class MillionPositionsTest {
             each.mask().label(),
             seconds,
             peak / 1073741824.0));
+    requireAtMost(4, bytes(inputs) + bytes(out) + plan.scratchBytes() + plan.parameterBytes());
     double sum = 0;
     for (float value : out.data()) {
       assertTrue(Float.isFinite(value), each.toString());
@@ -203,6 +207,99 @@ class MillionPositionsTest {
     }
   }
 
+  /// A sequence repeated 2¹⁴ times, with a repeated gradient of its output, has the gradients of
+  /// the sequence itself: a key has 2⁻¹⁴ of the influence, on 2¹⁴ as many queries.
+  ///
+  /// Sums over queries and over keys are taken in chunks of 64 rows and more: at most 2¹⁴ roundings
+  /// of 2⁻²⁴ each, relative to the largest, 1e-3.
+  @ParameterizedTest
+  @MethodSource("weighted")
+  void repeatedSequenceHasTheGradientsOfTheSequence(Case each) {
+    Attention attention = each.type().defaults();
+    if (!attention.capabilities().gradients()) {
+      return;
+    }
+    AttentionShape shape = each.shape();
+    AttentionShape period = shape.withSeqLens(PERIOD, PERIOD);
+    Tensors once = drawn(attention, period);
+    Tensor gradOnce = Draws.gaussian(9, 1, 1, PERIOD, 64);
+    Tensors inputs = once;
+    for (String name : List.of("q", "k", "v")) {
+      inputs = inputs.with(name, repeated(once.get(name)));
+    }
+    Tensors expected = differentiated(each, attention, period, once, gradOnce);
+    Tensors all = differentiated(each, attention, shape, inputs, repeated(gradOnce));
+    for (String name : List.of("grad_q", "grad_k", "grad_v")) {
+      float[] period64 = expected.get(name).data();
+      float[] whole = all.get(name).data();
+      double largest = 0;
+      for (float value : period64) {
+        largest = Math.max(largest, Math.abs(value));
+      }
+      assertTrue(largest > 0, each + " " + name);
+      for (int e = 0; e < whole.length; e++) {
+        double difference = Math.abs(period64[e % period64.length] - whole[e]);
+        assertTrue(difference <= 1e-3 * largest, each + " " + name + ": " + difference);
+      }
+    }
+  }
+
+  static Stream<Case> uniform() {
+    return cases()
+        .filter(each -> each.type().mechanism().family() == Mechanism.Family.FEATURE_MAP)
+        .filter(each -> each.mask().isCausal() && each.type().defaults().capabilities().gradients())
+        .filter(each -> !List.of("cosformer", "rfa").contains(each.type().name()));
+  }
+
+  /// Equal keys have equal weights, so that row i is the mean of the values up to i and ∂v_j = Σ_{i
+  /// ≥ j} G_i / (i + 1), which has standard deviation (j + 1)^(-1/2) for standard normal G.
+  /// (cosFormer's weights depend on positions, RFA's sums of cosines may vanish.)
+  ///
+  /// Sums over the rows behind are taken in chunks of 64 rows and more, at most 2¹⁴ roundings of
+  /// 2⁻²⁴ each: 1e-3 of a sum, which is five standard deviations at most.
+  @ParameterizedTest
+  @MethodSource("uniform")
+  void equalKeysGiveValuesTheMeansOfTheGradientsBehindThem(Case each) {
+    Attention attention = each.type().defaults();
+    AttentionShape shape = each.shape();
+    Tensors inputs = drawn(attention, shape);
+    Tensor key = Tensor.zeros(1, 1, 1, shape.headDim());
+    System.arraycopy(inputs.get("k").data(), 0, key.data(), 0, shape.headDim());
+    inputs = inputs.with("k", repeated(key));
+    Tensor gradOut = Draws.gaussian(9, 1, 1, POSITIONS, 64);
+    Tensors gradients = differentiated(each, attention, shape, inputs, gradOut);
+    for (String name : List.of("grad_q", "grad_k")) {
+      for (float value : gradients.get(name).data()) {
+        assertTrue(Float.isFinite(value), each + " " + name);
+      }
+    }
+    float[] value = gradients.get("grad_v").data();
+    double[] behind = new double[64];
+    for (int j = POSITIONS - 1; j >= 0; j--) {
+      for (int x = 0; x < behind.length; x++) {
+        behind[x] += gradOut.data()[j * 64 + x] / (j + 1.0);
+        double difference = Math.abs(value[j * 64 + x] - behind[x]);
+        assertTrue(difference <= 5e-3 / Math.sqrt(j + 1.0), each + ", " + j + ": " + difference);
+      }
+    }
+  }
+
+  private static long bytes(Tensors tensors) {
+    long bytes = 0;
+    for (int t = 0; t < tensors.size(); t++) {
+      bytes += bytes(tensors.tensor(t));
+    }
+    return bytes;
+  }
+
+  private static long bytes(Tensor tensor) {
+    return (long) Float.BYTES * tensor.size();
+  }
+
+  private static void requireAtMost(int gibibytes, long bytes) {
+    assertTrue(bytes <= (long) gibibytes << 30, "counted bytes " + bytes);
+  }
+
   private static Tensors differentiated(
       Case each, Attention attention, AttentionShape shape, Tensors inputs, Tensor gradOut) {
     List<MemoryPoolMXBean> heap =
@@ -219,6 +316,15 @@ class MillionPositionsTest {
     DifferentiablePlan plan = attention.differentiable(shape, each.mask(), 2);
     plan.forward(inputs, out);
     plan.backward(gradOut, gradients);
+    requireAtMost(
+        8,
+        bytes(inputs)
+            + bytes(out)
+            + bytes(gradOut)
+            + bytes(gradients)
+            + plan.keptBytes()
+            + plan.scratchBytes()
+            + plan.parameterBytes());
     double seconds = (System.nanoTime() - start) / 1e9;
     long peak = heap.stream().mapToLong(pool -> pool.getPeakUsage().getUsed()).sum();
     if (shape.querySeqLen() == POSITIONS) {
@@ -237,7 +343,7 @@ class MillionPositionsTest {
   @AfterAll
   static void writeTable() throws IOException {
     List<String> lines = new ArrayList<>();
-    lines.add("2²⁰ positions, one head, 2 threads, first call, at most 4 GiB of heap");
+    lines.add("2²⁰ positions, one head, 2 threads, first call, at most 8 GiB of heap");
     lines.add("");
     lines.add("| mechanism | mask | seconds | peak heap, GiB |");
     lines.add("|---|---|---:|---:|");

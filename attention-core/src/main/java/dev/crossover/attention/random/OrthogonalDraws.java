@@ -33,89 +33,84 @@ public final class OrthogonalDraws {
   public static Tensor of(long seed, Lengths lengths, boolean uniform, int rows, int dim) {
     ZigguratSampler.NormalizedGaussian gaussian =
         ZigguratSampler.NormalizedGaussian.of(Draws.generator(seed));
-    double[][] directions = new double[rows][];
+    double[] directions = new double[Tensor.sizeOf(rows, dim)];
+    double[] columns = new double[rows == 0 ? 0 : Tensor.sizeOf(dim, dim)];
+    double[] diagonal = new double[dim];
     for (int first = 0; first < rows; first += dim) {
-      double[][] columns = orthogonal(gaussian, uniform, dim);
-      for (int r = first; r < Math.min(rows, first + dim); r++) {
-        directions[r] = columns[r - first];
+      factorise(gaussian, dim, columns, diagonal);
+      for (int j = 0; j < Math.min(dim, rows - first); j++) {
+        double sign = uniform && diagonal[j] < 0 ? -1 : 1;
+        column(columns, dim, j, sign, directions, (first + j) * dim);
       }
     }
     Tensor tensor = Tensor.zeros(rows, dim);
     for (int r = 0; r < rows; r++) {
       double length = Math.sqrt(dim);
       if (lengths == Lengths.REGULAR) {
-        length = Math.sqrt(normSquared(vector(gaussian, dim), 0));
+        double squares = 0;
+        for (int c = 0; c < dim; c++) {
+          double x = gaussian.sample();
+          squares += x * x;
+        }
+        length = Math.sqrt(squares);
       }
       for (int c = 0; c < dim; c++) {
-        tensor.data()[r * dim + c] = (float) (length * directions[r][c]);
+        tensor.data()[r * dim + c] = (float) (length * directions[r * dim + c]);
       }
     }
     return tensor;
   }
 
-  /// Columns of Q, from Householder reflections as in LAPACK's dgeqr2 and dorg2r.
-  private static double[][] orthogonal(
-      ZigguratSampler.NormalizedGaussian gaussian, boolean uniform, int dim) {
-    double[][] columns = transposed(gaussian, dim);
-    double[][] reflectors = new double[dim][];
-    double[] diagonal = new double[dim];
+  /// Draws A row by row and turns it into Householder reflections, as LAPACK's dgeqr2 does.
+  ///
+  /// @param columns receives reflection j in elements j and after of its row j
+  /// @param diagonal receives that of R
+  private static void factorise(
+      ZigguratSampler.NormalizedGaussian gaussian, int dim, double[] columns, double[] diagonal) {
+    for (int row = 0; row < dim; row++) {
+      for (int c = 0; c < dim; c++) {
+        columns[c * dim + row] = gaussian.sample();
+      }
+    }
     for (int j = 0; j < dim; j++) {
-      double[] x = columns[j];
-      diagonal[j] = x[j];
+      int at = j * dim;
+      diagonal[j] = columns[at + j];
       if (j < dim - 1) {
-        diagonal[j] = -Math.copySign(Math.sqrt(normSquared(x, j)), x[j]);
-        reflectors[j] = x.clone();
-        reflectors[j][j] -= diagonal[j];
+        double norm = Math.sqrt(normSquared(columns, at, j, dim));
+        diagonal[j] = -Math.copySign(norm, columns[at + j]);
+        columns[at + j] -= diagonal[j];
         for (int other = j + 1; other < dim; other++) {
-          reflect(reflectors[j], j, columns[other]);
+          reflect(columns, at, j, dim, columns, other * dim);
         }
       }
     }
-    double[][] q = new double[dim][dim];
-    for (int j = 0; j < dim; j++) {
-      q[j][j] = uniform && diagonal[j] < 0 ? -1 : 1;
-      for (int r = Math.min(j, dim - 2); r >= 0; r--) {
-        reflect(reflectors[r], r, q[j]);
-      }
+  }
+
+  /// Column j of Q, as LAPACK's dorg2r makes it, times a sign.
+  private static void column(
+      double[] reflections, int dim, int j, double sign, double[] q, int qo) {
+    q[qo + j] = sign;
+    for (int r = Math.min(j, dim - 2); r >= 0; r--) {
+      reflect(reflections, r * dim, r, dim, q, qo);
     }
-    return q;
   }
 
   /// x ← (I − 2 w wᵀ / |w|²) x, where w is zero before `from`.
-  private static void reflect(double[] w, int from, double[] x) {
+  private static void reflect(double[] w, int wo, int from, int dim, double[] x, int xo) {
     double product = 0;
-    for (int i = from; i < w.length; i++) {
-      product += w[i] * x[i];
+    for (int i = from; i < dim; i++) {
+      product += w[wo + i] * x[xo + i];
     }
-    double factor = 2 * product / normSquared(w, from);
-    for (int i = from; i < w.length; i++) {
-      x[i] -= factor * w[i];
+    double factor = 2 * product / normSquared(w, wo, from, dim);
+    for (int i = from; i < dim; i++) {
+      x[xo + i] -= factor * w[wo + i];
     }
   }
 
-  private static double[][] transposed(ZigguratSampler.NormalizedGaussian gaussian, int dim) {
-    double[][] columns = new double[dim][dim];
-    for (int row = 0; row < dim; row++) {
-      double[] drawn = vector(gaussian, dim);
-      for (int c = 0; c < dim; c++) {
-        columns[c][row] = drawn[c];
-      }
-    }
-    return columns;
-  }
-
-  private static double[] vector(ZigguratSampler.NormalizedGaussian gaussian, int dim) {
-    double[] x = new double[dim];
-    for (int i = 0; i < dim; i++) {
-      x[i] = gaussian.sample();
-    }
-    return x;
-  }
-
-  private static double normSquared(double[] x, int from) {
+  private static double normSquared(double[] x, int xo, int from, int dim) {
     double sum = 0;
-    for (int i = from; i < x.length; i++) {
-      sum += x[i] * x[i];
+    for (int i = from; i < dim; i++) {
+      sum += x[xo + i] * x[xo + i];
     }
     return sum;
   }

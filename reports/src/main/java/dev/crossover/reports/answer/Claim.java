@@ -77,7 +77,7 @@ public record Claim(
 
   /// What is measured for a rule.
   ///
-  /// @param study forward pass or decoding
+  /// @param study forward pass, decoding or training
   /// @param mask mask's label
   /// @param dim head width
   public record Setting(Study study, String mask, int dim) {

@@ -46,7 +46,7 @@ public record ClaimReplay(List<Result> results, Noise noise, List<FittedLines> f
   ///
   /// @param claims the claims
   /// @param records what there is
-  /// @param study forward pass or decoding
+  /// @param study forward pass, decoding or training
   /// @return mechanisms of rules that no panel covers
   public static List<String> uncovered(
       List<Claim> claims, List<ResultRecord> records, Study study) {

@@ -22,7 +22,10 @@ public final class PaperClaims {
   /// Setting of decoding: heads as wide as those of the models of Transformers are RNNs.
   public static final Setting DECODE = new Setting(Study.DECODE, "causal", 32);
 
-  /// Heads in both settings.
+  /// Setting of training steps, a forward and a backward pass, without a mask.
+  public static final Setting TRAINING = new Setting(Study.TRAINING, "none", 64);
+
+  /// Heads in every setting.
   public static final int HEADS = 8;
 
   /// Lengths of the forward passes.
@@ -30,6 +33,12 @@ public final class PaperClaims {
 
   /// Contexts of decoding: up to the 3072 tokens of a CIFAR-10 image, with the 784 of MNIST.
   public static final List<Integer> CONTEXTS = List.of(16, 48, 98, 196, 392, 784, 1536, 3072);
+
+  /// Lengths of training steps: up to the 4K of the Long Range Arena.
+  public static final List<Integer> STEPS = List.of(256, 512, 1024, 2048, 4096);
+
+  /// Every setting in which claims are replayed.
+  public static final List<Setting> SETTINGS = List.of(FORWARD, DECODE, TRAINING);
 
   private static final String FULL = "materialised";
   private static final String TILED = "tiled";
@@ -40,6 +49,7 @@ public final class PaperClaims {
   private static final String NYSTROM = "nystromformer";
   private static final String LSH = "reformer";
   private static final String PERFORMER = "performer";
+  private static final String BIGBIRD = "bigbird";
 
   private static final String WHOLE_MODEL =
       "The paper times whole models, in which projections and feed-forward layers cost the same"
@@ -66,6 +76,13 @@ public final class PaperClaims {
   private static final String CURVES =
       "The paper shows curves of whole layers on a GPU and no number; here it is attention alone on"
           + " a CPU, at lengths where lower-order terms still count.";
+  private static final String STEP_CURVES =
+      "The paper shows curves of a forward and backward pass of whole layers on a GPU and no"
+          + " number; here it is attention alone on a CPU, at lengths where lower-order terms still"
+          + " count.";
+  private static final String KEPT =
+      "The paper reports the peak memory of training whole models on a TPU; here it is what the"
+          + " mechanism itself allocates and keeps between the passes, counted.";
   private static final String COUNTED =
       "The paper reports a GPU's peak memory, which holds inputs, outputs and projections too; here"
           + " it is what the mechanism itself allocates, counted.";
@@ -81,6 +98,15 @@ public final class PaperClaims {
 
   private PaperClaims() {}
 
+  /// The lengths at which claims are replayed in a setting.
+  public static List<Integer> lengths(Setting setting) {
+    return switch (setting.study()) {
+      case FORWARD -> LENGTHS;
+      case DECODE -> CONTEXTS;
+      case TRAINING -> STEPS;
+    };
+  }
+
   /// Every claim, the famous 4462 times first.
   public static List<Claim> all() {
     List<Claim> claims = new ArrayList<>();
@@ -94,7 +120,7 @@ public final class PaperClaims {
   }
 
   private static void recurrent(List<Claim> claims) {
-    Paper paper = new Paper("Transformers are RNNs", "2006.16236", WHOLE_MODEL, claims);
+    Paper paper = new Paper("Transformers are RNNs", "2006.16236", WHOLE_MODEL, FORWARD, claims);
     Paper gpu = paper.in(THROUGHPUT);
     gpu.image("Table 2", "CIFAR-10, GPU throughput, nothing cached", FULL, 3072, 4462);
     paper.image("Table 5", "CIFAR-10, CPU latency, nothing cached (arith)", FULL, 3072, 191.8);
@@ -107,11 +133,13 @@ public final class PaperClaims {
         "LSH attention decodes slower than cached softmax",
         "2318.9 s against 71.9 s an image",
         "Reformer has no decoding session here");
-    Paper curves = paper.in(CURVES);
+    Paper curves = paper.in(STEP_CURVES).training();
     curves.grows("Figure 1", FULL, Quantity.TIME, 2);
     curves.grows("Figure 1", LINEAR, Quantity.TIME, 1);
     curves.grows("Figure 1", LSH, Quantity.TIME, 1);
-    paper.in(COUNTED).grows("Figure 1", FULL, Quantity.MEMORY, 2);
+    curves.in(COUNTED).grows("Figure 1", FULL, Quantity.MEMORY, 2);
+    curves.in(COUNTED).grows("Figure 1", LINEAR, Quantity.MEMORY, 1);
+    curves.in(COUNTED).grows("Figure 1", LSH, Quantity.MEMORY, 1);
     paper.closed(
         "Figure 2",
         "on a copy task linear attention converges like softmax, LSH ends higher",
@@ -120,7 +148,7 @@ public final class PaperClaims {
   }
 
   private static void nystromformer(List<Claim> claims) {
-    Paper paper = new Paper("Nyströmformer", "2102.03902", LAYERS, claims);
+    Paper paper = new Paper("Nyströmformer", "2102.03902", LAYERS, FORWARD, claims);
     paper.grows("Table 1 (arith)", FULL, Quantity.TIME, 1.90);
     paper.grows("Table 1 (arith)", LINFORMER, Quantity.TIME, 1);
     paper.grows("Table 1 (arith)", LONGFORMER, Quantity.TIME, 1);
@@ -133,7 +161,7 @@ public final class PaperClaims {
   }
 
   private static void flash(List<Claim> claims) {
-    Paper paper = new Paper("FlashAttention", "2205.14135", GPU_KERNELS, claims);
+    Paper paper = new Paper("FlashAttention", "2205.14135", GPU_KERNELS, FORWARD, claims);
     paper.in(TILING).times("Table 18 (arith)", TILED, FULL, 8192, Quantity.TIME, 2.02);
     paper.crosses("Table 18 (arith)", LINFORMER, FULL, 530);
     paper.crosses("Table 18 (arith)", LINFORMER, TILED, 860);
@@ -144,7 +172,7 @@ public final class PaperClaims {
   }
 
   private static void linformer(List<Claim> claims) {
-    Paper paper = new Paper("Linformer", "2006.04768", WHOLE_MODEL, claims);
+    Paper paper = new Paper("Linformer", "2006.04768", WHOLE_MODEL, FORWARD, claims);
     paper.times("Table 3", LINFORMER_128, FULL, 512, Quantity.TIME, 1.5);
     paper.times("Table 3", LINFORMER_128, FULL, 2048, Quantity.TIME, 2.6);
     paper.times("Table 3", LINFORMER_128, FULL, 8192, Quantity.TIME, 5.5);
@@ -157,24 +185,32 @@ public final class PaperClaims {
   }
 
   private static void arena(List<Claim> claims) {
-    Paper paper = new Paper("Long Range Arena", "2011.04006", WHOLE_MODEL, claims);
-    paper.times("Table 2, whole models (arith)", PERFORMER, FULL, 4096, Quantity.TIME, 5.7);
-    paper.times("Table 2, whole models (arith)", LINEAR, FULL, 4096, Quantity.TIME, 5.6);
-    paper.times("Table 2, whole models (arith)", LINFORMER, FULL, 4096, Quantity.TIME, 5.5);
-    paper.times("Table 2, whole models (arith)", LONGFORMER, FULL, 4096, Quantity.TIME, 5.3);
-    paper.times("Table 2, whole models (arith)", "bigbird", FULL, 4096, Quantity.TIME, 1.07);
-    paper.in(SORTING).times("Table 2, whole models (arith)", LSH, FULL, 4096, Quantity.TIME, 0.79);
+    Paper paper = new Paper("Long Range Arena", "2011.04006", WHOLE_MODEL, TRAINING, claims);
+    String where = "Table 2, training whole models (arith)";
+    paper.times(where, PERFORMER, FULL, 4096, Quantity.TIME, 5.7);
+    paper.times(where, LINEAR, FULL, 4096, Quantity.TIME, 5.6);
+    paper.times(where, LINFORMER, FULL, 4096, Quantity.TIME, 5.5);
+    paper.times(where, LONGFORMER, FULL, 4096, Quantity.TIME, 5.3);
+    paper.times(where, BIGBIRD, FULL, 4096, Quantity.TIME, 1.07);
+    paper.in(SORTING).times(where, LSH, FULL, 4096, Quantity.TIME, 0.79);
+    Paper memory = paper.in(KEPT);
+    memory.times(where, PERFORMER, FULL, 4096, Quantity.MEMORY, 8.9);
+    memory.times(where, LINEAR, FULL, 4096, Quantity.MEMORY, 9.2);
+    memory.times(where, LINFORMER, FULL, 4096, Quantity.MEMORY, 9.6);
+    memory.times(where, LONGFORMER, FULL, 4096, Quantity.MEMORY, 6.9);
+    memory.times(where, BIGBIRD, FULL, 4096, Quantity.MEMORY, 3.3);
+    memory.times(where, LSH, FULL, 4096, Quantity.MEMORY, 4.2);
   }
 
   private static void others(List<Claim> claims) {
-    Paper reformer = new Paper("Reformer", "2001.04451", CURVES, claims);
+    Paper reformer = new Paper("Reformer", "2001.04451", CURVES, FORWARD, claims);
     reformer.grows("Figure 5: flat time a token", LSH, Quantity.TIME, 1);
     reformer.closed(
         "Table 2",
         "more hashes at evaluation raise accuracy",
         "accuracy by hashes",
         "nothing is trained here");
-    Paper performer = new Paper("Performer", "2009.14794", FEATURES, claims);
+    Paper performer = new Paper("Performer", "2009.14794", FEATURES, FORWARD, claims);
     performer.errors(
         "orthogonal features have less error than independent ones",
         "performer",
@@ -183,10 +219,10 @@ public final class PaperClaims {
         "positive features have less error than trigonometric ones",
         "performer",
         "performer:kernel=softmax_trigonometric");
-    Paper longformer = new Paper("Longformer", "2004.05150", CURVES, claims);
+    Paper longformer = new Paper("Longformer", "2004.05150", CURVES, FORWARD, claims);
     longformer.grows("Figure 1", LONGFORMER, Quantity.TIME, 1);
     longformer.in(COUNTED).grows("Figure 1", LONGFORMER, Quantity.MEMORY, 1);
-    Paper benchmark = new Paper(FittedLines.BENCHMARK, "", FITTED, claims);
+    Paper benchmark = new Paper(FittedLines.BENCHMARK, "", FITTED, FORWARD, claims);
     benchmark.crosses("README", PERFORMER, FULL, 2361);
     benchmark.crosses("README", "cosformer", FULL, 2539);
     benchmark.crosses("README", NYSTROM, FULL, 3045);
@@ -196,15 +232,26 @@ public final class PaperClaims {
         "memory crosses at 37 to 164",
         "37 to 164",
         "extrapolated below their smallest measured length, 256");
-    Paper vaswani = new Paper("Attention Is All You Need", "1706.03762", OPERATIONS, claims);
+    Paper vaswani =
+        new Paper("Attention Is All You Need", "1706.03762", OPERATIONS, FORWARD, claims);
     vaswani.grows("Table 1", TILED, Quantity.TIME, 2);
   }
 
   /// Claims of one paper.
-  private record Paper(String title, String arxiv, String context, List<Claim> claims) {
+  private record Paper(
+      String title, String arxiv, String context, Setting setting, List<Claim> claims) {
     /// The same paper, where something else was measured.
     Paper in(String other) {
-      return new Paper(title, arxiv, other, claims);
+      return new Paper(title, arxiv, other, setting, claims);
+    }
+
+    /// The same paper, where it timed training.
+    Paper training() {
+      return new Paper(title, arxiv, context, TRAINING, claims);
+    }
+
+    private String step() {
+      return setting.equals(TRAINING) ? " in training" : "";
     }
 
     void image(String where, String what, String baseline, int n, double times) {
@@ -219,9 +266,9 @@ public final class PaperClaims {
       String noun = quantity == Quantity.TIME ? "time" : "memory";
       add(
           where,
-          noun + " of " + spec + " grows like n^" + Judgement.plain(exponent),
+          noun + " of " + spec + step() + " grows like n^" + Judgement.plain(exponent),
           "n^" + Judgement.plain(exponent),
-          new Grows(FORWARD, spec, quantity, exponent));
+          new Grows(setting, spec, quantity, exponent));
     }
 
     void times(String where, String spec, String baseline, int n, Quantity quantity, double times) {
@@ -231,10 +278,11 @@ public final class PaperClaims {
           spec
               + (times < 1 ? " is slower than " : " is " + Judgement.plain(times) + saves)
               + baseline
+              + step()
               + " at n = "
               + Wording.length(n),
           Judgement.plain(times) + " times",
-          new Times(FORWARD, spec, baseline, n, quantity, times));
+          new Times(setting, spec, baseline, n, quantity, times));
     }
 
     void crosses(String where, String spec, String baseline, double n) {
@@ -246,7 +294,7 @@ public final class PaperClaims {
               + (baseline.equals(TILED) ? "tiled exact attention" : "full attention")
               + (Double.isNaN(n) ? ": " + from : " from n = " + from),
           from,
-          new Crosses(FORWARD, spec, baseline, n));
+          new Crosses(setting, spec, baseline, n));
     }
 
     void errors(String statement, String better, String worse) {

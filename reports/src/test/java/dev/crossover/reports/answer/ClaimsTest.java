@@ -121,6 +121,30 @@ class ClaimsTest {
     assertEquals(Verdict.CONTRADICTED, judge(times(0.8), panel), "faster, not slower");
   }
 
+  /// Records of forward passes answer no claim about training, however fast they are.
+  @Test
+  void claimsOfTrainingAreJudgedByTrainingRecordsOnly() {
+    List<ResultRecord> records = new ArrayList<>();
+    for (int n : PaperClaims.STEPS) {
+      records.add(point(Study.FORWARD, "materialised", n, 1e-9 * n * n, 5));
+      records.add(point(Study.FORWARD, "performer", n, 1e-9 * n * 4096 / 100, 5));
+      records.add(point(Study.TRAINING, "materialised", n, 3e-9 * n * n, 5));
+      records.add(point(Study.TRAINING, "performer", n, 3e-9 * n * 4096 / 6, 5));
+    }
+    ClaimReplay replay =
+        ClaimReplay.of(
+            PaperClaims.all(), records, _ -> Outcome.undecided("", "errors are not looked at"));
+    List<ClaimReplay.Result> training =
+        replay.results().stream()
+            .filter(r -> r.claim().statement().contains("performer is 5.7"))
+            .toList();
+    assertEquals(1, training.size());
+    assertEquals(Verdict.REPRODUCED, training.getFirst().outcome().verdict(), "six times");
+    assertTrue(
+        training.getFirst().claim().statement().endsWith("in training at n = 4,096"),
+        training.getFirst().claim().statement());
+  }
+
   /// What an earlier rule called reproduced: 1.28 of 2.02 and 6.4 of 1.07.
   @Test
   void factorMoreThanHalfAsLargeAgainIsNotReproduced() {
