@@ -18,7 +18,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -242,8 +241,9 @@ public final class Tuner {
   }
 
   /// What is worth timing of the settings of one problem: for every permitted error those within it
-  /// that seem fastest, and the fastest of another mechanism where it is near, as far as they may
-  /// be faster than exact attention; where none may, the one that comes nearest.
+  /// that seem fastest, the fastest of another mechanism, and the fastest that is within it on the
+  /// other part, too, as far as they may be faster than exact attention; where none may, the one
+  /// that comes nearest.
   ///
   /// @param records settings of one problem, the exact baseline among them
   /// @param permitted permitted errors
@@ -262,7 +262,8 @@ public final class Tuner {
       ranked.add(ranked(records, error, exact, each));
     }
     List<String> specs = new ArrayList<>();
-    for (int rank = 0; rank <= each; rank++) {
+    int longest = ranked.stream().mapToInt(List::size).max().orElse(0);
+    for (int rank = 0; rank < longest; rank++) {
       for (List<String> list : ranked) {
         if (rank < list.size() && !specs.contains(list.get(rank))) {
           specs.add(list.get(rank));
@@ -294,12 +295,19 @@ public final class Tuner {
         specs.add(record.spec());
       }
     }
-    Optional<FrontRecord> rival =
-        within.stream()
-            .filter(r -> !r.mechanism().equals(within.getFirst().mechanism()))
-            .filter(r -> seconds(r) < DOUBT * exact)
-            .findFirst();
-    rival.map(FrontRecord::spec).filter(s -> !specs.contains(s)).ifPresent(specs::add);
+    within.stream()
+        .filter(r -> !r.mechanism().equals(within.getFirst().mechanism()))
+        .filter(r -> seconds(r) < DOUBT * exact)
+        .findFirst()
+        .map(FrontRecord::spec)
+        .filter(s -> !specs.contains(s))
+        .ifPresent(specs::add);
+    within.stream()
+        .filter(r -> !r.onlyWhereChosen(error) && seconds(r) < DOUBT * exact)
+        .findFirst()
+        .map(FrontRecord::spec)
+        .filter(s -> !specs.contains(s))
+        .ifPresent(specs::add);
     return specs;
   }
 

@@ -118,6 +118,11 @@ class TunerTest {
   }
 
   private static FrontRecord record(String spec, double error, @Nullable Double seconds) {
+    return record(spec, error, seconds, null);
+  }
+
+  private static FrontRecord record(
+      String spec, double error, @Nullable Double seconds, @Nullable Double other) {
     Interval interval = new Interval(error, error, error);
     String mechanism = spec.contains(":") ? spec.substring(0, spec.indexOf(':')) : spec;
     return new FrontRecord(
@@ -136,7 +141,7 @@ class TunerTest {
         PERMITTED,
         1e9,
         interval,
-        null,
+        other == null ? null : new Interval(other, other, other),
         List.of(error),
         256,
         seconds,
@@ -162,5 +167,14 @@ class TunerTest {
     List<FrontRecord> slow = List.of(records.getFirst(), record("c:k=1", 0.02, 30.0));
     assertEquals(List.of(), Tuner.worthTiming(slow, PERMITTED, 3), "never as fast as exact");
     assertNull(records.get(1).seconds());
+    FrontRecord lucky = record("a:k=2", 0.1, 2.0, 0.3);
+    FrontRecord holds = record("a:k=3", 0.04, 5.0, 0.15);
+    assertEquals(
+        List.of("a:k=3", "a:k=2"),
+        Tuner.worthTiming(List.of(records.getFirst(), lucky, holds), List.of(0.05, 0.2), 1));
+    assertEquals(
+        List.of("a:k=2", "a:k=3"),
+        Tuner.worthTiming(List.of(records.getFirst(), lucky, holds), List.of(0.2), 1),
+        "what holds on the other part is timed, too");
   }
 }
