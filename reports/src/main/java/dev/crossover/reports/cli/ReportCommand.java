@@ -42,6 +42,13 @@ final class ReportCommand implements Callable<Integer> {
       description = "Folder of the page; report/ beside the first file when absent.")
   private @Nullable Path folder;
 
+  @Option(
+      names = "--tables-only",
+      description =
+          "Write report.md alone, with the answers and tables but without pictures: what is small"
+              + " enough to be kept beside the records.")
+  private boolean tablesOnly;
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
@@ -65,13 +72,11 @@ final class ReportCommand implements Callable<Integer> {
     Path beside = Files.isDirectory(first) ? first : first.getParent();
     Path to = folder != null ? folder : Objects.requireNonNull(beside).resolve("report");
     String typed = TypedCommand.of(self);
+    String command = TypedCommand.of(records, quality.records(), typed);
     Path page =
-        Report.write(
-            records,
-            front,
-            quality.records(),
-            to,
-            TypedCommand.of(records, quality.records(), typed));
+        tablesOnly
+            ? Report.writeTables(records, front, quality.records(), to, command)
+            : Report.write(records, front, quality.records(), to, command);
     out.println("report:");
     out.println(page.toAbsolutePath().toUri());
     out.flush();

@@ -21,6 +21,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -29,11 +30,13 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 
 /// Writes a report: `report.html` (self-contained), `report.md`, `figures/` (PNG and PDF) and
 /// `csv/`.
 public final class Report {
   private static final String HTML = "report.html";
+  private static final String INTERACTIVE = " · interactive version: [report.html](report.html)";
   private static final String MARKDOWN = "report.md";
 
   /// Phase diagrams that are open when the page is; one for each mask.
@@ -142,6 +145,38 @@ public final class Report {
     NamedFiles.write(page, render("page.mustache", view, true));
     NamedFiles.write(directory.resolve(MARKDOWN), render("report.mustache", view, false));
     return page;
+  }
+
+  /// Writes `report.md` alone, without pictures and without the page.
+  ///
+  /// @return the file
+  /// @throws IllegalArgumentException if there is no record of any kind
+  /// @throws IOException if a file cannot be written
+  public static Path writeTables(
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      List<QualityRecord> quality,
+      Path directory,
+      String command)
+      throws IOException {
+    Path whole = Files.createTempDirectory("crossover-report");
+    try {
+      write(records, front, quality, whole, command);
+      String text =
+          Files.readString(whole.resolve(MARKDOWN))
+              .replace(INTERACTIVE, " · pictures: `crossover report`")
+              .replaceAll("(?m)^!\\[.*\\]\\(figures/.*\\)\\R\\R?", "");
+      Files.createDirectories(directory);
+      Path file = directory.resolve(MARKDOWN);
+      NamedFiles.write(file, text);
+      return file;
+    } finally {
+      try (Stream<Path> files = Files.walk(whole)) {
+        for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+          Files.delete(file);
+        }
+      }
+    }
   }
 
   private static List<Map<String, Object>> phases(

@@ -53,6 +53,25 @@ class ReportTest {
   }
 
   @Test
+  void tablesAloneAreTheMarkdownWithoutItsPictures() throws Exception {
+    Path alone = folder.resolve("alone");
+    Path file =
+        Report.writeTables(SyntheticStudy.records(1), List.of(), List.of(), alone, COMMAND);
+    try (Stream<Path> files = Files.list(alone)) {
+      assertEquals(List.of(file), files.toList());
+    }
+    List<String> kept = Files.readString(file).lines().filter(line -> !line.isEmpty()).toList();
+    assertTrue(markdown.lines().anyMatch(line -> line.startsWith("![")));
+    assertTrue(kept.get(1).endsWith("pictures: `crossover report`"), kept.get(1));
+    assertEquals(
+        markdown
+            .lines()
+            .filter(line -> !line.isEmpty() && !line.startsWith("![") && !line.contains("report.html"))
+            .toList(),
+        Stream.concat(kept.stream().limit(1), kept.stream().skip(2)).toList());
+  }
+
+  @Test
   void answersComeBeforeCharts() {
     int answer = page.indexOf("is faster than tiled exact attention from n\u00a0");
     assertTrue(answer > 0);
