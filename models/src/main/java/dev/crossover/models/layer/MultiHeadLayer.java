@@ -54,12 +54,21 @@ public record MultiHeadLayer(Attention core) implements Attention {
     return isLayer(core) ? core : new MultiHeadLayer(core);
   }
 
-  /// Refuses a mechanism that is a layer already.
+  /// Refuses a mechanism that is a layer already, and one that makes keys and values itself.
   public MultiHeadLayer {
     if (isLayer(core)) {
       throw new IllegalArgumentException(
           "core must take q, k, v or qk, but was " + core.name() + ", which is a layer already");
     }
+    if (!takes(core, "v")) {
+      throw new IllegalArgumentException(
+          "core must take v, but was " + core.name() + ", which makes values itself");
+    }
+  }
+
+  private static boolean takes(Attention core, String input) {
+    return core.inputs(AttentionShape.of(1, 2, 16, 8)).stream()
+        .anyMatch(spec -> spec.name().equals(input));
   }
 
   @Override
@@ -215,8 +224,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
 
   /// Whether a mechanism takes no queries: it makes them itself.
   private static boolean isLayer(Attention core) {
-    return core.inputs(AttentionShape.of(1, 2, 16, 8)).stream()
-        .noneMatch(spec -> spec.name().equals("q") || spec.name().equals("qk"));
+    return !takes(core, "q") && !takes(core, "qk");
   }
 
   static int modelDim(AttentionShape s) {

@@ -17,6 +17,7 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.lowrank.Mla;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -60,6 +61,9 @@ class MultiHeadLayerTest extends AttentionContract {
     assertEquals(layer, MultiHeadLayer.around(layer));
     assertInstanceOf(MultiHeadLayer.class, MultiHeadLayer.around(new Tiled()));
     assertThrows(IllegalArgumentException.class, () -> new MultiHeadLayer(layer));
+    IllegalArgumentException refused =
+        assertThrows(IllegalArgumentException.class, () -> new MultiHeadLayer(new Mla()));
+    assertEquals("core must take v, but was mla, which makes values itself", refused.getMessage());
   }
 
   @Test
