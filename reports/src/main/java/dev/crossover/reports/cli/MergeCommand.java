@@ -1,5 +1,7 @@
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.result.JsonLines;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.tune.FrontFile;
@@ -26,7 +28,8 @@ import picocli.CommandLine.Spec;
     name = "merge",
     description = {
       "Merge result files, for example of the shards of a sweep, and the front.jsonl that crossover"
-          + " tune left beside them.",
+          + " tune left beside them; or files of training runs, OUT included ending with"
+          + " quality.jsonl.",
       "Of several records of one point the one with the most forks counts, the later of equals."
           + " Records of different machines, JDKs or commits never share a curve."
     },
@@ -55,11 +58,24 @@ final class MergeCommand implements Callable<Integer> {
     PrintWriter out = self.commandLine().getOut();
     Path to = Objects.requireNonNull(target);
     RecordFiles.requireAll(files);
+    boolean trained = QualityFiles.isQuality(to);
+    for (Path file : files) {
+      if (QualityFiles.isQuality(file) != trained) {
+        throw new UsageException(
+            "files must all be of sweeps or all end with "
+                + QualityFile.NAME
+                + ", OUT included, but were "
+                + to
+                + " and "
+                + file);
+      }
+    }
     if (Files.exists(to) && !isAmongInputs(to)) {
       throw new UsageException(to + ": the file exists already and is not among those merged");
     }
     if (Files.exists(to)) {
-      List<String> unread = ResultFile.read(to).warnings();
+      List<String> unread =
+          trained ? new QualityFile(to).read().warnings() : ResultFile.read(to).warnings();
       if (!unread.isEmpty()) {
         throw new UsageException(
             to
@@ -67,6 +83,9 @@ final class MergeCommand implements Callable<Integer> {
                 + unread.getFirst()
                 + "; another OUT keeps it");
       }
+    }
+    if (trained) {
+      return mergeTrained(to, out);
     }
     Path tuned = FrontFile.beside(to);
     boolean among = files.stream().map(FrontFile::beside).anyMatch(beside -> beside.equals(tuned));
@@ -101,6 +120,25 @@ final class MergeCommand implements Callable<Integer> {
             + (files.size() == 1 ? " file" : " files")
             + (machines.size() == 1 ? "" : " and " + machines.size() + " machines or builds")
             + ": "
+            + to.toAbsolutePath());
+    out.flush();
+    return 0;
+  }
+
+  /// Joins training runs; of several records of one run the last counts.
+  private int mergeTrained(Path to, PrintWriter out) throws IOException, UsageException {
+    QualityFile.Contents contents = QualityFile.read(files);
+    if (contents.records().isEmpty()) {
+      throw new UsageException(
+          files.getFirst() + ": the file must hold training runs, but holds none");
+    }
+    contents.warnings().forEach(Objects.requireNonNull(spec).commandLine().getErr()::println);
+    JsonLines.replace(to, contents.records());
+    out.println(
+        contents.records().size()
+            + " training runs of "
+            + files.size()
+            + (files.size() == 1 ? " file: " : " files: ")
             + to.toAbsolutePath());
     out.flush();
     return 0;

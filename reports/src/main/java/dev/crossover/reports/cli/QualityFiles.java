@@ -34,7 +34,7 @@ record QualityFiles(List<Path> sweeps, List<Path> quality) {
         }
         add(sweeps, results);
         add(quality, trained);
-      } else if (path.getFileName().toString().endsWith(QualityFile.NAME)) {
+      } else if (isQuality(path)) {
         RecordFiles.requireAll(List.of(path));
         quality.add(path);
       } else {
@@ -45,6 +45,11 @@ record QualityFiles(List<Path> sweeps, List<Path> quality) {
     }
     return new QualityFiles(
         sweeps.stream().distinct().toList(), quality.stream().distinct().toList());
+  }
+
+  /// Whether a file is of training runs, by its name.
+  static boolean isQuality(Path path) {
+    return path.toString().endsWith(QualityFile.NAME);
   }
 
   private static void add(List<Path> files, Path file) {

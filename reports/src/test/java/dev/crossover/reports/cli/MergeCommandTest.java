@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.bench.error.HeadErrors.Interval;
+import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.result.JsonLines;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Peak;
@@ -17,6 +20,7 @@ import dev.crossover.bench.sweep.SweepPlan;
 import dev.crossover.bench.sweep.SweepRunner;
 import dev.crossover.bench.tune.FrontFile;
 import dev.crossover.bench.tune.FrontRecord;
+import dev.crossover.reports.answer.QualityRecords;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -34,6 +38,26 @@ class MergeCommandTest {
 
   @TempDir Path folder;
   private String said = "";
+
+  @Test
+  void shardsOfATrainingAreJoinedAndNeverMixedWithSweeps() throws IOException {
+    QualityRecord first = QualityRecords.run("mqar", "tiled", "1e-3", 1, 1, 64, 0.5);
+    QualityRecord second = QualityRecords.run("mqar", "tiled", "1e-3", 2, 1, 64, 0.7);
+    QualityRecord again = QualityRecords.run("mqar", "tiled", "1e-3", 1, 1, 64, 0.9);
+    Path a = folder.resolve("a-quality.jsonl");
+    Path b = folder.resolve("b-quality.jsonl");
+    JsonLines.replace(a, List.of(first, second));
+    JsonLines.replace(b, List.of(again));
+    Path all = folder.resolve("quality.jsonl");
+    StringWriter said = new StringWriter();
+    PrintWriter writer = new PrintWriter(said, true);
+    assertEquals(0, Main.run(writer, writer, "merge", all.toString(), a.toString(), b.toString()));
+    assertEquals(List.of(again, second), new QualityFile(all).read().records());
+    Path sweep = folder.resolve("sweep.jsonl");
+    assertEquals(Main.USAGE, Main.run(writer, writer, "merge", sweep.toString(), a.toString()));
+    assertTrue(said.toString().contains("must all be of sweeps or all end with"), said.toString());
+    assertFalse(Files.exists(sweep));
+  }
 
   @Test
   void mergedShardsAreTheWhole() throws IOException {
