@@ -30,6 +30,8 @@ class LayerSweepTest {
   @CsvSource({
     "'layer/longformer:window=7,dilation=1',layer/longformer:window=7",
     "layer/luna,luna",
+    "layer/lstm,layer/lstm",
+    "layer/gated_convolution:width=2,layer/gated_convolution",
     "layer/tiled,layer/tiled"
   })
   void layerIsWrittenInItsShortestForm(String typed, String shortest) {

@@ -8,11 +8,20 @@ import dev.crossover.models.mixed.Mixed;
 import dev.crossover.variants.Catalogue;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
-/// Mechanisms as the [Catalogue] has them and, as `layer/NAME`, the multi-head layer around each.
+/// Mechanisms as the [Catalogue] has them and, as `layer/NAME`, the multi-head layer around each;
+/// also as `layer/NAME` the layers that have no attention: LSTM, GRU and gated convolution.
 public final class LayerCatalogue {
-  private static final String LAYER = "layer/";
+  static final String LAYER = "layer/";
+
   private static final String MIXED = Mixed.NAME + ":";
+
+  private static final List<MechanismType> BASELINES =
+      List.of(
+          MechanismType.of(LstmLayer.class),
+          MechanismType.of(GruLayer.class),
+          MechanismType.of(GatedConvolutionLayer.class));
 
   private LayerCatalogue() {}
 
@@ -29,7 +38,15 @@ public final class LayerCatalogue {
     if (core.startsWith(LAYER)) {
       throw new IllegalArgumentException("layer/ must be given once, but was '" + text + "'");
     }
-    return MultiHeadLayer.around(plain(core));
+    Optional<MechanismType> baseline = baseline(core.split(":", 2)[0]);
+    return baseline.isPresent()
+        ? baseline.get().create(Catalogue.values(core))
+        : MultiHeadLayer.around(plain(core));
+  }
+
+  /// A layer without attention by its name, as it stands behind `layer/`.
+  public static Optional<MechanismType> baseline(String name) {
+    return BASELINES.stream().filter(type -> type.name().equals(name)).findFirst();
   }
 
   private static Attention plain(String text) {
@@ -41,6 +58,9 @@ public final class LayerCatalogue {
   /// The description of what [#parse] made; of a layer, that of the mechanism inside; of a mix,
   /// that of its first head that approximates, or else of its first.
   public static MechanismType typeOf(Attention attention) {
+    if (attention instanceof BaselineLayer) {
+      return baseline(attention.name().substring(LAYER.length())).orElseThrow();
+    }
     if (core(attention) instanceof Mixed(List<Attention> heads)) {
       List<MechanismType> types = heads.stream().map(LayerCatalogue::typeOf).toList();
       return types.stream()
@@ -73,6 +93,9 @@ public final class LayerCatalogue {
 
   /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
   public static Map<String, String> parametersOf(Attention attention) {
+    if (attention instanceof BaselineLayer) {
+      return typeOf(attention).parametersOf(attention);
+    }
     return core(attention) instanceof Mixed mixed
         ? Map.of("heads", mixed.text())
         : Catalogue.parametersOf(core(attention));
@@ -80,6 +103,9 @@ public final class LayerCatalogue {
 
   /// The shortest text that [#parse] turns into an equal mechanism or layer.
   public static String describe(Attention attention) {
+    if (attention instanceof BaselineLayer) {
+      return LAYER + typeOf(attention).describe(attention);
+    }
     String core =
         core(attention) instanceof Mixed mixed
             ? MIXED + mixed.text()

@@ -144,7 +144,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
   }
 
   /// The heads' rows beside each other, `[batch, n, heads · d]`.
-  private static Tensor headsSideBySide(Tensor perHead) {
+  static Tensor headsSideBySide(Tensor perHead) {
     int heads = perHead.extent(1);
     int n = perHead.extent(2);
     int d = perHead.extent(3);

@@ -2,6 +2,7 @@ package dev.crossover.reports.answer;
 
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.variants.Catalogue;
 import java.util.List;
 import java.util.Optional;
@@ -50,7 +51,10 @@ public final class Labels {
 
   /// The catalogue's title, or the name itself when the catalogue does not know it.
   public static String title(String mechanism) {
-    return find(mechanism).map(t -> t.mechanism().title()).orElse(clean(mechanism));
+    return find(mechanism)
+        .or(() -> LayerCatalogue.baseline(mechanism))
+        .map(t -> t.mechanism().title())
+        .orElse(clean(mechanism));
   }
 
   /// What the errors of a mechanism are measured against, where that is not softmax attention over

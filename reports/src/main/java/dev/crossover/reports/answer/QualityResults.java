@@ -148,13 +148,7 @@ public record QualityResults(
     /// The title and what was set: `DeltaNet, beta_max=2`.
     public String label() {
       String title =
-          switch (mechanism()) {
-            case "lstm" -> "LSTM";
-            case "gru" -> "GRU";
-            case "gated_convolution" -> "Gated convolution";
-            case "long_convolution" -> "Long convolution";
-            default -> Labels.title(mechanism());
-          };
+          mechanism().equals("long_convolution") ? "Long convolution" : Labels.title(mechanism());
       String settings = mixer.substring(mechanism().length()).replaceAll("[:+,]", ", ");
       return Labels.clean(settings.isEmpty() ? title : title + settings);
     }

@@ -57,7 +57,8 @@ final class SweepCommand implements Callable<Integer> {
       names = {"-m", "--mechanisms"},
       paramLabel = "SPEC,…",
       description =
-          "name or name:param=value,…, layer/name for the multi-head layer around it,"
+          "name or name:param=value,…, layer/name for the multi-head layer around it (layer/lstm,"
+              + " layer/gru and layer/gated_convolution have no attention),"
               + " mixed:0=name,1-3=name,… for another per head; the sweep's own when absent.")
   private @Nullable String mechanisms;
 
