@@ -203,6 +203,9 @@ public final class RecordType<T> {
     if (type == boolean.class) {
       return "boolean";
     }
+    if (type == String.class) {
+      return "text";
+    }
     if (type == OptionalInt.class) {
       return "optional integer";
     }
@@ -258,7 +261,7 @@ public final class RecordType<T> {
       }
       return text.equals("true");
     }
-    return token(info, type, text);
+    return type == String.class ? text : token(info, type, text);
   }
 
   private Object token(ParameterInfo info, Type type, String text) {

@@ -128,10 +128,10 @@ class QualityRunnerTest {
     assertTrue(diverged.reason().startsWith("the loss of step"), diverged.reason());
     QualityRecord refused =
         runner(Double.POSITIVE_INFINITY, new Watch(-1))
-            .run(runs("compression:n=8,vocab=4", "tiled", List.of(), 1))
+            .run(runs("induction:n=12,vocab=4", "linformer", List.of(), 1))
             .getFirst();
     assertEquals(Status.REFUSED, refused.status());
-    assertTrue(refused.reason().contains("autoencoder"), refused.reason());
+    assertTrue(refused.reason().contains("linformer"), refused.reason());
   }
 
   @Test

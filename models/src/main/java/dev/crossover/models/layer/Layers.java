@@ -109,6 +109,19 @@ public final class Layers {
     };
   }
 
+  /// The decoder of an auto-encoder: the last row of every sequence plus the sinusoid of each
+  /// position, then twice norm, map and GELU; no position sees another.
+  public Value decodeLast(String prefix, Value x, Padding padding) {
+    Value spread = LastToAll.add(graph, prefix + "last", x);
+    Value y = PositionTable.sinusoidal(graph, prefix + "positions.out", spread, null);
+    for (int i = 1; i <= 2; i++) {
+      Value normed = norm(prefix + "norm" + i + ".", y, padding);
+      Value mapped = map(prefix + "map" + i, normed);
+      y = Activation.add(graph, prefix + "gelu" + i, mapped, Function.GELU);
+    }
+    return y;
+  }
+
   /// Dropout, where it is on.
   public Value dropout(String name, Value x) {
     return Dropout.add(graph, name, x, options, step);

@@ -74,6 +74,13 @@ public final class Initialisation {
     } else {
       stack("", options.layers(), false);
     }
+    if (kind == ModelKind.AUTOENCODER) {
+      for (int i = 1; i <= 2; i++) {
+        norm("decoder.norm" + i + ".");
+        map("decoder.map" + i + "_weight", width, width);
+        bias("decoder.map" + i + "_bias", width, width);
+      }
+    }
     int classes = target > 0 && both ? target : sizes.size("vocabulary");
     if (kind == ModelKind.CLASSIFIER) {
       map("head.weight", sizes.size("classes"), width);

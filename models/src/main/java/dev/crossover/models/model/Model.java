@@ -207,6 +207,8 @@ public final class Model {
   private Value blocks() {
     return switch (kind) {
       case LANGUAGE_MODEL -> stack("", embed("", rows, tokens, table()), true);
+      case AUTOENCODER ->
+          layers.decodeLast("decoder.", stack("", embed("", rows, tokens, table()), true), padding);
       case CLASSIFIER -> stack("", embed("", rows, tokens, table()), false);
       case ENCODER_DECODER -> {
         Value memory = embed("encoder.", sourceRows, source, EMBEDDING);

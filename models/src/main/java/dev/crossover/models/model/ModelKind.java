@@ -6,6 +6,9 @@ import java.util.Locale;
 public enum ModelKind {
   /// Causal blocks, logits at every token.
   LANGUAGE_MODEL,
+  /// Causal blocks; the last row alone, with a sinusoid for every position, goes through a decoder
+  /// that does not mix positions: logits at every token.
+  AUTOENCODER,
   /// Blocks without causal order, one row of logits per sequence.
   CLASSIFIER,
   /// An encoder over the source, a causal decoder that attends to it.
@@ -21,7 +24,8 @@ public enum ModelKind {
       }
     }
     throw new IllegalArgumentException(
-        "model must be language_model, classifier or encoder_decoder, but was " + name);
+        "model must be language_model, autoencoder, classifier or encoder_decoder, but was "
+            + name);
   }
 
   /// The name, in lower case.

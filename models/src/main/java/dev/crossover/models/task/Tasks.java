@@ -39,7 +39,8 @@ public final class Tasks {
           DyckRecognition.class,
           WordProblem.class,
           ListOps.class,
-          Needle.class);
+          Needle.class,
+          Bytes.class);
 
   private static final Map<String, RecordType<Task>> BY_NAME = byName();
 

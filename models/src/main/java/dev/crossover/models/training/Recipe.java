@@ -7,6 +7,7 @@ import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.ModelSizes;
 import dev.crossover.models.optimiser.OptimiserOptions;
+import dev.crossover.models.task.Bytes;
 import dev.crossover.models.task.Mqar;
 import dev.crossover.models.task.Parity;
 import dev.crossover.models.task.Task;
@@ -26,8 +27,8 @@ import java.util.TreeMap;
 ///
 /// | key | meaning | default |
 /// |---|---|---|
-/// | `batch` | sequences of a step | 64; mqar 128 |
-/// | `steps` | most steps | 2000; mqar 1500 |
+/// | `batch` | sequences of a step | 64; mqar 128; bytes 16 |
+/// | `steps` | most steps | 2000; mqar 1500; bytes 3000 |
 /// | `evaluate_every` | steps from one look at the test samples to the next | 100 |
 /// | `stop_at` | accuracy that ends a run | 0.99 |
 /// | `test_samples` | test samples | 256 |
@@ -176,6 +177,9 @@ public record Recipe(
     if (task instanceof Mqar) {
       values.putAll(Map.of("feed_forward", "none", "batch", "128", "steps", "1500"));
     }
+    if (task instanceof Bytes) {
+      values.putAll(languageModel(mixer, values));
+    }
     if (task instanceof Parity || task instanceof WordProblem) {
       values.putAll(stateTracking(mixer));
     }
@@ -194,6 +198,32 @@ public record Recipe(
     values.put("feed_forward", recurrent ? "none" : "gelu");
     if (!recurrent) {
       values.putAll(Map.of("positions", "sinusoidal", "embedding_scale", "10", "lr", "1e-3"));
+    }
+    return values;
+  }
+
+  /// Four blocks of width 128, positions by rotation where a mixer needs any; the embedding times
+  /// √128.
+  private static Map<String, String> languageModel(String mixer, Map<String, String> chosen) {
+    Map<String, String> values =
+        new LinkedHashMap<>(
+            Map.of(
+                "width", "128",
+                "layers", "4",
+                "heads", "4",
+                "embedding_scale", "11.3137",
+                "batch", "16",
+                "steps", "3000",
+                "evaluate_every", "250",
+                "lr", "1.5e-3",
+                "betas", "0.9/0.95"));
+    values.put("weight_decay", "0.01");
+    values.put("min_lr_ratio", "0.05");
+    if (NO_MECHANISM.contains(nameOf(mixer))) {
+      values.put("heads", "1");
+    }
+    if (chosen.getOrDefault("positions", "none").equals("learned")) {
+      values.put("positions", "rope");
     }
     return values;
   }

@@ -25,14 +25,14 @@ import java.util.Map;
 import java.util.Objects;
 import org.apache.commons.rng.UniformRandomProvider;
 
-/// One run: a fresh decoder-only model learns a task.
+/// One run: a fresh decoder-only model, or an auto-encoder, learns a task.
 ///
 /// Training samples are drawn anew in every step from (data seed, step), test samples once from
 /// another stream, the same for every mixer and model seed. Same seeds give the same bits for any
 /// number of threads, and a run continued from [#save] gives the bits of no interruption.
 ///
-/// Tasks that read a whole sequence are asked at its last token that is not padding. Auto-encoders
-/// are refused by name.
+/// Tasks that read a whole sequence are asked at its last token that is not padding; those of
+/// auto-encoders at every position of what is decoded from the last token's row.
 public final class TaskTraining {
   private static final String STATE = "optimiser.";
   private static final String LOSSES = "run.losses";
@@ -43,6 +43,7 @@ public final class TaskTraining {
   private final Recipe recipe;
   private final long dataSeed;
   private final int threads;
+  private final ModelKind kind;
   private final Parameters parameters;
   private final Trainer trainer;
   private final List<Double> losses = new ArrayList<>();
@@ -65,18 +66,18 @@ public final class TaskTraining {
   /// @param threads number of threads, at least 1
   /// @throws IllegalArgumentException if the mixer cannot do what the task or model asks, by name
   public TaskTraining(Task task, Recipe recipe, long seed, long dataSeed, int threads) {
-    if (task.reading() == Task.Reading.AUTOENCODER) {
-      throw new IllegalArgumentException(
-          Tasks.nameOf(task) + ": reading must be of positions or a sequence, but was autoencoder");
-    }
     this.task = task.training();
     this.recipe = recipe;
     this.dataSeed = dataSeed;
     this.threads = threads;
-    parameters = Initialisation.of(ModelKind.LANGUAGE_MODEL, recipe.layers(), recipe.sizes(), seed);
+    kind =
+        task.reading() == Task.Reading.AUTOENCODER
+            ? ModelKind.AUTOENCODER
+            : ModelKind.LANGUAGE_MODEL;
+    parameters = Initialisation.of(kind, recipe.layers(), recipe.sizes(), seed);
     Model model =
         Model.plan(
-            ModelKind.LANGUAGE_MODEL,
+            kind,
             recipe.layers(),
             parameters,
             shape(this.task, recipe.batch()),
@@ -130,7 +131,7 @@ public final class TaskTraining {
     int batch = Math.min(recipe.testSamples(), recipe.batch());
     Model model =
         Model.plan(
-            ModelKind.LANGUAGE_MODEL,
+            kind,
             recipe.layers().with("training", "false"),
             parameters,
             shape(test, batch),

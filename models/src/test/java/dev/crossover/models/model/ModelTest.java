@@ -128,6 +128,15 @@ class ModelTest {
     assertEquals(slope, (losses[0] - losses[1]) / (2 * h), 4e-3 * Math.abs(slope) + 3e-4);
   }
 
+  @Test
+  void gradientsOfAnAutoencoderAreSlopes() {
+    checkSlope(
+        ModelKind.AUTOENCODER,
+        options("mixer=tiled heads=2 layers=2 positions=sinusoidal feed_forward=gelu"),
+        sizes(""));
+    checkSlope(ModelKind.AUTOENCODER, options("mixer=lstm layers=1"), sizes(""));
+  }
+
   @ParameterizedTest
   @ValueSource(
       strings = {

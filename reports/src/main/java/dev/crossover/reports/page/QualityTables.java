@@ -67,6 +67,7 @@ final class QualityTables {
     }
     columns.add(new Column("above chance", "scaled_accuracy", true));
     columns.add(new Column("whole samples right", "sequence_accuracy", true));
+    columns.add(new Column("loss, bits", "loss_bits", true));
     columns.add(new Column("steps", "steps", true));
     columns.add(new Column("state", "state_bytes", true));
     for (QualityTimes one : times) {
@@ -101,6 +102,7 @@ final class QualityTables {
     double whole =
         row.looks(own).stream().mapToDouble(Look::sequenceAccuracy).average().orElse(Double.NaN);
     cells.add(Cell.number(three(whole), whole));
+    cells.add(Cell.number(three(row.bits(own)), row.bits(own)));
     double steps =
         row.records().stream().mapToLong(QualityRecord::steps).average().orElse(Double.NaN);
     cells.add(Cell.number(Wording.whole(steps), steps));

@@ -1,0 +1,177 @@
+package dev.crossover.models.task;
+
+import dev.crossover.attention.mechanism.Parameter;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.zip.GZIPInputStream;
+import org.apache.commons.rng.UniformRandomProvider;
+
+/// Byte-level language model: the next byte of a text.
+///
+/// Windows of n + 1 bytes at uniform places: the first 95 % of the text are for training, where
+/// every position is asked; the last 5 % for tests, where those are asked that have seen at least
+/// n/2 bytes. The loss in bits is then bits per byte. What the text says next is not determined, so
+/// there is no solver.
+///
+/// @param n bytes of a window
+/// @param text a file; empty: sources of this toolkit, 1.5 MB of Java
+/// @param part of the text that samples come from; training draws from its own
+@TaskInfo(
+    name = "bytes",
+    title = "Byte-level language model",
+    source = "a text of one's own, or sources of this toolkit (Apache-2.0)",
+    asks = "the next byte, with at least half a window of context",
+    solver = "none: what a text says next is not determined")
+public record Bytes(
+    @Parameter(value = "bytes of a window n, >= 2", defaultValue = "256") int n,
+    @Parameter(value = "file; empty: sources of this toolkit", defaultValue = "") String text,
+    @Parameter(value = "what samples come from", defaultValue = "held_out") Part part)
+    implements Task {
+  private static final int BYTES = 256;
+  private static final int HELD_OUT_SHARE = 20;
+  private static final Map<String, byte[]> TEXTS = new ConcurrentHashMap<>();
+
+  /// Parts of a text.
+  public enum Part {
+    /// The first 95 %.
+    TRAINING,
+    /// The last 5 %.
+    HELD_OUT
+  }
+
+  /// Validates the size.
+  public Bytes {
+    Choices.atLeast("n", n, 2);
+  }
+
+  private byte[] read() {
+    try {
+      byte[] all = TEXTS.get(text);
+      if (all == null) {
+        all = text.isEmpty() ? builtIn() : Files.readAllBytes(Path.of(text));
+        TEXTS.put(text, all);
+      }
+      return all;
+    } catch (IOException e) {
+      throw new IllegalArgumentException(
+          "text must be a file that can be read, but was " + text + " (" + e + ")", e);
+    }
+  }
+
+  private static byte[] builtIn() throws IOException {
+    try (InputStream packed =
+            Objects.requireNonNull(Bytes.class.getResourceAsStream("sources.txt.gz"));
+        InputStream in = new GZIPInputStream(packed)) {
+      return in.readAllBytes();
+    }
+  }
+
+  /// Where the part begins, in a text of some length.
+  private int from(int length) {
+    return part == Part.TRAINING ? 0 : length - length / HELD_OUT_SHARE;
+  }
+
+  /// Where the part ends.
+  private int to(int length) {
+    return part == Part.TRAINING ? length - length / HELD_OUT_SHARE : length;
+  }
+
+  private byte[] checked() {
+    byte[] all = read();
+    int there = to(all.length) - from(all.length);
+    if (there < n + 1) {
+      throw new IllegalArgumentException(
+          "n must be below the "
+              + there
+              + " bytes of the "
+              + (part == Part.TRAINING ? "first 95 %" : "last 5 %")
+              + " of the text, but was "
+              + n);
+    }
+    return all;
+  }
+
+  @Override
+  public int vocab() {
+    return BYTES;
+  }
+
+  @Override
+  public int classes() {
+    return BYTES;
+  }
+
+  @Override
+  public int positions() {
+    return n;
+  }
+
+  private int firstAsked() {
+    return part == Part.TRAINING ? 0 : n / 2;
+  }
+
+  @Override
+  public int asked() {
+    return n - firstAsked();
+  }
+
+  /// Share of the most frequent byte in the part; one of 256 where the text cannot be read.
+  @Override
+  public double chance() {
+    byte[] all;
+    try {
+      all = read();
+    } catch (IllegalArgumentException e) {
+      return 1.0 / BYTES;
+    }
+    int[] counts = new int[BYTES];
+    int from = from(all.length);
+    int to = to(all.length);
+    for (int i = from; i < to; i++) {
+      counts[all[i] & 0xff]++;
+    }
+    return to == from ? 1.0 / BYTES : (double) Arrays.stream(counts).max().orElse(0) / (to - from);
+  }
+
+  @Override
+  public void draw(UniformRandomProvider random, int[] tokens, int[] labels) {
+    byte[] all = checked();
+    int from = from(all.length);
+    int start = from + random.nextInt(to(all.length) - from - n);
+    for (int t = 0; t < n; t++) {
+      tokens[t] = all[start + t] & 0xff;
+      labels[t] = t < firstAsked() ? IGNORE : all[start + t + 1] & 0xff;
+    }
+  }
+
+  /// There is none.
+  ///
+  /// @throws UnsupportedOperationException always
+  @Override
+  public Solver solver() {
+    throw new UnsupportedOperationException(
+        "bytes has no solver: what a text says next is not determined");
+  }
+
+  /// Windows of the first 95 %.
+  ///
+  /// @throws IllegalArgumentException if the text cannot be read or is too short
+  @Override
+  public Task training() {
+    checked();
+    Bytes training = new Bytes(n, text, Part.TRAINING);
+    training.checked();
+    return training;
+  }
+
+  @Override
+  public Task atLength(int length) {
+    return new Bytes(length, text, part);
+  }
+}
