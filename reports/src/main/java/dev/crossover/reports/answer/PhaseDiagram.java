@@ -233,10 +233,11 @@ public record PhaseDiagram(
     return panel.title();
   }
 
-  /// How settings were found and judged, one sentence.
+  /// How settings were found and judged, and what is left out.
   public String how() {
     int tried = frontiers.stream().mapToInt(Frontier::tried).sum();
     int timed = frontiers.stream().mapToInt(f -> f.entries().size()).sum();
+    int unsteady = panel.unsteady().size();
     return (tuned
             ? tried
                 + " pairs of a setting and a length were tried by their error, "
@@ -244,6 +245,11 @@ public record PhaseDiagram(
                 + " timed; settings "
             : timed + " pairs of a setting and a length, as measured, not searched; ")
         + parts
-        + ".";
+        + "."
+        + (unsteady == 0
+            ? ""
+            : " Left out, as never steady when timed: "
+                + unsteady
+                + (unsteady == 1 ? " point." : " points."));
   }
 }

@@ -108,7 +108,7 @@ public final class PhaseText {
     List<String> lines = new ArrayList<>();
     Entry best = cell.best();
     switch (cell.kind()) {
-      case MISSING -> lines.add("exact attention was not timed here");
+      case MISSING -> lines.add("exact attention was not timed here, or was not steady");
       case EXACT ->
           lines.add(
               "exact attention (tiled), "

@@ -206,7 +206,13 @@ final class SweepCommand implements Callable<Integer> {
     out.println("results: " + file.toAbsolutePath());
     if (!noReport) {
       Path to = folder.resolve("report");
-      Path page = Report.write(summary.records(), to, TypedCommand.of(summary.records(), typed));
+      Path page =
+          Report.write(
+              summary.records(),
+              RecordFiles.front(List.of(file), err),
+              List.of(),
+              to,
+              TypedCommand.of(summary.records(), typed));
       out.println("report:");
       out.println(page.toAbsolutePath().toUri());
     }

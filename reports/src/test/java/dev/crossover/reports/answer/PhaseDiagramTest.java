@@ -173,6 +173,21 @@ class PhaseDiagramTest {
   }
 
   @Test
+  void whatWasNeverSteadyIsCountedAndLeftOut() {
+    time("tiled", 1, 0.001, 1e-7);
+    tuned(MOBA, 0.5, 0.001, 0.04, 0.03);
+    tuned(WINDOW, 0.25, 0.001, 0.04, 0.03);
+    assertFalse(diagram().how().contains("steady"), diagram().how());
+    ResultRecord.Conditions unsteady =
+        new ResultRecord.Conditions(null, null, "the compiler worked", null, null);
+    results.set(2, Records.under(results.get(2), List.of(unsteady, unsteady, unsteady)));
+    assertEquals(MOBA, Frontier.best(cell(0.05)).spec());
+    assertTrue(
+        diagram().how().endsWith("Left out, as never steady when timed: 1 point."),
+        diagram().how());
+  }
+
+  @Test
   void factorsKeepTwoDigitsAndThreeNearOne() {
     time("tiled", 1, 0, 1e-7);
     tuned(MOBA, 1 / 1.04, 0, 0.04, 0.03);

@@ -78,6 +78,7 @@ class MainTest {
         "tune --max-error 0;max-error must be numbers > 0",
         "tune --n 16384;n must be at most 8192 for this input, but was 16384",
         "tune --input capturd;did you mean captured?",
+        "tune --per-head;per-head must come with judge-input",
         "tune --each 0;each, threads and forks must be >= 1",
         "sweep -m tiled,,tiled;but was empty",
         "sweep -m tiled:scale=0,5;scale must be a number with a decimal point (0.5), but was 0,5",
