@@ -36,6 +36,7 @@ import dev.crossover.variants.recurrent.Rwkv7;
 import dev.crossover.variants.recurrent.TransformerXl;
 import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
+import dev.crossover.variants.score.Differential;
 import dev.crossover.variants.score.Fox;
 import dev.crossover.variants.score.StickBreaking;
 import dev.crossover.variants.score.Tener;
@@ -87,6 +88,7 @@ public final class Catalogue {
           MechanismType.of(Tener.class),
           MechanismType.of(Fox.class),
           MechanismType.of(StickBreaking.class),
+          MechanismType.of(Differential.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
           MechanismType.of(LightningAttention2.class),

@@ -385,7 +385,7 @@ public final class RandomCases {
         int rowsPerKey = Math.max(1, tensor.extent(2) / Math.max(1, shape.keySeqLen()));
         for (int row = 0; row < tensor.size() / width; row++) {
           int key = row / rowsPerKey;
-          int batch = key / shape.keySeqLen() / shape.numKeyValueHeads();
+          int batch = key / shape.keySeqLen() / tensor.extent(1);
           if (!mask.isRealKey(batch, key % shape.keySeqLen())) {
             Arrays.fill(tensor.data(), row * width, (row + 1) * width, Float.NaN);
           }

@@ -104,6 +104,7 @@ public final class PathRules {
               "cosine",
               "tener",
               "stick_breaking",
+              "differential",
               "transformer_xl",
               "linformer",
               "nystromformer",
