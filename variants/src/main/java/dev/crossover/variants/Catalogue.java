@@ -38,6 +38,7 @@ import dev.crossover.variants.score.Additive;
 import dev.crossover.variants.score.Cosine;
 import dev.crossover.variants.score.Differential;
 import dev.crossover.variants.score.Fox;
+import dev.crossover.variants.score.Sage;
 import dev.crossover.variants.score.StickBreaking;
 import dev.crossover.variants.score.Tener;
 import dev.crossover.variants.sparse.BigBird;
@@ -89,6 +90,7 @@ public final class Catalogue {
           MechanismType.of(Fox.class),
           MechanismType.of(StickBreaking.class),
           MechanismType.of(Differential.class),
+          MechanismType.of(Sage.class),
           MechanismType.of(RetNet.class),
           MechanismType.of(Luna.class),
           MechanismType.of(LightningAttention2.class),

@@ -25,9 +25,9 @@ import org.jspecify.annotations.Nullable;
 /// source, note), checks that no replay needs (float32_error and others), or parameters of the
 /// mechanism. Tensors are told apart by their element types: F64 are answers, `grad_NAME` among
 /// them the gradients of inputs; F32 are inputs, `grad_NAME` among them the upstream gradients;
-/// integers are inputs where the mechanism has one of that name, otherwise information, as answers
-/// are that the mechanism does not produce. `out`, `final_state`, `final_normaliser` and `out_pack`
-/// are never mere information.
+/// integers are inputs or, to be met exactly, answers where the mechanism has an input or a result
+/// of that name, otherwise information, as answers are that the mechanism does not produce. `out`,
+/// `final_state`, `final_normaliser` and `out_pack` are never mere information.
 public final class GoldenFile {
   private static final Set<String> COMMON =
       Set.of(
@@ -45,6 +45,7 @@ public final class GoldenFile {
           "max_abs_diff_to_reference",
           "float32_error",
           "max_abs_out",
+          "max_abs_diff_to_exact",
           "max_rel_diff_to_central_differences",
           "decision_margin",
           "seed");
@@ -185,16 +186,33 @@ public final class GoldenFile {
     return List.copyOf(gradients.keySet());
   }
 
-  /// The answer of a name: one of [#expected()] or of [#gradients()].
+  /// Whether the file holds what a result of this name is to be compared with: among
+  /// [#expected()], or integers.
+  public boolean answers(String result) {
+    return expected.containsKey(result) || integers.has(result);
+  }
+
+  /// The answer of a name: one of [#expected()], of [#gradients()] or of the integers.
   ///
   /// @throws IllegalArgumentException if the file holds no such answer
   public Expected answer(String name) {
     Expected answer = expected.getOrDefault(name, gradients.get(name));
+    if (answer == null && integers.has(name)) {
+      return whole(integers.get(name));
+    }
     if (answer == null) {
       throw new IllegalArgumentException(
           "name must be an expected tensor of " + path() + ", but was " + name);
     }
     return answer;
+  }
+
+  private static Expected whole(Tensor tensor) {
+    double[] values = new double[tensor.size()];
+    for (int e = 0; e < values.length; e++) {
+      values[e] = tensor.data()[e];
+    }
+    return new Expected(Arrays.stream(tensor.shape()).asLongStream().boxed().toList(), values);
   }
 
   /// The upstream gradient of `out`, `grad_out`; empty in files without gradients.
@@ -236,13 +254,17 @@ public final class GoldenFile {
   /// What float32 may deviate from a value of an expected tensor: for `out` of a file that says its
   /// `float32_error`, four times that plus 1e-6 of the largest output; for gradients 2e-5 of the
   /// tensor's largest value (5e-5 for the three sums over all pairs that are one number per head)
-  /// plus 1e-6 of the largest gradient of the file; otherwise `2e-5 + 2e-5 |value|`.
+  /// plus 1e-6 of the largest gradient of the file; nothing for integers; otherwise `2e-5 + 2e-5
+  /// |value|`.
   ///
   /// @param name of the expected tensor
   /// @param value the expected element
   public double tolerance(String name, double value) {
     if (name.equals("out") && float32Error.isPresent()) {
       return 4 * float32Error.getAsDouble() + 1e-6 * maxAbsOut.orElseGet(this::largestOut);
+    }
+    if (integers.has(name)) {
+      return 0;
     }
     Double gradient = gradientTolerances.get(name);
     return gradient == null ? 2e-5 + 2e-5 * Math.abs(value) : gradient;

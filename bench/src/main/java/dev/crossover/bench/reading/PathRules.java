@@ -105,6 +105,7 @@ public final class PathRules {
               "tener",
               "stick_breaking",
               "differential",
+              "sage",
               "transformer_xl",
               "linformer",
               "nystromformer",
