@@ -97,7 +97,7 @@ import java.util.OptionalInt;
           code = "multihead_diffattn.py: ⌊(2h + c) / n⌋, with n = 2 the same for both maps",
           paperOption = "",
           codeOption = "grouping=flat",
-          defaultIs = "the pairs of the files that the authors recommend: maps stay apart",
+          defaultIs = "the pairs, because both maps of a head then have keys of their own",
           test = "DifferentialTest.groupingsDifferWhereHeadsShareKeysOnly")
     })
 public record Differential(
