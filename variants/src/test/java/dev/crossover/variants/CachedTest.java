@@ -17,6 +17,7 @@ import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 /// Stores and policies as parameters of mechanisms.
@@ -43,24 +44,31 @@ class CachedTest {
     return all;
   }
 
+  /// Tokens `from … to - 1`, cut along the dimension of length N.
   private static Tensors rows(Tensors whole, int from, int to) {
     Tensors some = Tensors.NONE;
     for (int i = 0; i < whole.size(); i++) {
       Tensor tensor = whole.tensor(i);
-      if (tensor.rank() != 4) {
+      int along =
+          IntStream.range(0, tensor.rank())
+              .filter(d -> tensor.extent(d) == N)
+              .findFirst()
+              .orElse(-1);
+      if (along < 0) {
         some = some.with(whole.name(i), tensor);
         continue;
       }
-      int heads = tensor.extent(0) * tensor.extent(1);
-      int width = tensor.extent(3);
-      Tensor part = Tensor.zeros(tensor.extent(0), tensor.extent(1), to - from, width);
-      for (int h = 0; h < heads; h++) {
-        System.arraycopy(
-            tensor.data(),
-            (h * N + from) * width,
-            part.data(),
-            h * (to - from) * width,
-            (to - from) * width);
+      int[] shape = tensor.shape();
+      shape[along] = to - from;
+      Tensor part = Tensor.zeros(shape);
+      int width = 1;
+      for (int d = along + 1; d < shape.length; d++) {
+        width *= shape[d];
+      }
+      for (int outer = 0; outer < tensor.size() / (N * width); outer++) {
+        int at = (outer * N + from) * width;
+        int target = outer * (to - from) * width;
+        System.arraycopy(tensor.data(), at, part.data(), target, (to - from) * width);
       }
       some = some.with(whole.name(i), part);
     }
@@ -111,7 +119,8 @@ class CachedTest {
           {"tiled:cache=h2o,page_size=3", "page_size"},
           {"tiled:cache=tova,decode_interval=x", "decode_interval"},
           {"gla:store=f16", "store"},
-          {"materialised:cache=h2o", "cache"}
+          {"materialised:cache=h2o", "cache"},
+          {"additive:store=f16", "store"}
         }) {
       String message =
           String.valueOf(
@@ -119,6 +128,9 @@ class CachedTest {
                   .getMessage());
       assertTrue(message.contains(wrong[1]), message);
       assertTrue(message.startsWith(wrong[0].substring(0, wrong[0].indexOf(':'))), message);
+    }
+    for (String refused : List.of("topk:cache=h2o", "fox:store=int4_grouped")) {
+      assertThrows(IllegalArgumentException.class, () -> Catalogue.parse(refused).decode(SHAPE));
     }
     Attention capped = Catalogue.parse("tiled:logit_softcap=3,cache=h2o");
     assertThrows(IllegalArgumentException.class, () -> capped.decode(SHAPE));
@@ -156,11 +168,12 @@ class CachedTest {
           distance(decoded(Catalogue.parse(type.name() + ":store=f16"), whole, 10, 2), exact);
       double bytes =
           distance(decoded(Catalogue.parse(type.name() + ":store=int8"), whole, 10, 1), exact);
-      assertTrue(half > 1e-6 && half < 5e-3, type.name() + ": " + half);
       // a choice of keys that rounding turns changes a few rows by more than rounding itself
+      boolean chooses = List.of("topk", "moba", "block_topk").contains(type.name());
+      assertTrue(half > 1e-6 && half < (chooses ? 0.05 : 2e-3), type.name() + ": " + half);
       assertTrue(bytes > half && bytes < 0.2, type.name() + ": " + bytes);
     }
-    assertTrue(mechanisms >= 1, "mechanisms: " + mechanisms);
+    assertTrue(mechanisms >= 10, "mechanisms: " + mechanisms);
   }
 
   @Test

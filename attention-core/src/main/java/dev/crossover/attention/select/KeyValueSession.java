@@ -5,6 +5,8 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
@@ -17,6 +19,12 @@ public abstract class KeyValueSession extends TokenSession {
   private final int capacity;
   private final float factor;
   private final int heads = shape.batchSize() * shape.numKeyValueHeads();
+  private final Storage storage;
+  private final SlotStore[] storedKeys;
+  private final SlotStore[] storedValues;
+  /// A restored row per worker, and one of [#cachedKey].
+  private final float[][] restored;
+
   private int slots;
   private float[] keys;
   private float[] values;
@@ -32,12 +40,32 @@ public abstract class KeyValueSession extends TokenSession {
   /// @param threads number of threads, at least 1
   /// @param reach positions kept, the current one included; all of them if there are fewer
   protected KeyValueSession(Attention attention, AttentionShape shape, int threads, long reach) {
+    this(attention, shape, threads, reach, Storage.F32);
+  }
+
+  /// @param attention the mechanism
+  /// @param shape widths and heads; `keySeqLen` is the largest number of positions
+  /// @param threads number of threads, at least 1
+  /// @param reach positions kept, the current one included; all of them if there are fewer
+  /// @param storage form of the cached rows, any but grouped
+  protected KeyValueSession(
+      Attention attention, AttentionShape shape, int threads, long reach, Storage storage) {
     super(attention, shape);
     capacity = Math.clamp(reach, 1, Math.max(1, shape.keySeqLen()));
     factor = (float) Attention.defaultScale(shape);
     slots = capacity;
-    keys = new float[Tensor.sizeOf(heads, capacity, shape.headDim())];
-    values = new float[Tensor.sizeOf(heads, capacity, shape.valueDim())];
+    this.storage = storage;
+    boolean floats = storage.kind() == Storage.Kind.F32;
+    int inPlace = floats ? capacity : 0;
+    keys = new float[Tensor.sizeOf(heads, inPlace, shape.headDim())];
+    values = new float[Tensor.sizeOf(heads, inPlace, shape.valueDim())];
+    storedKeys = new SlotStore[floats ? 0 : heads];
+    storedValues = new SlotStore[floats ? 0 : heads];
+    for (int h = 0; h < storedKeys.length; h++) {
+      storedKeys[h] = new SlotStore(storage, shape.headDim(), capacity);
+      storedValues[h] = new SlotStore(storage, shape.valueDim(), capacity);
+    }
+    restored = new float[threads + 1][Math.max(shape.headDim(), shape.valueDim())];
     workers = new Workers(threads);
     seen = new int[threads][capacity];
     scores = new float[threads][capacity];
@@ -95,8 +123,14 @@ public abstract class KeyValueSession extends TokenSession {
       return;
     }
     int more = capacity + Math.max(beyond, 2 * (slots - capacity));
-    keys = spread(keys, shape.headDim(), more);
-    values = spread(values, shape.valueDim(), more);
+    if (storedKeys.length == 0) {
+      keys = spread(keys, shape.headDim(), more);
+      values = spread(values, shape.valueDim(), more);
+    }
+    for (int h = 0; h < storedKeys.length; h++) {
+      storedKeys[h].reserve(more);
+      storedValues[h].reserve(more);
+    }
     slots = more;
     for (int w = 0; w < seen.length; w++) {
       seen[w] = new int[slots];
@@ -117,14 +151,23 @@ public abstract class KeyValueSession extends TokenSession {
     return capacity;
   }
 
-  /// All cached keys.
-  protected final float[] keys() {
-    return keys;
+  /// A cached key as it is read, for a key/value head counted over the batch: valid until the next
+  /// call. For use between tokens, not while they are answered.
+  protected final float[] cachedKey(int keyHead, int position) {
+    float[] row = restored[restored.length - 1];
+    if (storedKeys.length == 0) {
+      int d = shape.headDim();
+      System.arraycopy(keys, (keyHead * slots + slot(position)) * d, row, 0, d);
+    } else {
+      storedKeys[keyHead].read(slot(position), row, 0);
+    }
+    return row;
   }
 
-  /// First element of a cached key row, for a key/value head counted over the batch.
-  protected final int keyRow(int keyHead, int position) {
-    return (keyHead * slots + slot(position)) * shape.headDim();
+  /// Bytes of a cached key and its value.
+  protected final long rowBytes() {
+    return SlotStore.rowBytes(storage, shape.headDim())
+        + SlotStore.rowBytes(storage, shape.valueDim());
   }
 
   /// The key/value head, counted over the batch, that a problem reads.
@@ -136,7 +179,7 @@ public abstract class KeyValueSession extends TokenSession {
   @Override
   public long stateBytes() {
     long rows = (long) shape.batchSize() * shape.numKeyValueHeads() * kept(position());
-    return rows * (shape.headDim() + shape.valueDim()) * Float.BYTES;
+    return rows * rowBytes();
   }
 
   @Override
@@ -154,9 +197,14 @@ public abstract class KeyValueSession extends TokenSession {
 
   /// Copies a row of the bound keys and values into a slot of a key/value head.
   protected final void store(int from, int keyHead, int slot) {
-    int to = keyHead * slots + slot;
     int d = shape.headDim();
     int dv = shape.valueDim();
+    if (storedKeys.length > 0) {
+      storedKeys[keyHead].put(slot, input("k"), from * d);
+      storedValues[keyHead].put(slot, input("v"), from * dv);
+      return;
+    }
+    int to = keyHead * slots + slot;
     System.arraycopy(input("k"), from * d, keys, to * d, d);
     System.arraycopy(input("v"), from * dv, values, to * dv, dv);
   }
@@ -179,16 +227,27 @@ public abstract class KeyValueSession extends TokenSession {
     int[] positions = seen[worker];
     float[] weights = scores[worker];
     int count = see(worker, problem, position(), positions);
+    boolean floats = storedKeys.length == 0;
+    float[] rows = floats ? keys : restored[worker];
     for (int s = 0; s < count; s++) {
-      int row = keyRow(keyHead, positions[s]);
-      weights[s] = factor * kernels.dot(d, input("q"), problem * d, keys, row);
+      int slot = slot(positions[s]);
+      if (!floats) {
+        storedKeys[keyHead].read(slot, rows, 0);
+      }
+      int row = floats ? (keyHead * slots + slot) * d : 0;
+      weights[s] = factor * kernels.dot(d, input("q"), problem * d, rows, row);
     }
     count = select(worker, count, positions, weights);
     weigh(worker, problem, count, weights);
     Arrays.fill(out, problem * dv, problem * dv + dv, 0);
+    rows = floats ? values : restored[worker];
     for (int s = 0; s < count; s++) {
-      int row = keyHead * slots + slot(positions[s]);
-      kernels.axpy(dv, weights[s], values, row * dv, out, problem * dv);
+      int slot = slot(positions[s]);
+      if (!floats) {
+        storedValues[keyHead].read(slot, rows, 0);
+      }
+      int row = floats ? (keyHead * slots + slot) * dv : 0;
+      kernels.axpy(dv, weights[s], rows, row, out, problem * dv);
     }
   }
 }

@@ -25,8 +25,8 @@ public record Cached(CachingAttention core, CacheOptions cache) implements Atten
     if (!(core instanceof CachingAttention caching)) {
       throw new IllegalArgumentException(
           core.name()
-              + ": store and cache must not be given, because sessions keep no plain keys and"
-              + " values, but were "
+              + ": store and cache must not be given, because its sessions have no choice of them,"
+              + " but were "
               + cache.toMap());
     }
     return new Cached(caching, cache);

@@ -9,7 +9,6 @@ import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
-import dev.crossover.models.layer.LayerCatalogue;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -99,7 +98,7 @@ public class DecodeBenchmark {
 
     /// Error of the last tokens, where decoding gives other outputs than the whole sequence.
     private @Nullable ErrorNorms error(Tensors inputs, int first) {
-      if (!LayerCatalogue.changesOutputs(problem.attention()) || problem.isLayer()) {
+      if (!problem.hasDecodedError()) {
         return null;
       }
       Tensor whole = problem.newOutput();

@@ -33,6 +33,7 @@ public final class QualityRunner {
 
   private final QualityFile file;
   private final Path checkpoints;
+  private final Path models;
   private final int threads;
   private final double budgetSeconds;
   private final double saveSeconds;
@@ -78,6 +79,7 @@ public final class QualityRunner {
     this.file = file;
     Path folder = file.path().toAbsolutePath().getParent();
     this.checkpoints = (folder == null ? Path.of(".") : folder).resolve("checkpoints");
+    this.models = checkpoints.resolveSibling("models");
     this.threads = threads;
     this.budgetSeconds = budgetSeconds;
     this.saveSeconds = saveSeconds;
@@ -90,6 +92,14 @@ public final class QualityRunner {
   ///
   /// @return the records of all runs, in their order
   public List<QualityRecord> run(List<QualityRun> runs) throws IOException {
+    return run(runs, false);
+  }
+
+  /// Does the runs that the file does not hold yet.
+  ///
+  /// @param keep whether the models of runs that end are written to `models/`, one file each
+  /// @return the records of all runs, in their order
+  public List<QualityRecord> run(List<QualityRun> runs, boolean keep) throws IOException {
     Map<String, QualityRecord> known = new HashMap<>();
     for (QualityRecord record : file.read().records()) {
       known.put(record.key(), record);
@@ -107,7 +117,7 @@ public final class QualityRunner {
         double used = (nanos.getAsLong() - start) / NANOS;
         double share =
             QualityForecast.share(Arrays.copyOfRange(needs, i, needs.length), budgetSeconds - used);
-        QualityRecord record = run(open.get(i), i + 1, open.size(), share);
+        QualityRecord record = run(open.get(i), i + 1, open.size(), share, keep);
         lines.append(record);
         Files.deleteIfExists(checkpoint(open.get(i)));
         known.put(record.key(), record);
@@ -129,7 +139,8 @@ public final class QualityRunner {
         Long.toHexString(Draws.seedFor(run.seed(), run.key())) + ".safetensors");
   }
 
-  private QualityRecord run(QualityRun run, int number, int of, double share) throws IOException {
+  private QualityRecord run(QualityRun run, int number, int of, double share, boolean keep)
+      throws IOException {
     TaskTraining training;
     try {
       training = new TaskTraining(run.task(), run.recipe(), run.seed(), run.dataSeed(), threads);
@@ -148,7 +159,13 @@ public final class QualityRunner {
       }
     }
     progress.start(run, number, of, training.steps());
-    return new Course(run, training, share, note).follow(saved);
+    QualityRecord record = new Course(run, training, share, note).follow(saved);
+    if (keep && record.status() != Status.DIVERGED) {
+      Files.createDirectories(models);
+      String name = run.label().replaceAll("[^A-Za-z0-9.=-]+", "_") + ".safetensors";
+      training.save(models.resolve(name));
+    }
+    return record;
   }
 
   private QualityRecord refused(QualityRun run, String reason) {

@@ -241,17 +241,20 @@ public record Problem(
         : null;
   }
 
+  /// Whether decoding has an error of its own, because it runs over a cache that rounds or drops.
+  /// For others it is that of the forward pass; of layers it is not measured.
+  public boolean hasDecodedError() {
+    return LayerCatalogue.changesOutputs(attention)
+        && !isLayer()
+        && type.mechanism().approximates() != Approximates.NONE;
+  }
+
   /// Error of decoded tokens against exact attention in double precision on the same tensors.
   ///
   /// @param inputs as [#load] gives them
   /// @param output `[batch, heads, n, valueDim]`, of which only some positions have been decoded
   /// @param positions those, ascending
-  /// @return nothing for layers and for mechanisms whose sessions give what whole sequences give:
-  ///     their error is that of the forward pass
-  public @Nullable ErrorNorms decodedError(Tensors inputs, Tensor output, int[] positions) {
-    if (isLayer() || !LayerCatalogue.changesOutputs(attention)) {
-      return null;
-    }
+  public ErrorNorms decodedError(Tensors inputs, Tensor output, int[] positions) {
     ExactTarget target = attention.exactTarget(shape, mask, inputs);
     return ErrorStudy.compare(output, ExactRows.of(target, positions, point.threads()));
   }

@@ -5,10 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.tensor.TensorFileException;
+import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.bench.result.JsonLines;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining;
+import dev.crossover.models.training.TrainedModel;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -96,6 +100,29 @@ class QualityRunnerTest {
     Watch second = new Watch(-1);
     assertEquals(records, runner(Double.POSITIVE_INFINITY, second).run(runs));
     assertEquals(0, second.starts);
+  }
+
+  /// A kept model says what it is and can be read without the run.
+  @Test
+  void modelsAreKeptWhereTheyAreAskedFor() throws IOException {
+    List<QualityRun> runs = runs("induction:n=12,vocab=4", "tiled", List.of(), 1);
+    QualityRecord record =
+        runner(Double.POSITIVE_INFINITY, new Watch(-1)).run(runs, true).getFirst();
+    try (Stream<Path> files = Files.list(folder.resolve("models"))) {
+      List<Path> kept = files.toList();
+      assertEquals(1, kept.size());
+      TrainedModel model = TrainedModel.read(kept.getFirst());
+      assertEquals(record.task(), model.task());
+      assertEquals("tiled", model.layers().mixer(0));
+      assertEquals(16, model.sizes().size("width"));
+      assertEquals(record.parameters(), model.parameters().size());
+    }
+    Path other = folder.resolve("other.safetensors");
+    new TensorFileWriter().add("x", Tensor.zeros(1)).writeSafeTensors(other);
+    String message =
+        String.valueOf(
+            assertThrows(TensorFileException.class, () -> TrainedModel.read(other)).getMessage());
+    assertTrue(message.contains("must be a checkpoint of crossover train"), message);
   }
 
   @Test

@@ -228,7 +228,8 @@ public record Recipe(
     return values;
   }
 
-  private static Map<String, String> mixerDefaults(String mixer) {
+  /// What belongs to a mixer, by key: positions, convolution, norms, gates.
+  public static Map<String, String> mixerDefaults(String mixer) {
     return switch (nameOf(mixer)) {
       case "deltanet", "gated_deltanet" ->
           Map.of(

@@ -202,7 +202,8 @@ public final class TaskTraining {
   /// Writes everything that the run needs to go on, whole or not at all.
   public void save(Path file) throws IOException {
     TensorFileWriter writer = new TensorFileWriter();
-    writer.metadata("format", "crossover-checkpoint-1");
+    writer.metadata("format", TrainedModel.FORMAT);
+    TrainedModel.describe(writer, Tasks.describe(task), recipe.layers(), recipe.sizes());
     for (Parameter parameter : parameters.all()) {
       writer.add(parameter.name(), parameter.value());
     }
@@ -231,10 +232,10 @@ public final class TaskTraining {
   public void resume(Path path) throws TensorFileException {
     SafeTensors file = SafeTensors.open(path);
     for (Parameter parameter : parameters.all()) {
-      restore(file, parameter.name(), parameter.value());
+      TrainedModel.restore(file, parameter.name(), parameter.value());
     }
     for (Map.Entry<String, Tensor> entry : trainer.state().entrySet()) {
-      restore(file, STATE + entry.getKey(), entry.getValue());
+      TrainedModel.restore(file, STATE + entry.getKey(), entry.getValue());
     }
     trainer.resume((long) file.doubles(STEPS)[0]);
     losses.clear();
@@ -247,18 +248,5 @@ public final class TaskTraining {
       looks.add(
           new Look((long) words[i], (int) words[i + 1], words[i + 2], words[i + 3], words[i + 4]));
     }
-  }
-
-  private static void restore(SafeTensors file, String name, Tensor into)
-      throws TensorFileException {
-    if (!file.contains(name)) {
-      throw new TensorFileException(file.path(), "must hold '" + name + "'");
-    }
-    Tensor stored = file.tensor(name);
-    if (!stored.hasShape(into.shape())) {
-      throw new TensorFileException(
-          file.path(), "'" + name + "' must have the shape of " + into + ", but was " + stored);
-    }
-    System.arraycopy(stored.data(), 0, into.data(), 0, into.size());
   }
 }

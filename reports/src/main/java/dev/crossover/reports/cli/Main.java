@@ -33,6 +33,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       TrainCommand.class,
       SwapCommand.class,
       InfluenceCommand.class,
+      GenerateCommand.class,
       ConformanceCommand.class,
       AutoComplete.GenerateCompletion.class,
       CommandLine.HelpCommand.class

@@ -125,6 +125,11 @@ final class TrainCommand implements Callable<Integer> {
   private boolean dryRun;
 
   @Option(
+      names = "--keep",
+      description = "Keep the models of runs that end, in models/ of the folder, for generate.")
+  private boolean keep;
+
+  @Option(
       names = {"-o", "--out"},
       paramLabel = "DIR",
       description =
@@ -174,7 +179,7 @@ final class TrainCommand implements Callable<Integer> {
             new Console(err),
             System::nanoTime,
             TypedCommand.of(self));
-    List<QualityRecord> records = runner.run(runs);
+    List<QualityRecord> records = runner.run(runs, keep);
     out.print(QualityTable.of(records));
     List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();
     List<QualityRecord> all = file.read().records();

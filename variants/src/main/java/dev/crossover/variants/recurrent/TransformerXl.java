@@ -18,6 +18,9 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalInt;
@@ -105,7 +108,7 @@ public record TransformerXl(
     @Parameter(value = "width of the sinusoid, heads times d when absent", defaultValue = "")
         OptionalInt modelDim,
     @Parameter(value = "seed of the drawn parameters", defaultValue = "42") long seed)
-    implements Attention {
+    implements CachingAttention {
 
   private static final double INITIAL_DEVIATION = 0.02;
 
@@ -258,10 +261,15 @@ public record TransformerXl(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     if (positions == Positions.GIVEN) {
-      return Attention.super.decode(shape, threads);
+      return CachingAttention.super.decode(shape, threads);
     }
-    return new TransformerXlSession(this, shape);
+    return new TransformerXlSession(this, shape, SlotStore.storageOf(this, cache));
   }
 
   /// Width of the sinusoid.

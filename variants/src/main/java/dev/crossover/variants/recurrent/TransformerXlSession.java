@@ -5,8 +5,9 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.store.SlotCache;
+import dev.crossover.attention.store.Storage;
 
 /// Decoding with [TransformerXl]: a ring of the last keys and values, and the position keys of the
 /// distances met so far, which are kept while the same `position_projection` is given.
@@ -17,7 +18,7 @@ final class TransformerXlSession extends TokenSession {
   private final int dv;
   private final int window;
   private final int modelWidth;
-  private final KeyValueCache cache;
+  private final SlotCache cache;
   private final SoftmaxTile tile;
   private final float[] sinusoid;
   private final float[] positionKeys;
@@ -27,7 +28,7 @@ final class TransformerXlSession extends TokenSession {
   private float[] projection = new float[0];
   private int knownDistances;
 
-  TransformerXlSession(TransformerXl xl, AttentionShape shape) {
+  TransformerXlSession(TransformerXl xl, AttentionShape shape, Storage storage) {
     super(xl, shape);
     this.xl = xl;
     d = shape.headDim();
@@ -36,7 +37,7 @@ final class TransformerXlSession extends TokenSession {
     modelWidth = xl.modelWidth(shape);
     Scratch scratch = new Scratch();
     int heads = shape.batchSize() * shape.numKeyValueHeads();
-    cache = new KeyValueCache(scratch, heads, window, d, dv);
+    cache = new SlotCache(storage, scratch, heads, window, d, dv);
     tile = new SoftmaxTile(scratch, shape.groupSize(), d, dv);
     sinusoid = scratch.floats(modelWidth);
     positionKeys = scratch.floats((long) window * shape.numHeads() * d);

@@ -1,6 +1,5 @@
 package dev.crossover.variants.score;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -18,11 +17,15 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotCache;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -106,7 +109,7 @@ public record Cosine(
             defaultValue = "")
         OptionalDouble maxScale,
     @Parameter(value = "lower bound of each norm, >= 0", defaultValue = "1e-12") double eps)
-    implements Attention {
+    implements CachingAttention {
 
   private static final int BIAS_KEYS = 256;
   private static final double DEFAULT_MAX_SCALE = 100;
@@ -220,7 +223,12 @@ public record Cosine(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new Session(shape, SlotStore.storageOf(this, cache));
   }
 
   /// nrm(x) · factor.
@@ -371,15 +379,16 @@ public record Cosine(
 
   /// Caches nrm(k) and v.
   private final class Session extends TokenSession {
-    private final KeyValueCache cache;
+    private final SlotCache cache;
     private final SoftmaxTile tile;
     private final float[] unit;
 
-    Session(AttentionShape shape) {
+    Session(AttentionShape shape, Storage storage) {
       super(Cosine.this, shape);
       Scratch scratch = new Scratch();
       cache =
-          new KeyValueCache(
+          new SlotCache(
+              storage,
               scratch,
               shape.batchSize() * shape.numKeyValueHeads(),
               shape.keySeqLen(),

@@ -19,11 +19,15 @@ import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotCache;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -87,7 +91,7 @@ public record Fox(
     @Parameter(value = "W: visible keys, the own one included; all when absent", defaultValue = "")
         OptionalInt windowSize,
     @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
-    implements Attention {
+    implements CachingAttention {
 
   /// Keys whose differences to a block of rows are formed at a time.
   private static final int COLUMNS = 256;
@@ -231,7 +235,12 @@ public record Fox(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new Session(shape, SlotStore.storageOf(this, cache));
   }
 
   private final class Plan extends AttentionPlan {
@@ -344,7 +353,7 @@ public record Fox(
   private final class Session extends TokenSession {
     private final Kernels kernels = Kernels.get();
     private final int slots = Math.min(shape.keySeqLen(), windowSize.orElse(Integer.MAX_VALUE));
-    private final KeyValueCache cache;
+    private final SlotCache cache;
     private final SoftmaxTile tile;
 
     /// c of the newest position of a head, and `[batch, heads, slots]`: of the cached ones.
@@ -353,11 +362,11 @@ public record Fox(
     private final double[] sums = new double[shape.problems() * slots];
     private final float[] differences = new float[shape.groupSize() * slots];
 
-    Session(AttentionShape shape) {
+    Session(AttentionShape shape, Storage storage) {
       super(Fox.this, shape);
       Scratch scratch = new Scratch();
       int heads = shape.batchSize() * shape.numKeyValueHeads();
-      cache = new KeyValueCache(scratch, heads, slots, shape.headDim(), shape.valueDim());
+      cache = new SlotCache(storage, scratch, heads, slots, shape.headDim(), shape.valueDim());
       tile = new SoftmaxTile(scratch, shape.groupSize(), shape.headDim(), shape.valueDim());
     }
 

@@ -1,6 +1,5 @@
 package dev.crossover.variants.score;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -19,11 +18,15 @@ import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.kernel.KeyPanels;
-import dev.crossover.attention.kernel.KeyValueCache;
 import dev.crossover.attention.kernel.SoftmaxTile;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotCache;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -104,7 +107,7 @@ public record Tener(
     @Parameter(value = "which position terms", defaultValue = "code") Variant variant,
     @Parameter(value = "divide scores by sqrt(d)", defaultValue = "false") boolean scaled,
     @Parameter(value = "seed of the drawn biases", defaultValue = "42") long seed)
-    implements Attention {
+    implements CachingAttention {
 
   private static final int LEAST_DIM = 4;
   private static final float[] NO_LSE = new float[0];
@@ -194,8 +197,13 @@ public record Tener(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireDim(shape);
-    return new Session(shape);
+    return new Session(shape, SlotStore.storageOf(this, cache));
   }
 
   private static void requireDim(AttentionShape s) {
@@ -408,18 +416,18 @@ public record Tener(
     private final int d = shape.headDim();
     private final int width = width(d);
     private final float[] table;
-    private final KeyValueCache cache;
+    private final SlotCache cache;
     private final SoftmaxTile tile;
     private final float[] expanded;
     private final float[] rotated;
 
-    Session(AttentionShape shape) {
+    Session(AttentionShape shape, Storage storage) {
       super(Tener.this, shape);
       Scratch scratch = new Scratch();
       int heads = shape.batchSize() * shape.numKeyValueHeads();
       table = scratch.floats((long) shape.keySeqLen() * waves(d));
       fillTable(shape.keySeqLen(), d, table);
-      cache = new KeyValueCache(scratch, heads, shape.keySeqLen(), width, shape.valueDim());
+      cache = new SlotCache(storage, scratch, heads, shape.keySeqLen(), width, shape.valueDim());
       tile = new SoftmaxTile(scratch, shape.groupSize(), width, shape.valueDim());
       expanded = scratch.floats((long) shape.groupSize() * width);
       rotated = scratch.floats(d);

@@ -1,6 +1,5 @@
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
@@ -21,6 +20,10 @@ import dev.crossover.attention.select.ChosenBlocks;
 import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.SelectedBlocks;
 import dev.crossover.attention.select.StridedPanels;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
@@ -112,7 +115,7 @@ public record BlockTopK(
             defaultValue = "0")
         int windowSize,
     @Parameter(value = "first keys always visible, >= 0", defaultValue = "0") int sinkTokens)
-    implements Attention {
+    implements CachingAttention {
   private static final int QUERIES = 1024;
 
   /// What a block is summarised by.
@@ -244,7 +247,12 @@ public record BlockTopK(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape, threads);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new Session(shape, threads, SlotStore.storageOf(this, cache));
   }
 
   private final class Session extends KeyValueSession {
@@ -257,8 +265,8 @@ public record BlockTopK(
     private final float[][] mean;
     private final int[][] choice;
 
-    Session(AttentionShape shape, int threads) {
-      super(BlockTopK.this, shape, threads, shape.keySeqLen());
+    Session(AttentionShape shape, int threads, Storage storage) {
+      super(BlockTopK.this, shape, threads, shape.keySeqLen(), storage);
       int size =
           Tensor.sizeOf(shape.batchSize() * shape.numKeyValueHeads(), blocks, shape.headDim());
       boolean bounds = selection == Selection.BOUNDS;
@@ -276,9 +284,9 @@ public record BlockTopK(
       boolean fresh = position % blockSize == 0;
       for (int g = 0; g < shape.batchSize() * shape.numKeyValueHeads(); g++) {
         int at = (g * blocks + position / blockSize) * d;
-        int row = keyRow(g, position);
+        float[] key = cachedKey(g, position);
         for (int c = 0; c < d; c++) {
-          float x = keys()[row + c];
+          float x = key[c];
           if (selection == Selection.MEAN) {
             sums[at + c] = (fresh ? 0 : sums[at + c]) + x;
           } else {

@@ -1,6 +1,5 @@
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -18,6 +17,9 @@ import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -104,7 +106,7 @@ public record Longformer(
             value = "step between neighbours, >= 1: one for all heads or one per head",
             defaultValue = "1")
         List<Integer> dilation)
-    implements Attention {
+    implements CachingAttention {
 
   /// Validates the window and every dilation.
   public Longformer {
@@ -200,8 +202,13 @@ public record Longformer(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireDilations(shape);
-    return new LongformerSession(this, shape, threads);
+    return new LongformerSession(this, shape, threads, SlotStore.storageOf(this, cache));
   }
 
   int dilationOf(int head) {

@@ -6,6 +6,7 @@ import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.KeyValueBlocks;
 import dev.crossover.attention.kernel.ShortQueries;
 import dev.crossover.attention.select.KeyValueSession;
+import dev.crossover.attention.store.Storage;
 import java.util.Arrays;
 
 /// Decoding of [Longformer].
@@ -26,6 +27,7 @@ import java.util.Arrays;
 /// an answer of bounded state.
 final class LongformerSession extends KeyValueSession {
   private final Longformer attention;
+  private final boolean floats;
   private final KeyValueBlocks prefix;
   private final ShortQueries[] queries;
   /// Whether a key in the ring belongs to a global token, `[batch, capacity]`.
@@ -35,8 +37,9 @@ final class LongformerSession extends KeyValueSession {
   private boolean ownKeys;
   private boolean ownValues;
 
-  LongformerSession(Longformer attention, AttentionShape shape, int threads) {
-    super(attention, shape, threads, attention.reach() + 1);
+  LongformerSession(Longformer attention, AttentionShape shape, int threads, Storage storage) {
+    super(attention, shape, threads, attention.reach() + 1, storage);
+    floats = storage.kind() == Storage.Kind.F32;
     this.attention = attention;
     prefix = new KeyValueBlocks(shape);
     queries = new ShortQueries[threads];
@@ -50,6 +53,10 @@ final class LongformerSession extends KeyValueSession {
   @Override
   protected void accept(int t, int tokens) {
     boolean given = hasInput("global_mask");
+    if (given && !floats) {
+      throw new IllegalArgumentException(
+          "longformer: global_mask must not be given with a store other than f32, but was");
+    }
     if (given) {
       requireOpen();
     }
@@ -145,9 +152,7 @@ final class LongformerSession extends KeyValueSession {
   @Override
   public long stateBytes() {
     long kept = (long) Arrays.stream(globals).sum() * shape.numKeyValueHeads();
-    return super.stateBytes()
-        + kept * (shape.headDim() + shape.valueDim()) * Float.BYTES
-        + (open ? prefix.bytes(position()) : 0);
+    return super.stateBytes() + kept * rowBytes() + (open ? prefix.bytes(position()) : 0);
   }
 
   @Override

@@ -1,6 +1,5 @@
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
@@ -19,6 +18,10 @@ import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.BlockMeans;
 import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.SelectedBlocks;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 
 /// Mixture of block attention: every query sees its own block up to itself and, of the blocks
@@ -86,7 +89,7 @@ public record Moba(
             costs = "b keys per block and query")
         @Parameter(value = "blocks per query, its own included, >= 1", defaultValue = "3")
         int topK)
-    implements Attention {
+    implements CachingAttention {
 
   /// Validates the sizes.
   public Moba {
@@ -152,7 +155,12 @@ public record Moba(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape, threads);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new Session(shape, threads, SlotStore.storageOf(this, cache));
   }
 
   private int blocks(int n) {
@@ -178,8 +186,8 @@ public record Moba(
     private final int chosenBefore;
     private final int blocks;
 
-    Session(AttentionShape shape, int threads) {
-      super(Moba.this, shape, threads, shape.keySeqLen());
+    Session(AttentionShape shape, int threads, Storage storage) {
+      super(Moba.this, shape, threads, shape.keySeqLen(), storage);
       blocks = blocks(shape.keySeqLen());
       chosenBefore = chosenBefore(shape.keySeqLen());
       int groups = shape.batchSize() * shape.numKeyValueHeads();
@@ -194,9 +202,10 @@ public record Moba(
       int d = shape.headDim();
       for (int g = 0; g < shape.batchSize() * shape.numKeyValueHeads(); g++) {
         int at = (g * blocks + position / blockSize) * d;
+        float[] key = cachedKey(g, position);
         for (int c = 0; c < d; c++) {
           double before = position % blockSize == 0 ? 0 : sums[at + c];
-          sums[at + c] = before + keys()[keyRow(g, position) + c];
+          sums[at + c] = before + key[c];
         }
       }
     }

@@ -1,6 +1,5 @@
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
@@ -19,6 +18,9 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.IntervalTile;
 import dev.crossover.attention.select.StridedPanels;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
 import java.util.List;
 
 /// Factorised softmax attention: every query sees a local set and a far-reaching set of about √n
@@ -123,7 +125,7 @@ public record SparseTransformer(
         int summarySlots,
     @Parameter(value = "whether the local set also holds i - stride", defaultValue = "false")
         boolean localIncludesStride)
-    implements Attention {
+    implements CachingAttention {
 
   /// Which keys a head sees.
   public enum Pattern {
@@ -280,8 +282,13 @@ public record SparseTransformer(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireHeads(shape);
-    return new SparseTransformerSession(this, shape, threads);
+    return new SparseTransformerSession(this, shape, threads, SlotStore.storageOf(this, cache));
   }
 
   Pattern patternOf(int head) {

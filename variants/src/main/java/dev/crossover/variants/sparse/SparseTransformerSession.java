@@ -2,6 +2,7 @@ package dev.crossover.variants.sparse;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.select.KeyValueSession;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.variants.sparse.SparseTransformer.Pattern;
 
 /// Decoding of [SparseTransformer].
@@ -15,8 +16,9 @@ final class SparseTransformerSession extends KeyValueSession {
   private final int stride;
   private final int cellsPerWindow;
 
-  SparseTransformerSession(SparseTransformer attention, AttentionShape shape, int threads) {
-    super(attention, shape, threads, reach(attention, shape));
+  SparseTransformerSession(
+      SparseTransformer attention, AttentionShape shape, int threads, Storage storage) {
+    super(attention, shape, threads, reach(attention, shape), storage);
     this.attention = attention;
     this.stride = attention.stride();
     this.fixed = isFixed(attention) && fixedSlots(attention, shape) < shape.keySeqLen();

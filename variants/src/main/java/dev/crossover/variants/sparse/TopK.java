@@ -1,6 +1,5 @@
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
@@ -18,6 +17,10 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.LargestScores;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.SlotStore;
+import dev.crossover.attention.store.Storage;
 import java.util.OptionalInt;
 
 /// Softmax over the k largest scores of each row: explicit selection.
@@ -92,7 +95,7 @@ public record TopK(
     @Parameter(value = "keeps ceil(nk / divisor) keys instead, >= 1", defaultValue = "")
         OptionalInt topKDivisor,
     @Parameter(value = "fewest keys kept with a divisor, >= 0", defaultValue = "0") int topKMinimum)
-    implements Attention {
+    implements CachingAttention {
   private static final int PAPERS_TOP_K = 8;
 
   /// Validates that one rule is given.
@@ -158,7 +161,12 @@ public record TopK(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape, threads);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new Session(shape, threads, SlotStore.storageOf(this, cache));
   }
 
   /// The number of keys kept out of nk.
@@ -179,8 +187,8 @@ public record TopK(
     private final int k;
     private final LargestScores[] largest;
 
-    Session(AttentionShape shape, int threads) {
-      super(TopK.this, shape, threads, shape.keySeqLen());
+    Session(AttentionShape shape, int threads, Storage storage) {
+      super(TopK.this, shape, threads, shape.keySeqLen(), storage);
       k = keysKept(shape.keySeqLen());
       largest = new LargestScores[threads];
       Scratch scratch = new Scratch();
