@@ -22,6 +22,12 @@ import org.jspecify.annotations.Nullable;
 final class NsaPlan extends AttentionPlan {
   private static final int CHOICE_ROWS = 64;
 
+  /// Rows that are too few for a product of their own: another kernel would take them, so seldom
+  /// that it would stay with the interpreter, to which vectors are objects.
+  private static final int TOO_FEW = 16;
+
+  private static final int MOST_ROWS = CHOICE_ROWS + TOO_FEW;
+
   private final Nsa attention;
   private final @Nullable Branches branches;
   private final Kernels kernels = Kernels.get();
@@ -33,7 +39,8 @@ final class NsaPlan extends AttentionPlan {
   private final int chosenBefore;
   private final int queries;
   private final int parts;
-  private final int choiceBlocks = n == 0 ? 0 : Math.ceilDiv(n + 1, CHOICE_ROWS);
+  private final int choiceBlocks =
+      n == 0 ? 0 : Math.max(1, Math.ceilDiv(n + 1 - TOO_FEW, CHOICE_ROWS));
   private final int rows = SoftmaxTile.preferredRows();
   private final int groups = shape.batchSize() * shape.numKeyValueHeads();
   private final float factor = (float) Attention.defaultScale(shape);
@@ -101,8 +108,8 @@ final class NsaPlan extends AttentionPlan {
       panels[g] = new StridedPanels(scratch, n, 1, d);
     }
     for (int t = 0; t < threads(); t++) {
-      scores[t] = scratch.floats((long) CHOICE_ROWS * pitch);
-      importance[t] = scratch.floats(shape.groupSize() > 1 ? (long) CHOICE_ROWS * pitch : 0);
+      scores[t] = scratch.floats((long) MOST_ROWS * pitch);
+      importance[t] = scratch.floats(shape.groupSize() > 1 ? (long) MOST_ROWS * pitch : 0);
       transposed[t] = scratch.floats(transposeScratch(attention, shape));
       selected[t] = new SelectedBlocks(scratch, b, n, chosenBefore, d, dv);
       selection[t] = scratch.floats((long) queries * dv);
@@ -123,7 +130,7 @@ final class NsaPlan extends AttentionPlan {
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
     long shared = groups * (pitch * (long) (d + dv) + (long) n * before) + n;
     long words =
-        (s.groupSize() > 1 ? 2L : 1L) * CHOICE_ROWS * pitch
+        (s.groupSize() > 1 ? 2L : 1L) * MOST_ROWS * pitch
             + transposeScratch(attention, s)
             + (long) (queries + rows) * dv;
     long perThread =
@@ -179,8 +186,9 @@ final class NsaPlan extends AttentionPlan {
   /// of one product then see the same blocks.
   private void choose(int worker, int index) {
     int group = index / choiceBlocks;
-    int first = Math.max(0, index % choiceBlocks * CHOICE_ROWS - 1);
-    int count = Math.min(n, (index % choiceBlocks + 1) * CHOICE_ROWS - 1) - first;
+    int block = index % choiceBlocks;
+    int first = Math.max(0, block * CHOICE_ROWS - 1);
+    int count = (block == choiceBlocks - 1 ? n : (block + 1) * CHOICE_ROWS - 1) - first;
     float[] importance = scores[worker];
     for (int g = 0; g < shape.groupSize(); g++) {
       compress(worker, group, group * shape.groupSize() + g, first, count);
