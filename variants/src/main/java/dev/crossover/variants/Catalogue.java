@@ -30,7 +30,9 @@ import dev.crossover.variants.recurrent.Gdn2;
 import dev.crossover.variants.recurrent.Gla;
 import dev.crossover.variants.recurrent.Kda;
 import dev.crossover.variants.recurrent.LightningAttention2;
+import dev.crossover.variants.recurrent.LogLinear;
 import dev.crossover.variants.recurrent.Mamba2Ssd;
+import dev.crossover.variants.recurrent.Mamba3;
 import dev.crossover.variants.recurrent.RetNet;
 import dev.crossover.variants.recurrent.Rwkv7;
 import dev.crossover.variants.recurrent.TransformerXl;
@@ -96,6 +98,8 @@ public final class Catalogue {
           MechanismType.of(LightningAttention2.class),
           MechanismType.of(Gla.class),
           MechanismType.of(Mamba2Ssd.class),
+          MechanismType.of(Mamba3.class),
+          MechanismType.of(LogLinear.class),
           MechanismType.of(DeltaNet.class),
           MechanismType.of(GatedDeltaNet.class),
           MechanismType.of(Kda.class),

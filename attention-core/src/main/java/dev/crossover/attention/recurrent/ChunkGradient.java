@@ -165,8 +165,7 @@ final class ChunkGradient {
     int column = block * stride;
     float[] scores = forward.scores();
     float[] carried = forward.carried();
-    kernels.multiplyTransposedLower(
-        count, width, scores, 0, chunk, upstream, column, valueDim, gradWritten, 0, stride, false);
+    reverseWithin(width, column);
     kernels.multiply(
         count,
         width,
@@ -207,6 +206,27 @@ final class ChunkGradient {
           stride,
           true);
     }
+  }
+
+  /// W ← M_qᵀ G; where writes are completed later, a row's own G is no part of it.
+  private void reverseWithin(int width, int column) {
+    int stride = layout.columns();
+    int after = rule.completesLater() ? 1 : 0;
+    int rows = forward.count() - after;
+    kernels.multiplyTransposedLower(
+        rows,
+        width,
+        forward.scores(),
+        after * chunk,
+        chunk,
+        upstream,
+        column + after * valueDim,
+        valueDim,
+        gradWritten,
+        0,
+        stride,
+        false);
+    Arrays.fill(gradWritten, rows * stride, rows * stride + after * width, 0);
   }
 
   /// The gradients of the chunk's rows, from its boundaries.
@@ -274,32 +294,36 @@ final class ChunkGradient {
         gradScores, forward.scores(), left, forward.carried(), keys, ko, gradLeft, gradKeys);
     decay.addGradient(
         batch, forward.first(), forward.row(), part, left, keys, ko, gradLeft, gradKeys);
+    if (!rule.formsValues()) {
+      addStrengths(at, keys, ko);
+      addValues(at);
+    }
     if (rule.formsRows()) {
       unform(part, queries, keyRows);
       return;
     }
-    addStrengths(at, keys, ko);
-    addValues(at);
     addQueries(queries);
     addKeys(keyRows);
   }
 
-  /// What outputs take of their own values beyond β.
+  /// What outputs take of their own values, where the write is completed later.
   private void addDiagonals(int at) {
-    float[] gradient = rule.gradDiagonals();
-    for (int i = 0; i < forward.count() && rule.correctsDiagonal(); i++) {
+    float[] gradient = rule.gradStrengths();
+    for (int i = 0; i < forward.count() && rule.completesLater(); i++) {
+      int o = i * valueDim;
+      int diagonal = i * chunk + i;
+      gradScores[diagonal] = 0;
       if (!mask.isRealKey(batch, forward.first() + i)) {
         continue;
       }
-      int o = i * valueDim;
-      int diagonal = i * chunk + i;
       float product = kernels.dot(valueDim, upstream, o, tensors.v, at + o);
-      gradScores[diagonal] += rule.diagonal(forward.head(), forward.row() + i) * product;
+      gradScores[diagonal] = forward.own(i) * product;
       if (gradient.length > 0) {
-        gradient[forward.row() + i] += forward.scores()[diagonal] * product;
+        gradient[forward.row() + i] += forward.diagonal(i) * product;
       }
       if (tensors.gradV.length > 0) {
-        kernels.axpy(valueDim, forward.diagonal(i), upstream, o, tensors.gradV, at + o);
+        float own = forward.own(i) * forward.diagonal(i);
+        kernels.axpy(valueDim, own, upstream, o, tensors.gradV, at + o);
       }
     }
   }
@@ -323,7 +347,9 @@ final class ChunkGradient {
           rule.formErasingBack(head, row, forward.keys(), ko, gradLeft, erasing, gradKeys, at);
         }
         rule.formKeyBack(part, head, row, gradKeys, at, tensors.gradK, keyRows + at);
-        rule.formValueBack(head, row, upstream, (count + i) * valueDim);
+        if (rule.formsValues()) {
+          rule.formValueBack(head, row, upstream, (count + i) * valueDim);
+        }
       }
     }
   }
@@ -361,7 +387,7 @@ final class ChunkGradient {
       int o = i * valueDim;
       if (!mask.isRealKey(batch, forward.first() + i)) {
         Arrays.fill(values, o, o + valueDim, 0);
-      } else if (rule.formsRows()) {
+      } else if (rule.formsValues()) {
         rule.formValue(forward.head(), forward.row() + i, 0, valueDim, values, o);
       } else if (rule.weighsWrites()) {
         kernels.scale(valueDim, forward.strength(i), v, at + o, values, o);
@@ -374,6 +400,7 @@ final class ChunkGradient {
   /// dβ, and what −βK gives K.
   private void addStrengths(int at, float[] keys, int ko) {
     float[] gradient = rule.gradStrengths();
+    float[] later = rule.gradLaterStrengths();
     int count = forward.count();
     int w = count * valueDim;
     for (int i = 0; i < count && rule.weighsWrites(); i++) {
@@ -388,6 +415,9 @@ final class ChunkGradient {
           sum -= kernels.dot(dim, keys, ko + i * dim, gradLeft, erased);
         }
         gradient[forward.row() + i] += sum;
+        if (later.length > 0 && forward.isCompleted(i)) {
+          later[forward.row() + i + 1] += sum;
+        }
       }
       if (rule.erases()) {
         kernels.axpy(dim, -forward.strength(i), gradLeft, erased, gradKeys, i * dim);

@@ -2,7 +2,6 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
-import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 
 /// Sizes of one worker's arrays and the division of work, from shape, mask and rule alone.
@@ -28,6 +27,10 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   /// The layout of a chunk length, shortened to the sequence.
   static ChunkLayout of(AttentionShape shape, Mask mask, UpdateRule rule, int chunkLength) {
     int steps = rule.steps();
+    if (rule.completesLater() && (rule.erases() || steps > 1 || !rule.weighsWrites())) {
+      throw new IllegalArgumentException(
+          "a rule that completes writes later must weigh them, one row per token, and not erase");
+    }
     int rows = Math.multiplyExact(shape.querySeqLen(), steps);
     int chunk = Math.min(chunkLength, Math.max(1, rows));
     return new ChunkLayout(
@@ -61,9 +64,9 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
     return rule.steps() == 1 ? 0 : written();
   }
 
-  /// Corrections of the diagonal.
+  /// Strengths of the writes as their own rows see them, and elements of the diagonal.
   long diagonals() {
-    return rule.correctsDiagonal() ? chunk : 0;
+    return rule.completesLater() ? chunk : 0;
   }
 
   /// Columns of a block.
@@ -155,12 +158,5 @@ record ChunkLayout(AttentionShape shape, Mask mask, UpdateRule rule, int chunk) 
   /// them to occupy all threads; otherwise it takes columns first and chunks then.
   boolean wholeHeads() {
     return units() >= MANY_PROBLEMS;
-  }
-
-  /// Bytes of one worker.
-  long bytes() {
-    Scratch scratch = Scratch.sizing();
-    new RecurrentChunk(this, scratch);
-    return scratch.bytes();
   }
 }

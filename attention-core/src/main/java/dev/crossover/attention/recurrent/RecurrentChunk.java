@@ -17,6 +17,10 @@ import java.util.Arrays;
 /// S   ← e^{c_last} S + (e^{c_last − c} K)ᵀ U
 /// ```
 ///
+/// Where a row's write is completed by the row after it, U = (β_j + γ_{j+1}) v_j, which S and later
+/// rows see, and `out = (eᶜ Q) S + strictly lower((Q Kᵀ) ∘ D) U + diag(QKᵀ) β V`: nothing of the
+/// next row reaches this one.
+///
 /// The inverse is applied by forward substitution. −βK is kept below Q, so that both meet K and S
 /// in one product and sums replace differences. Values are copied even where nothing changes them:
 /// a copy streams from memory faster than a product does.
@@ -39,6 +43,7 @@ final class RecurrentChunk {
   private final float[] finishing;
   private final float[] transposed;
   private final float[] stepped;
+  private final float[] owns;
   private final float[] diagonals;
   private final int steps;
 
@@ -72,6 +77,7 @@ final class RecurrentChunk {
     finishing = scratch.floats(layout.finishing());
     transposed = scratch.floats(layout.transposed());
     stepped = scratch.floats(layout.stepped());
+    owns = scratch.floats(layout.diagonals());
     diagonals = scratch.floats(layout.diagonals());
     steps = rule.steps();
     decay = ChunkDecay.of(layout, scratch);
@@ -145,11 +151,29 @@ final class RecurrentChunk {
     position = origin + t;
   }
 
+  /// Takes the diagonal out of the scores where a row sees its own write otherwise than later ones.
   private void takeDiagonals() {
-    for (int i = 0; i < count && rule.correctsDiagonal(); i++) {
+    for (int i = 0; i < count && rule.completesLater(); i++) {
       boolean real = mask.isRealKey(batch, first + i);
-      diagonals[i] = real ? rule.diagonal(head, row + i) * scores[i * chunk + i] : 0;
+      diagonals[i] = real ? scores[i * chunk + i] : 0;
+      scores[i * chunk + i] = 0;
     }
+  }
+
+  /// The strengths with which later rows see writes.
+  private void completeStrengths() {
+    for (int i = 0; i < count; i++) {
+      owns[i] = strengths[i];
+      if (isCompleted(i)) {
+        strengths[i] += rule.laterStrength(head, row + i + 1);
+      }
+    }
+  }
+
+  /// Whether a row of the chunk and the one after it are real.
+  boolean isCompleted(int i) {
+    int next = first + i + 1;
+    return next < length && mask.isRealKey(batch, next - 1) && mask.isRealKey(batch, next);
   }
 
   /// Takes rows as [#rows] does, for the backward pass: all left rows without decay, too.
@@ -239,6 +263,9 @@ final class RecurrentChunk {
       }
       from = next;
     }
+    if (rule.completesLater()) {
+      completeStrengths();
+    }
     keys = copied ? copiedKeys : k;
     keyOffset = copied ? 0 : ko;
     if (copied) {
@@ -285,11 +312,13 @@ final class RecurrentChunk {
       erase(seen, width, s);
     }
     if (producing) {
+      int to = rule.completesLater() ? -1 : 0;
       kernels.multiplyLower(
-          count, width, count, 0, scores, 0, chunk, written, 0, stride, rows, o, ldo, seen);
-      for (int i = 0; i < count && rule.correctsDiagonal(); i++) {
-        if (diagonals[i] != 0) {
-          kernels.axpy(width, diagonals[i], v, vo + column + i * valueDim, rows, o + i * ldo);
+          count, width, count, to, scores, 0, chunk, written, 0, stride, rows, o, ldo, seen);
+      for (int i = 0; i < count && rule.completesLater(); i++) {
+        float own = owns[i] * diagonals[i];
+        if (own != 0) {
+          kernels.axpy(width, own, v, vo + column + i * valueDim, rows, o + i * ldo);
         }
       }
       for (int i = steps - 1; i < count && steps > 1; i += steps) {
@@ -341,7 +370,7 @@ final class RecurrentChunk {
   private void takeValues(int width, float[] v, int vo, int column) {
     int stride = layout.columns();
     if (!rule.weighsWrites()
-        && !rule.formsRows()
+        && !rule.formsValues()
         && width == stride
         && width == valueDim
         && !padded) {
@@ -352,7 +381,7 @@ final class RecurrentChunk {
       int at = i * stride;
       if (!mask.isRealKey(batch, first + i)) {
         Arrays.fill(written, at, at + width, 0);
-      } else if (rule.formsRows()) {
+      } else if (rule.formsValues()) {
         rule.formValue(head, row + i, column, width, written, at);
       } else if (rule.weighsWrites()) {
         kernels.scale(width, strengths[i], v, vo + i * valueDim, written, at);
@@ -424,6 +453,12 @@ final class RecurrentChunk {
     return strengths[i];
   }
 
+  /// The strength of a write as its own row sees it, where that differs.
+  float own(int i) {
+    return owns[i];
+  }
+
+  /// q·k of a row's own key, 0 at padded positions, where it has been taken out of the scores.
   float diagonal(int i) {
     return diagonals[i];
   }

@@ -35,7 +35,9 @@ public final class RecurrentCost {
     head += n % chunk == 0 ? 0 : chunkFlops(layout, n % chunk);
     double flops = shape.problems() * (head + finishing * n * shape.valueDim());
     double bytes = inputBytes(layout);
-    return new Cost(flops, bytes, threads * layout.bytes());
+    Scratch scratch = Scratch.sizing();
+    new RecurrentForward(layout, new Workers(threads), scratch, null);
+    return new Cost(flops, bytes, scratch.bytes());
   }
 
   /// The cost of the backward pass of [RecurrentGradientPlan].

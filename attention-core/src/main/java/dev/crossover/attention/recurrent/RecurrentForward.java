@@ -35,7 +35,7 @@ final class RecurrentForward {
     this.rule = layout.rule();
     this.workers = workers;
     this.kept = kept;
-    rule.allocate(shape.withSeqLens(layout.tokens(), layout.tokens()), scratch);
+    rule.allocate(shape.withSeqLens(layout.tokens(), layout.tokens()), layout.mask(), scratch);
     chunks = new RecurrentChunk[workers.threads()];
     for (int w = 0; w < chunks.length; w++) {
       chunks[w] = new RecurrentChunk(layout, scratch);

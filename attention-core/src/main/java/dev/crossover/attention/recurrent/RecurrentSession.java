@@ -31,6 +31,13 @@ public final class RecurrentSession extends TokenSession {
   private final Workers.Task read = this::read;
   private final Workers.Task prefix = this::prefix;
   private final ChunkLayout layout;
+
+  /// Key and value of the token before, where its write is still to be completed.
+  private final float[] lastKeys;
+
+  private final float[] lastValues;
+  private final Workers.Task complete = this::complete;
+  private final Workers.Task keep = this::keepLast;
   private RecurrentChunk[] chunks = new RecurrentChunk[0];
   private int token;
   private int tokens;
@@ -51,6 +58,9 @@ public final class RecurrentSession extends TokenSession {
     this.errors = new float[threads][valueDim];
     this.erasures = new float[threads][dim];
     this.steps = rule.steps();
+    int kept = rule.completesLater() ? shape.problems() : 0;
+    this.lastKeys = new float[kept * dim];
+    this.lastValues = new float[kept * valueDim];
     this.layout =
         ChunkLayout.of(
             shape.withSeqLens(shape.keySeqLen(), shape.keySeqLen()),
@@ -63,20 +73,66 @@ public final class RecurrentSession extends TokenSession {
   protected void take(int t, int ofTokens) {
     token = t;
     tokens = ofTokens;
+    begin();
+    workers.run(shape.problems(), write);
+    if (rule.completesLater()) {
+      workers.run(shape.problems(), keep);
+    }
+  }
+
+  /// Binds the call's tensors and brings the state up to its first token.
+  private void begin() {
     rule.bind(inputs());
+    rule.proceed(tokens, position() == 0);
     if (position() == 0 && hasInput(INITIAL)) {
       System.arraycopy(input(INITIAL), 0, states, 0, states.length);
     }
-    workers.run(shape.problems(), write);
+    if (rule.completesLater() && position() > 0 && tokens > 0) {
+      workers.run(shape.problems(), complete);
+    }
+  }
+
+  /// S ← S + k_{t−1} (γ_t v_{t−1})ᵀ.
+  private void complete(int worker, int problem) {
+    int row = problem * tokens;
+    float[] error = errors[worker];
+    float strength = rule.laterStrength(problem % shape.numHeads(), row);
+    int s = problem * dim * valueDim;
+    kernels.scale(valueDim, strength, lastValues, problem * valueDim, error, 0);
+    kernels.multiplyTransposedA(
+        dim,
+        valueDim,
+        1,
+        lastKeys,
+        problem * dim,
+        dim,
+        error,
+        0,
+        valueDim,
+        states,
+        s,
+        valueDim,
+        true);
+  }
+
+  /// Keeps the last key and value of the call.
+  private void keepLast(int worker, int problem) {
+    int row = problem * tokens + tokens - 1;
+    int sharing = shape.numHeads() / rule.queryKeyHeads(shape);
+    int from = (problem / sharing * tokens + tokens - 1) * dim;
+    if (rule.formsRows()) {
+      int head = problem % shape.numHeads();
+      rule.formKey(head, row, input("k"), from, lastKeys, problem * dim);
+    } else {
+      System.arraycopy(input("k"), from, lastKeys, problem * dim, dim);
+    }
+    System.arraycopy(input("v"), row * valueDim, lastValues, problem * valueDim, valueDim);
   }
 
   @Override
   protected boolean takeTogether(int ofTokens) {
     tokens = ofTokens;
-    rule.bind(inputs());
-    if (position() == 0 && hasInput(INITIAL)) {
-      System.arraycopy(input(INITIAL), 0, states, 0, states.length);
-    }
+    begin();
     if (chunks.length == 0) {
       chunks = new RecurrentChunk[workers.threads()];
       Scratch scratch = new Scratch();
@@ -85,6 +141,9 @@ public final class RecurrentSession extends TokenSession {
       }
     }
     workers.run(shape.problems() * layout.tasksPerHead(), prefix);
+    if (rule.completesLater() && tokens > 0) {
+      workers.run(shape.problems(), keep);
+    }
     return true;
   }
 
@@ -168,7 +227,11 @@ public final class RecurrentSession extends TokenSession {
   private void form(int worker, int head, int row, int keyRow, int s, boolean decays) {
     float[] error = errors[worker];
     rule.formKey(head, row, input("k"), keyRow, rows[worker], 0);
-    rule.formValue(head, row, 0, valueDim, error, 0);
+    if (rule.formsValues()) {
+      rule.formValue(head, row, 0, valueDim, error, 0);
+    } else {
+      correct(head, row, s, rows[worker], error);
+    }
     if (decays && !rule.erasesBeforeDecay()) {
       decay(head, row / steps, s);
     }
@@ -248,6 +311,7 @@ public final class RecurrentSession extends TokenSession {
 
   @Override
   public long stateBytes() {
-    return (long) states.length * Float.BYTES;
+    long floats = (long) states.length + lastKeys.length + lastValues.length;
+    return floats * Float.BYTES + rule.proceedBytes();
   }
 }

@@ -2,6 +2,7 @@ package dev.crossover.attention.recurrent;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 
@@ -45,10 +46,22 @@ public interface UpdateRule {
   void bind(BoundTensors inputs);
 
   /// Allocates what the rule needs for whole sequences; called once, for plans.
-  default void allocate(AttentionShape shape, Scratch scratch) {}
+  default void allocate(AttentionShape shape, Mask mask, Scratch scratch) {}
 
   /// Forms what rows need from rows before them; called after [#bind], for plans.
   default void prepare(Workers workers) {}
+
+  /// Forms what rows need from rows before them, those of earlier calls included; called after
+  /// [#bind], for sessions. May allocate where it is called with more tokens than before.
+  ///
+  /// @param tokens number of tokens of the call
+  /// @param first whether they are the first of the sequence
+  default void proceed(int tokens, boolean first) {}
+
+  /// Bytes of what [#proceed] keeps from one call to the next.
+  default long proceedBytes() {
+    return 0;
+  }
 
   /// Rows of the recurrence per token: g applies before the first of them, and the output reads S
   /// after the last. Tensors of keys, values and strengths have so many rows per token unless the
@@ -98,13 +111,21 @@ public interface UpdateRule {
   /// Forms columns `from` to `from + count - 1` of a value, of a row that is not padded.
   default void formValue(int head, int row, int from, int count, float[] values, int at) {}
 
-  /// Whether outputs take in an additional share of their own token's value, [#diagonal] times q·k.
-  default boolean correctsDiagonal() {
+  /// Whether the rule forms values, too, where it forms rows: otherwise they are those of the
+  /// tensor, times β.
+  default boolean formsValues() {
+    return formsRows();
+  }
+
+  /// Whether a row's write is completed by the row after it (the trapezoidal rule): S_t = P_t + k_t
+  /// (β_t v_t)ᵀ + exp(g_t) k_{t−1} (γ_t v_{t−1})ᵀ. Not for rules that erase or take several rows
+  /// per token.
+  default boolean completesLater() {
     return false;
   }
 
-  /// Additional weight of a row's own value, on top of β.
-  default float diagonal(int head, int row) {
+  /// γ of a row: what it adds to the strength of the write of the row before it, before S decays.
+  default float laterStrength(int head, int row) {
     return 0;
   }
 
@@ -193,8 +214,8 @@ public interface UpdateRule {
   /// Adds the gradient of a value that the rule formed, all columns, to where it came from.
   default void formValueBack(int head, int row, float[] gradValue, int at) {}
 
-  /// Where to add the gradient of [#diagonal]; empty if nobody asked for it.
-  default float[] gradDiagonals() {
+  /// Where to add the gradient of [#laterStrength]; empty if nobody asked for it.
+  default float[] gradLaterStrengths() {
     return UNWANTED;
   }
 

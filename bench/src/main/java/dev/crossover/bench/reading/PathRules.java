@@ -123,6 +123,8 @@ public final class PathRules {
               "gla",
               "lightning_attention2",
               "mamba2_ssd",
+              "mamba3",
+              "log_linear",
               "deltanet",
               "gated_deltanet" ->
               Formula.of("1", 1);

@@ -116,7 +116,7 @@ public record Mamba2Ssd(
   }
 
   private List<TensorSpec> moduleInputs(AttentionShape s) {
-    requireGroups(s.numHeads());
+    States.requireGroups(name(), s.numHeads(), groups);
     int b = s.batchSize();
     int h = s.numHeads();
     int n = s.keySeqLen();
@@ -163,14 +163,7 @@ public record Mamba2Ssd(
     if (level == Level.HEAD) {
       return AttentionInputs.shapeOf(inputs);
     }
-    Tensor q = inputs.get("q");
-    Tensor v = inputs.get("v");
-    if (q.rank() != 4 || v.rank() != 4) {
-      throw new IllegalArgumentException(
-          "q and v must have shape [batch, heads, seqLen, dim], but were " + q + " and " + v);
-    }
-    return AttentionShape.of(v.extent(0), v.extent(1), v.extent(2), q.extent(3))
-        .withValueDim(v.extent(3));
+    return States.groupedShape(inputs);
   }
 
   /// At module level a group's q and k are those of its first head.
@@ -179,30 +172,8 @@ public record Mamba2Ssd(
     if (level == Level.HEAD) {
       return AttentionInputs.complete(this, shape, qkv, seed);
     }
-    requireGroups(shape.numHeads());
-    Tensors grouped =
-        qkv.with("q", firstOfGroups(qkv.get("q"))).with("k", firstOfGroups(qkv.get("k")));
-    return AttentionInputs.complete(this, shape, grouped, seed);
-  }
-
-  private Tensor firstOfGroups(Tensor tensor) {
-    if (tensor.extent(1) == groups) {
-      return tensor;
-    }
-    int size = tensor.extent(2) * tensor.extent(3);
-    int sharing = tensor.extent(1) / groups;
-    Tensor first = Tensor.zeros(tensor.extent(0), groups, tensor.extent(2), tensor.extent(3));
-    for (int g = 0; g < tensor.extent(0) * groups; g++) {
-      System.arraycopy(tensor.data(), g * sharing * size, first.data(), g * size, size);
-    }
-    return first;
-  }
-
-  private void requireGroups(int heads) {
-    if (heads % groups != 0) {
-      throw new IllegalArgumentException(
-          "mamba2_ssd: groups must divide numHeads (" + heads + "), but was " + groups);
-    }
+    States.requireGroups(name(), shape.numHeads(), groups);
+    return AttentionInputs.complete(this, shape, States.grouped(qkv, groups), seed);
   }
 
   @Override

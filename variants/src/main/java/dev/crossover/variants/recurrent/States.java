@@ -162,6 +162,45 @@ final class States {
     return unit;
   }
 
+  /// The sizes where heads are those of v and q and k have one per group.
+  static AttentionShape groupedShape(Tensors inputs) {
+    Tensor q = inputs.get("q");
+    Tensor v = inputs.get("v");
+    if (q.rank() != 4 || v.rank() != 4) {
+      throw new IllegalArgumentException(
+          "q and v must have shape [batch, heads, seqLen, dim], but were " + q + " and " + v);
+    }
+    return AttentionShape.of(v.extent(0), v.extent(1), v.extent(2), q.extent(3))
+        .withValueDim(v.extent(3));
+  }
+
+  /// q, k and v with the q and k of the first head of every group.
+  static Tensors grouped(Tensors qkv, int groups) {
+    return qkv.with("q", firstOfGroups(qkv.get("q"), groups))
+        .with("k", firstOfGroups(qkv.get("k"), groups));
+  }
+
+  private static Tensor firstOfGroups(Tensor tensor, int groups) {
+    if (tensor.extent(1) == groups) {
+      return tensor;
+    }
+    int size = tensor.extent(2) * tensor.extent(3);
+    int sharing = tensor.extent(1) / groups;
+    Tensor first = Tensor.zeros(tensor.extent(0), groups, tensor.extent(2), tensor.extent(3));
+    for (int g = 0; g < tensor.extent(0) * groups; g++) {
+      System.arraycopy(tensor.data(), g * sharing * size, first.data(), g * size, size);
+    }
+    return first;
+  }
+
+  /// Refuses numbers of groups that do not divide the heads.
+  static void requireGroups(String name, int heads, int groups) {
+    if (heads % groups != 0) {
+      throw new IllegalArgumentException(
+          name + ": groups must divide numHeads (" + heads + "), but was " + groups);
+    }
+  }
+
   /// Refuses chunk lengths below 1.
   static void requireChunk(OptionalInt chunkLength) {
     if (chunkLength.isPresent() && chunkLength.getAsInt() < 1) {

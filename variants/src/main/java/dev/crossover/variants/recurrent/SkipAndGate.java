@@ -1,0 +1,118 @@
+package dev.crossover.variants.recurrent;
+
+import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
+import dev.crossover.attention.Scratch;
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.recurrent.UpdateRule;
+
+/// What Mamba's layers do to the output of the recurrence, both ways: a skip D per head and a gate
+/// z per element.
+///
+/// ```
+/// out = (y + D x) · silu(z)
+/// dy  = dout silu(z),   dz = dout (y + D x) (s + z s (1 − s)),   s = σ(z)
+/// dx += D dy,           dD = Σ x·dy
+/// ```
+///
+/// Absent, they are 0 and 1. They act at padded positions, too.
+final class SkipAndGate {
+  private static final float[] ABSENT = new float[0];
+
+  private final Kernels kernels = Kernels.get();
+  private final int valueDim;
+  private float[] skip = ABSENT;
+  private float[] gate = ABSENT;
+  private float[] x = ABSENT;
+  private float[] gradSkip = UpdateRule.UNWANTED;
+  private float[] gradGate = UpdateRule.UNWANTED;
+  private float[] gradX = UpdateRule.UNWANTED;
+  private double[] skipParts = new double[0];
+  private int heads;
+  private int problems;
+
+  SkipAndGate(int valueDim) {
+    this.valueDim = valueDim;
+  }
+
+  /// Takes `skip`, `output_gate` and `v`.
+  void bind(BoundTensors inputs) {
+    x = inputs.get("v");
+    skip = inputs.has("skip") ? inputs.get("skip") : ABSENT;
+    gate = inputs.has("output_gate") ? inputs.get("output_gate") : ABSENT;
+  }
+
+  /// Completes columns `from` to `from + count - 1` of one row; see [UpdateRule#finish].
+  void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {
+    int first = row * valueDim + from;
+    for (int c = 0; c < count && skip.length > 0; c++) {
+      out[at + c] = Math.fma(skip[head], x[first + c], out[at + c]);
+    }
+    if (gate.length > 0) {
+      kernels.exp(count, -1, 0, gate, first, work, 0);
+      for (int c = 0; c < count; c++) {
+        out[at + c] *= gate[first + c] / (1 + work[c]);
+      }
+    }
+  }
+
+  void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
+    heads = shape.numHeads();
+    problems = shape.problems();
+    skipParts = scratch.doubles(parts);
+  }
+
+  void bindGradients(BoundTensors gradients) {
+    gradSkip = States.place(gradients, "skip");
+    gradGate = States.place(gradients, "output_gate");
+    gradX = States.place(gradients, "v");
+  }
+
+  /// Takes the gradient of rows back; see [UpdateRule#finishBack].
+  void finishBack(
+      int part, int head, int row, int count, float[] unfinished, float[] gradOut, float[] grad) {
+    int at = row * valueDim;
+    int size = count * valueDim;
+    if (gate.length == 0) {
+      System.arraycopy(gradOut, at, grad, at, size);
+    } else {
+      kernels.exp(size, -1, 0, gate, at, grad, at);
+      for (int e = at; e < at + size && gradGate.length > 0; e++) {
+        float s = 1 / (1 + grad[e]);
+        float y = skip.length == 0 ? unfinished[e] : Math.fma(skip[head], x[e], unfinished[e]);
+        gradGate[e] += gradOut[e] * y * Math.fma(gate[e] * s, 1 - s, s);
+      }
+      for (int e = at; e < at + size; e++) {
+        grad[e] = gradOut[e] * gate[e] / (1 + grad[e]);
+      }
+    }
+    if (skip.length == 0) {
+      return;
+    }
+    double sum = 0;
+    for (int o = at; o < at + size; o += valueDim) {
+      sum += kernels.dot(valueDim, x, o, grad, o);
+    }
+    skipParts[part] = sum;
+    if (gradX.length > 0) {
+      kernels.axpy(size, skip[head], grad, at, gradX, at);
+    }
+  }
+
+  /// Adds the gradient of D, the parts in their order.
+  void addGradients() {
+    if (gradSkip.length == 0) {
+      return;
+    }
+    int chunks = problems == 0 ? 0 : skipParts.length / problems;
+    for (int head = 0; head < heads; head++) {
+      double sum = 0;
+      for (int problem = head; problem < problems; problem += heads) {
+        for (int part = problem * chunks; part < (problem + 1) * chunks; part++) {
+          sum += skipParts[part];
+        }
+      }
+      gradSkip[head] += (float) sum;
+    }
+  }
+}
