@@ -55,8 +55,7 @@ class ReportTest {
   @Test
   void tablesAloneAreTheMarkdownWithoutItsPictures() throws Exception {
     Path alone = folder.resolve("alone");
-    Path file =
-        Report.writeTables(SyntheticStudy.records(1), List.of(), List.of(), alone, COMMAND);
+    Path file = Report.writeTables(SyntheticStudy.records(1), List.of(), List.of(), alone, COMMAND);
     try (Stream<Path> files = Files.list(alone)) {
       assertEquals(List.of(file), files.toList());
     }
@@ -66,7 +65,8 @@ class ReportTest {
     assertEquals(
         markdown
             .lines()
-            .filter(line -> !line.isEmpty() && !line.startsWith("![") && !line.contains("report.html"))
+            .filter(
+                line -> !line.isEmpty() && !line.startsWith("![") && !line.contains("report.html"))
             .toList(),
         Stream.concat(kept.stream().limit(1), kept.stream().skip(2)).toList());
   }
