@@ -11,6 +11,7 @@ module dev.crossover.models {
   exports dev.crossover.models.model;
   exports dev.crossover.models.optimiser;
   exports dev.crossover.models.option;
+  exports dev.crossover.models.pretrained;
   exports dev.crossover.models.task;
   exports dev.crossover.models.training;
 

@@ -85,8 +85,11 @@ final class ListCommand implements Callable<Integer> {
     }
     if (CachingAttention.class.isAssignableFrom(type.type())) {
       out.println("  parameter  store = f32: how decoding stores keys and values");
-      out.println("             one of " + String.join(", ", Storage.names()));
-      if (type.name().equals("tiled")) {
+      boolean whole = type.name().equals("tiled"); // others write their rows again
+      List<String> stores =
+          Storage.names().stream().filter(name -> whole || !name.endsWith("grouped")).toList();
+      out.println("             one of " + String.join(", ", stores));
+      if (whole) {
         out.println("  parameter  cache = (absent): which positions decoding keeps");
         String policies =
             CachePolicies.all().stream().map(RecordType::name).collect(Collectors.joining(", "));
