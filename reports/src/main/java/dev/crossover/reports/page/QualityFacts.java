@@ -23,11 +23,11 @@ final class QualityFacts {
     for (List<QualityRecord> group : groups.values()) {
       QualityRecord first = group.getFirst();
       List<Map<String, String>> facts = new ArrayList<>();
-      Report.fact(
+      EnvironmentFacts.fact(
           facts, "machine", first.machine().cpu() + ", " + first.machine().cores() + " cores");
-      Report.fact(facts, "memory", Wording.bytes((double) first.machine().memoryBytes()));
-      Report.fact(facts, "system", first.machine().os());
-      Report.fact(facts, "JDK", first.machine().jdk());
+      EnvironmentFacts.fact(facts, "memory", Wording.bytes((double) first.machine().memoryBytes()));
+      EnvironmentFacts.fact(facts, "system", first.machine().os());
+      EnvironmentFacts.fact(facts, "JDK", first.machine().jdk());
       String threads =
           group.stream()
               .map(QualityRecord::threads)
@@ -35,10 +35,10 @@ final class QualityFacts {
               .stream()
               .map(String::valueOf)
               .collect(Collectors.joining(", "));
-      Report.fact(facts, "threads", threads);
-      Report.fact(facts, "commit", first.commit());
+      EnvironmentFacts.fact(facts, "threads", threads);
+      EnvironmentFacts.fact(facts, "commit", first.commit());
       double minutes = group.stream().mapToDouble(QualityRecord::seconds).sum() / 60;
-      Report.fact(
+      EnvironmentFacts.fact(
           facts,
           "training runs",
           group.size() + ", " + Wording.digits(minutes) + " minutes together");
