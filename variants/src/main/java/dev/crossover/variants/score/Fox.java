@@ -70,11 +70,18 @@ import java.util.OptionalInt;
 /// ∂c_t = Σ_j ds_ij with p(i) = t  −  Σ_i ds_it      ∂log f_t = Σ_{u >= t} ∂c_u
 /// ```
 ///
+/// With `prune_tolerance` > 0 a row skips the oldest keys, `c_p − c_j < ln tolerance − ln n − 2 │q│
+/// max │k│ scale`: no score is further from another than the last term, so that the skipped weights
+/// together are at most the tolerance ("Adaptive Computation Pruning", arXiv:2504.06949). Under
+/// strong decay that is most of the work; it is not taken off the counted operations, as it depends
+/// on the data. The backward pass skips nothing.
+///
 /// Paper and code are the same function; the naive code sums c in float32. What surrounds it in the
 /// authors' models (norms of q and k, an output gate, shifted keys) belongs to the layer.
 ///
 /// @param windowSize W, the visible keys, the query's own included; all when absent
 /// @param scale factor on the dot products, 1/√d when absent
+/// @param pruneTolerance weight that the skipped keys of a row may have together; 0 skips none
 @Mechanism(
     name = "fox",
     title = "Forgetting attention",
@@ -82,7 +89,7 @@ import java.util.OptionalInt;
     arxiv = "2503.02130",
     family = Mechanism.Family.SCORE,
     approximates = Mechanism.Approximates.NONE,
-    exactness = "all gates 1: softmax",
+    exactness = "all gates 1: softmax; skipped weights sum to prune_tolerance at most",
     time = "4 n min(n, W) d",
     memory = "n d",
     exponent = 2,
@@ -90,7 +97,9 @@ import java.util.OptionalInt;
 public record Fox(
     @Parameter(value = "W: visible keys, the own one included; all when absent", defaultValue = "")
         OptionalInt windowSize,
-    @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
+    @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale,
+    @Parameter(value = "weight that a row may skip, from 0 to 1", defaultValue = "0")
+        double pruneTolerance)
     implements CachingAttention {
 
   /// Keys whose differences to a block of rows are formed at a time.
@@ -113,6 +122,15 @@ public record Fox(
     if (!Double.isFinite(scale.orElse(1))) {
       throw new IllegalArgumentException("scale must be finite, but was " + scale.getAsDouble());
     }
+    if (!(pruneTolerance >= 0 && pruneTolerance < 1)) {
+      throw new IllegalArgumentException(
+          "prune_tolerance must be >= 0 and < 1, but was " + pruneTolerance);
+    }
+  }
+
+  /// Without skipping.
+  public Fox(OptionalInt windowSize, OptionalDouble scale) {
+    this(windowSize, scale, 0);
   }
 
   /// Without a window, with the usual scale.
@@ -170,7 +188,11 @@ public record Fox(
     return new Cost(
         flops,
         Cost.tensorBytes(s) + 2.0 * panels + 1.5 * sums,
-        panels + sums + threads * perThread);
+        panels + sums + Float.BYTES * reachFloats(s) + threads * perThread);
+  }
+
+  private long reachFloats(AttentionShape s) {
+    return pruneTolerance > 0 ? (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen() : 0;
   }
 
   /// Pairs of a head that order and window allow.
@@ -251,12 +273,16 @@ public record Fox(
     private final int packings = Math.ceilDiv(nk, KEYS_PER_PACKING);
     private final KeyPanels[] panels = new KeyPanels[shape.batchSize() * shape.numKeyValueHeads()];
     private final double[] sums = scratch.doubles((long) shape.problems() * nk);
+    /// Largest length of a real key up to each position, `[batch, kvHeads, nk]`.
+    private final float[] reach = scratch.floats(reachFloats(shape));
+
     private final SoftmaxTile[] tiles = new SoftmaxTile[threads()];
     private final float[][] differences = new float[threads()][];
     private final int[][] low = new int[threads()][];
     private final int[][] high = new int[threads()][];
     private final Workers.Task keys = this::keys;
     private final Workers.Task sum = this::sum;
+    private final Workers.Task reaches = this::reaches;
     private final Workers.Task block = this::block;
     private final float[] lse;
     private float[] out = new float[0];
@@ -280,6 +306,9 @@ public record Fox(
       out = output.data();
       workers.run(panels.length * packings, keys);
       workers.run(shape.problems(), sum);
+      if (pruneTolerance > 0) {
+        workers.run(panels.length, reaches);
+      }
       workers.run(shape.problems() * blocks, block);
     }
 
@@ -295,6 +324,41 @@ public record Fox(
       Fox.sum(shape, mask, problem, input("log_decay"), sums, problem * nk);
     }
 
+    private void reaches(int worker, int head) {
+      int d = shape.headDim();
+      float largest = 0;
+      for (int j = head * nk; j < (head + 1) * nk; j++) {
+        if (mask.isRealKey(head / shape.numKeyValueHeads(), j - head * nk)) {
+          float squares = kernels.dot(d, input("k"), j * d, input("k"), j * d);
+          largest = Math.max(largest, (float) Math.sqrt(squares));
+        }
+        reach[j] = largest;
+      }
+    }
+
+    /// First key that a row looks at, of those that the window shows: older ones are forgotten.
+    private int firstKept(int problem, int i, int low, int end) {
+      if (pruneTolerance == 0 || end == 0) {
+        return low;
+      }
+      int d = shape.headDim();
+      int head = problem / shape.groupSize();
+      int q = (problem * shape.querySeqLen() + i) * d;
+      double length = Math.sqrt(kernels.dot(d, input("q"), q, input("q"), q));
+      double apart = 2 * length * reach[head * nk + end - 1] * Math.abs(scaleFor(shape));
+      double most = sums[problem * nk + end - 1] + apart + Math.log(end / pruneTolerance);
+      int from = low;
+      for (int to = end - 1; from < to; ) {
+        int middle = (from + to) >>> 1;
+        if (sums[problem * nk + middle] > most) {
+          from = middle + 1;
+        } else {
+          to = middle;
+        }
+      }
+      return from;
+    }
+
     /// Online softmax of a block of rows over the runs of real keys that it sees, the newest first:
     /// theirs tend to be the largest scores, to which all others are then taken relative.
     private void block(int worker, int index) {
@@ -305,13 +369,16 @@ public record Fox(
       int count = Math.min(rows, shape.querySeqLen() - first);
       int d = shape.headDim();
       int dv = shape.valueDim();
+      int start = nk;
       for (int r = 0; r < count; r++) {
-        low[worker][r] = firstKey(shape, mask, first + r);
-        high[worker][r] = mask.causalLimit(first + r, shape.querySeqLen(), nk);
+        int limit = mask.causalLimit(first + r, shape.querySeqLen(), nk);
+        int least = firstKey(shape, mask, first + r);
+        high[worker][r] = limit;
+        low[worker][r] = firstKept(problem, first + r, least, limit);
+        start = Math.min(start, low[worker][r]);
       }
       SoftmaxTile tile = tiles[worker];
       tile.begin(input("q"), shape.queryOffset(batch, h) + first * d, d, count, scaleFor(shape));
-      int start = low[worker][0];
       for (int to = mask.lastReal(batch, start, high[worker][count - 1]); to > start; ) {
         int from = mask.runStart(batch, Math.max(start, (to - 1) / COLUMNS * COLUMNS), to);
         differences(worker, problem, first, count, from, to);

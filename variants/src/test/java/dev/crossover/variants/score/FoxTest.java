@@ -37,7 +37,8 @@ class FoxTest extends AttentionContract {
 
   @Override
   public List<Attention> instances() {
-    return List.of(attention(), windowed(5));
+    return List.of(
+        attention(), windowed(5), new Fox(OptionalInt.empty(), OptionalDouble.empty(), 1e-6));
   }
 
   private static Fox windowed(int size) {
@@ -86,7 +87,7 @@ class FoxTest extends AttentionContract {
   private static RandomCases.Problem drawn(RandomCases r) {
     OptionalInt window = r.chance(2) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 150));
     OptionalDouble scale = r.of(OptionalDouble.empty(), OptionalDouble.of(0.3));
-    return r.problem(new Fox(window, scale));
+    return r.problem(new Fox(window, scale, r.of(0.0, 1e-6)));
   }
 
   @TestFactory
@@ -187,9 +188,32 @@ class FoxTest extends AttentionContract {
             < attention().cost(shape, Mask.causal(), 1).flops() / 50);
   }
 
+  /// What is skipped is not read: values of NaN show it.
+  @Test
+  void forgottenKeysAreSkippedWhereThatIsAskedFor() {
+    AttentionShape shape = AttentionShape.of(1, 1, 600, 4);
+    Tensors inputs =
+        Inputs.of(attention(), shape, 8).with("log_decay", Draws.constant(-1, 1, 1, 600));
+    Tensor v = inputs.get("v").copy();
+    v.data()[0] = Float.NaN;
+    Fox pruning = new Fox(OptionalInt.empty(), OptionalDouble.empty(), 1e-4);
+    Tensor pruned = Forward.of(pruning, Mask.causal(), inputs.with("v", v));
+    Tensor whole = Forward.of(attention(), Mask.causal(), inputs);
+    Tensor poisoned = Forward.of(attention(), Mask.causal(), inputs.with("v", v));
+    assertTrue(Float.isNaN(pruned.data()[4]) && Float.isNaN(poisoned.data()[599 * 4]));
+    for (int e = 200 * 4; e < 600 * 4; e++) {
+      assertEquals(whole.data()[e], pruned.data()[e], 1e-4 * 8, "row " + e / 4);
+    }
+  }
+
   @Test
   void anEmptyWindowIsRefusedByName() {
     var error = assertThrows(IllegalArgumentException.class, () -> windowed(0));
     assertEquals("window_size must be >= 1, but was 0", error.getMessage());
+    error =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> new Fox(OptionalInt.empty(), OptionalDouble.empty(), 1));
+    assertEquals("prune_tolerance must be >= 0 and < 1, but was 1.0", error.getMessage());
   }
 }
