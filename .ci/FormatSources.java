@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import com.google.googlejavaformat.java.Formatter;
 import com.google.googlejavaformat.java.FormatterException;
 import java.io.IOException;
@@ -14,9 +15,10 @@ import java.util.stream.Stream;
 /// The format is google-java-format's, but for Markdown doc comments, which it does not know: it
 /// would break a `///` line of more than 100 columns into a `//` line and so tear the comment. Here
 /// such lines are wrapped as paragraphs; rows of tables and the like, which cannot be wrapped, are
-/// kept.
+/// kept. Every file begins with its licence.
 public final class FormatSources {
   private static final int COLUMNS = 100;
+  private static final String LICENCE = "// SPDX-License-Identifier: Apache-2.0\n";
   private static final Pattern DOC = Pattern.compile("^(\\s*)///(.*)$");
 
   private FormatSources() {}
@@ -51,7 +53,8 @@ public final class FormatSources {
   private static String formatted(String source) throws FormatterException {
     List<String> hidden = new ArrayList<>();
     StringBuilder shortened = new StringBuilder();
-    for (String line : wrapDocComments(source.lines().toList())) {
+    String licensed = source.startsWith(LICENCE) ? source : LICENCE + source;
+    for (String line : wrapDocComments(licensed.lines().toList())) {
       Matcher doc = DOC.matcher(line);
       if (doc.matches() && line.length() > COLUMNS) {
         line = doc.group(1) + "/// \u0001" + hidden.size();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Writes dot products of one vector with many rows that are read once, in the order in which they
 /// lie.
 final class DotBlocks {

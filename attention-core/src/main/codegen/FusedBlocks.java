@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Writes the products of fused attention: tall blocks, two vectors wide.
 final class FusedBlocks {
   private FusedBlocks() {}

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 import java.util.function.IntFunction;
 
 /// What blocks of accumulators have in common: their names, loads, multiply-adds and stores.

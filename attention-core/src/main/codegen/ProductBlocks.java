@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Writes the blocks of general products: small blocks of C, A by rows or by columns.
 final class ProductBlocks {
   private static final int MAX_ROWS = 4;

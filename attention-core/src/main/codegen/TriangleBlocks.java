@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Blocks of products up to a diagonal, four rows high: a triangle times a matrix, and forward
 /// substitution.
 final class TriangleBlocks {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /**
  * Attention: the interface, exact attention, the engines of other mechanisms, tensors and seeded
  * draws.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** Layers, small models, tasks and training around any mechanism. */
 module dev.crossover.models {
   requires transitive dev.crossover.mechanisms;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** The contract of attention mechanisms as test classes to extend. */
 module dev.crossover.testing {
   requires transitive dev.crossover.attention;

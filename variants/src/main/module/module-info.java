@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /** Mechanisms of the literature, by family, and their catalogue. */
 module dev.crossover.mechanisms {
   requires transitive dev.crossover.attention;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention;
 
 /// The tensors bound for one call, by name: inputs, or places for gradients.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention;
 
 /// Work and memory of one implementation for one shape, as counted by its formulas.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention;
 
 import dev.crossover.attention.random.Draws;

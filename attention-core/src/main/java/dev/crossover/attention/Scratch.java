@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention;
 
 /// Allocates a plan's arrays and counts their bytes, exactly and without headers.

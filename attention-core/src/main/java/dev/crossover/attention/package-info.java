@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The attention interface: shapes, masks, named tensors, plans, decoding, capabilities and cost.
 ///
 /// Tensors are float32, row-major `[batch, heads, seqLen, dim]`; true in a mask means *may attend*;

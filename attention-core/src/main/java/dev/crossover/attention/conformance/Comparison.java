@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.conformance;
 
 /// One expected tensor beside what a mechanism computed.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Replaying golden files: small problems with known answers, through any mechanism that names
 /// itself like the file.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// Products of small square matrices in double precision, for chains that float32 does not carry.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// The Gaussian error linear unit x Φ(x) = x/2 (1 + erf(x/√2)) and its slope.

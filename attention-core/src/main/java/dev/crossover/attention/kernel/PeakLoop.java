@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// The most float32 arithmetic a core can do: fused multiply-adds on registers, no memory touched.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// A block of query rows, each of which is told the interval of keys it sees; the same for forward

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// Plain loops that read like the formulas: the twin every vector kernel is tested against, and

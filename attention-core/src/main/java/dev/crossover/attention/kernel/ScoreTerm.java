@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// A term of the scores that is computed tile by tile, in both directions, so that no array of size

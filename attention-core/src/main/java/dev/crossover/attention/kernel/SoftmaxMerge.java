@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// Combines partial softmax results of the same query over disjoint key sets by their log-sum-exp.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
 /// Turns numbers stored in fewer bits into floats, exactly.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Vector kernels, their scalar twins, and the choice between them.
 ///
 /// The only package that imports `jdk.incubator.vector`. Kernels work on flat `float[]` with

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.linear;
 
 /// The rule r that guards the denominator of linear attention: `out_i = numerator_i / r(φ(q_i)·z)`.

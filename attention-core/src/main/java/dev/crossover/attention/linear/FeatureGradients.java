@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.linear;
 
 /// Where a feature map finds the gradient of features and puts what follows from it; reused, never

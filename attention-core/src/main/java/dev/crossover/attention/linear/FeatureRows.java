@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.linear;
 
 /// Consecutive rows of one head that a feature map is to transform; reused, never kept by the map.

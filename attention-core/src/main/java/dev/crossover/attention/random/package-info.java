@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Seeded draws: streams, Gaussian and orthogonal matrices, the same on every machine.
 @NullMarked
 package dev.crossover.attention.random;

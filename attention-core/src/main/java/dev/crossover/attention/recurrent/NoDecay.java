@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.recurrent;
 
 /// g = 0: the state keeps everything.

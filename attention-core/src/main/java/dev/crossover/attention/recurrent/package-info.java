@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Causal recurrences over a matrix state in chunks: one engine for decays, gates and the delta
 /// rule.
 ///

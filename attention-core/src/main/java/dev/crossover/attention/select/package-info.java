@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Selection of keys: what mechanisms that let a query see some of the keys share.
 ///
 /// Intervals of packed keys ([IntervalTile]), keys packed by residue class ([StridedPanels]),

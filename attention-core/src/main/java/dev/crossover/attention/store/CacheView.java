@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
 /// What a [CachePolicy] may look at when it scores the cached positions of a head.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
 /// The smallest and largest key of every page of consecutive positions, per head and channel: what

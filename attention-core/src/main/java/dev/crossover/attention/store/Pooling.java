@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
 /// Smooths scores over neighbouring positions, so that what stays comes in runs: width k, stride 1.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Stores of cached keys and values: how many bits a row takes, which positions stay, and attention
 /// over what is stored.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.tensor;
 
 /// Row-major positions of a tensor's elements in the order in which a file holds them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Dense float32 tensors and their readers and writers: `.safetensors`, `.npy`, `.npz`.
 ///
 /// Files come from strangers: every reader treats headers as hostile and answers each fault with

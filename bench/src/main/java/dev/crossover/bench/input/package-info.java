@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Where the queries, keys and values of a sweep come from, and how hard they are to approximate.
 ///
 /// A source is named by a label, `captured`, `gaussian:scale=1` or `file:path=…`, from which it can

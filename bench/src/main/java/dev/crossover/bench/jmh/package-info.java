@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// JMH benchmarks and the processes they run in.
 ///
 /// Each fork measures one point and leaves a small JSON file about itself (memory, error) beside

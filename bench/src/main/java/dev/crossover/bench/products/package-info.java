@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The products and elementwise passes that mechanisms are built on, beside what the machine can
 /// do.
 @NullMarked

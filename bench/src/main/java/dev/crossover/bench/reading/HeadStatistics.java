@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.reading;
 
 /// Numbers of one head (Clark, Khandelwal, Levy, Manning, 2019, arXiv:1906.04341, as their program

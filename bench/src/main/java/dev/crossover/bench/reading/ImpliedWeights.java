@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.reading;
 
 import dev.crossover.attention.tensor.Tensor;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.reading;
 
 /// What stands at one end of an edge of a partial ancestral graph; the order is that of the numbers

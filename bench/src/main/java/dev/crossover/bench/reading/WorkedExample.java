@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.reading;
 
 /// Softmax attention of one head in double precision, every step kept, and the example of three

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What attention weights say: causal graphs over tokens, rollout and flow across layers,
 /// statistics of heads, implied and effective weights, and how many layers a token's influence
 /// needs.

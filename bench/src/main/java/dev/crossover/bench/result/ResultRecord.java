@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.result;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Measured points as JSON lines: the records, the file they are appended to, and the statistics of
 /// their samples.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Sweeps: which points, in which order, what does not fit, and what was measured before.
 ///
 /// A sweep knows nothing of JMH: it asks a [dev.crossover.bench.sweep.Forks] for one fork of one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.peers;
 
 /// One implementation of exact attention, made ready for one problem.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.graph;
 
 /// Rows that operations work on block by block: the tokens of a batch, its sequences, or the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// A model made ready for one shape: values, the operations between them, their order, and the
 /// arrays they share.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
 /// Slopes of linear biases (Press et al. 2022, arXiv:2108.12409): the score of positions i and j

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
 import dev.crossover.attention.kernel.Kernels;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
 /// The number of the training step, from which all dropout of a model is drawn.

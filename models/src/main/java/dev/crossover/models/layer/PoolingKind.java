@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
 /// How a classifier makes one row of a sequence, over tokens that are not padding.

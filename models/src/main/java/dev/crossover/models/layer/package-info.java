@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Layers: maps, norms, activations, convolutions, recurrences, positions, and multi-head attention
 /// around any mechanism, each with its backward pass beside it.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Whole models: decoder-only language model, classifier, encoder–decoder; their starting values.
 @NullMarked
 package dev.crossover.models.model;

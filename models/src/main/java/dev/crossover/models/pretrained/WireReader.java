@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.pretrained;
 
 import dev.crossover.attention.tensor.TensorFileException;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Models trained by others: their weights, their tokenizer, their forward pass around any
 /// mechanism.
 @NullMarked

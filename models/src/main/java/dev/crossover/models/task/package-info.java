@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Quality tasks: what a model can learn with a mechanism, each with its generator, its labels, its
 /// chance level, a deterministic solver and the numbers others published.
 ///

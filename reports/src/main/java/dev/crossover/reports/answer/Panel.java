@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.answer;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;

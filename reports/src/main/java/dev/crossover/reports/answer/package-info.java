@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// What the measurements say: scaling exponents, crossovers, Pareto fronts, roofline and noise.
 ///
 /// Pure computation on result records, without drawing or writing. Every number that leaves this

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.chart;
 
 import de.rototor.pdfbox.graphics2d.PdfBoxGraphics2D;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
 /// Ends this JVM when the launcher that started it is killed without a chance to say so.

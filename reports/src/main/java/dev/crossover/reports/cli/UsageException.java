@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
 /// The user asked for something that does not exist or cannot be read; the message is one line.

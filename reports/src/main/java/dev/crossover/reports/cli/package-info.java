@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The command line; `crossover help` lists the commands.
 ///
 /// Commands read options, call what measures or draws, and turn faults into one line and an exit

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// The report: one self-contained HTML page, its Markdown twin, figures and CSV files.
 ///
 /// Nothing is computed here that is not in `dev.crossover.reports.answer`, and nothing from a

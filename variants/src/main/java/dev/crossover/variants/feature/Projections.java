@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
 /// Random projections arranged for products: transposed, with rows of an odd number of cache lines,

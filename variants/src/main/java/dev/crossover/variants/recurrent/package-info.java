@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Mechanisms that carry a memory along the sequence: recurrence over segments with relative
 /// positions, and recurrences over a matrix state.
 ///

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
 /// The summary cells of fixed factorised attention (Child et al., arXiv:1904.10509, section 4.2):

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /// Attention over fixed or selected subsets of pairs: windows, strides, blocks, largest scores.
 ///
 /// All but top-k is gathered into dense tiles of the fused exact kernel: a block of query rows
