@@ -126,10 +126,13 @@ claim('every chart is drawn, without a word on the console and without the netwo
   await page.screenshot({ path: `${shots}/light.png`, fullPage: true });
 });
 
-claim('answers in words come first', async () => {
+claim('the diagram comes first, then answers in words, then charts', async () => {
   const page = await open(studyFile);
-  const lead = await page.locator('.lead').first().boundingBox();
-  assert.ok(lead.y < 500, `lead at ${lead.y}`);
+  const top = async selector => (await page.locator(selector).first().boundingBox()).y;
+  const diagram = await top('.phase');
+  assert.ok(diagram < 500, `diagram at ${diagram}`);
+  const lead = await top('.lead');
+  assert.ok(lead > diagram && lead < await top('.chart'), `lead at ${lead}`);
   assert.match(await page.locator('.answers').textContent(), /is faster than tiled exact attention from n\s=\s[\d,]+ \([\d,]+–[\d,]+\), at [\d.–]+\s% error/);
 });
 
@@ -218,7 +221,7 @@ claim('memory shows its three kinds, fronts their length', async () => {
 
 claim('a heading sorts its column up and down', async () => {
   const page = await open(studyFile);
-  const table = page.locator('table.sortable').first();
+  const table = page.locator('table.sortable').filter({ has: page.locator('th', { hasText: 'time there' }) }).first();
   const head = table.locator('th', { hasText: 'time there' });
   const column = () => table.locator('tbody tr').evaluateAll(rows => rows.map(row => Number(row.cells[3].dataset.value)));
   await head.click();
