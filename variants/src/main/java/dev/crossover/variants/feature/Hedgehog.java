@@ -366,7 +366,7 @@ public record Hedgehog(
       }
     }
 
-    /// `dx = dy Wᵀ` and `dW += xᵀ dy`.
+    /// `dx = dy Wᵀ` and `dW += xᵀ dy`. A softmax's derivative needs φ without its lower bound.
     private void gradients(FeatureRows rows, FeatureGradients gradients, float[] w) {
       int m = 2 * f;
       int at = gradients.at();
@@ -374,7 +374,8 @@ public record Hedgehog(
       if (clamp > 0) {
         kernels.keepAbove(rows.count() * m, clamp, gradients.phi(), at, ofPhi, at);
         if (clamp > NEGLIGIBLE) {
-          unclamp(rows, gradients, w);
+          project(rows, w, gradients.phi(), at);
+          activate(rows.count(), gradients.phi(), at, maxima[rows.worker()]);
         }
       }
       for (int y = at; y < at + rows.count() * m; y += m) {
@@ -411,12 +412,6 @@ public record Hedgehog(
           gradients.parametersAt(),
           f,
           true);
-    }
-
-    /// The features without their lower bound, which the derivative of a softmax needs.
-    private void unclamp(FeatureRows rows, FeatureGradients gradients, float[] w) {
-      project(rows, w, gradients.phi(), gradients.at());
-      activate(rows.count(), gradients.phi(), gradients.at(), maxima[rows.worker()]);
     }
 
     /// Turns the gradient of one row's φ into that of y, in its first half.
