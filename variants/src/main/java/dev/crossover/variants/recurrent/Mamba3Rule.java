@@ -333,8 +333,8 @@ final class Mamba3Rule implements UpdateRule {
     if (workers != null) {
       workers.run(problems, perToken);
     }
-    addParts(queryParts, gradQueryBias);
-    addParts(keyParts, gradKeyBias);
+    States.addParts(queryParts, dim, heads, problems, gradQueryBias);
+    States.addParts(keyParts, dim, heads, problems, gradKeyBias);
   }
 
   /// From θ, λ dt and (1 − λ) dt to angles, time steps and trapezoid, from the last token to the
@@ -369,21 +369,6 @@ final class Mamba3Rule implements UpdateRule {
         double mixed = timeStep[row] * ((double) gradOwn[row] - gradLater[row]);
         gradTrapezoid[row] += (float) (lambda * (1 - lambda) * mixed);
       }
-    }
-  }
-
-  /// Sums over tokens and batch entries, in order.
-  private void addParts(float[] parts, float[] place) {
-    int chunks = problems == 0 ? 0 : parts.length / dim / problems;
-    for (int e = 0; e < place.length; e++) {
-      int head = e / dim;
-      double sum = 0;
-      for (int problem = head; problem < problems; problem += heads) {
-        for (int part = problem * chunks; part < (problem + 1) * chunks; part++) {
-          sum += parts[part * dim + e % dim];
-        }
-      }
-      place[e] += (float) sum;
     }
   }
 }

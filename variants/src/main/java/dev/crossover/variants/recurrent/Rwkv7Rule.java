@@ -22,6 +22,8 @@ final class Rwkv7Rule implements UpdateRule {
   private final Kernels kernels = Kernels.get();
   private final float scale;
   private final double eps;
+  private final int heads;
+  private final int problems;
   private final int dim;
   private final int valueDim;
   private float[] q = ABSENT;
@@ -45,12 +47,12 @@ final class Rwkv7Rule implements UpdateRule {
   private float[] weightParts = UNWANTED;
   private float[] biasParts = UNWANTED;
   private float[] bonusParts = UNWANTED;
-  private int heads;
-  private int chunks;
 
   Rwkv7Rule(double scale, double eps, AttentionShape shape) {
     this.scale = (float) scale;
     this.eps = eps;
+    heads = shape.numHeads();
+    problems = shape.problems();
     dim = shape.headDim();
     valueDim = shape.valueDim();
   }
@@ -197,8 +199,6 @@ final class Rwkv7Rule implements UpdateRule {
 
   @Override
   public void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
-    heads = shape.numHeads();
-    chunks = shape.problems() == 0 ? 0 : parts / shape.problems();
     weightParts = scratch.floats((long) parts * valueDim);
     biasParts = scratch.floats((long) parts * valueDim);
     bonusParts = scratch.floats((long) parts * dim);
@@ -342,24 +342,10 @@ final class Rwkv7Rule implements UpdateRule {
     }
   }
 
-  /// Sums over chunks and batch entries, in their order.
   @Override
   public void addGradients() {
-    addParts(weightParts, valueDim, gradNormWeight);
-    addParts(biasParts, valueDim, gradNormBias);
-    addParts(bonusParts, dim, gradBonus);
-  }
-
-  private void addParts(float[] parts, int width, float[] place) {
-    for (int e = 0; e < place.length; e++) {
-      double sum = 0;
-      for (int part = e / width * chunks; part * width < parts.length; part++) {
-        sum += parts[part * width + e % width];
-        if ((part + 1) % chunks == 0) {
-          part += (heads - 1) * chunks;
-        }
-      }
-      place[e] += (float) sum;
-    }
+    States.addParts(weightParts, valueDim, heads, problems, gradNormWeight);
+    States.addParts(biasParts, valueDim, heads, problems, gradNormBias);
+    States.addParts(bonusParts, dim, heads, problems, gradBonus);
   }
 }

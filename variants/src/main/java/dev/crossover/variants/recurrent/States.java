@@ -60,6 +60,23 @@ final class States {
     return gradients.has(input) ? gradients.get(input) : UpdateRule.UNWANTED;
   }
 
+  /// Adds to a parameter `[heads, width]` the sums of rows that were formed chunk by chunk, over
+  /// chunks and batch entries in their order.
+  ///
+  /// @param parts `[problems, chunks, width]`
+  static void addParts(float[] parts, int width, int heads, int problems, float[] place) {
+    int chunks = problems == 0 ? 0 : parts.length / width / problems;
+    for (int e = 0; e < place.length; e++) {
+      double sum = 0;
+      for (int problem = e / width; problem < problems; problem += heads) {
+        for (int part = problem * chunks; part < (problem + 1) * chunks; part++) {
+          sum += parts[part * width + e % width];
+        }
+      }
+      place[e] += (float) sum;
+    }
+  }
+
   /// Elementwise log σ(x) / τ of x ~ N(0, 1): log gates of trained gated models.
   static Tensor logSigmoid(long seed, double tau, int... shape) {
     Tensor tensor = Draws.gaussian(seed, shape);
