@@ -3,13 +3,13 @@ package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.UpdateRule;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
 import java.util.List;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -116,52 +116,6 @@ public record DeltaNet(
 
   @Override
   public UpdateRule rule(AttentionShape s) {
-    return new Rule(scale.orElse(Attention.defaultScale(s)));
-  }
-
-  /// S_t = S_{t−1} + β_t k_t (v_t − S_{t−1}ᵀ k_t)ᵀ.
-  private static final class Rule implements UpdateRule {
-    private final double scale;
-    private float[] beta = new float[0];
-    private float[] gradBeta = UNWANTED;
-
-    Rule(double scale) {
-      this.scale = scale;
-    }
-
-    @Override
-    public Decay decay() {
-      return Decay.NONE;
-    }
-
-    @Override
-    public boolean erases() {
-      return true;
-    }
-
-    @Override
-    public void bind(BoundTensors inputs) {
-      beta = inputs.get("beta");
-    }
-
-    @Override
-    public void bindGradients(BoundTensors gradients) {
-      gradBeta = States.place(gradients, "beta");
-    }
-
-    @Override
-    public float[] gradStrengths() {
-      return gradBeta;
-    }
-
-    @Override
-    public double scale() {
-      return scale;
-    }
-
-    @Override
-    public float writeStrength(int head, int row) {
-      return beta[row];
-    }
+    return new DeltaRule(Decay.NONE, scale.orElse(Attention.defaultScale(s)), 1);
   }
 }

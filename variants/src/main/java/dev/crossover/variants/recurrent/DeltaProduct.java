@@ -3,7 +3,6 @@ package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -11,6 +10,7 @@ import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.recurrent.RecurrentPlan;
 import dev.crossover.attention.recurrent.UpdateRule;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -173,73 +173,6 @@ public record DeltaProduct(
 
   @Override
   public UpdateRule rule(AttentionShape s) {
-    return new Rule(scale.orElse(Attention.defaultScale(s)), numHouseholder);
-  }
-
-  /// S ← exp(g_t) S before the first of m steps S ← S + β_a k_a (v_a − Sᵀ k_a)ᵀ.
-  private static final class Rule implements UpdateRule {
-    private final double scale;
-    private final int steps;
-    private float[] beta = new float[0];
-    private float[] logDecay = new float[0];
-    private float[] gradBeta = UNWANTED;
-    private float[] gradLogDecay = UNWANTED;
-
-    Rule(double scale, int steps) {
-      this.scale = scale;
-      this.steps = steps;
-    }
-
-    @Override
-    public Decay decay() {
-      return Decay.TOKEN;
-    }
-
-    @Override
-    public int steps() {
-      return steps;
-    }
-
-    @Override
-    public boolean erases() {
-      return true;
-    }
-
-    @Override
-    public void bind(BoundTensors inputs) {
-      beta = inputs.get("beta");
-      logDecay = inputs.has("log_decay") ? inputs.get("log_decay") : UNWANTED;
-    }
-
-    @Override
-    public void bindGradients(BoundTensors gradients) {
-      gradBeta = States.place(gradients, "beta");
-      gradLogDecay = States.place(gradients, "log_decay");
-    }
-
-    @Override
-    public float[] gradStrengths() {
-      return gradBeta;
-    }
-
-    @Override
-    public float[] gradLogDecays() {
-      return gradLogDecay;
-    }
-
-    @Override
-    public double scale() {
-      return scale;
-    }
-
-    @Override
-    public double logDecay(int head, int row) {
-      return logDecay.length == 0 ? 0 : logDecay[row];
-    }
-
-    @Override
-    public float writeStrength(int head, int row) {
-      return beta[row];
-    }
+    return new DeltaRule(Decay.TOKEN, scale.orElse(Attention.defaultScale(s)), numHouseholder);
   }
 }

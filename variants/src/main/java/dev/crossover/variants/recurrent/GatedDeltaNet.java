@@ -3,12 +3,12 @@ package dev.crossover.variants.recurrent;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.recurrent.UpdateRule;
+import dev.crossover.attention.recurrent.UpdateRule.Decay;
 import java.util.List;
 import java.util.OptionalDouble;
 
@@ -103,66 +103,6 @@ public record GatedDeltaNet(
 
   @Override
   public UpdateRule rule(AttentionShape s) {
-    return new Rule(scale.orElse(Attention.defaultScale(s)));
-  }
-
-  /// S_t = P_t + β_t k_t (v_t − P_tᵀ k_t)ᵀ with P_t = exp(g_t) S_{t−1}.
-  private static final class Rule implements UpdateRule {
-    private final double scale;
-    private float[] beta = new float[0];
-    private float[] gradBeta = UNWANTED;
-    private float[] logDecay = new float[0];
-    private float[] gradLogDecay = UNWANTED;
-
-    Rule(double scale) {
-      this.scale = scale;
-    }
-
-    @Override
-    public Decay decay() {
-      return Decay.TOKEN;
-    }
-
-    @Override
-    public boolean erases() {
-      return true;
-    }
-
-    @Override
-    public void bind(BoundTensors inputs) {
-      beta = inputs.get("beta");
-      logDecay = inputs.get("log_decay");
-    }
-
-    @Override
-    public void bindGradients(BoundTensors gradients) {
-      gradBeta = States.place(gradients, "beta");
-      gradLogDecay = States.place(gradients, "log_decay");
-    }
-
-    @Override
-    public float[] gradStrengths() {
-      return gradBeta;
-    }
-
-    @Override
-    public float[] gradLogDecays() {
-      return gradLogDecay;
-    }
-
-    @Override
-    public double scale() {
-      return scale;
-    }
-
-    @Override
-    public double logDecay(int head, int row) {
-      return logDecay[row];
-    }
-
-    @Override
-    public float writeStrength(int head, int row) {
-      return beta[row];
-    }
+    return new DeltaRule(Decay.TOKEN, scale.orElse(Attention.defaultScale(s)), 1);
   }
 }

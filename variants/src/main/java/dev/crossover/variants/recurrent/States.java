@@ -55,9 +55,9 @@ final class States {
     return new int[] {s.batchSize(), s.numHeads(), s.headDim(), s.valueDim()};
   }
 
-  /// The place of a gradient, or an empty array if nobody asked for it.
-  static float[] place(BoundTensors gradients, String input) {
-    return gradients.has(input) ? gradients.get(input) : UpdateRule.UNWANTED;
+  /// A tensor, or an empty array if it is absent: an input not given, a gradient not asked for.
+  static float[] place(BoundTensors tensors, String name) {
+    return tensors.has(name) ? tensors.get(name) : UpdateRule.UNWANTED;
   }
 
   /// Adds to a parameter `[heads, width]` the sums of rows that were formed chunk by chunk, over
