@@ -4,7 +4,6 @@ package dev.crossover.variants.recurrent;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Scratch;
-import dev.crossover.attention.recurrent.UpdateRule;
 import java.util.Arrays;
 
 /// Mamba-2's layer core: time steps scale decay rates and inputs, a skip and a gate complete the
@@ -14,7 +13,7 @@ import java.util.Arrays;
 /// S_t   = exp(dt_t A) S_{t−1} + dt_t k_t x_tᵀ
 /// out_t = (S_tᵀ q_t + D x_t) · silu(z_t)
 /// ```
-final class Mamba2Layer implements UpdateRule {
+final class Mamba2Layer extends SkipAndGate {
   private static final float[] ABSENT = new float[0];
 
   /// From here on softplus(x) = x in float32.
@@ -22,7 +21,6 @@ final class Mamba2Layer implements UpdateRule {
 
   private final int groups;
   private final boolean softplus;
-  private final SkipAndGate completion;
   private float[] timeStep = ABSENT;
   private float[] bias = ABSENT;
   private float[] rate = ABSENT;
@@ -31,14 +29,12 @@ final class Mamba2Layer implements UpdateRule {
   private float[] gradRate = UNWANTED;
   private float[] logDecayGradients = UNWANTED;
   private float[] strengthGradients = UNWANTED;
-  private int heads;
-  private int problems;
   private int tokens;
 
-  Mamba2Layer(int groups, boolean softplus, int valueDim) {
+  Mamba2Layer(int groups, boolean softplus, AttentionShape shape) {
+    super(shape);
     this.groups = groups;
     this.softplus = softplus;
-    completion = new SkipAndGate(valueDim);
   }
 
   @Override
@@ -58,7 +54,7 @@ final class Mamba2Layer implements UpdateRule {
 
   @Override
   public void bind(BoundTensors inputs) {
-    completion.bind(inputs);
+    super.bind(inputs);
     timeStep = inputs.get("time_step");
     rate = inputs.get("decay_rate");
     bias = inputs.has("time_step_bias") ? inputs.get("time_step_bias") : ABSENT;
@@ -85,36 +81,18 @@ final class Mamba2Layer implements UpdateRule {
     return step > LINEAR ? step : Math.log1p(Math.exp(step));
   }
 
-  /// (S_tᵀ q_t + D x_t) · silu(z_t), at padded positions too: there only the time step is 0.
-  @Override
-  public void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {
-    completion.finish(head, row, from, count, out, at, work);
-  }
-
-  @Override
-  public boolean finishes() {
-    return true;
-  }
-
-  @Override
-  public boolean readsUnfinished() {
-    return true;
-  }
-
   @Override
   public void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
-    heads = shape.numHeads();
-    problems = shape.problems();
     tokens = shape.querySeqLen();
     long rows = (long) shape.problems() * shape.querySeqLen();
     logDecayGradients = scratch.floats(rows);
     strengthGradients = scratch.floats(rows);
-    completion.allocateGradients(shape, parts, scratch);
+    super.allocateGradients(shape, parts, scratch);
   }
 
   @Override
   public void bindGradients(BoundTensors gradients) {
-    completion.bindGradients(gradients);
+    super.bindGradients(gradients);
     gradTimeStep = States.place(gradients, "time_step");
     gradBias = States.place(gradients, "time_step_bias");
     gradRate = States.place(gradients, "decay_rate");
@@ -132,25 +110,11 @@ final class Mamba2Layer implements UpdateRule {
     return strengthGradients;
   }
 
-  /// Through the gate and the skip.
-  @Override
-  public void finishBack(
-      int part,
-      int head,
-      int row,
-      int count,
-      float[] unfinished,
-      float[] out,
-      float[] gradOut,
-      float[] grad) {
-    completion.finishBack(part, head, row, count, unfinished, gradOut, grad);
-  }
-
   /// From the gradients of a_t and dt_t to those of time steps, their bias, and A; sums over tokens
   /// in their order.
   @Override
   public void addGradients() {
-    completion.addGradients();
+    super.addGradients();
     for (int head = 0; head < heads; head++) {
       double rateSum = 0;
       double biasSum = 0;

@@ -196,9 +196,7 @@ public record Mamba2Ssd(
 
   @Override
   public UpdateRule rule(AttentionShape s) {
-    return level == Level.HEAD
-        ? new HeadRule()
-        : new Mamba2Layer(groups, timeStepSoftplus, s.valueDim());
+    return level == Level.HEAD ? new HeadRule() : new Mamba2Layer(groups, timeStepSoftplus, s);
   }
 
   /// S_t = exp(a_t) S_{t−1} + k_t v_tᵀ.

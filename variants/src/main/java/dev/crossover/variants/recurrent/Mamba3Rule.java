@@ -7,7 +7,6 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.recurrent.UpdateRule;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -18,14 +17,11 @@ import org.jspecify.annotations.Nullable;
 /// θ_t   = Σ_{u ≤ t} π tanh(angles_u) dt_u                    real positions only
 /// S_t   = α_t S_{t−1} + α_t (1 − λ_t) dt_t k_{t−1} v_{t−1}ᵀ + λ_t dt_t k_t v_tᵀ
 /// ```
-final class Mamba3Rule implements UpdateRule {
+final class Mamba3Rule extends SkipAndGate {
   private static final float[] ABSENT = new float[0];
 
   private final Kernels kernels = Kernels.get();
-  private final SkipAndGate completion;
   private final int groups;
-  private final int heads;
-  private final int problems;
   private final int dim;
   private final int pairs;
 
@@ -65,12 +61,10 @@ final class Mamba3Rule implements UpdateRule {
   private double[] suffixes = new double[0];
 
   Mamba3Rule(int groups, int pairs, AttentionShape shape) {
+    super(shape);
     this.groups = groups;
     this.pairs = pairs;
-    heads = shape.numHeads();
-    problems = shape.problems();
     dim = shape.headDim();
-    completion = new SkipAndGate(shape.valueDim());
     theta = new double[problems * pairs];
   }
 
@@ -123,7 +117,7 @@ final class Mamba3Rule implements UpdateRule {
     angles = inputs.get("angles");
     queryBias = inputs.get("query_bias");
     keyBias = inputs.get("key_bias");
-    completion.bind(inputs);
+    super.bind(inputs);
   }
 
   @Override
@@ -220,38 +214,9 @@ final class Mamba3Rule implements UpdateRule {
     }
   }
 
-  /// (S_tᵀ q_t + D v_t) · silu(z_t), at padded positions too.
-  @Override
-  public void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {
-    completion.finish(head, row, from, count, out, at, work);
-  }
-
-  @Override
-  public boolean finishes() {
-    return true;
-  }
-
-  @Override
-  public boolean readsUnfinished() {
-    return true;
-  }
-
-  @Override
-  public void finishBack(
-      int part,
-      int head,
-      int row,
-      int count,
-      float[] unfinished,
-      float[] out,
-      float[] gradOut,
-      float[] grad) {
-    completion.finishBack(part, head, row, count, unfinished, gradOut, grad);
-  }
-
   @Override
   public void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
-    completion.allocateGradients(shape, parts, scratch);
+    super.allocateGradients(shape, parts, scratch);
     long rows = (long) problems * shape.querySeqLen();
     gradOwn = scratch.floats(rows);
     gradLater = scratch.floats(rows);
@@ -263,7 +228,7 @@ final class Mamba3Rule implements UpdateRule {
 
   @Override
   public void bindGradients(BoundTensors gradients) {
-    completion.bindGradients(gradients);
+    super.bindGradients(gradients);
     gradLogDecay = States.place(gradients, "log_decay");
     gradTimeStep = States.place(gradients, "time_step");
     gradTrapezoid = States.place(gradients, "trapezoid");
@@ -329,7 +294,7 @@ final class Mamba3Rule implements UpdateRule {
 
   @Override
   public void addGradients() {
-    completion.addGradients();
+    super.addGradients();
     if (workers != null) {
       workers.run(problems, perToken);
     }

@@ -7,8 +7,8 @@ import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.recurrent.UpdateRule;
 
-/// What Mamba's layers do to the output of the recurrence, both ways: a skip D per head and a gate
-/// z per element.
+/// A rule of Mamba's layers, which complete the output y of the recurrence, both ways, by a skip D
+/// per head and a gate z per element.
 ///
 /// ```
 /// out = (y + D x) · silu(z)
@@ -17,34 +17,46 @@ import dev.crossover.attention.recurrent.UpdateRule;
 /// ```
 ///
 /// Absent, they are 0 and 1. They act at padded positions, too.
-final class SkipAndGate {
-  private static final float[] ABSENT = new float[0];
+abstract class SkipAndGate implements UpdateRule {
+  final int heads;
+  final int problems;
 
   private final Kernels kernels = Kernels.get();
   private final int valueDim;
-  private float[] skip = ABSENT;
-  private float[] gate = ABSENT;
-  private float[] x = ABSENT;
-  private float[] gradSkip = UpdateRule.UNWANTED;
-  private float[] gradGate = UpdateRule.UNWANTED;
-  private float[] gradX = UpdateRule.UNWANTED;
+  private float[] skip = UNWANTED;
+  private float[] gate = UNWANTED;
+  private float[] x = UNWANTED;
+  private float[] gradSkip = UNWANTED;
+  private float[] gradGate = UNWANTED;
+  private float[] gradX = UNWANTED;
   private double[] skipParts = new double[0];
-  private int heads;
-  private int problems;
 
-  SkipAndGate(int valueDim) {
-    this.valueDim = valueDim;
+  SkipAndGate(AttentionShape shape) {
+    heads = shape.numHeads();
+    problems = shape.problems();
+    valueDim = shape.valueDim();
   }
 
-  /// Takes `skip`, `output_gate` and `v`.
-  void bind(BoundTensors inputs) {
+  @Override
+  public void bind(BoundTensors inputs) {
     x = inputs.get("v");
-    skip = inputs.has("skip") ? inputs.get("skip") : ABSENT;
-    gate = inputs.has("output_gate") ? inputs.get("output_gate") : ABSENT;
+    skip = States.place(inputs, "skip");
+    gate = States.place(inputs, "output_gate");
   }
 
-  /// Completes columns `from` to `from + count - 1` of one row; see [UpdateRule#finish].
-  void finish(int head, int row, int from, int count, float[] out, int at, float[] work) {
+  @Override
+  public final boolean finishes() {
+    return true;
+  }
+
+  @Override
+  public final boolean readsUnfinished() {
+    return true;
+  }
+
+  @Override
+  public final void finish(
+      int head, int row, int from, int count, float[] out, int at, float[] work) {
     int first = row * valueDim + from;
     for (int c = 0; c < count && skip.length > 0; c++) {
       out[at + c] = Math.fma(skip[head], x[first + c], out[at + c]);
@@ -57,21 +69,28 @@ final class SkipAndGate {
     }
   }
 
-  void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
-    heads = shape.numHeads();
-    problems = shape.problems();
+  @Override
+  public void allocateGradients(AttentionShape shape, int parts, Scratch scratch) {
     skipParts = scratch.doubles(parts);
   }
 
-  void bindGradients(BoundTensors gradients) {
+  @Override
+  public void bindGradients(BoundTensors gradients) {
     gradSkip = States.place(gradients, "skip");
     gradGate = States.place(gradients, "output_gate");
     gradX = States.place(gradients, "v");
   }
 
-  /// Takes the gradient of rows back; see [UpdateRule#finishBack].
-  void finishBack(
-      int part, int head, int row, int count, float[] unfinished, float[] gradOut, float[] grad) {
+  @Override
+  public final void finishBack(
+      int part,
+      int head,
+      int row,
+      int count,
+      float[] unfinished,
+      float[] out,
+      float[] gradOut,
+      float[] grad) {
     int at = row * valueDim;
     int size = count * valueDim;
     if (gate.length == 0) {
@@ -101,7 +120,8 @@ final class SkipAndGate {
   }
 
   /// Adds the gradient of D, the parts in their order.
-  void addGradients() {
+  @Override
+  public void addGradients() {
     if (gradSkip.length == 0) {
       return;
     }
