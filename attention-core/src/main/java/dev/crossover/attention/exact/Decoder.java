@@ -38,7 +38,7 @@ public final class Decoder {
     count = sequences.count();
     rows = new TokenRows(count);
     prompts = new boolean[count];
-    names = attention.gated() ? List.of("q", "k", "v", "output_gate") : List.of("q", "k", "v");
+    names = attention.rowNames();
     bound.parameters = attention.withParameters(Tensors.NONE);
   }
 
@@ -91,22 +91,9 @@ public final class Decoder {
     bind(tensors);
     rows.packed(counts);
     for (int i = 0; i < names.size(); i++) {
-      Tensor tensor = bound.tensor(i);
-      require(
-          names.get(i),
-          tensor,
-          tensor.rank() == 3
-              && tensor.extent(0) == all
-              && tensor.extent(1) == heads(i)
-              && tensor.extent(2) == width(i));
+      requirePacked(names.get(i), bound.tensor(i), all);
     }
-    require(
-        "out",
-        out,
-        out.rank() == 3
-            && out.extent(0) == all
-            && out.extent(1) == attention.heads()
-            && out.extent(2) == attention.valueDim());
+    requirePacked("out", out, all);
     run(out);
   }
 
@@ -129,34 +116,32 @@ public final class Decoder {
     Tensor queries = bound.q;
     int tokens = queries.rank() == 4 ? queries.extent(2) : 0;
     for (int i = 0; i < names.size(); i++) {
-      requireRows(names.get(i), bound.tensor(i), heads(i), tokens, width(i));
+      requireRows(names.get(i), bound.tensor(i), tokens);
     }
-    requireRows("out", out, attention.heads(), tokens, attention.valueDim());
+    requireRows("out", out, tokens);
     rows.equal(tokens);
     run(out);
   }
 
-  private int heads(int tensor) {
-    return tensor == 1 || tensor == 2 ? attention.keyValueHeads() : attention.heads();
+  private void requirePacked(String name, Tensor tensor, int tokens) {
+    require(
+        name,
+        tensor,
+        tensor.rank() == 3
+            && tensor.extent(0) == tokens
+            && tensor.extent(1) == attention.heads(name)
+            && tensor.extent(2) == attention.width(name));
   }
 
-  private int width(int tensor) {
-    return switch (tensor) {
-      case 0, 1 -> attention.headDim();
-      case 2 -> attention.valueDim();
-      default -> attention.mechanism().gatePerHead() ? 1 : attention.valueDim();
-    };
-  }
-
-  private void requireRows(String name, Tensor tensor, int heads, int tokens, int width) {
+  private void requireRows(String name, Tensor tensor, int tokens) {
     require(
         name,
         tensor,
         tensor.rank() == 4
             && tensor.extent(0) == count
-            && tensor.extent(1) == heads
+            && tensor.extent(1) == attention.heads(name)
             && tensor.extent(2) == tokens
-            && tensor.extent(3) == width);
+            && tensor.extent(3) == attention.width(name));
   }
 
   private void require(String name, Tensor tensor, boolean fits) {
@@ -215,29 +200,16 @@ public final class Decoder {
     }
     Tensors whole = Tensors.NONE;
     for (int i = 0; i < names.size(); i++) {
-      Tensor copy = Tensor.zeros(1, heads(i), tokens, width(i));
-      move(s, bound.tensor(i).data(), copy.data(), heads(i), width(i), true);
-      whole = whole.with(names.get(i), copy);
+      String name = names.get(i);
+      int heads = attention.heads(name);
+      int width = attention.width(name);
+      Tensor copy = Tensor.zeros(1, heads, tokens, width);
+      rows.move(s, bound.tensor(i).data(), copy.data(), heads, width, true);
+      whole = whole.with(name, copy);
     }
     Tensor answer = Tensor.zeros(1, attention.heads(), tokens, attention.valueDim());
     plan.forward(attention.withParameters(whole), answer);
-    move(s, out.data(), answer.data(), attention.heads(), attention.valueDim(), false);
-  }
-
-  /// Copies a sequence's rows between the caller's layout and `[heads, tokens, width]`.
-  private void move(int s, float[] given, float[] whole, int heads, int width, boolean in) {
-    int tokens = rows.count(s);
-    for (int h = 0; h < heads; h++) {
-      for (int t = 0; t < tokens; t++) {
-        int at = rows.at(s, t, h, heads, width);
-        int to = (h * tokens + t) * width;
-        if (in) {
-          System.arraycopy(given, at, whole, to, width);
-        } else {
-          System.arraycopy(whole, to, given, at, width);
-        }
-      }
-    }
+    rows.move(s, out.data(), answer.data(), attention.heads(), attention.valueDim(), false);
   }
 
   /// Number of sequences.

@@ -12,6 +12,7 @@ import dev.crossover.attention.exact.ScoreOptions.Gate;
 import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.Executor;
 import org.jspecify.annotations.Nullable;
 
@@ -107,6 +108,30 @@ public final class ExactAttention {
   /// Whether an output gate is read beside queries, keys and values.
   public boolean gated() {
     return mechanism.outputGateActivation() != Gate.NONE;
+  }
+
+  /// The tensors that have a row per token and head, in the order of [Tensors#qkv].
+  List<String> rowNames() {
+    return gated() ? List.of("q", "k", "v", "output_gate") : List.of("q", "k", "v");
+  }
+
+  /// Whether a tensor of rows, or `out`, has those of queries rather than of keys.
+  static boolean ofQueries(String name) {
+    return !name.equals("k") && !name.equals("v");
+  }
+
+  /// Heads of a tensor of rows, or of `out`.
+  int heads(String name) {
+    return ofQueries(name) ? heads() : keyValueHeads();
+  }
+
+  /// Width of a tensor of rows, or of `out`.
+  int width(String name) {
+    return switch (name) {
+      case "q", "k" -> headDim();
+      case "output_gate" -> mechanism.gatePerHead() ? 1 : valueDim();
+      default -> valueDim();
+    };
   }
 
   /// The sizes of a problem.

@@ -20,8 +20,8 @@ import java.util.Map;
 /// is no backward pass.
 public final class PackedAttention {
   private final ExactAttention attention;
-  private final int[] queryOffsets;
-  private final int[] keyOffsets;
+  private final TokenRows queries;
+  private final TokenRows keys;
   private final List<Part> parts = new ArrayList<>();
   private final boolean differentiable;
   private boolean ran;
@@ -32,11 +32,9 @@ public final class PackedAttention {
   PackedAttention(
       ExactAttention attention, int[] queryOffsets, int[] keyOffsets, boolean differentiable) {
     this.attention = attention;
-    this.queryOffsets = queryOffsets.clone();
-    this.keyOffsets = keyOffsets.clone();
     this.differentiable = differentiable;
-    requireOffsets("queryOffsets", queryOffsets);
-    requireOffsets("keyOffsets", keyOffsets);
+    queries = rows("queryOffsets", queryOffsets);
+    keys = rows("keyOffsets", keyOffsets);
     if (queryOffsets.length != keyOffsets.length) {
       throw new IllegalArgumentException(
           "keyOffsets must be as many as queryOffsets ("
@@ -46,8 +44,8 @@ public final class PackedAttention {
     }
     Map<List<Integer>, Part> shared = new HashMap<>();
     for (int s = 0; s + 1 < queryOffsets.length; s++) {
-      int nq = queryOffsets[s + 1] - queryOffsets[s];
-      int nk = keyOffsets[s + 1] - keyOffsets[s];
+      int nq = queries.count(s);
+      int nk = keys.count(s);
       if (nq > 0) {
         Part same = shared.get(List.of(nq, nk));
         Part part =
@@ -66,53 +64,41 @@ public final class PackedAttention {
     AttentionPlan plan =
         differentiable ? attention.differentiable(1, nq, nk) : attention.plan(1, nq, nk);
     Tensors own = Tensors.NONE;
-    for (String name : names()) {
-      int n = isQueries(name) ? nq : nk;
-      own = own.with(name, Tensor.zeros(1, heads(name), n, width(name)));
+    for (String name : attention.rowNames()) {
+      int n = rows(name).count(s);
+      own = own.with(name, Tensor.zeros(1, attention.heads(name), n, attention.width(name)));
     }
     int[] out = {1, attention.heads(), nq, attention.valueDim()};
     return new Part(
         s, plan, own, Tensor.zeros(out), Tensor.zeros(differentiable ? out : new int[4]));
   }
 
-  private List<String> names() {
-    return attention.gated() ? List.of("q", "k", "v", "output_gate") : List.of("q", "k", "v");
-  }
-
-  private static boolean isQueries(String name) {
-    return !name.equals("k") && !name.equals("v");
-  }
-
-  private int heads(String name) {
-    return isQueries(name) ? attention.heads() : attention.keyValueHeads();
-  }
-
-  private int width(String name) {
-    return switch (name) {
-      case "q", "k" -> attention.headDim();
-      case "output_gate" -> attention.mechanism().gatePerHead() ? 1 : attention.valueDim();
-      default -> attention.valueDim();
-    };
-  }
-
-  private static void requireOffsets(String name, int[] offsets) {
+  private static TokenRows rows(String name, int[] offsets) {
     boolean ascending = offsets.length >= 1 && offsets[0] == 0;
-    for (int s = 1; s < offsets.length; s++) {
-      ascending &= offsets[s] >= offsets[s - 1];
+    int[] counts = new int[Math.max(0, offsets.length - 1)];
+    for (int s = 0; s < counts.length; s++) {
+      counts[s] = offsets[s + 1] - offsets[s];
+      ascending &= offsets[s + 1] >= offsets[s];
     }
     if (!ascending) {
       throw new IllegalArgumentException(
           name + " must begin with 0 and not descend, but was " + Arrays.toString(offsets));
     }
+    TokenRows rows = new TokenRows(counts.length);
+    rows.packed(counts);
+    return rows;
+  }
+
+  /// Where a tensor's rows lie.
+  private TokenRows rows(String name) {
+    return ExactAttention.ofQueries(name) ? queries : keys;
   }
 
   /// Attention of all sequences.
   ///
   /// @return `[all queries, heads, valueDim]`, fresh
   public Tensor attend(Tensor queries, Tensor keys, Tensor values) {
-    Tensor out =
-        Tensor.zeros(
-            queryOffsets[queryOffsets.length - 1], attention.heads(), attention.valueDim());
+    Tensor out = Tensor.zeros(packedShape("out"));
     forward(Tensors.qkv(queries, keys, values), out);
     return out;
   }
@@ -155,7 +141,7 @@ public final class PackedAttention {
     for (int i = 0; i < gradients.size(); i++) {
       String name = gradients.name(i).replaceFirst("^grad_", "");
       Arrays.fill(gradients.tensor(i).data(), 0);
-      if (names().contains(name)) {
+      if (attention.rowNames().contains(name)) {
         requireShape(gradients.name(i), gradients.tensor(i), packedShape(name));
       } else {
         whole = whole.with(gradients.name(i), gradients.tensor(i));
@@ -187,35 +173,20 @@ public final class PackedAttention {
 
   /// Copies a sequence's rows between a packed tensor and `[heads, n, width]`.
   private void move(Part part, String name, float[] packed, float[] own, boolean in) {
-    int[] offsets = isQueries(name) ? queryOffsets : keyOffsets;
-    int first = offsets[part.sequence];
-    int n = offsets[part.sequence + 1] - first;
-    int heads = heads(name);
-    int width = width(name);
-    for (int h = 0; h < heads; h++) {
-      for (int t = 0; t < n; t++) {
-        int at = ((first + t) * heads + h) * width;
-        int to = (h * n + t) * width;
-        if (in) {
-          System.arraycopy(packed, at, own, to, width);
-        } else {
-          System.arraycopy(own, to, packed, at, width);
-        }
-      }
-    }
+    int heads = attention.heads(name);
+    rows(name).move(part.sequence, packed, own, heads, attention.width(name), in);
   }
 
   private int[] packedShape(String name) {
-    int[] offsets = isQueries(name) ? queryOffsets : keyOffsets;
-    return new int[] {offsets[offsets.length - 1], heads(name), width(name)};
+    return new int[] {rows(name).total(), attention.heads(name), attention.width(name)};
   }
 
   private void requireAll(Tensors tensors) {
-    if (tensors.size() != names().size()) {
+    if (tensors.size() != attention.rowNames().size()) {
       throw new IllegalArgumentException(
-          "tensors must be " + names() + ", but were " + tensors.names());
+          "tensors must be " + attention.rowNames() + ", but were " + tensors.names());
     }
-    for (String name : names()) {
+    for (String name : attention.rowNames()) {
       requireShape(name, tensors.get(name), packedShape(name));
     }
   }

@@ -39,9 +39,32 @@ final class TokenRows {
     return counts[sequence];
   }
 
+  /// New tokens of all sequences, packed.
+  int total() {
+    return tokens;
+  }
+
   /// Whether a sequence's rows are one `[heads, tokens, width]` block.
   boolean isWholeBlock() {
     return !packed && counts.length == 1;
+  }
+
+  /// Copies a sequence's rows between the caller's layout and `[heads, tokens, width]`.
+  ///
+  /// @param in whether from the caller's
+  void move(int sequence, float[] given, float[] whole, int heads, int width, boolean in) {
+    int count = count(sequence);
+    for (int h = 0; h < heads; h++) {
+      for (int t = 0; t < count; t++) {
+        int at = at(sequence, t, h, heads, width);
+        int to = (h * count + t) * width;
+        if (in) {
+          System.arraycopy(given, at, whole, to, width);
+        } else {
+          System.arraycopy(whole, to, given, at, width);
+        }
+      }
+    }
   }
 
   /// First element of a row.
