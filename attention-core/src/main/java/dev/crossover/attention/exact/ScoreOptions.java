@@ -160,6 +160,35 @@ public record ScoreOptions(
     }
   }
 
+  /// Options that change rows of queries and keys only, one by one: a norm and a rotation.
+  ///
+  /// @param qkNorm norm
+  /// @param qkNormEps inside the root, or lower bound of the length (l2)
+  /// @param rope pairs that are rotated together
+  /// @param ropeBase frequency base
+  /// @param ropeDim rotated features, even; all when absent
+  /// @return the options
+  public static ScoreOptions ofRows(
+      QkNorm qkNorm, double qkNormEps, Rope rope, double ropeBase, OptionalInt ropeDim) {
+    return new ScoreOptions(
+        qkNorm,
+        qkNormEps,
+        rope,
+        ropeBase,
+        ropeDim,
+        NONE.ropeOffset,
+        NONE.ropeConcentration,
+        NONE.logitSoftcap,
+        NONE.alibi,
+        NONE.alibiForm,
+        NONE.windowSize,
+        NONE.sinkTokens,
+        NONE.sinkPositions,
+        NONE.sinkLogit,
+        NONE.outputGate,
+        NONE.gatePerHead);
+  }
+
   /// Whether no option is on.
   public boolean isNone() {
     return qkNorm == QkNorm.NONE

@@ -8,7 +8,6 @@ import dev.crossover.attention.exact.ScoreOptions;
 import dev.crossover.attention.exact.ScoreOptions.QkNorm;
 import dev.crossover.attention.exact.ScoreOptions.Rope;
 import dev.crossover.attention.exact.ScoreRows;
-import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
@@ -36,32 +35,13 @@ final class MlaRows {
   }
 
   private static ScoreOptions normed(Mla mla) {
-    return options(QkNorm.RMS, mla.eps(), Rope.NONE, mla.ropeBase());
+    return ScoreOptions.ofRows(
+        QkNorm.RMS, mla.eps(), Rope.NONE, mla.ropeBase(), OptionalInt.empty());
   }
 
   private static ScoreOptions rotated(Mla mla) {
-    return options(QkNorm.NONE, mla.eps(), mla.rope(), mla.ropeBase());
-  }
-
-  private static ScoreOptions options(QkNorm norm, double eps, Rope rope, double base) {
-    ScoreOptions none = ScoreOptions.NONE;
-    return new ScoreOptions(
-        norm,
-        eps,
-        rope,
-        base,
-        OptionalInt.empty(),
-        0,
-        1,
-        OptionalDouble.empty(),
-        none.alibi(),
-        none.alibiForm(),
-        OptionalInt.empty(),
-        0,
-        none.sinkPositions(),
-        false,
-        none.outputGate(),
-        false);
+    return ScoreOptions.ofRows(
+        QkNorm.NONE, mla.eps(), mla.rope(), mla.ropeBase(), OptionalInt.empty());
   }
 
   /// Takes the tensors of a call.

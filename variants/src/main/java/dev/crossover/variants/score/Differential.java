@@ -17,6 +17,7 @@ import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.ScoreOptions;
+import dev.crossover.attention.exact.ScoreOptions.QkNorm;
 import dev.crossover.attention.exact.ScoreOptions.Rope;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism;
@@ -160,24 +161,7 @@ public record Differential(
   }
 
   private static ScoreOptions options(Rope rope, double base, OptionalInt dim) {
-    ScoreOptions none = ScoreOptions.NONE;
-    return new ScoreOptions(
-        none.qkNorm(),
-        none.qkNormEps(),
-        rope,
-        base,
-        dim,
-        none.ropeOffset(),
-        none.ropeConcentration(),
-        none.logitSoftcap(),
-        none.alibi(),
-        none.alibiForm(),
-        none.windowSize(),
-        none.sinkTokens(),
-        none.sinkPositions(),
-        none.sinkLogit(),
-        none.outputGate(),
-        none.gatePerHead());
+    return ScoreOptions.ofRows(QkNorm.NONE, ScoreOptions.NONE.qkNormEps(), rope, base, dim);
   }
 
   /// How rows of q and k are rotated.
