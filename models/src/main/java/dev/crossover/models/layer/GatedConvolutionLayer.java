@@ -67,7 +67,7 @@ public record GatedConvolutionLayer(
     double maps = (2.0 * width + 1) * model * model;
     long scratch =
         2 * s.batchSize() * (long) s.querySeqLen() * model
-            + threads * (model + Plan.packFloats((int) model, (int) (2 * model)));
+            + threads * (model + BaselinePlan.packFloats((int) model, (int) (2 * model)));
     return new Cost(
         rows * (2 * maps + 3 * model),
         Float.BYTES * (rows * 6 * model + maps),
@@ -79,7 +79,7 @@ public record GatedConvolutionLayer(
     return new ConvolutionPlan(request);
   }
 
-  private final class ConvolutionPlan extends Plan {
+  private final class ConvolutionPlan extends BaselinePlan {
     private final float[] gates;
     private final float[][] rows = new float[threads()][];
     private final Workers.Task task = this::block;

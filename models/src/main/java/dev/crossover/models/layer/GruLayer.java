@@ -38,25 +38,16 @@ import java.util.List;
 public record GruLayer() implements BaselineLayer {
   private static final int GATES = 3;
   private static final int STATE_ROWS = GATES;
+  private static final int ELEMENTWISE = 10;
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int width = MultiHeadLayer.modelDim(s);
-    return List.of(
-        BaselineLayer.x(s),
-        BaselineLayer.weight("input_weight", width, GATES * width, width),
-        BaselineLayer.weight("hidden_weight", width, GATES * width, width));
+    return HiddenStatePlan.inputs(s, GATES);
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
-    double width = MultiHeadLayer.modelDim(s);
-    double rows = (double) s.batchSize() * s.querySeqLen();
-    double elementwise = 10 * width;
-    return new Cost(
-        rows * (4 * GATES * width * width + elementwise),
-        Float.BYTES * (rows * (2 + 2 * GATES) * width + 2 * GATES * width * width),
-        RecurrentPlan.scratchBytes(s, threads, GATES, STATE_ROWS));
+    return HiddenStatePlan.cost(s, threads, GATES, STATE_ROWS, ELEMENTWISE);
   }
 
   @Override
@@ -64,22 +55,17 @@ public record GruLayer() implements BaselineLayer {
     return new GruPlan(request);
   }
 
-  /// `state` holds the mapped hidden state.
-  private static final class GruPlan extends RecurrentPlan {
+  /// `state` holds the mapped hidden state, written anew in every step.
+  private static final class GruPlan extends HiddenStatePlan {
     GruPlan(PlanRequest request) {
       super(request, GATES, STATE_ROWS);
-    }
-
-    @Override
-    void start(int b) {
-      // the mapped hidden state is written anew in every step
     }
 
     @Override
     void step(int b, int row, float[] before, int at, float[] output) {
       int gate = row * GATES * width;
       int own = b * STATE_ROWS * width;
-      mapHidden(before, at, 0, GATES, state, own, false);
+      mapHidden(before, at, state, own, false);
       kernels.add(2 * width, mapped, gate, state, own, mapped, gate);
       Elementary.sigmoid(2 * width, mapped, gate, mapped, gate);
       int candidate = gate + 2 * width;

@@ -38,25 +38,16 @@ import java.util.List;
 public record LstmLayer() implements BaselineLayer {
   private static final int GATES = 4;
   private static final int STATE_ROWS = 2;
+  private static final int ELEMENTWISE = 12;
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int width = MultiHeadLayer.modelDim(s);
-    return List.of(
-        BaselineLayer.x(s),
-        BaselineLayer.weight("input_weight", width, GATES * width, width),
-        BaselineLayer.weight("hidden_weight", width, GATES * width, width));
+    return HiddenStatePlan.inputs(s, GATES);
   }
 
   @Override
   public Cost cost(AttentionShape s, Mask mask, int threads) {
-    double width = MultiHeadLayer.modelDim(s);
-    double rows = (double) s.batchSize() * s.querySeqLen();
-    double elementwise = 12 * width;
-    return new Cost(
-        rows * (4 * GATES * width * width + elementwise),
-        Float.BYTES * (rows * (2 + 2 * GATES) * width + 2 * GATES * width * width),
-        RecurrentPlan.scratchBytes(s, threads, GATES, STATE_ROWS));
+    return HiddenStatePlan.cost(s, threads, GATES, STATE_ROWS, ELEMENTWISE);
   }
 
   @Override
@@ -65,7 +56,7 @@ public record LstmLayer() implements BaselineLayer {
   }
 
   /// `state` holds the cell, then its tanh.
-  private static final class LstmPlan extends RecurrentPlan {
+  private static final class LstmPlan extends HiddenStatePlan {
     LstmPlan(PlanRequest request) {
       super(request, GATES, STATE_ROWS);
     }
@@ -79,7 +70,7 @@ public record LstmLayer() implements BaselineLayer {
     @Override
     void step(int b, int row, float[] before, int at, float[] output) {
       int gate = row * GATES * width;
-      mapHidden(before, at, 0, GATES, mapped, gate, true);
+      mapHidden(before, at, mapped, gate, true);
       int cell = b * STATE_ROWS * width;
       int tanh = cell + width;
       Elementary.tanh(width, mapped, gate + 2 * width, state, tanh);
