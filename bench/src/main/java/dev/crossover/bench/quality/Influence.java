@@ -4,6 +4,7 @@ package dev.crossover.bench.quality;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.result.Student;
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.Batch;
 import dev.crossover.models.model.Initialisation;
 import dev.crossover.models.model.Model;
@@ -82,8 +83,7 @@ public record Influence(String mixer, List<Integer> lengths, double[][] values, 
       String mixer, List<Integer> lengths, int seeds, int words, int threads) {
     int longest = lengths.getLast();
     Map<String, String> given = new LinkedHashMap<>(MODEL);
-    given.put(
-        "heads", mixer.matches("(lstm|gru|gated_convolution|long_convolution).*") ? "1" : "2");
+    given.put("heads", Mechanisms.isBaseline(mixer.split("\\+", 2)[0]) ? "1" : "2");
     Recipe recipe = Recipe.of(new Parity(longest, true, 0), mixer, given, longest);
     double[][] values = new double[seeds][lengths.size()];
     double[][] floors = new double[seeds][lengths.size()];

@@ -300,10 +300,8 @@ public final class Layers {
   /// What mixes positions in a block: attention, a recurrence, or a convolution.
   public Value mixer(String prefix, int block, Value x, boolean causal, Padding padding) {
     String mixer = options.mixer(block);
-    String kind = mixer.split(":", 2)[0].toLowerCase(Locale.ROOT);
-    boolean baseline =
-        List.of("lstm", "gru", "gated_convolution", "long_convolution").contains(kind);
-    if (baseline) {
+    String kind = Mechanisms.name(mixer).toLowerCase(Locale.ROOT);
+    if (Mechanisms.isBaseline(kind)) {
       requireWidth(mixer, kind, prefix);
     }
     return switch (kind) {

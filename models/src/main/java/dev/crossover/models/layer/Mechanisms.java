@@ -6,11 +6,22 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.variants.Catalogue;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /// Mechanisms as models name them: as on the command line, or by the names of golden files.
 public final class Mechanisms {
+  private static final Set<String> BASELINES =
+      Set.of("lstm", "gru", "gated_convolution", "long_convolution");
+
   private Mechanisms() {}
+
+  /// Whether a model's mixer is no mechanism but a recurrence or a convolution of [Layers].
+  ///
+  /// @param text `name` or `name:param=value,…`
+  public static boolean isBaseline(String text) {
+    return BASELINES.contains(name(text));
+  }
 
   /// The mechanism of `name` or `name:param=value,param=value`; `softmax` is the tiled exact one.
   ///
@@ -43,7 +54,8 @@ public final class Mechanisms {
     return types.isEmpty() ? text : types.getLast().name() + text.substring(name.length());
   }
 
-  private static String name(String text) {
+  /// The name in `name:param=value,…`.
+  public static String name(String text) {
     int colon = text.indexOf(':');
     return colon < 0 ? text : text.substring(0, colon);
   }

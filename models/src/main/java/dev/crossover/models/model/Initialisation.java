@@ -142,7 +142,7 @@ public final class Initialisation {
 
   private void mixer(String prefix, int block) {
     String mixer = options.mixer(block);
-    switch (mixer.split(":", 2)[0]) {
+    switch (Mechanisms.name(mixer)) {
       case "lstm" -> recurrence(prefix, 4);
       case "gru" -> recurrence(prefix, 3);
       case "gated_convolution" -> gatedConvolution(prefix, mixer);

@@ -60,8 +60,6 @@ public record Recipe(
     int testSamples) {
   private static final Set<String> OWN =
       Set.of("batch", "steps", "evaluate_every", "stop_at", "test_samples");
-  private static final Set<String> NO_MECHANISM =
-      Set.of("lstm", "gru", "gated_convolution", "long_convolution");
 
   /// Validates the numbers.
   public Recipe {
@@ -195,7 +193,7 @@ public record Recipe(
     values.put("weight_decay", "0.01");
     values.put("layers", recurrent ? "1" : "2");
     values.put("width", recurrent ? "32" : "64");
-    values.put("heads", NO_MECHANISM.contains(nameOf(mixer)) ? "1" : "2");
+    values.put("heads", Mechanisms.isBaseline(mixer) ? "1" : "2");
     values.put("feed_forward", recurrent ? "none" : "gelu");
     if (!recurrent) {
       values.putAll(Map.of("positions", "sinusoidal", "embedding_scale", "10", "lr", "1e-3"));
@@ -220,7 +218,7 @@ public record Recipe(
                 "betas", "0.9/0.95"));
     values.put("weight_decay", "0.01");
     values.put("min_lr_ratio", "0.05");
-    if (NO_MECHANISM.contains(nameOf(mixer))) {
+    if (Mechanisms.isBaseline(mixer)) {
       values.put("heads", "1");
     }
     if (chosen.getOrDefault("positions", "none").equals("learned")) {
@@ -231,7 +229,7 @@ public record Recipe(
 
   /// What belongs to a mixer, by key: positions, convolution, norms, gates.
   public static Map<String, String> mixerDefaults(String mixer) {
-    return switch (nameOf(mixer)) {
+    return switch (Mechanisms.name(mixer)) {
       case "deltanet", "gated_deltanet" ->
           Map.of(
               "conv", "4",
@@ -246,14 +244,9 @@ public record Recipe(
     };
   }
 
-  private static String nameOf(String mixer) {
-    int colon = mixer.indexOf(':');
-    return colon < 0 ? mixer : mixer.substring(0, colon);
-  }
-
   /// Whether a mixer knows order without positions.
   private static boolean isRecurrent(String mixer) {
-    if (NO_MECHANISM.contains(nameOf(mixer))) {
+    if (Mechanisms.isBaseline(mixer)) {
       return true;
     }
     Attention attention = Mechanisms.parse(mixer);
