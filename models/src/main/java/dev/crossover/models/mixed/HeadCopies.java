@@ -10,6 +10,7 @@ import java.util.List;
 /// Copies of some heads of q, k, v and the output, or of their gradients.
 final class HeadCopies {
   private final int[] heads;
+  private final int allHeads;
   private final int batch;
   private final Tensor query;
   private final Tensor key;
@@ -19,9 +20,12 @@ final class HeadCopies {
   /// Allocates the copies.
   ///
   /// @param shape the problem of these heads alone
+  /// @param heads their numbers among all
+  /// @param allHeads number of all heads
   /// @param scratch counts them
-  HeadCopies(AttentionShape shape, List<Integer> heads, Scratch scratch) {
+  HeadCopies(AttentionShape shape, List<Integer> heads, int allHeads, Scratch scratch) {
     this.heads = heads.stream().mapToInt(Integer::intValue).toArray();
+    this.allHeads = allHeads;
     this.batch = shape.batchSize();
     query = tensor(scratch, shape, shape.querySeqLen(), shape.headDim());
     key = tensor(scratch, shape, shape.keySeqLen(), shape.keyDim());
@@ -60,11 +64,18 @@ final class HeadCopies {
     return output;
   }
 
+  /// Copies these heads out of all queries, keys and values.
+  void gather(float[] queries, float[] keys, float[] values) {
+    gather(queries, query);
+    gather(keys, key);
+    gather(values, value);
+  }
+
   /// Copies these heads out of all.
   ///
   /// @param all `[batch, allHeads, rows, width]`
   /// @param part one of the copies
-  void gather(float[] all, int allHeads, Tensor part) {
+  void gather(float[] all, Tensor part) {
     int size = part.extent(2) * part.extent(3);
     for (int b = 0; b < batch; b++) {
       for (int h = 0; h < heads.length; h++) {
@@ -79,7 +90,7 @@ final class HeadCopies {
   }
 
   /// Writes these heads where they belong.
-  void scatter(Tensor part, float[] all, int allHeads) {
+  void scatter(Tensor part, float[] all) {
     int size = part.extent(2) * part.extent(3);
     for (int b = 0; b < batch; b++) {
       for (int h = 0; h < heads.length; h++) {
@@ -94,7 +105,7 @@ final class HeadCopies {
   }
 
   /// Adds these heads where they belong.
-  void add(Tensor part, float[] all, int allHeads) {
+  void add(Tensor part, float[] all) {
     int size = part.extent(2) * part.extent(3);
     float[] data = part.data();
     for (int b = 0; b < batch; b++) {

@@ -32,8 +32,8 @@ final class MixedDifferentiable extends DifferentiablePlan {
         .forEach(
             (attention, heads) -> {
               AttentionShape own = Mixed.of(shape, heads.size());
-              HeadCopies values = new HeadCopies(own, heads, scratch);
-              HeadCopies slopes = new HeadCopies(own, heads, scratch);
+              HeadCopies values = new HeadCopies(own, heads, shape.numHeads(), scratch);
+              HeadCopies slopes = new HeadCopies(own, heads, shape.numHeads(), scratch);
               DifferentiablePlan plan =
                   attention.newDifferentiablePlan(MixedPlan.checked(request, attention, own));
               scratch.include(plan.scratchBytes());
@@ -44,15 +44,12 @@ final class MixedDifferentiable extends DifferentiablePlan {
 
   @Override
   protected void compute(Tensor output) {
-    int all = shape.numHeads();
     for (int p = 0; p < parts.size(); p++) {
       Part part = parts.get(p);
       HeadCopies copies = part.values;
-      copies.gather(input("q"), all, copies.query());
-      copies.gather(input("k"), all, copies.key());
-      copies.gather(input("v"), all, copies.value());
+      copies.gather(input("q"), input("k"), input("v"));
       part.plan.forward(part.inputs, copies.output());
-      copies.scatter(copies.output(), output.data(), all);
+      copies.scatter(copies.output(), output.data());
     }
   }
 
@@ -61,7 +58,7 @@ final class MixedDifferentiable extends DifferentiablePlan {
     for (int p = 0; p < parts.size(); p++) {
       Part part = parts.get(p);
       HeadCopies slopes = part.slopes;
-      slopes.gather(gradOut, shape.numHeads(), slopes.output());
+      slopes.gather(gradOut, slopes.output());
       part.plan.backward(slopes.output(), Tensors.NONE, part.gradients);
       add(slopes, slopes.query(), wanted("q"));
       add(slopes, slopes.key(), wanted("k"));
@@ -69,9 +66,9 @@ final class MixedDifferentiable extends DifferentiablePlan {
     }
   }
 
-  private void add(HeadCopies slopes, Tensor part, float @Nullable [] wanted) {
+  private static void add(HeadCopies slopes, Tensor part, float @Nullable [] wanted) {
     if (wanted != null) {
-      slopes.add(part, wanted, shape.numHeads());
+      slopes.add(part, wanted);
     }
   }
 }

@@ -24,7 +24,7 @@ final class MixedPlan extends AttentionPlan {
         .forEach(
             (attention, heads) -> {
               AttentionShape own = Mixed.of(shape, heads.size());
-              HeadCopies copies = new HeadCopies(own, heads, scratch);
+              HeadCopies copies = new HeadCopies(own, heads, shape.numHeads(), scratch);
               AttentionPlan plan = attention.newPlan(checked(request, attention, own));
               scratch.include(plan.scratchBytes());
               parts.add(new Part(copies, copies.qkv(), plan));
@@ -39,15 +39,12 @@ final class MixedPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    int all = shape.numHeads();
     for (int p = 0; p < parts.size(); p++) {
       Part part = parts.get(p);
       HeadCopies copies = part.copies;
-      copies.gather(input("q"), all, copies.query());
-      copies.gather(input("k"), all, copies.key());
-      copies.gather(input("v"), all, copies.value());
+      copies.gather(input("q"), input("k"), input("v"));
       part.plan.forward(part.inputs, copies.output());
-      copies.scatter(copies.output(), output.data(), all);
+      copies.scatter(copies.output(), output.data());
     }
   }
 }

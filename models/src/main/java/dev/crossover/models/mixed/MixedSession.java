@@ -24,7 +24,8 @@ final class MixedSession extends TokenSession {
         .forEach(
             (attention, heads) -> {
               AttentionShape own = Mixed.of(shape, heads.size());
-              HeadCopies token = new HeadCopies(own.withSeqLens(1, 1), heads, new Scratch());
+              HeadCopies token =
+                  new HeadCopies(own.withSeqLens(1, 1), heads, shape.numHeads(), new Scratch());
               parts.add(new Part(heads, token, token.qkv(), attention.decode(own, threads)));
             });
   }
@@ -39,16 +40,14 @@ final class MixedSession extends TokenSession {
   }
 
   private void gather(HeadCopies copies) {
-    copies.gather(input("q"), shape.numHeads(), copies.query());
-    copies.gather(input("k"), shape.numHeads(), copies.key());
-    copies.gather(input("v"), shape.numHeads(), copies.value());
+    copies.gather(input("q"), input("k"), input("v"));
   }
 
   @Override
   protected boolean takeTogether(int tokens) {
     for (Part part : parts) {
       AttentionShape prefix = Mixed.of(shape, part.heads.size()).withSeqLens(tokens, tokens);
-      HeadCopies copies = new HeadCopies(prefix, part.heads, new Scratch());
+      HeadCopies copies = new HeadCopies(prefix, part.heads, shape.numHeads(), new Scratch());
       gather(copies);
       part.session.prefill(copies.qkv());
     }
@@ -59,7 +58,7 @@ final class MixedSession extends TokenSession {
   protected void answer(float[] output) {
     for (int p = 0; p < parts.size(); p++) {
       HeadCopies token = parts.get(p).token;
-      token.scatter(token.output(), output, shape.numHeads());
+      token.scatter(token.output(), output);
     }
   }
 
