@@ -5,9 +5,7 @@ import dev.crossover.bench.result.JsonLines;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 
 /// A file of [QualityRecord]s, one JSON line each, that survives a kill at any moment.
 public final class QualityFile {
@@ -47,18 +45,16 @@ public final class QualityFile {
 
   /// Reads files as if they were concatenated.
   public static Contents read(List<Path> paths) throws IOException {
-    Map<String, QualityRecord> byRun = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();
-    for (Path path : paths) {
-      JsonLines.read(
-          path,
-          QualityRecord.class,
-          record -> {
-            record.requireComplete();
-            byRun.put(record.key(), record);
-          },
-          warnings);
-    }
-    return new Contents(List.copyOf(byRun.values()), List.copyOf(warnings));
+    List<QualityRecord> records =
+        JsonLines.latest(
+            paths,
+            QualityRecord.class,
+            record -> {
+              record.requireComplete();
+              return record.key();
+            },
+            warnings);
+    return new Contents(records, List.copyOf(warnings));
   }
 }

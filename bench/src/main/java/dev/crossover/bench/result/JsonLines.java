@@ -11,9 +11,12 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /// A file of records of any kind, one JSON line each, that survives a kill at any moment.
@@ -100,6 +103,22 @@ public final class JsonLines implements AutoCloseable {
         warnings.add(path + ":" + number + ": line skipped: " + e.getMessage());
       }
     }
+  }
+
+  /// Reads files as if they were concatenated; of several records of one key the last one counts.
+  ///
+  /// @param type the records' class
+  /// @param key identity of a record; refuses one with an [IllegalArgumentException]
+  /// @param warnings receives one line per line of a file that was skipped
+  /// @return one record per key, in order of first appearance
+  public static <T> List<T> latest(
+      List<Path> paths, Class<T> type, Function<T, String> key, List<String> warnings)
+      throws IOException {
+    Map<String, T> byKey = new LinkedHashMap<>();
+    for (Path path : paths) {
+      read(path, type, record -> byKey.put(key.apply(record), record), warnings);
+    }
+    return List.copyOf(byKey.values());
   }
 
   /// Writes records as a new file that appears whole or not at all, replacing an earlier one; where

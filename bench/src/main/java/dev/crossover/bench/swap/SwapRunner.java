@@ -49,16 +49,14 @@ public final class SwapRunner {
   ///
   /// @param warnings receives one line per line that was skipped
   public static List<SwapRecord> read(Path file, List<String> warnings) throws IOException {
-    Map<String, SwapRecord> byKey = new LinkedHashMap<>();
-    JsonLines.read(
-        file,
+    return JsonLines.latest(
+        List.of(file),
         SwapRecord.class,
         record -> {
           record.requireComplete();
-          byKey.put(record.key(), record);
+          return record.key();
         },
         warnings);
-    return List.copyOf(byKey.values());
   }
 
   /// Runs the settings that the file does not hold yet, after the study has checked itself.

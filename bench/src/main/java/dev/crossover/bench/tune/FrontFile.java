@@ -5,9 +5,7 @@ import dev.crossover.bench.result.JsonLines;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 
 /// A file of [FrontRecord]s, one JSON line each, that survives a kill at any moment.
 public final class FrontFile {
@@ -30,12 +28,10 @@ public final class FrontFile {
   /// Reads files as if they were concatenated; a file that does not exist is empty. Lines that are
   /// no front records are skipped with a warning.
   public static Contents read(List<Path> paths) throws IOException {
-    Map<String, FrontRecord> byKey = new LinkedHashMap<>();
     List<String> warnings = new ArrayList<>();
-    for (Path path : paths) {
-      JsonLines.read(path, FrontRecord.class, record -> byKey.put(record.key(), record), warnings);
-    }
-    return new Contents(List.copyOf(byKey.values()), List.copyOf(warnings));
+    List<FrontRecord> records =
+        JsonLines.latest(paths, FrontRecord.class, FrontRecord::key, warnings);
+    return new Contents(records, List.copyOf(warnings));
   }
 
   /// Writes records as a new file that appears whole or not at all, replacing an earlier one.
