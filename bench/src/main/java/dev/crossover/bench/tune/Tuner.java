@@ -2,6 +2,7 @@
 package dev.crossover.bench.tune;
 
 import dev.crossover.attention.AttentionPlan;
+import dev.crossover.attention.ExactTarget;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType.KnobInfo;
@@ -164,9 +165,11 @@ public final class Tuner {
     Tensor output = Tensor.zeros(run.attention().outputShape(problem.shape()));
     AttentionPlan plan = run.attention().plan(problem.shape(), problem.mask(), problem.threads());
     plan.forward(run.inputs(), output);
-    Judged sampled = judged(spec, run, output, false);
+    Answer own = new Answer("own", problem, run, output);
+    Answer theirs = other == null ? null : answer(other, spec);
+    Judged sampled = judged(own, theirs, false);
     Judged judged =
-        permitted.stream().anyMatch(sampled::open) ? judged(spec, run, output, true) : sampled;
+        permitted.stream().anyMatch(sampled::open) ? judged(own, theirs, true) : sampled;
     Double seconds =
         wantsTime(judged.chosen, judged.perHead)
             ? (Double)
@@ -185,26 +188,35 @@ public final class Tuner {
     }
   }
 
-  private Judged judged(String spec, ErrorProblem.Run run, Tensor output, boolean whole) {
-    HeadErrors own = HeadErrors.of(output, rows("own", problem, run, whole));
-    if (other == null) {
+  /// What a setting gave on one of the problems.
+  private record Answer(String part, ErrorProblem of, ErrorProblem.Run run, Tensor output) {}
+
+  private static Answer answer(ErrorProblem other, String spec) {
+    ErrorProblem.Run run = other.run(spec).orElseThrow();
+    return new Answer("other", other, run, other.output(run));
+  }
+
+  private Judged judged(Answer here, @Nullable Answer there, boolean whole) {
+    HeadErrors own = HeadErrors.of(here.output, rows(here, whole));
+    if (there == null) {
       Interval odd = own.over(1, 2);
       boolean single = own.squared().size() < 2;
       return new Judged(own.over(0, 2), single ? null : odd, own.errors(), own.rows());
     }
-    ErrorProblem.Run there = other.run(spec).orElseThrow();
-    HeadErrors theirs = HeadErrors.of(other.output(there), rows("other", other, there, whole));
+    HeadErrors theirs = HeadErrors.of(there.output, rows(there, whole));
     return new Judged(
         own.over(0, 1), theirs.over(0, 1), own.errors(), Math.min(own.rows(), theirs.rows()));
   }
 
-  private ExactRows rows(String part, ErrorProblem of, ErrorProblem.Run run, boolean whole) {
+  private ExactRows rows(Answer answer, boolean whole) {
+    ErrorProblem of = answer.of;
+    ExactTarget target = answer.run.target();
     int n = of.shape().querySeqLen();
     return exact.computeIfAbsent(
-        part + run.target().selfLast() + whole,
+        answer.part + target.selfLast() + whole,
         _ ->
             ExactRows.of(
-                run.target(),
+                target,
                 whole ? IntStream.range(0, n).toArray() : ExactRows.positions(of.shape()),
                 of.threads()));
   }
