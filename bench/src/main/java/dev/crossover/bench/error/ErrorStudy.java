@@ -121,7 +121,21 @@ public final class ErrorStudy {
         positions.length);
   }
 
-  private static double relative(double squaredDifference, double squaredReference) {
+  /// ‖approximate − exact‖ / ‖exact‖ over all elements, summed in double precision; 0 where they
+  /// are equal.
+  public static double relative(float[] approximate, float[] exact) {
+    double difference = 0;
+    double reference = 0;
+    for (int i = 0; i < exact.length; i++) {
+      double delta = (double) approximate[i] - exact[i];
+      difference += delta * delta;
+      reference += (double) exact[i] * exact[i];
+    }
+    return relative(difference, reference);
+  }
+
+  /// A relative error from its two sums of squares.
+  static double relative(double squaredDifference, double squaredReference) {
     return squaredDifference == 0 ? 0 : Math.sqrt(squaredDifference / squaredReference);
   }
 }

@@ -189,11 +189,11 @@ public record ExactGradients(int[] positions, double[] query, double[] key, doub
         all += difference[h];
         of += reference[h];
       }
-      return all == 0 ? 0 : Math.sqrt(all / of);
+      return ErrorStudy.relative(all, of);
     }
 
     double relative(int head) {
-      return difference[head] == 0 ? 0 : Math.sqrt(difference[head] / reference[head]);
+      return ErrorStudy.relative(difference[head], reference[head]);
     }
 
     double cosine() {

@@ -4,6 +4,7 @@ package dev.crossover.bench.jmh;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.bench.error.ErrorStudy;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
@@ -64,14 +65,16 @@ final class AnswerCheck {
   /// output and the gradients of a training step.
   static double difference(Problem problem) throws IOException {
     float[][] scalar = ScalarTwin.answers(problem.point());
-    return switch (problem.point().study()) {
-      case FORWARD -> difference(forward(problem), scalar[0]);
-      case TRAINING -> trained(problem, scalar);
-      case DECODE ->
-          LayerCatalogue.isCached(problem.attention())
-              ? difference(lastTokens(problem), scalar[0])
-              : decoded(problem, scalar[0]);
-    };
+    if (problem.point().study() == Study.DECODE && !LayerCatalogue.isCached(problem.attention())) {
+      return decoded(problem, scalar[0]);
+    }
+    float[][] found = answers(problem);
+    double largest = 0;
+    for (int i = 0; i < scalar.length; i++) {
+      // NaN stays
+      largest = Math.max(largest, ErrorStudy.relative(found[i], scalar[i]));
+    }
+    return largest;
   }
 
   /// Checks that no element of an output is infinite or no number.
@@ -116,37 +119,25 @@ final class AnswerCheck {
     }
   }
 
-  private static float[] forward(Problem problem) throws IOException {
+  /// What a problem's whole sequence gives: the output and, of training, every gradient; over a
+  /// cache that rounds or drops, [#lastTokens].
+  static float[][] answers(Problem problem) throws IOException {
+    if (problem.point().study() == Study.TRAINING) {
+      TrainingStep step = new TrainingStep(problem);
+      step.build();
+      step.run();
+      return step.answers().toArray(float[][]::new);
+    }
+    if (LayerCatalogue.isCached(problem.attention())) {
+      return new float[][] {lastTokens(problem)};
+    }
     Tensors inputs = problem.load();
     Tensor output = problem.newOutput();
     problem
         .attention()
         .plan(problem.shape(), problem.mask(), problem.point().threads())
         .forward(inputs, output);
-    return output.data();
-  }
-
-  private static double trained(Problem problem, float[][] expected) throws IOException {
-    TrainingStep step = new TrainingStep(problem);
-    step.build();
-    step.run();
-    double largest = 0;
-    for (int i = 0; i < expected.length; i++) {
-      // NaN stays
-      largest = Math.max(largest, difference(step.answers().get(i), expected[i]));
-    }
-    return largest;
-  }
-
-  private static double difference(float[] actual, float[] expected) {
-    double squares = 0;
-    double all = 0;
-    for (int i = 0; i < expected.length; i++) {
-      double delta = (double) actual[i] - expected[i];
-      squares += delta * delta;
-      all += (double) expected[i] * expected[i];
-    }
-    return squares == 0 ? 0 : Math.sqrt(squares / all);
+    return new float[][] {output.data()};
   }
 
   private static double decoded(Problem problem, float[] whole) throws IOException {
@@ -161,7 +152,7 @@ final class AnswerCheck {
       int head = at / width % heads;
       System.arraycopy(whole, (head * n + t) * width, expected, at, width);
     }
-    return difference(found, expected);
+    return ErrorStudy.relative(found, expected);
   }
 
   /// Decodes the last tokens, as many as [#TOKENS] or all, after a prefix.

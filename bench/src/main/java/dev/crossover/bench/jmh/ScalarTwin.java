@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.jmh;
 
-import dev.crossover.attention.Tensors;
-import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
-import dev.crossover.bench.sweep.TrainingStep;
-import dev.crossover.models.layer.LayerCatalogue;
 import java.io.File;
 import java.io.IOException;
 import java.lang.reflect.InvocationTargetException;
@@ -111,19 +107,7 @@ public final class ScalarTwin {
                 1,
                 input,
                 seed));
-    if (problem.point().study() == Study.TRAINING) {
-      TrainingStep step = new TrainingStep(problem);
-      step.build();
-      step.run();
-      return step.answers().toArray(float[][]::new);
-    }
-    if (LayerCatalogue.isCached(problem.attention())) {
-      return new float[][] {AnswerCheck.lastTokens(problem)};
-    }
-    Tensors inputs = problem.load();
-    Tensor output = problem.newOutput();
-    problem.attention().plan(problem.shape(), problem.mask(), 1).forward(inputs, output);
-    return new float[][] {output.data()};
+    return AnswerCheck.answers(problem);
   }
 
   private static URL[] classPath() throws MalformedURLException {
