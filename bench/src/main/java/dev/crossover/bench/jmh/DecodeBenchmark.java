@@ -4,16 +4,13 @@ package dev.crossover.bench.jmh;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
-import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
@@ -51,32 +48,22 @@ public class DecodeBenchmark {
   /// Blocks in which allocation is counted, after the samples.
   private static final int COUNTED_BLOCKS = 3;
 
-  private final List<Length> lengths = new ArrayList<>();
   private final Gauges gauges = Gauges.ofThisProcess();
-  private @Nullable PeakMeter peak;
-  private int iterations;
-  private int threads = 1;
+  private final TimedLengths<Run> lengths =
+      new TimedLengths<>(gauges, this::prepared, DecodeBenchmark::facts);
 
-  /// One context length: what a trial needs, made once, or the reason why it cannot run.
-  private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
-
-  private static final class Run {
-    private final Problem problem;
+  private static final class Run extends TimedLengths.Run {
     private final Tensors prefix;
     private final List<Tensors> tokens;
     private final Tensor output;
-    private final ForkReport report;
-    private final SampleWatch watch;
     private final List<Double> samples = new ArrayList<>();
     private final long stateBytes;
     private final int room;
     private final @Nullable ErrorNorms error;
     private DecodeSession session;
-    private String unsteady = "";
 
     Run(Problem problem, ForkReport report, Gauges gauges) throws IOException {
-      this.problem = problem;
-      this.report = report;
+      super(problem, report, gauges);
       Tensors inputs = problem.load();
       TokenSlices slices = new TokenSlices(problem.attention(), problem.shape(), inputs);
       int n = problem.point().n();
@@ -84,7 +71,6 @@ public class DecodeBenchmark {
       prefix = slices.range(0, first);
       tokens = IntStream.range(first, n).mapToObj(t -> slices.range(t, t + 1)).toList();
       output = Tensor.zeros(problem.attention().outputShape(problem.shape().withSeqLens(1, 1)));
-      watch = new SampleWatch(gauges);
       report.beforeConstruction();
       session = problem.attention().decode(problem.shape(), problem.point().threads());
       report.beforeFirstCall();
@@ -152,6 +138,11 @@ public class DecodeBenchmark {
       }
     }
 
+    @Override
+    double threadNanos() {
+      return nanosPerToken(gauges::threadNanos);
+    }
+
     /// Blocks until enough time has passed on a clock; nanoseconds per token.
     double nanosPerToken(LongSupplier clock) {
       long nanos = 0;
@@ -167,7 +158,7 @@ public class DecodeBenchmark {
     }
 
     /// Bytes that a token allocates.
-    @Nullable Double allocatedPerToken(Gauges gauges) {
+    @Nullable Double allocatedPerToken() {
       long bytes = 0;
       for (int block = 0; block < COUNTED_BLOCKS; block++) {
         rewindUnlessRoom();
@@ -186,47 +177,22 @@ public class DecodeBenchmark {
   /// warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    List<Point> points = parameters.points(Study.DECODE);
-    for (Point point : points) {
-      threads = point.threads();
-      lengths.add(prepared(point, points.size() == 1));
-    }
-    List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
-    if (runs.isEmpty()) {
-      saveFacts();
-      throw new IllegalArgumentException("every length was refused");
-    }
-    AnswerCheck.of(runs.getFirst().problem);
-    peak = new PeakMeter(threads);
-    Steadiness steadiness = new Steadiness(gauges);
-    long least = Steadiness.FIRST_NANOS;
-    for (Run run : runs) {
-      run.unsteady = steadiness.warmUp(() -> run.nanosPerToken(gauges::threadNanos), least);
-      least = 0;
-    }
+    lengths.prepare(parameters.points(Study.DECODE));
   }
 
-  private Length prepared(Point point, boolean alone) throws IOException {
-    try {
-      Problem problem = Problem.of(point);
-      if (!problem.refusal().isEmpty()) {
-        throw new UnsupportedOperationException(problem.refusal());
-      }
-      Run run = new Run(problem, new ForkReport(gauges, alone), gauges);
-      AnswerCheck.finite(point, run.output.data());
-      return new Length(run, null);
-    } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      return new Length(null, ForkReport.refusal(e));
+  private Run prepared(Problem problem, ForkReport report) throws IOException {
+    if (!problem.refusal().isEmpty()) {
+      throw new UnsupportedOperationException(problem.refusal());
     }
+    Run run = new Run(problem, report, gauges);
+    AnswerCheck.finite(problem.point(), run.output.data());
+    return run;
   }
 
   /// Takes the next length and looks at the peak.
   @Setup(Level.Iteration)
   public void beginIteration() {
-    iterations++;
-    if (current() != null) {
-      Objects.requireNonNull(peak).sample();
-    }
+    lengths.next();
   }
 
   /// One sample.
@@ -234,7 +200,7 @@ public class DecodeBenchmark {
   /// @return the last output; nothing for a refused length
   @Benchmark
   public @Nullable Tensor decode(IterationParams iteration) {
-    Run run = current();
+    Run run = lengths.current();
     if (run == null) {
       return null;
     }
@@ -249,37 +215,14 @@ public class DecodeBenchmark {
 
   /// Reports the states' sizes at their context lengths.
   @TearDown(Level.Trial)
-  public void report() {
-    saveFacts();
+  public void report() throws IOException {
+    lengths.save();
   }
 
-  private @Nullable Run current() {
-    return lengths.get((iterations - 1) % lengths.size()).run;
-  }
-
-  private void saveFacts() {
-    Conditions conditions =
-        ForkReport.conditions(threads, lengths.size(), peak == null ? null : peak.range());
-    List<ForkReport.Content> contents = new ArrayList<>();
-    for (Length length : lengths) {
-      Run run = length.run;
-      contents.add(run == null ? Objects.requireNonNull(length.refusal) : facts(run, conditions));
-    }
-    ForkReport.save(contents);
-  }
-
-  private ForkReport.Content facts(Run run, Conditions ofFork) {
-    String unsteady = run.unsteady.isEmpty() ? run.watch.verdict() : run.unsteady;
+  private static ForkReport.Content facts(Run run, int position, Conditions conditions) {
     return new ForkReport.Content(
         run.report.facts(
-            0,
-            0,
-            run.stateBytes,
-            null,
-            run.allocatedPerToken(gauges),
-            run.error,
-            null,
-            ForkReport.conditions(ofFork, unsteady)),
+            0, 0, run.stateBytes, null, run.allocatedPerToken(), run.error, null, conditions),
         null,
         run.samples);
   }

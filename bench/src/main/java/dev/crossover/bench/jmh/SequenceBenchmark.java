@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.jmh;
 
-import dev.crossover.bench.peak.PeakMeter;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.Study;
-import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import java.io.IOException;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -30,34 +25,30 @@ import org.openjdk.jmh.infra.IterationParams;
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.SECONDS)
 public abstract class SequenceBenchmark {
-  private final List<Length> lengths = new ArrayList<>();
   private final Gauges gauges = Gauges.ofThisProcess();
-  private @Nullable PeakMeter peak;
-  private int iterations;
-  private int threads = 1;
+  private final TimedLengths<Run> lengths =
+      new TimedLengths<>(gauges, this::prepared, SequenceBenchmark::facts);
 
-  /// One length: what a trial needs, made once, or the reason why it cannot run.
-  private record Length(@Nullable Run run, ForkReport.@Nullable Content refusal) {}
-
-  private static final class Run {
-    private final Problem problem;
+  private static final class Run extends TimedLengths.Run {
     private final SequenceCall call;
-    private final ForkReport report;
     private final Allocation allocation;
-    private final SampleWatch watch;
-    private String unsteady = "";
 
     Run(Problem problem, SequenceCall call, ForkReport report, Gauges gauges) {
-      this.problem = problem;
+      super(problem, report, gauges);
       this.call = call;
-      this.report = report;
       allocation = new Allocation(gauges);
-      watch = new SampleWatch(gauges);
       report.beforeConstruction();
       call.build();
       report.beforeFirstCall();
       call.run();
       report.afterFirstCall();
+    }
+
+    @Override
+    double threadNanos() {
+      long begin = gauges.threadNanos();
+      call.run();
+      return gauges.threadNanos() - begin;
     }
   }
 
@@ -70,52 +61,22 @@ public abstract class SequenceBenchmark {
   /// Loads the tensors, builds the plans, checks the answers and warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    List<Point> points = parameters.points(study());
-    for (Point point : points) {
-      threads = point.threads();
-      lengths.add(prepared(point, points.size() == 1));
-    }
-    List<Run> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
-    if (runs.isEmpty()) {
-      saveFacts();
-      throw new IllegalArgumentException("every length was refused");
-    }
-    AnswerCheck.of(runs.getFirst().problem);
-    peak = new PeakMeter(threads);
-    Steadiness steadiness = new Steadiness(gauges);
-    long least = Steadiness.FIRST_NANOS;
-    for (Run run : runs) {
-      run.unsteady = steadiness.warmUp(() -> callNanos(run), least);
-      least = 0;
-    }
+    lengths.prepare(parameters.points(study()));
   }
 
-  private double callNanos(Run run) {
-    long begin = gauges.threadNanos();
-    run.call.run();
-    return gauges.threadNanos() - begin;
-  }
-
-  private Length prepared(Point point, boolean alone) throws IOException {
-    try {
-      Problem problem = Problem.of(point);
-      Run run = new Run(problem, call(problem), new ForkReport(gauges, alone), gauges);
-      for (float[] answer : run.call.answers()) {
-        AnswerCheck.finite(point, answer);
-      }
-      return new Length(run, null);
-    } catch (IllegalArgumentException | UnsupportedOperationException e) {
-      return new Length(null, ForkReport.refusal(e));
+  private Run prepared(Problem problem, ForkReport report) throws IOException {
+    Run run = new Run(problem, call(problem), report, gauges);
+    for (float[] answer : run.call.answers()) {
+      AnswerCheck.finite(problem.point(), answer);
     }
+    return run;
   }
 
   /// Takes the next length, looks at the peak, and starts counting what calls allocate.
   @Setup(Level.Iteration)
   public void beginIteration(IterationParams iteration) {
-    iterations++;
-    Run run = current();
+    Run run = lengths.next();
     if (run != null) {
-      Objects.requireNonNull(peak).sample();
       run.watch.begin(iteration);
       run.allocation.begin(iteration);
     }
@@ -124,7 +85,7 @@ public abstract class SequenceBenchmark {
   /// Ends the count, before the harness allocates for itself.
   @TearDown(Level.Iteration)
   public void endIteration() {
-    Run run = current();
+    Run run = lengths.current();
     if (run != null) {
       run.allocation.end();
       run.watch.end();
@@ -135,7 +96,7 @@ public abstract class SequenceBenchmark {
   ///
   /// @return the call, so that nothing is optimised away; nothing for a refused length
   final @Nullable Object callOnce() {
-    Run run = current();
+    Run run = lengths.current();
     if (run == null) {
       return null;
     }
@@ -147,28 +108,11 @@ public abstract class SequenceBenchmark {
   /// Reports memory and, if asked, error and the input's attention rows.
   @TearDown(Level.Trial)
   public void report() throws IOException {
-    saveFacts();
+    lengths.save();
   }
 
-  private @Nullable Run current() {
-    return lengths.get((iterations - 1) % lengths.size()).run;
-  }
-
-  private void saveFacts() throws IOException {
-    Conditions conditions =
-        ForkReport.conditions(threads, lengths.size(), peak == null ? null : peak.range());
-    List<ForkReport.Content> contents = new ArrayList<>();
-    for (int i = 0; i < lengths.size(); i++) {
-      Run run = lengths.get(i).run;
-      contents.add(
-          run == null ? Objects.requireNonNull(lengths.get(i).refusal) : facts(run, i, conditions));
-    }
-    ForkReport.save(contents);
-  }
-
-  private static ForkReport.Content facts(Run run, int position, Conditions ofFork)
+  private static ForkReport.Content facts(Run run, int position, Conditions conditions)
       throws IOException {
-    String unsteady = run.unsteady.isEmpty() ? run.watch.verdict() : run.unsteady;
     return new ForkReport.Content(
         run.report.facts(
             run.call.scratchBytes(),
@@ -178,7 +122,7 @@ public abstract class SequenceBenchmark {
             run.allocation.bytesPerCall(),
             ForkReport.wantsError(position) ? run.call.error() : null,
             ForkReport.wantsRows(position) ? run.problem.attentionRows() : null,
-            ForkReport.conditions(ofFork, unsteady)),
+            conditions),
         null,
         null);
   }
