@@ -95,21 +95,7 @@ public final class Records {
   public static ResultRecord withGradients(ResultRecord like, long keptBytes) {
     ResultRecord.Memory memory = like.memory();
     ResultRecord.ErrorNorms error = like.error();
-    return new ResultRecord(
-        like.schema(),
-        Study.TRAINING,
-        like.mechanism(),
-        like.spec(),
-        like.parameters(),
-        like.approximates(),
-        like.shape(),
-        like.mask(),
-        like.input(),
-        like.threads(),
-        like.seed(),
-        like.status(),
-        like.reason(),
-        like.time(),
+    ResultRecord.Memory kept =
         new ResultRecord.Memory(
             memory.countedScratchBytes(),
             memory.parameterBytes(),
@@ -119,7 +105,8 @@ public final class Records {
             null,
             null,
             null,
-            keptBytes),
+            keptBytes);
+    ResultRecord.ErrorNorms gradients =
         error == null
             ? null
             : new ResultRecord.ErrorNorms(
@@ -131,30 +118,15 @@ public final class Records {
                 new ResultRecord.GradientNorms(
                     0.5 * error.relativeFrobenius(),
                     error.relativeFrobenius(),
-                    1.5 * error.relativeFrobenius())),
-        like.counted(),
-        like.peak(),
-        like.environment());
+                    1.5 * error.relativeFrobenius()));
+    return copy(like, Study.TRAINING, like.time(), kept, gradients, like.environment());
   }
 
   /// The same point under conditions of the machine, one for each fork.
   public static ResultRecord under(
       ResultRecord like, @Nullable List<ResultRecord.Conditions> conditions) {
     ResultRecord.Time time = like.time();
-    return new ResultRecord(
-        like.schema(),
-        like.study(),
-        like.mechanism(),
-        like.spec(),
-        like.parameters(),
-        like.approximates(),
-        like.shape(),
-        like.mask(),
-        like.input(),
-        like.threads(),
-        like.seed(),
-        like.status(),
-        like.reason(),
+    ResultRecord.Time disturbed =
         new ResultRecord.Time(
             time.samples(),
             time.median(),
@@ -162,12 +134,8 @@ public final class Records {
             time.high(),
             time.plannedForks(),
             time.tokensPerSecond(),
-            conditions),
-        like.memory(),
-        like.error(),
-        like.counted(),
-        like.peak(),
-        like.environment());
+            conditions);
+    return copy(like, like.study(), disturbed, like.memory(), like.error(), like.environment());
   }
 
   /// A point that was not measured.
@@ -196,9 +164,19 @@ public final class Records {
 
   /// The same point measured elsewhere.
   public static ResultRecord on(ResultRecord like, ResultRecord.Environment environment) {
+    return copy(like, like.study(), like.time(), like.memory(), like.error(), environment);
+  }
+
+  private static ResultRecord copy(
+      ResultRecord like,
+      Study study,
+      ResultRecord.@Nullable Time time,
+      ResultRecord.@Nullable Memory memory,
+      ResultRecord.@Nullable ErrorNorms error,
+      ResultRecord.Environment environment) {
     return new ResultRecord(
         like.schema(),
-        like.study(),
+        study,
         like.mechanism(),
         like.spec(),
         like.parameters(),
@@ -210,9 +188,9 @@ public final class Records {
         like.seed(),
         like.status(),
         like.reason(),
-        like.time(),
-        like.memory(),
-        like.error(),
+        time,
+        memory,
+        error,
         like.counted(),
         like.peak(),
         environment);
