@@ -2,11 +2,8 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.input.InputSource;
-import dev.crossover.bench.machine.Commit;
-import dev.crossover.bench.machine.Machine;
 import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.ErrorsPage;
 import dev.crossover.reports.study.ErrorReport;
@@ -108,20 +105,9 @@ final class ErrorsCommand implements Callable<Integer> {
             threads);
     Files.createDirectories(folder); // a folder that cannot be is found before the computing
     ErrorReport report = ErrorReport.compute(wish, err::println);
-    Machine machine = Machine.current();
-    String environment =
-        machine.cpu()
-            + ", "
-            + machine.cores()
-            + " cores · JDK "
-            + machine.jdk()
-            + " · commit "
-            + Commit.current()
-            + " · kernels "
-            + Kernels.get().description();
     out.println(
         "errors: "
-            + ErrorsPage.write(report, folder, TypedCommand.of(self), environment)
+            + ErrorsPage.write(report, folder, TypedCommand.of(self), Here.words())
                 .toAbsolutePath());
     out.flush();
     return 0;

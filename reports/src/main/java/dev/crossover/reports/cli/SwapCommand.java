@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Nearest;
-import dev.crossover.bench.machine.Commit;
-import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.swap.FrontSettings;
 import dev.crossover.bench.swap.MiniLmFiles;
 import dev.crossover.bench.swap.SwapRecord;
@@ -135,18 +132,7 @@ final class SwapCommand implements Callable<Integer> {
     SwapRunner runner =
         new SwapRunner(folder.resolve(SwapRunner.FILE), loaded, read, threads, err::println);
     List<SwapRecord> records = runner.run(wanted);
-    Machine machine = Machine.current();
-    String environment =
-        machine.cpu()
-            + ", "
-            + machine.cores()
-            + " cores · JDK "
-            + machine.jdk()
-            + " · commit "
-            + Commit.current()
-            + " · kernels "
-            + Kernels.get().description();
-    Path page = SwapPage.write(records, folder, TypedCommand.of(self), environment);
+    Path page = SwapPage.write(records, folder, TypedCommand.of(self), Here.words());
     out.print(SwapPage.table(records));
     out.println("swap: " + page.toAbsolutePath().toUri());
     out.flush();
