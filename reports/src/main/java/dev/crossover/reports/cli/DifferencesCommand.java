@@ -35,7 +35,6 @@ final class DifferencesCommand implements Callable<Integer> {
     out.printf(
         "queries, keys and values from N(0, 1), %s, seed %d. Written by `crossover differences`.%n",
         sizes(), OptionEffect.SEED);
-    out.println();
     for (MechanismType type : Catalogue.all()) {
       if (type.mechanism().differences().length > 0) {
         describe(out, type);
@@ -52,6 +51,7 @@ final class DifferencesCommand implements Callable<Integer> {
   }
 
   private static void describe(PrintWriter out, MechanismType type) {
+    out.println();
     out.println("## " + type.mechanism().title());
     for (Mechanism.Difference difference : type.mechanism().differences()) {
       OptionEffect effect = OptionEffect.of(type, difference);
@@ -64,7 +64,6 @@ final class DifferencesCommand implements Callable<Integer> {
       out.println("- Effect: %.1e relative, mask %s.".formatted(effect.relative(), effect.mask()));
       out.println("- Shown by `" + difference.test() + "`.");
     }
-    out.println();
   }
 
   private static String option(MechanismType type, String option) {
