@@ -169,14 +169,18 @@ public final class RecordType<T> {
   /// The shortest `name:param=value,…` that creates a value: parameters at their default are left
   /// out.
   public String describe(T value) {
-    Map<String, String> values = parametersOf(value);
-    Map<String, String> defaults = parametersOf(defaults());
     String changed =
-        values.entrySet().stream()
-            .filter(e -> !e.getValue().equals(defaults.get(e.getKey())))
+        changedParametersOf(value).entrySet().stream()
             .map(e -> e.getKey() + "=" + e.getValue())
             .collect(Collectors.joining(","));
     return changed.isEmpty() ? name : name + ":" + changed;
+  }
+
+  /// The parameters of a value that are not at their default, as text.
+  public Map<String, String> changedParametersOf(T value) {
+    Map<String, String> changed = parametersOf(value);
+    changed.entrySet().removeAll(parametersOf(defaults()).entrySet());
+    return changed;
   }
 
   private static ParameterInfo infoOf(RecordComponent component) {

@@ -108,13 +108,7 @@ public record CacheOptions(Storage storage, @Nullable CachePolicy policy, int de
     CachePolicy kept = policy;
     if (kept != null) {
       map.put(CACHE, kept.name());
-      String text = CachePolicies.describe(kept);
-      for (String pair :
-          text.substring(Math.min(text.length(), kept.name().length() + 1)).split(",")) {
-        if (!pair.isEmpty()) {
-          map.put(pair.substring(0, pair.indexOf('=')), pair.substring(pair.indexOf('=') + 1));
-        }
-      }
+      map.putAll(CachePolicies.type(kept.name()).changedParametersOf(kept));
       if (decodeInterval != usualInterval(kept)) {
         map.put(INTERVAL, Integer.toString(decodeInterval));
       }

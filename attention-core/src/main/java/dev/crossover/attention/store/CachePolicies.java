@@ -62,11 +62,6 @@ public final class CachePolicies {
         || type(name).parameters().stream().anyMatch(p -> p.name().equals(parameter));
   }
 
-  /// The shortest text `name:parameter=value,…` of a policy.
-  public static String describe(CachePolicy policy) {
-    return type(policy.name()).describe(policy);
-  }
-
   /// The policy type of a name.
   ///
   /// @throws IllegalArgumentException if there is none
