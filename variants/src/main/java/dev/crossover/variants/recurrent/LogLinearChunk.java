@@ -6,6 +6,7 @@ import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.recurrent.LevelStates;
 import java.util.Arrays;
 
 /// One chunk of [LogLinear]: its rows, decays and the pairs inside it, with the scratch of one
@@ -213,5 +214,14 @@ final class LogLinearChunk {
       weights[i] = levelScale(i, outerLevel(b)) * entering[i];
     }
     kernels.scaleRows(count, d, weights, 0, queries, 0, d, carried, 0, d);
+  }
+
+  /// Passes the states over the chunk and adds what it writes, for some value columns.
+  ///
+  /// @param states of so many columns
+  void write(LevelStates states, int column, int width) {
+    int to = states.merge(number(), total());
+    kernels.multiplyTransposedA(
+        d, width, count, departed, 0, d, values, column, dv, states.data(), to, width, true);
   }
 }

@@ -136,21 +136,7 @@ final class LogLinearDifferentiable extends DifferentiablePlan {
         addQueries(chunk, own);
         addKeys(chunk, own);
         if (m < chunks - 1) {
-          int to = own.states.merge(m, chunk.total());
-          kernels.multiplyTransposedA(
-              d,
-              dv,
-              chunk.count,
-              chunk.departed,
-              0,
-              d,
-              chunk.values,
-              0,
-              dv,
-              own.states.data(),
-              to,
-              dv,
-              true);
+          chunk.write(own.states, 0, dv);
         }
       }
       own.states.clear();

@@ -96,7 +96,7 @@ final class LogLinearPlan extends AttentionPlan {
         within(chunk, column, width);
         before(chunk, states[worker], column, width);
         if (m < chunks - 1) {
-          write(chunk, states[worker], column, width);
+          chunk.write(states[worker], column, width);
         }
       }
     }
@@ -144,25 +144,6 @@ final class LogLinearPlan extends AttentionPlan {
               true);
         }
       }
-    }
-
-    private void write(LogLinearChunk chunk, LevelStates levels, int column, int width) {
-      int d = shape.headDim();
-      int to = levels.merge(chunk.number(), chunk.total());
-      kernels.multiplyTransposedA(
-          d,
-          width,
-          chunk.count,
-          chunk.departed,
-          0,
-          d,
-          chunk.values,
-          column,
-          shape.valueDim(),
-          levels.data(),
-          to,
-          width,
-          true);
     }
   }
 }
