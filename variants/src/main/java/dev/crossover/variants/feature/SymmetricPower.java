@@ -32,6 +32,9 @@ final class SymmetricPower implements FeatureMap {
   /// √(orders) · scale^(p/2) of every monomial.
   private final float[] weights;
 
+  /// Monomials of degree r − 1 over the indices from a on, at `(r − 2) d + a`.
+  private final int[] tails;
+
   /// Per worker, the lists of degrees 2 to p − 1 one after the other.
   private final float[][] lists;
 
@@ -52,6 +55,10 @@ final class SymmetricPower implements FeatureMap {
     ofLists = new float[site.threads()][0];
     for (int t = 0; t < lists.length; t++) {
       lists[t] = site.scratch().floats(between(d, degree));
+    }
+    tails = site.scratch().ints((degree - 1L) * d);
+    for (int e = 0; e < tails.length; e++) {
+      tails[e] = (int) monomials(d - e % d, e / d + 1);
     }
     if (weights.length > 0) {
       double factor = Math.pow(power.scaleOf(shape), degree / 2.0);
@@ -122,7 +129,8 @@ final class SymmetricPower implements FeatureMap {
 
   /// Bytes the constructor allocates.
   static long scratchBytes(int d, int degree, int threads) {
-    return Float.BYTES * (width(d, degree) + threads * between(d, degree));
+    return Float.BYTES * (width(d, degree) + threads * between(d, degree))
+        + Integer.BYTES * (degree - 1L) * d;
   }
 
   /// Bytes that [#allocateGradients] allocates.
@@ -172,7 +180,7 @@ final class SymmetricPower implements FeatureMap {
       int start = r == degree ? at : next;
       int o = start;
       for (int a = 0; a < d; a++) {
-        int tail = (int) monomials(d - a, r - 1);
+        int tail = tails[(r - 2) * d + a];
         kernels.scale(tail, x[xo + a], before, from + size - tail, to, o);
         o += tail;
       }
@@ -271,14 +279,14 @@ final class SymmetricPower implements FeatureMap {
       float[] of = ofPhi;
       int from = o;
       for (int r = degree; r >= 2; r--) {
-        int size = (int) monomials(d, r - 1);
+        int size = tails[(r - 2) * d];
         float[] below = r == 2 ? x : own;
         float[] ofBelow = r == 2 ? ofRows : ofOwn;
         int start = r == 2 ? xo : end - size;
         int ofStart = r == 2 ? to : end - size;
         int block = from;
         for (int a = 0; a < d; a++) {
-          int tail = (int) monomials(d - a, r - 1);
+          int tail = tails[(r - 2) * d + a];
           int skipped = size - tail;
           ofRows[to + a] += kernels.dot(tail, of, block, below, start + skipped);
           kernels.axpy(tail, x[xo + a], of, block, ofBelow, ofStart + skipped);
