@@ -277,7 +277,7 @@ public record Differential(
 
   /// The exact attention that all maps are.
   Tiled softmax(AttentionShape s) {
-    return new Tiled(OptionalDouble.of(scale.orElse(Attention.defaultScale(s))));
+    return new Tiled(OptionalDouble.of(scaleFor(s)));
   }
 
   /// The head of `q` whose map is a given head of the exact attention, where heads that share a key
@@ -289,6 +289,16 @@ public record Differential(
     }
     int keyHead = map / group;
     return 2 * (keyHead / 2 * group + map % group) + keyHead % 2;
+  }
+
+  /// The head of the exact attention that is the second map of the head whose first map is given.
+  int second(AttentionShape s, int map) {
+    return map + (grouping == Grouping.FLAT ? 1 : s.groupSize());
+  }
+
+  /// Factor on the dot products.
+  double scaleFor(AttentionShape s) {
+    return scale.orElse(Attention.defaultScale(s));
   }
 
   /// λ_init + the difference of the exponentials of the given products.

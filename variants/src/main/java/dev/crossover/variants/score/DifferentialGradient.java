@@ -108,7 +108,7 @@ final class DifferentialGradient extends DifferentiablePlan {
       return;
     }
     int head = problem / inner.numHeads() * shape.numHeads() + source / 2;
-    int second = problem - map + maps.second(map);
+    int second = problem - map + differential.second(shape, map);
     int nq = shape.querySeqLen();
     for (int i = 0; i < nq; i++) {
       row(head, (head * nq + i) * dv, (problem * nq + i) * dv, (second * nq + i) * dv);

@@ -209,7 +209,7 @@ final class DifferentialMaps {
     }
     int dv = shape.valueDim();
     int nq = shape.querySeqLen();
-    int second = problem - map + second(map);
+    int second = problem - map + differential.second(shape, map);
     int to = (problem / maps.numHeads() * shape.numHeads() + source / 2) * nq * dv;
     for (int i = 0; i < nq; i++) {
       combine(
@@ -223,12 +223,6 @@ final class DifferentialMaps {
           out,
           to + i * dv);
     }
-  }
-
-  /// The head of the exact attention that is the second map of the head whose first map is given.
-  int second(int map) {
-    int group = shape.groupSize();
-    return differential.grouping() == Differential.Grouping.FLAT ? map + 1 : map + group;
   }
 
   /// One row: the difference, divided by its root mean square.

@@ -66,8 +66,7 @@ final class DifferentialSession extends TokenSession {
         int source = sourceOf(map);
         if (source % 2 == 0) {
           int first = map % (2 * group);
-          int second =
-              differential.grouping() == Differential.Grouping.FLAT ? first + 1 : first + group;
+          int second = differential.second(shape, first);
           DifferentialMaps.combine(
               differential,
               dv,
@@ -89,8 +88,7 @@ final class DifferentialSession extends TokenSession {
       int source = sourceOf(keyHead * group + r);
       rotate.forward(input("q"), source * d, null, position(), rows, r * d);
     }
-    double scale = differential.scale().orElse(1 / Math.sqrt(d));
-    tile.begin(rows, 0, d, group, (float) scale);
+    tile.begin(rows, 0, d, group, (float) differential.scaleFor(shape));
     tile.attend(keys[keyHead], values, valueHead * shape.keySeqLen() * dv, dv, 0, position() + 1);
     tile.finish(maps, keyHead % 2 * group * dv, dv);
   }
