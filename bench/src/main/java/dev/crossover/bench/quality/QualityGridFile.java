@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.quality;
 
-import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.yaml.YamlFile;
 import dev.crossover.models.task.Tasks;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.nodes.MappingNode;
 import org.snakeyaml.engine.v2.nodes.Node;
@@ -64,16 +58,7 @@ public final class QualityGridFile extends YamlFile {
   /// @param preset one of [#PRESETS]
   /// @throws IllegalArgumentException if there is none of this name
   public static String preset(String preset) {
-    if (!PRESETS.contains(preset)) {
-      throw new IllegalArgumentException(
-          "grid must be one of " + PRESETS + ", but was " + preset + Nearest.hint(preset, PRESETS));
-    }
-    try (InputStream stream =
-        Objects.requireNonNull(QualityGridFile.class.getResourceAsStream(preset + ".yaml"))) {
-      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return preset(QualityGridFile.class, "grid", PRESETS, preset);
   }
 
   private QualityGrid grid(Node document) {

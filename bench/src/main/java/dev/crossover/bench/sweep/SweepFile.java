@@ -6,19 +6,15 @@ import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.mechanism.RecordType.ParameterInfo;
 import dev.crossover.attention.store.CacheOptions;
 import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Sweep.Effort;
 import dev.crossover.bench.yaml.YamlFile;
 import dev.crossover.models.layer.LayerCatalogue;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import org.snakeyaml.engine.v2.nodes.MappingNode;
@@ -91,20 +87,7 @@ public final class SweepFile extends YamlFile {
   /// @param preset one of [#PRESETS]
   /// @throws IllegalArgumentException if there is none of this name
   public static String preset(String preset) {
-    if (!PRESETS.contains(preset)) {
-      throw new IllegalArgumentException(
-          "preset must be one of "
-              + PRESETS
-              + ", but was "
-              + preset
-              + Nearest.hint(preset, PRESETS));
-    }
-    try (InputStream stream =
-        Objects.requireNonNull(SweepFile.class.getResourceAsStream(preset + ".yaml"))) {
-      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return preset(SweepFile.class, "preset", PRESETS, preset);
   }
 
   private Sweep sweep(Node document, boolean first) {
@@ -203,8 +186,7 @@ public final class SweepFile extends YamlFile {
       List<String> longer = new ArrayList<>();
       for (String spec : specs) {
         for (Node value : items(entry.getValueNode())) {
-          longer.add(
-              spec + (spec.contains(":") ? "," : ":") + parameter + "=" + scalar(value, parameter));
+          longer.add(ErrorProblem.with(spec, parameter, scalar(value, parameter)));
         }
       }
       specs = longer;
@@ -220,9 +202,8 @@ public final class SweepFile extends YamlFile {
     for (NodeTuple entry : mapping.getValue()) {
       for (Node value : items(entry.getValueNode())) {
         if (entry.getKeyNode() instanceof ScalarNode key && value instanceof ScalarNode scalar) {
-          String pair = key.getValue() + "=" + scalar.getValue();
           try {
-            LayerCatalogue.parse(base + (base.contains(":") ? "," : ":") + pair);
+            LayerCatalogue.parse(ErrorProblem.with(base, key.getValue(), scalar.getValue()));
           } catch (IllegalArgumentException e) {
             return value;
           }

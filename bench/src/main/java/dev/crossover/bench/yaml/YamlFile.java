@@ -2,10 +2,15 @@
 package dev.crossover.bench.yaml;
 
 import dev.crossover.attention.mechanism.Nearest;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.snakeyaml.engine.v2.api.LoadSettings;
 import org.snakeyaml.engine.v2.api.lowlevel.Compose;
 import org.snakeyaml.engine.v2.exceptions.MarkedYamlEngineException;
@@ -23,6 +28,24 @@ public abstract class YamlFile {
   /// @param name what to call the text in messages, usually the file's name
   protected YamlFile(String name) {
     this.name = name;
+  }
+
+  /// The text of a built-in file, `PRESET.yaml` beside a class.
+  ///
+  /// @param what what a preset is called in messages
+  /// @param known names of all
+  /// @throws IllegalArgumentException if there is none of this name
+  protected static String preset(Class<?> beside, String what, List<String> known, String preset) {
+    if (!known.contains(preset)) {
+      throw new IllegalArgumentException(
+          what + " must be one of " + known + ", but was " + preset + Nearest.hint(preset, known));
+    }
+    try (InputStream stream =
+        Objects.requireNonNull(beside.getResourceAsStream(preset + ".yaml"))) {
+      return new String(stream.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /// The documents of a text.
