@@ -41,6 +41,8 @@ public final class QualityRunner {
   private final Progress progress;
   private final LongSupplier nanos;
   private final String command;
+  private final Machine machine = Machine.current();
+  private final String commit = Commit.current();
 
   /// What is told while runs go on.
   public interface Progress {
@@ -202,8 +204,8 @@ public final class QualityRunner {
         tokensPerSecond,
         seconds,
         threads,
-        Machine.current(),
-        Commit.current(),
+        machine,
+        commit,
         command.isEmpty() ? null : command);
   }
 

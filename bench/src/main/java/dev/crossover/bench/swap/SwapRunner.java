@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -28,6 +29,8 @@ public final class SwapRunner {
   private final SwapTexts texts;
   private final int threads;
   private final Consumer<String> progress;
+  private final Machine machine = Machine.current();
+  private final String commit = Commit.current();
 
   /// @param file where records go
   /// @param threads number of threads, at least 1
@@ -102,7 +105,7 @@ public final class SwapRunner {
     return record.status() == Status.REFUSED
         ? record.setting() + "  refused: " + record.reason()
         : String.format(
-            java.util.Locale.ROOT,
+            Locale.ROOT,
             "%s  cosine %.4f  error %.4f",
             record.setting(),
             record.meanCosine(),
@@ -169,7 +172,7 @@ public final class SwapRunner {
         nearest,
         work,
         exact,
-        Machine.current(),
-        Commit.current());
+        machine,
+        commit);
   }
 }
