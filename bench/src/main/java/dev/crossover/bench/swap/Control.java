@@ -10,6 +10,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
+import java.util.Locale;
 
 /// What is put in the place of attention to see what is left without it: no mechanism.
 ///
@@ -28,7 +29,7 @@ record Control(Kind kind) implements Attention {
 
   @Override
   public String name() {
-    return "control:" + kind.name().toLowerCase(java.util.Locale.ROOT);
+    return "control:" + kind.name().toLowerCase(Locale.ROOT);
   }
 
   @Override

@@ -8,6 +8,7 @@ import dev.crossover.models.pretrained.OnnxFile;
 import dev.crossover.models.pretrained.WordPiece;
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.URI;
 import java.net.URISyntaxException;
 import java.net.URL;
 import java.nio.charset.StandardCharsets;
@@ -23,6 +24,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.zip.ZipEntry;
+import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
 import org.jspecify.annotations.Nullable;
 import tools.jackson.core.JacksonException;
@@ -101,7 +103,7 @@ public final class MiniLmFiles {
     if (resource != null && resource.toString().startsWith("jar:file:")) {
       String text = resource.toString();
       try {
-        return Optional.of(Path.of(new java.net.URI(text.substring(4, text.indexOf("!/")))));
+        return Optional.of(Path.of(new URI(text.substring(4, text.indexOf("!/")))));
       } catch (URISyntaxException e) {
         // looked for in the repository, then
       }
@@ -160,7 +162,7 @@ public final class MiniLmFiles {
         tokenizer = json.length == 0 ? Optional.empty() : Optional.of(fromJson(path, json));
       }
       return new Loaded(model, tokenizer, path, digest(bytes));
-    } catch (java.util.zip.ZipException e) {
+    } catch (ZipException e) {
       throw new TensorFileException(path, "must be a jar, but cannot be read as one", e);
     }
   }

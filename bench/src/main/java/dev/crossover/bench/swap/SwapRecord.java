@@ -5,6 +5,7 @@ import dev.crossover.bench.machine.Machine;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /// What came of one setting put into one model on one set of texts; a JSON line.
 ///
@@ -37,7 +38,7 @@ public record SwapRecord(
     List<Integer> lengths,
     List<Double> cosines,
     List<List<Double>> errors,
-    @org.jspecify.annotations.Nullable Double rank,
+    @Nullable Double rank,
     double nearest,
     double work,
     int exactTexts,

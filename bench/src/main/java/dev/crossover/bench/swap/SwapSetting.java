@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.IntFunction;
 
 /// What is put in the place of a model's attention: a mechanism with its parameters, a control, or
@@ -94,7 +95,7 @@ public final class SwapSetting {
       mechanism = control(spec.substring(CONTROL.length()));
     } else if (spec.equals(POOLS) || spec.startsWith(POOLS + ":")) {
       values.putAll(Catalogue.values(spec));
-      if (!values.keySet().equals(java.util.Set.of("projected_length"))) {
+      if (!values.keySet().equals(Set.of("projected_length"))) {
         throw new IllegalArgumentException(
             POOLS + " must have the parameter projected_length alone, but was " + spec);
       }

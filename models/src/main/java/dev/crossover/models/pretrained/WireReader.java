@@ -4,6 +4,7 @@ package dev.crossover.models.pretrained;
 import dev.crossover.attention.tensor.TensorFileException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /// The fields of one protobuf message, one after the other, from bytes that may be hostile.
 ///
@@ -100,11 +101,6 @@ final class WireReader {
     return field;
   }
 
-  /// Whether the field holds a varint.
-  boolean isNumber() {
-    return type == VARINT;
-  }
-
   /// The field as a number.
   long number() throws TensorFileException {
     require(VARINT);
@@ -123,7 +119,7 @@ final class WireReader {
     while (packed.at < packed.end) {
       numbers[count++] = packed.varint();
     }
-    return java.util.Arrays.copyOf(numbers, count);
+    return Arrays.copyOf(numbers, count);
   }
 
   /// The field as a message.
