@@ -18,16 +18,10 @@ public final class PhaseText {
 
   private PhaseText() {}
 
-  /// The letter of a mechanism in the text form, by its place in the diagram.
-  private static String letter(PhaseDiagram diagram, Entry entry) {
-    int index = diagram.mechanisms().indexOf(entry.mechanism());
-    return index < 26
-        ? Character.toString('A' + index)
-        : letterOf(index / 26 - 1) + letterOf(index % 26);
-  }
-
-  private static String letterOf(int index) {
-    return Character.toString('A' + index);
+  /// The letter of a mechanism in the text form, by its place in the diagram: A to Z, AA, AB, …
+  private static String letter(int index) {
+    String last = Character.toString('A' + index % 26);
+    return index < 26 ? last : letter(index / 26 - 1) + last;
   }
 
   /// The diagram for a console: a letter for each mechanism, its factor over exact attention.
@@ -36,12 +30,13 @@ public final class PhaseText {
     lines.add(diagram.title() + " (" + diagram.panel().sizes() + ")");
     lines.add("Fastest within an error, and how many times faster than tiled. " + diagram.how());
     lines.add("");
+    List<String> names = diagram.mechanisms();
     List<List<String>> rows = new ArrayList<>();
     List<String> head = new ArrayList<>(List.of("error"));
     diagram.lengths().forEach(n -> head.add("n=" + Wording.length(n)));
     for (double error : diagram.errors().reversed()) {
       List<String> row = new ArrayList<>(List.of(Wording.percent(error)));
-      diagram.row(error).forEach(cell -> row.add(word(diagram, cell)));
+      diagram.row(error).forEach(cell -> row.add(word(names, cell)));
       rows.add(row);
     }
     rows.add(head);
@@ -62,9 +57,8 @@ public final class PhaseText {
       lines.add(line.toString());
     }
     lines.add("");
-    List<String> names = diagram.mechanisms();
     for (int i = 0; i < names.size(); i++) {
-      lines.add("  " + letterOf(i) + "  " + Labels.title(names.get(i)));
+      lines.add("  " + letter(i) + "  " + Labels.title(names.get(i)));
     }
     lines.add(
         "  * holds only where it was chosen; A/B intervals do not tell which is faster; ? they do"
@@ -72,18 +66,22 @@ public final class PhaseText {
     return lines;
   }
 
-  private static String word(PhaseDiagram diagram, Cell cell) {
+  private static String word(List<String> names, Cell cell) {
     return switch (cell.kind()) {
       case MISSING -> "–";
       case EXACT -> "exact";
-      case UNDECIDED -> marked(cell, letter(diagram, Frontier.best(cell)), "?");
-      case FASTEST -> marked(cell, letter(diagram, Frontier.best(cell)), "");
+      case UNDECIDED -> marked(cell, letter(names, Frontier.best(cell)), "?");
+      case FASTEST -> marked(cell, letter(names, Frontier.best(cell)), "");
       case TIE -> {
         Entry rival = cell.runnerUp();
-        String own = letter(diagram, Frontier.best(cell));
-        yield marked(cell, rival == null ? own : own + "/" + letter(diagram, rival), "");
+        String own = letter(names, Frontier.best(cell));
+        yield marked(cell, rival == null ? own : own + "/" + letter(names, rival), "");
       }
     };
+  }
+
+  private static String letter(List<String> names, Entry entry) {
+    return letter(names.indexOf(entry.mechanism()));
   }
 
   private static String marked(Cell cell, String letters, String doubt) {
