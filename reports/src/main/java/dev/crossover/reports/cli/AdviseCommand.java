@@ -3,7 +3,6 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
@@ -196,12 +195,7 @@ final class AdviseCommand implements Callable<Integer> {
   }
 
   private boolean causal() {
-    List<String> known = List.of("causal", "none");
-    if (mask != null && !known.contains(mask)) {
-      throw new IllegalArgumentException(
-          "mask must be one of " + known + ", but was " + mask + Nearest.hint(mask, known));
-    }
-    return causal || "causal".equals(mask);
+    return mask != null && Lists.causal(mask) || causal;
   }
 
   /// The result files given, folders as what they hold; none given: none.

@@ -2,7 +2,6 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionShape;
-import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.ErrorsPage;
@@ -98,7 +97,7 @@ final class ErrorsCommand implements Callable<Integer> {
         new ErrorReport.Wish(
             label,
             length,
-            Lists.pieces(masks, ErrorsCommand::causal).stream().distinct().toList(),
+            Lists.pieces(masks, Lists::causal).stream().distinct().toList(),
             specs,
             seeds,
             seed,
@@ -142,14 +141,5 @@ final class ErrorsCommand implements Callable<Integer> {
     if (text.startsWith("layer/")) {
       throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
     }
-  }
-
-  private static boolean causal(String mask) {
-    List<String> known = List.of("causal", "none");
-    if (!known.contains(mask)) {
-      throw new IllegalArgumentException(
-          "mask must be one of " + known + ", but was " + mask + Nearest.hint(mask, known));
-    }
-    return mask.equals("causal");
   }
 }

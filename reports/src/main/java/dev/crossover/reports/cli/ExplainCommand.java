@@ -282,7 +282,7 @@ final class ExplainCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           "n must be from 1 to " + Math.min(512, longest) + ", but was " + positions);
     }
-    List<Boolean> causal = Lists.pieces(masks, ExplainCommand::causal).stream().distinct().toList();
+    List<Boolean> causal = Lists.pieces(masks, Lists::causal).stream().distinct().toList();
     List<ErrorProblem> problems = ExplainReport.problems(label, positions, causal, seed, threads);
     int width = problems.getFirst().shape().headDim();
     return ExplainReport.ofProblems(wish(positions, width), problems, specs);
@@ -406,9 +406,5 @@ final class ExplainCommand implements Callable<Integer> {
     if (text.startsWith("layer/")) {
       throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
     }
-  }
-
-  private static boolean causal(String mask) {
-    return choice("mask", mask, List.of("causal", "none")) == 0;
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.sweep.DecimalComma;
 import java.util.ArrayList;
 import java.util.List;
@@ -81,6 +82,21 @@ final class Lists {
       values.add(read.apply(piece.strip()));
     }
     return List.copyOf(values);
+  }
+
+  /// The name of a mask.
+  static String mask(String name) {
+    List<String> known = List.of("causal", "none");
+    if (!known.contains(name)) {
+      throw new IllegalArgumentException(
+          "mask must be one of " + known + ", but was " + name + Nearest.hint(name, known));
+    }
+    return name;
+  }
+
+  /// Whether the mask of a name is the causal one.
+  static boolean causal(String mask) {
+    return mask(mask).equals("causal");
   }
 
   private static int integer(String name, String text) {

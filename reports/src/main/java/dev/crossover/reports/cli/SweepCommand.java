@@ -308,13 +308,13 @@ final class SweepCommand implements Callable<Integer> {
     List<String> specs = mechanisms == null ? usual.specs() : Lists.specs(mechanisms);
     refuseCausalOrder(specs);
     return new Sweep(
-        studies == null ? usual.studies() : Lists.pieces(studies, SweepCommand::study),
+        studies == null ? usual.studies() : Lists.pieces(studies, Study::of),
         specs,
         lengths == null ? usual.lengths() : Lists.lengths("n", lengths),
         dims == null ? usual.dims() : Lists.integers("dim", dims),
         heads == null ? usual.heads() : Lists.integers("heads", heads),
         batches == null ? usual.batches() : Lists.integers("batch", batches),
-        masks == null ? usual.masks() : Lists.pieces(masks, SweepCommand::mask),
+        masks == null ? usual.masks() : Lists.pieces(masks, Lists::mask),
         threads == null ? usual.threads() : Lists.integers("threads", threads),
         inputLabels(usual),
         seeds == null ? usual.seeds() : Lists.longs("seed", seeds),
@@ -350,22 +350,6 @@ final class SweepCommand implements Callable<Integer> {
   private Effort chosenEffort(Effort usual) {
     Effort chosen = effort == null ? usual : Effort.of(effort);
     return forks == null ? chosen : chosen.withForks(forks);
-  }
-
-  private static Study study(String name) {
-    return Study.of(name);
-  }
-
-  private static String mask(String name) {
-    if (!name.equals("causal") && !name.equals("none")) {
-      throw unknown("mask", name, List.of("causal", "none"));
-    }
-    return name;
-  }
-
-  private static IllegalArgumentException unknown(String what, String was, List<String> known) {
-    return new IllegalArgumentException(
-        what + " must be one of " + known + ", but was " + was + Nearest.hint(was, known));
   }
 
   private static boolean onTerminal() {

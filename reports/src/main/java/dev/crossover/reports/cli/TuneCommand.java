@@ -178,8 +178,7 @@ final class TuneCommand implements Callable<Integer> {
     List<Double> permitted =
         Lists.pieces(maxErrors, TuneCommand::error).stream().distinct().sorted().toList();
     List<String> names = names();
-    Set<String> wanted =
-        new LinkedHashSet<>(Lists.pieces(causal ? "causal" : masks, TuneCommand::mask));
+    Set<String> wanted = new LinkedHashSet<>(Lists.pieces(causal ? "causal" : masks, Lists::mask));
     String label =
         InputSource.parse(qkv.label().orElse(input == null ? InputSource.CAPTURED : input)).label();
     double seconds = budget == null ? Double.POSITIVE_INFINITY : TrainCommand.seconds(budget);
@@ -300,15 +299,6 @@ final class TuneCommand implements Callable<Integer> {
       // answered below, like a number that is not positive
     }
     throw new IllegalArgumentException("max-error must be numbers > 0, but was '" + text + "'");
-  }
-
-  private static String mask(String name) {
-    List<String> known = List.of("causal", "none");
-    if (!known.contains(name)) {
-      throw new IllegalArgumentException(
-          "mask must be one of " + known + ", but was " + name + Nearest.hint(name, known));
-    }
-    return name;
   }
 
   /// The sweep of as many candidates of each problem as fit into the time left.
