@@ -48,6 +48,12 @@ public final class Figure {
     return title;
   }
 
+  /// Writes `NAME.png` and `NAME.pdf` into a folder.
+  public void write(Path folder) throws IOException {
+    writePng(folder.resolve(name + ".png"));
+    writePdf(folder.resolve(name + ".pdf"));
+  }
+
   /// Writes a bitmap of twice the nominal size.
   public void writePng(Path file) throws IOException {
     PictureFiles.png(file, LogPlot.WIDTH, height(), this::paint);

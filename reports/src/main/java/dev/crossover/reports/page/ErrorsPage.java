@@ -52,8 +52,7 @@ public final class ErrorsPage {
     Files.createDirectories(folder.resolve("csv"));
     List<Figure> figures = ErrorFigures.of(report, command + " · " + environment);
     for (Figure figure : figures) {
-      figure.writePng(pictures.resolve(figure.name() + ".png"));
-      figure.writePdf(pictures.resolve(figure.name() + ".pdf"));
+      figure.write(pictures);
     }
     ErrorsPage page = new ErrorsPage(report, folder, figures);
     page.describe(command, environment);

@@ -40,8 +40,7 @@ public final class InfluencePage {
     Path figures = Files.createDirectories(folder.resolve("figures"));
     Path csv = Files.createDirectories(folder.resolve("csv"));
     Figure figure = InfluenceFigure.of(measured, command + " · " + environment);
-    figure.writePng(figures.resolve(figure.name() + ".png"));
-    figure.writePdf(figures.resolve(figure.name() + ".pdf"));
+    figure.write(figures);
     Table table = table(measured);
     NamedFiles.write(csv.resolve("influence.csv"), table.csv());
     NamedFiles.write(csv.resolve("influence-points.csv"), points(measured).csv());

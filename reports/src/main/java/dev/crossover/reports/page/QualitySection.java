@@ -118,8 +118,7 @@ final class QualitySection {
     view.put("tableMarkdown", table.markdown());
     List<Map<String, Object>> charts = new ArrayList<>();
     for (Figure figure : QualityFigures.of(one, times, prefix, origin)) {
-      figure.writePng(figures.resolve(figure.name() + ".png"));
-      figure.writePdf(figures.resolve(figure.name() + ".pdf"));
+      figure.write(figures);
       String kind = figure.name().substring(prefix.length() + 1);
       Map<String, Object> chart = new LinkedHashMap<>();
       chart.put("kind", kind);

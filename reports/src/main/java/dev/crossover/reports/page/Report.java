@@ -278,8 +278,7 @@ public final class Report {
           .forEach(
               figure -> {
                 try {
-                  figure.writePng(folder.resolve(figure.name() + ".png"));
-                  figure.writePdf(folder.resolve(figure.name() + ".pdf"));
+                  figure.write(folder);
                 } catch (IOException e) {
                   throw new UncheckedIOException(e);
                 }

@@ -5,6 +5,7 @@ import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.swap.Agreement;
 import dev.crossover.bench.swap.SwapRecord;
 import dev.crossover.bench.swap.SwapRecord.Status;
+import dev.crossover.reports.answer.Pareto;
 import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.SwapFigure;
 import dev.crossover.reports.page.Table.Cell;
@@ -13,6 +14,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -210,8 +212,7 @@ public final class SwapPage {
     Optional<Figure> figure = SwapFigure.of(done, found, origin);
     if (figure.isPresent()) {
       Path pictures = Files.createDirectories(folder.resolve("figures"));
-      figure.get().writePng(pictures.resolve(figure.get().name() + ".png"));
-      figure.get().writePdf(pictures.resolve(figure.get().name() + ".pdf"));
+      figure.get().write(pictures);
       line("![" + figure.get().title() + "](figures/" + figure.get().name() + ".png)");
       line("");
     }
@@ -226,8 +227,9 @@ public final class SwapPage {
     if (mechanisms.size() < FEWEST_POINTS) {
       return;
     }
-    List<SwapRecord> byError = front(SwapRecord::meanError);
-    List<SwapRecord> byAnswers = front(record -> 1 - record.meanCosine());
+    List<SwapRecord> byError = Pareto.front(mechanisms, SwapRecord::work, SwapRecord::meanError);
+    List<SwapRecord> byAnswers =
+        Pareto.front(mechanisms, SwapRecord::work, record -> 1 - record.meanCosine());
     long kept = byError.stream().filter(byAnswers::contains).count();
     line("## Does the front by output error stay a front by answers?");
     line("");
@@ -242,7 +244,9 @@ public final class SwapPage {
     line("");
     line("| setting | work | error | 1 − cosine | front by error | front by cosine |");
     line("|---|---:|---:|---:|---|---|");
-    for (SwapRecord record : sorted()) {
+    List<SwapRecord> byWork =
+        mechanisms.stream().sorted(Comparator.comparingDouble(SwapRecord::work)).toList();
+    for (SwapRecord record : byWork) {
       boolean one = byError.contains(record);
       boolean other = byAnswers.contains(record);
       if (one || other) {
@@ -259,26 +263,6 @@ public final class SwapPage {
       }
     }
     line("");
-  }
-
-  private List<SwapRecord> sorted() {
-    return mechanisms.stream()
-        .sorted(java.util.Comparator.comparingDouble(SwapRecord::work))
-        .toList();
-  }
-
-  private List<SwapRecord> front(ToDoubleFunction<SwapRecord> loss) {
-    return mechanisms.stream()
-        .filter(
-            one ->
-                mechanisms.stream()
-                    .noneMatch(
-                        other ->
-                            other.work() <= one.work()
-                                && loss.applyAsDouble(other) <= loss.applyAsDouble(one)
-                                && (other.work() < one.work()
-                                    || loss.applyAsDouble(other) < loss.applyAsDouble(one))))
-        .toList();
   }
 
   private void refused() {
