@@ -26,8 +26,9 @@ import org.commonmark.node.Text;
 import org.commonmark.parser.Parser;
 import org.commonmark.renderer.html.HtmlRenderer;
 
-/// Makes the web site: every Markdown document as a page, the report page of every committed study,
-/// and the Javadoc, whose links are then followed; exit code 1 if one leads nowhere.
+/// Makes the web site around the Javadoc: every Markdown document as a page, and the report page of
+/// every committed sweep. Links of these pages within the site are then followed; exit code 1 if
+/// one leads nowhere.
 public final class Site {
   private static final List<Extension> EXTENSIONS =
       List.of(TablesExtension.create(), HeadingAnchorExtension.create());

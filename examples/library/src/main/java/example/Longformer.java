@@ -10,7 +10,8 @@ import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.Catalogue;
 import java.util.Locale;
 
-/// The program of the README: one forward pass of Longformer, whose last row is printed.
+/// The second program of the README in small: one forward pass of Longformer, whose last row is
+/// printed.
 public final class Longformer {
   private Longformer() {}
 
