@@ -67,7 +67,7 @@ class MainTest {
         "sweep --heads 5;heads must be that of input captured (2) or absent, but was 5",
         "sweep --batch 3 --dry-run;batch must be that of input captured (1)",
         "sweep --n 16384 -m tiled;n must be at most the positions of input captured (8192)",
-        "sweep --n 1000000000 --input gaussian;none of the 8 points can be measured: query must",
+        "sweep --n 1000000000 --input gaussian;points can be measured: query must",
         "sweep --study decode -m linformer --n 64;decoding must not be asked for",
         "sweep --input captured:heads=9;captured:heads=9: heads must be below 2, but was 9",
         "sweep -m layer/layer/tiled;layer/ must be given once",
