@@ -71,19 +71,22 @@ final class MlaGradient extends DifferentiablePlan {
     dr = maps.dr;
     dn = maps.dn;
     dv = maps.dv;
-    queryBlocks = Math.ceilDiv(shape.querySeqLen(), ROWS);
-    tokenBlocks = Math.ceilDiv(shape.keySeqLen(), ROWS);
+    queryBlocks = maps.queryBlocks;
+    tokenBlocks = maps.keyBlocks;
     softmax = mla.softmax(shape).plan(inner, mask, threads());
     scratch.include(softmax.scratchBytes());
     lse =
         Tensor.of(
-            kept.floats(rows(shape)), shape.batchSize(), shape.numHeads(), shape.querySeqLen());
+            kept.floats(MlaMaps.queryRows(shape)),
+            shape.batchSize(),
+            shape.numHeads(),
+            shape.querySeqLen());
     results = Tensors.NONE.with("lse", lse);
     backward = new TiledBackward(inner, mask, threads(), mla.scaleFor(shape), false, scratch);
-    gradMixed = scratch.floats(absorbed ? rows(shape) * r : 0);
-    gradQueries = scratch.floats(rows(shape) * inner.headDim());
-    gradKeys = scratch.floats(keyRows(inner) * inner.headDim());
-    gradValues = scratch.floats(keyRows(inner) * inner.valueDim());
+    gradMixed = scratch.floats(absorbed ? MlaMaps.queryRows(shape) * r : 0);
+    gradQueries = scratch.floats(MlaMaps.queryRows(shape) * inner.headDim());
+    gradKeys = scratch.floats(MlaMaps.keyRows(inner) * inner.headDim());
+    gradValues = scratch.floats(MlaMaps.keyRows(inner) * inner.valueDim());
     gradWeights = scratch.doubles((long) shape.batchSize() * tokenBlocks * r);
     gradLatents = new float[threads()][];
     gradRotated = new float[threads()][];
@@ -93,25 +96,17 @@ final class MlaGradient extends DifferentiablePlan {
     }
   }
 
-  private static long rows(AttentionShape s) {
-    return (long) s.problems() * s.querySeqLen();
-  }
-
-  private static long keyRows(AttentionShape s) {
-    return (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
-  }
-
   /// Bytes that are kept besides those of [MlaMaps].
   static long keptBytes(AttentionShape s) {
-    return Float.BYTES * rows(s);
+    return Float.BYTES * MlaMaps.queryRows(s);
   }
 
   /// Bytes of scratch besides those of [MlaMaps] and of the softmax attention's forward pass.
   static long bytes(Mla mla, AttentionShape s, Mask mask, boolean absorbed, int threads) {
     AttentionShape inner = mla.inner(s, absorbed);
     long floats =
-        rows(s) * (inner.headDim() + (absorbed ? mla.rank(s) : 0))
-            + keyRows(inner) * (inner.headDim() + inner.valueDim())
+        MlaMaps.queryRows(s) * (inner.headDim() + (absorbed ? mla.rank(s) : 0))
+            + MlaMaps.keyRows(inner) * (inner.headDim() + inner.valueDim())
             + threads * ((long) ROWS * mla.rank(s) + mla.rotated(s));
     long doubles = (long) s.batchSize() * Math.ceilDiv(s.keySeqLen(), ROWS) * mla.rank(s);
     return Float.BYTES * floats

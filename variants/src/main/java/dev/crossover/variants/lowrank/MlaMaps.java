@@ -27,6 +27,11 @@ final class MlaMaps {
   final int dn;
   final int dv;
 
+  /// Blocks of rows of a head's queries and of a batch entry's tokens.
+  final int queryBlocks;
+
+  final int keyBlocks;
+
   /// `[batch, nk, r + dr]`: [c ; t]; absorbed the keys.
   final float[] latents;
 
@@ -45,8 +50,6 @@ final class MlaMaps {
   private final float[] keys;
   private final Tensors tensors;
   private final Tensor mixedTensor;
-  private final int queryBlocks;
-  private final int keyBlocks;
   private final Workers.Task latent = this::latent;
   private final Workers.Task query = this::query;
   private final Workers.Task key = this::key;
@@ -130,7 +133,8 @@ final class MlaMaps {
     return (long) s.batchSize() * s.keySeqLen() * (mla.rank(s) + mla.rotated(s));
   }
 
-  private static long queryRows(AttentionShape s) {
+  /// Rows of all heads' queries.
+  static long queryRows(AttentionShape s) {
     return (long) s.problems() * s.querySeqLen();
   }
 
@@ -138,7 +142,8 @@ final class MlaMaps {
     return queryRows(s) * s.headDim();
   }
 
-  private static long keyRows(AttentionShape s) {
+  /// Rows of all key/value heads' keys.
+  static long keyRows(AttentionShape s) {
     return (long) s.batchSize() * s.numKeyValueHeads() * s.keySeqLen();
   }
 
