@@ -11,7 +11,9 @@ import java.util.Optional;
 /// What mechanisms are called in reports, and their order.
 public final class Labels {
   private static final List<MechanismType> CATALOGUE = Catalogue.all();
-  private static final String LAYER = "layer/";
+  /// Before the name of the mechanism that a layer is around.
+  static final String LAYER = "layer/";
+
   private static final int LONGEST = 60;
 
   private Labels() {}

@@ -31,8 +31,6 @@ public record QualityResults(
   /// Accuracy from which a task counts as solved.
   public static final double SOLVED = 0.99;
 
-  private static final String LAYER = "layer/";
-
   /// Copies the lists.
   public QualityResults {
     lengths = List.copyOf(lengths);
@@ -124,16 +122,16 @@ public record QualityResults(
     /// The shortest text that means the mechanism, as in records of sweeps; `layer/lstm` and the
     /// like for what is no mechanism.
     public String spec() {
-      return shortest(core()).orElse(LAYER + core());
+      return shortest(core()).orElse(Labels.LAYER + core());
     }
 
     /// Whether a series is of this mechanism at this setting, or of the layer around it.
     ///
     /// @param layer whether it must be of the layer
     boolean isOf(Series series, boolean layer) {
-      boolean around = series.spec().startsWith(LAYER);
-      String other = around ? series.spec().substring(LAYER.length()) : series.spec();
-      boolean needsLayer = layer || spec().startsWith(LAYER);
+      boolean around = series.spec().startsWith(Labels.LAYER);
+      String other = around ? series.spec().substring(Labels.LAYER.length()) : series.spec();
+      boolean needsLayer = layer || spec().startsWith(Labels.LAYER);
       return around == needsLayer
           && shortest(other).orElse(other).equals(shortest(core()).orElse(core()));
     }

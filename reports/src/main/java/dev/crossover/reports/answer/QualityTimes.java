@@ -14,14 +14,13 @@ import java.util.function.Predicate;
 /// @param title in words
 /// @param panel where the times are from
 public record QualityTimes(String name, String title, Panel panel) {
-  private static final String LAYER = "layer/";
-
   /// What some records offer: causal forward passes of mechanisms, the same of layers around them,
   /// decoding; of several panels of a kind the one with most series.
   public static List<QualityTimes> of(List<ResultRecord> records) {
     List<Panel> panels = records.isEmpty() ? List.of() : Panel.of(records);
     Predicate<Panel> causal = p -> !p.decoding() && p.key().mask().equals("causal");
-    Predicate<Panel> layers = p -> p.series().stream().anyMatch(s -> s.spec().startsWith(LAYER));
+    Predicate<Panel> layers =
+        p -> p.series().stream().anyMatch(s -> s.spec().startsWith(Labels.LAYER));
     List<QualityTimes> times = new ArrayList<>();
     first(panels, causal.and(layers.negate()))
         .ifPresent(

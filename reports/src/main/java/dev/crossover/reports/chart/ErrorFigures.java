@@ -22,11 +22,8 @@ import java.util.function.Function;
 
 /// The figures of an error study.
 public final class ErrorFigures {
-  private static final Color SOFT = new Color(0x9aa0aa);
   private static final Color INK = new Color(0x16181d);
   private static final double LEAST_SHARE = 1e-4;
-  private static final float[] DOTTED = {2, 4};
-  private static final float[] SOLID = {};
 
   /// Looks of the variants of one mechanism, which share a chart: hue, marker and dash all differ.
   private static final List<Look> VARIANTS =
@@ -88,8 +85,8 @@ public final class ErrorFigures {
       KnobCurve.Point last = points.getLast();
       plot.guide(
           "1/√m through the last point of the first",
-          SOFT,
-          DOTTED,
+          LogPlot.SOFT,
+          LogPlot.DOTTED,
           points.stream()
               .map(
                   p ->
@@ -174,7 +171,7 @@ public final class ErrorFigures {
       boolean withExact) {
     LogPlot plot = new LogPlot(new Axis(axis, Quantity.LENGTH), new Axis("share", Quantity.SHARE));
     if (withExact && !panel.places().isEmpty()) {
-      plot.guide("Exact", INK, SOLID, points(panel.places().getFirst().massByDistance()));
+      plot.guide("Exact", INK, LogPlot.SOLID, points(panel.places().getFirst().massByDistance()));
     }
     Map<String, Integer> settings = new HashMap<>();
     for (PlaceStudy place : panel.places()) {

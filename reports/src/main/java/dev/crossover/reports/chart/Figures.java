@@ -16,7 +16,6 @@ import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
 import dev.crossover.reports.chart.Palette.Look;
-import java.awt.Color;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -27,10 +26,6 @@ import java.util.function.ToDoubleFunction;
 
 /// The figures of a panel.
 public final class Figures {
-  private static final Color SOFT = new Color(0x9aa0aa);
-  private static final float[] DOTTED = {2, 4};
-  private static final float[] SOLID = {};
-
   private final PanelAnswer answer;
   private final String prefix;
   private final String origin;
@@ -129,8 +124,8 @@ public final class Figures {
     if (tiled.isPresent() && peak > 0) {
       plot.guide(
           "tiled's work at measured peak, " + Wording.digits(peak) + " GFLOP/s",
-          SOFT,
-          DOTTED,
+          LogPlot.SOFT,
+          LogPlot.DOTTED,
           points(tiled.get(), p -> p.flops() / (peak * 1e9)));
     }
   }
@@ -253,7 +248,7 @@ public final class Figures {
       front.add(new double[] {exact, front.getLast()[1]});
       front.add(new double[] {exact, lowest / 1.5});
     }
-    plot.guide("front: nothing is better in both", SOFT, SOLID, front);
+    plot.guide("front: nothing is better in both", LogPlot.SOFT, LogPlot.SOLID, front);
     for (Series one : answer.panel().series()) {
       Point point = one.at(n).orElse(null);
       if (point != null && PanelAnswer.BASELINES.contains(one.mechanism())) {
@@ -261,7 +256,7 @@ public final class Figures {
         plot.guide(
             one.label() + " (exact)",
             look(one).color(),
-            DOTTED,
+            LogPlot.DOTTED,
             List.of(new double[] {at, lowest / 1.5}, new double[] {at, highest * 1.5}));
       }
     }
@@ -312,8 +307,8 @@ public final class Figures {
             + " GFLOP/s, "
             + Wording.digits(bandwidth)
             + " GB/s",
-        SOFT,
-        SOLID,
+        LogPlot.SOFT,
+        LogPlot.SOLID,
         List.of(
             new double[] {from, from * bandwidth},
             new double[] {ridge, peak},

@@ -7,7 +7,6 @@ import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
 import dev.crossover.reports.chart.Palette.Look;
-import java.awt.Color;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,9 +14,6 @@ import java.util.Map;
 
 /// Influence of a word's first symbol against the word's length, beside Hahn's bound.
 public final class InfluenceFigure {
-  private static final Color SOFT = new Color(0x9aa0aa);
-  private static final float[] DOTTED = {2, 4};
-
   private InfluenceFigure() {}
 
   /// The figure; its points are means over seeds with 95 % intervals.
@@ -51,8 +47,8 @@ public final class InfluenceFigure {
     double last = lengths.getLast();
     plot.guide(
         "1/n, Hahn's bound for bounded scores",
-        SOFT,
-        DOTTED,
+        LogPlot.SOFT,
+        LogPlot.DOTTED,
         List.of(new double[] {first, highest}, new double[] {last, highest * first / last}));
     return new Figure(
         "influence",

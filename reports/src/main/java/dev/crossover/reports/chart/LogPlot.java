@@ -31,6 +31,15 @@ final class LogPlot {
   /// Width of a chart in pixels.
   static final int WIDTH = 1120;
 
+  /// Colour of guides: fronts, bounds and chance.
+  static final Color SOFT = new Color(0x9aa0aa);
+
+  /// Dash of a guide that is no measurement.
+  static final float[] DOTTED = {2, 4};
+
+  /// Dash of an unbroken guide.
+  static final float[] SOLID = {};
+
   private static final int LEAST_HEIGHT = 560;
   private static final int LEGEND_ROW = 23;
   private static final Color INK = new Color(0x2b2f36);

@@ -10,7 +10,6 @@ import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
 import dev.crossover.reports.chart.Palette.Look;
-import java.awt.Color;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -21,9 +20,6 @@ import java.util.function.ToDoubleFunction;
 
 /// The figures of one task: accuracy against state, time, training and length.
 public final class QualityFigures {
-  private static final Color SOFT = new Color(0x9aa0aa);
-  private static final float[] DOTTED = {2, 4};
-  private static final float[] SOLID = {};
   private static final Axis ACCURACY = new Axis("accuracy", Quantity.ACCURACY);
 
   private final QualityResults results;
@@ -110,7 +106,7 @@ public final class QualityFigures {
       }
       front.add(new double[] {at, row.accuracy(length)});
     }
-    plot.guide("front: nothing is better in both", SOFT, SOLID, front);
+    plot.guide("front: nothing is better in both", LogPlot.SOFT, LogPlot.SOLID, front);
     chance(plot, least, most);
     add(plot, name, title, "up and left is better; " + seeds());
   }
@@ -119,8 +115,8 @@ public final class QualityFigures {
     if (to > from) {
       plot.guide(
           String.format(Locale.ROOT, "chance, %.3f", results.chance()),
-          SOFT,
-          DOTTED,
+          LogPlot.SOFT,
+          LogPlot.DOTTED,
           List.of(new double[] {from, results.chance()}, new double[] {to, results.chance()}));
     }
   }
@@ -213,8 +209,8 @@ public final class QualityFigures {
     double guess = results.guessBits();
     plot.guide(
         "even guess, " + Wording.digits(guess) + (guess == 1 ? " bit" : " bits"),
-        SOFT,
-        DOTTED,
+        LogPlot.SOFT,
+        LogPlot.DOTTED,
         List.of(new double[] {lengths.getFirst(), guess}, new double[] {lengths.getLast(), guess}));
     add(plot, "length-loss", "Loss beyond the trained length", "mean over seeds");
   }

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
-import dev.crossover.attention.AttentionPlan;
-import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
-import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
@@ -221,13 +217,7 @@ final class AdviseCommand implements Callable<Integer> {
             input.label(),
             Draws.DEFAULT_SEED);
     try {
-      Problem problem = Problem.of(point, input);
-      Tensors inputs = problem.load();
-      Tensor output = problem.newOutput();
-      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
-      plan.forward(inputs, output);
-      ErrorNorms error = problem.error(inputs, output);
-      return error == null ? Double.NaN : error.relativeFrobenius();
+      return ClaimErrors.relative(Problem.of(point, input), threads);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } catch (UnsupportedOperationException e) {

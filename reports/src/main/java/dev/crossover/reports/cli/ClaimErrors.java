@@ -64,15 +64,19 @@ final class ClaimErrors {
             input,
             seed);
     try {
-      Problem problem = Problem.of(point);
-      Tensors inputs = problem.load();
-      Tensor output = problem.newOutput();
-      AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
-      plan.forward(inputs, output);
-      ErrorNorms error = problem.error(inputs, output);
-      return error == null ? Double.NaN : error.relativeFrobenius();
+      return relative(Problem.of(point), threads);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+  }
+
+  /// The relative error of one forward pass; NaN of a mechanism that approximates nothing.
+  static double relative(Problem problem, int threads) throws IOException {
+    Tensors inputs = problem.load();
+    Tensor output = problem.newOutput();
+    AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
+    plan.forward(inputs, output);
+    ErrorNorms error = problem.error(inputs, output);
+    return error == null ? Double.NaN : error.relativeFrobenius();
   }
 }

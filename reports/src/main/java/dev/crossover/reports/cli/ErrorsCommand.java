@@ -3,7 +3,6 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.bench.input.InputSource;
-import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.reports.page.ErrorsPage;
 import dev.crossover.reports.study.ErrorReport;
 import java.io.IOException;
@@ -90,7 +89,7 @@ final class ErrorsCommand implements Callable<Integer> {
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
     List<String> specs = mechanisms == null ? List.of() : Lists.specs(mechanisms);
-    specs.forEach(ErrorsCommand::requireMechanism);
+    specs.forEach(Lists::requireMechanism);
     String label = label();
     int length = length(label, err);
     ErrorReport.Wish wish =
@@ -132,14 +131,6 @@ final class ErrorsCommand implements Callable<Integer> {
       return length;
     } catch (IOException e) {
       throw new UsageException(e);
-    }
-  }
-
-  /// Layers project their inputs: their weights are no weights of the tensors at hand.
-  private static void requireMechanism(String text) {
-    LayerCatalogue.parse(text);
-    if (text.startsWith("layer/")) {
-      throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
     }
   }
 }

@@ -10,7 +10,6 @@ import dev.crossover.bench.reading.GraphReading.Settings;
 import dev.crossover.bench.reading.PathTable;
 import dev.crossover.bench.swap.MiniLmAttention;
 import dev.crossover.bench.swap.MiniLmFiles;
-import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.models.pretrained.WordPiece;
 import dev.crossover.reports.page.ExplainPage;
 import dev.crossover.reports.page.PathsTable;
@@ -275,7 +274,7 @@ final class ExplainCommand implements Callable<Integer> {
     }
     String label = file.orElse(input == null ? InputSource.CAPTURED : input);
     List<String> specs = Lists.specs(mechanisms);
-    specs.forEach(ExplainCommand::requireMechanism);
+    specs.forEach(Lists::requireMechanism);
     int longest = InputSource.parse(label).maxSeqLen();
     int positions = n == null ? Math.min(POSITIONS, longest) : n;
     if (positions < 1 || positions > Math.min(512, longest)) {
@@ -398,13 +397,5 @@ final class ExplainCommand implements Callable<Integer> {
               + lines.size());
     }
     return chosen.stream().map(position -> lines.get(position).strip()).toList();
-  }
-
-  /// Layers project their inputs: their weights are no weights of the tensors at hand.
-  private static void requireMechanism(String text) {
-    LayerCatalogue.parse(text);
-    if (text.startsWith("layer/")) {
-      throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
-    }
   }
 }

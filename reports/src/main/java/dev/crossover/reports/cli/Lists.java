@@ -3,11 +3,12 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.sweep.DecimalComma;
+import dev.crossover.models.layer.LayerCatalogue;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
 
-/// Reads the lists of the command line.
+/// Reads lists, and the words in them, of the command line.
 final class Lists {
   private Lists() {}
 
@@ -82,6 +83,15 @@ final class Lists {
       values.add(read.apply(piece.strip()));
     }
     return List.copyOf(values);
+  }
+
+  /// Refuses what is no mechanism, and layers, which project their inputs: their weights are no
+  /// weights of the tensors at hand.
+  static void requireMechanism(String text) {
+    LayerCatalogue.parse(text);
+    if (text.startsWith("layer/")) {
+      throw new IllegalArgumentException("mechanisms must not be layers, but was " + text);
+    }
   }
 
   /// The name of a mask.

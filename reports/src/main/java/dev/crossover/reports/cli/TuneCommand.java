@@ -228,7 +228,11 @@ final class TuneCommand implements Callable<Integer> {
       return 0;
     }
     SweepRunner.Summary summary =
-        timed(plan(candidates, label, seconds - since(start), err), TypedCommand.of(self), err);
+        SweepCommand.measured(
+            plan(candidates, label, seconds - since(start), err),
+            results(),
+            err,
+            TypedCommand.of(self));
     if (summary.interrupted()) {
       return Main.FAILED;
     }
@@ -353,11 +357,6 @@ final class TuneCommand implements Callable<Integer> {
 
   private Path results() {
     return SweepCommand.resultsIn(folder);
-  }
-
-  private SweepRunner.Summary timed(SweepPlan plan, String typed, PrintWriter err)
-      throws IOException {
-    return SweepCommand.measured(plan, results(), err, typed);
   }
 
   private void tell(

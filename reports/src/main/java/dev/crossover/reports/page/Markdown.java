@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.page;
 
+import java.util.Locale;
+
 /// Text inside Markdown.
 final class Markdown {
   private Markdown() {}
@@ -12,6 +14,11 @@ final class Markdown {
         .replace("&", "&amp;")
         .replace("<", "&lt;")
         .replace(">", "&gt;");
+  }
+
+  /// Lower-case letters, digits and hyphens, for a file's name.
+  static String slug(String text) {
+    return text.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
   }
 
   /// One line of code.

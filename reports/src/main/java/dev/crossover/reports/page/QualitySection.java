@@ -93,7 +93,7 @@ final class QualitySection {
 
   private Map<String, Object> task(QualityResults one, int number, Path figures, Path csv)
       throws IOException {
-    String prefix = "quality-" + (number + 1) + "-" + slug(one.task());
+    String prefix = "quality-" + (number + 1) + "-" + Markdown.slug(one.task());
     String origin = origin();
     Map<String, Object> view = new LinkedHashMap<>();
     view.put("id", prefix);
@@ -299,9 +299,5 @@ final class QualitySection {
 
   private static @Nullable Double number(double value) {
     return PageData.number(value);
-  }
-
-  private static String slug(String task) {
-    return task.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
   }
 }

@@ -145,60 +145,64 @@ final class QualityTables {
 
   /// Every look at test samples of every run.
   static Table looks(List<QualityRecord> records) {
-    List<Column> columns =
-        List.of(
-            new Column("task", "task", false),
-            new Column("mixer", "mixer", false),
-            new Column("learning rate", "lr", true),
-            new Column("seed", "seed", true),
-            new Column("step", "step", true),
-            new Column("n", "n", true),
-            new Column("accuracy", "accuracy", true),
-            new Column("whole samples right", "sequence_accuracy", true),
-            new Column("loss", "loss_nats", true));
     List<List<Cell>> rows = new ArrayList<>();
     for (QualityRecord record : records) {
       for (Look look : record.looks()) {
         rows.add(
-            List.of(
-                Cell.text(record.task()),
-                Cell.text(record.mixer()),
-                Cell.number(rate(record), record.learningRate()),
-                Cell.number(Long.toString(record.seed()), record.seed()),
-                Cell.number(Long.toString(look.step()), look.step()),
+            step(
+                record,
+                look.step(),
                 Cell.number(Integer.toString(look.length()), look.length()),
                 Cell.number(three(look.accuracy()), look.accuracy()),
                 Cell.number(three(look.sequenceAccuracy()), look.sequenceAccuracy()),
                 Cell.number(three(look.loss()), look.loss())));
       }
     }
-    return new Table("quality-looks", columns, rows);
+    return steps(
+        "quality-looks",
+        rows,
+        new Column("n", "n", true),
+        new Column("accuracy", "accuracy", true),
+        new Column("whole samples right", "sequence_accuracy", true),
+        new Column("loss", "loss_nats", true));
   }
 
   /// Training loss of every run.
   static Table losses(List<QualityRecord> records) {
-    List<Column> columns =
-        List.of(
-            new Column("task", "task", false),
-            new Column("mixer", "mixer", false),
-            new Column("learning rate", "lr", true),
-            new Column("seed", "seed", true),
-            new Column("step", "step", true),
-            new Column("loss", "loss_nats", true));
     List<List<Cell>> rows = new ArrayList<>();
     for (QualityRecord record : records) {
       for (QualityRecord.CurvePoint point : record.curve()) {
-        rows.add(
+        rows.add(step(record, point.step(), Cell.number(three(point.loss()), point.loss())));
+      }
+    }
+    return steps("quality-losses", rows, new Column("loss", "loss_nats", true));
+  }
+
+  /// A table of runs by step.
+  private static Table steps(String name, List<List<Cell>> rows, Column... more) {
+    List<Column> columns =
+        new ArrayList<>(
+            List.of(
+                new Column("task", "task", false),
+                new Column("mixer", "mixer", false),
+                new Column("learning rate", "lr", true),
+                new Column("seed", "seed", true),
+                new Column("step", "step", true)));
+    columns.addAll(List.of(more));
+    return new Table(name, columns, rows);
+  }
+
+  private static List<Cell> step(QualityRecord record, long step, Cell... more) {
+    List<Cell> cells =
+        new ArrayList<>(
             List.of(
                 Cell.text(record.task()),
                 Cell.text(record.mixer()),
                 Cell.number(rate(record), record.learningRate()),
                 Cell.number(Long.toString(record.seed()), record.seed()),
-                Cell.number(Long.toString(point.step()), point.step()),
-                Cell.number(three(point.loss()), point.loss())));
-      }
-    }
-    return new Table("quality-losses", columns, rows);
+                Cell.number(Long.toString(step), step)));
+    cells.addAll(List.of(more));
+    return cells;
   }
 
   /// Accuracy, state and measured time at every measured length, for the chart of what time buys.

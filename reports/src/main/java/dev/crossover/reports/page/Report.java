@@ -405,9 +405,7 @@ public final class Report {
   }
 
   private static String slug(Panel panel) {
-    String text = panel.view().slug(panel.key().mask()) + "-" + panel.key().input();
-    String safe =
-        text.toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-").replaceAll("^-+|-+$", "");
+    String safe = Markdown.slug(panel.view().slug(panel.key().mask()) + "-" + panel.key().input());
     return safe.substring(0, Math.min(40, safe.length())).replaceAll("-+$", "");
   }
 
