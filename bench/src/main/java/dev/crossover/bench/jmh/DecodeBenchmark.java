@@ -49,8 +49,7 @@ public class DecodeBenchmark {
   private static final int COUNTED_BLOCKS = 3;
 
   private final Gauges gauges = Gauges.ofThisProcess();
-  private final TimedLengths<Run> lengths =
-      new TimedLengths<>(gauges, this::prepared, DecodeBenchmark::facts);
+  private final TimedLengths<Run> lengths = new TimedLengths<>(gauges, DecodeBenchmark::facts);
 
   private static final class Run extends TimedLengths.Run {
     private final Tensors prefix;
@@ -177,7 +176,7 @@ public class DecodeBenchmark {
   /// warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    lengths.prepare(parameters.points(Study.DECODE));
+    lengths.prepare(parameters.points(Study.DECODE), this::prepared);
   }
 
   private Run prepared(Problem problem, ForkReport report) throws IOException {

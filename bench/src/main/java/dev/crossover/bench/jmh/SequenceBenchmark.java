@@ -26,8 +26,7 @@ import org.openjdk.jmh.infra.IterationParams;
 @OutputTimeUnit(TimeUnit.SECONDS)
 public abstract class SequenceBenchmark {
   private final Gauges gauges = Gauges.ofThisProcess();
-  private final TimedLengths<Run> lengths =
-      new TimedLengths<>(gauges, this::prepared, SequenceBenchmark::facts);
+  private final TimedLengths<Run> lengths = new TimedLengths<>(gauges, SequenceBenchmark::facts);
 
   private static final class Run extends TimedLengths.Run {
     private final SequenceCall call;
@@ -61,7 +60,7 @@ public abstract class SequenceBenchmark {
   /// Loads the tensors, builds the plans, checks the answers and warms everything up.
   @Setup(Level.Trial)
   public void prepare(BenchmarkPoint parameters) throws IOException {
-    lengths.prepare(parameters.points(study()));
+    lengths.prepare(parameters.points(study()), this::prepared);
   }
 
   private Run prepared(Problem problem, ForkReport report) throws IOException {

@@ -18,7 +18,6 @@ import org.jspecify.annotations.Nullable;
 final class TimedLengths<R extends TimedLengths.Run> {
   private final List<Length<R>> lengths = new ArrayList<>();
   private final Gauges gauges;
-  private final Preparation<R> preparation;
   private final Facts<R> facts;
   private @Nullable PeakMeter peak;
   private int iterations;
@@ -69,19 +68,18 @@ final class TimedLengths<R extends TimedLengths.Run> {
     ForkReport.Content of(R run, int position, Conditions conditions) throws IOException;
   }
 
-  TimedLengths(Gauges gauges, Preparation<R> preparation, Facts<R> facts) {
+  TimedLengths(Gauges gauges, Facts<R> facts) {
     this.gauges = gauges;
-    this.preparation = preparation;
     this.facts = facts;
   }
 
   /// Makes all lengths ready, checks the answers of the first and warms everything up.
   ///
   /// @throws IllegalArgumentException if every length was refused
-  void prepare(List<Point> points) throws IOException {
+  void prepare(List<Point> points, Preparation<R> preparation) throws IOException {
     for (Point point : points) {
       threads = point.threads();
-      lengths.add(prepared(point, points.size() == 1));
+      lengths.add(prepared(point, points.size() == 1, preparation));
     }
     List<R> runs = lengths.stream().map(Length::run).filter(Objects::nonNull).toList();
     if (runs.isEmpty()) {
@@ -99,7 +97,8 @@ final class TimedLengths<R extends TimedLengths.Run> {
     }
   }
 
-  private Length<R> prepared(Point point, boolean alone) throws IOException {
+  private Length<R> prepared(Point point, boolean alone, Preparation<R> preparation)
+      throws IOException {
     try {
       ForkReport report = new ForkReport(gauges, alone);
       return new Length<>(preparation.of(Problem.of(point), report), null);
