@@ -30,6 +30,7 @@ import java.util.TreeMap;
 /// |---|---|---|
 /// | `batch` | sequences of a step | 64; mqar 128; bytes 16 |
 /// | `steps` | most steps | 2000; mqar 1500; bytes 3000 |
+/// | `curriculum` | steps at shorter lengths first: `512:2400/2048:450`, see [Curriculum] | none |
 /// | `evaluate_every` | steps from one look at the test samples to the next | 100 |
 /// | `stop_at` | accuracy that ends a run | 0.99 |
 /// | `test_samples` | test samples | 256 |
@@ -45,6 +46,7 @@ import java.util.TreeMap;
 /// @param optimiser optimiser and schedule
 /// @param batch sequences of a step
 /// @param steps most steps
+/// @param curriculum what is trained at shorter lengths first
 /// @param evaluateEvery steps between evaluations
 /// @param stopAt accuracy that ends a run
 /// @param testSamples test samples
@@ -55,11 +57,12 @@ public record Recipe(
     OptimiserOptions optimiser,
     int batch,
     int steps,
+    Curriculum curriculum,
     int evaluateEvery,
     double stopAt,
     int testSamples) {
   private static final Set<String> OWN =
-      Set.of("batch", "steps", "evaluate_every", "stop_at", "test_samples");
+      Set.of("batch", "steps", "curriculum", "evaluate_every", "stop_at", "test_samples");
 
   /// Validates the numbers.
   public Recipe {
@@ -128,6 +131,7 @@ public record Recipe(
         OptimiserOptions.of(optimiser),
         integer(values, "batch"),
         steps,
+        Curriculum.of(values.getOrDefault("curriculum", "")),
         integer(values, "evaluate_every"),
         number(values, "stop_at"),
         integer(values, "test_samples"));
@@ -261,6 +265,9 @@ public record Recipe(
     all.putAll(optimiser.toMap());
     all.put("batch", Integer.toString(batch));
     all.put("steps", Integer.toString(steps));
+    if (!curriculum.stages().isEmpty()) {
+      all.put("curriculum", curriculum.toString());
+    }
     all.put("evaluate_every", Integer.toString(evaluateEvery));
     all.put("stop_at", Double.toString(stopAt));
     all.put("test_samples", Integer.toString(testSamples));

@@ -47,6 +47,7 @@ public final class TaskTraining {
   private final ModelKind kind;
   private final Parameters parameters;
   private final Trainer trainer;
+  private int stage;
   private final List<Double> losses = new ArrayList<>();
   private final List<Look> looks = new ArrayList<>();
 
@@ -76,15 +77,21 @@ public final class TaskTraining {
             ? ModelKind.AUTOENCODER
             : ModelKind.LANGUAGE_MODEL;
     parameters = Initialisation.of(kind, recipe.layers(), recipe.sizes(), seed);
-    Model model =
-        Model.plan(
-            kind,
-            recipe.layers(),
-            parameters,
-            shape(this.task, recipe.batch()),
-            Purpose.TRAIN,
-            threads);
-    trainer = new Trainer(model, parameters, recipe.optimiser(), threads);
+    stage = recipe.curriculum().stage(0);
+    trainer = new Trainer(planned(), parameters, recipe.optimiser(), threads);
+  }
+
+  private Task stageTask() {
+    return recipe.curriculum().task(task, stage);
+  }
+
+  private int stageBatch() {
+    return recipe.curriculum().batch(task, stage, recipe.batch());
+  }
+
+  private Model planned() {
+    ModelShape shape = shape(stageTask(), stageBatch());
+    return Model.plan(kind, recipe.layers(), parameters, shape, Purpose.TRAIN, threads);
   }
 
   private static ModelShape shape(Task task, int batch) {
@@ -96,8 +103,14 @@ public final class TaskTraining {
   ///
   /// @return its loss before the update; NaN or infinite if the run diverged
   public double step() {
-    String stream = "train " + Tasks.describe(task) + " " + trainer.steps();
-    double loss = trainer.step(draw(task, recipe.batch(), stream));
+    int next = recipe.curriculum().stage(trainer.steps());
+    if (next != stage) {
+      stage = next;
+      trainer.continueWith(planned());
+    }
+    Task from = stageTask();
+    String stream = "train " + Tasks.describe(from) + " " + trainer.steps();
+    double loss = trainer.step(draw(from, stageBatch(), stream));
     losses.add(loss);
     return loss;
   }

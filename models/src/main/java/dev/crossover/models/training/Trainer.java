@@ -15,7 +15,7 @@ import java.util.Map;
 /// Same seed and same batches give the same bits, for any number of threads. What a checkpoint must
 /// hold is the parameters (running statistics among them), [#state], and [#steps].
 public final class Trainer {
-  private final Model model;
+  private Model model;
   private final Parameters parameters;
   private final Optimiser optimiser;
   private long steps;
@@ -27,6 +27,13 @@ public final class Trainer {
     this.model = model;
     this.parameters = parameters;
     this.optimiser = new Optimiser(options, parameters.trained(), threads);
+  }
+
+  /// Goes on with batches of another shape.
+  ///
+  /// @param plan for training, of the same parameters
+  public void continueWith(Model plan) {
+    model = plan;
   }
 
   /// Trains on a batch.
