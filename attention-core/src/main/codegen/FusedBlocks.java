@@ -1,7 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
 /// Writes the products of fused attention: tall blocks, two vectors wide.
+///
+/// Where the compiler has to keep a running address and one address per row of C alive beside the
+/// accumulators, it moves them between general and vector registers inside the loop. So loops over
+/// two whole vectors take two steps a turn, compute the row of B from the counter, and get place
+/// and stride of the store as parameters of their own, which nothing in the loop reads.
 final class FusedBlocks {
   private FusedBlocks() {}
+
+  /// A product with a score tile: how its factor is read and how one goes on to later steps.
+  private enum Product {
+    WEIGHTED("weighted", "`o[r] += Σ_{j < k} p[r][j] · v[j]`", "po + l + %d + %d * STRIDE", "even"),
+    TRANSPOSED(
+        "transposed",
+        "`c[r] += Σ_{i < k} p[i][r] · b[i]`, a product with a score tile's transpose,",
+        "po + (l + %d) * STRIDE + %d",
+        "even * STRIDE");
+
+    final String method;
+    final String meaning;
+    final String place;
+    final String evenSteps;
+
+    Product(String method, String meaning, String place, String evenSteps) {
+      this.method = method;
+      this.meaning = meaning;
+      this.place = place;
+      this.evenSteps = evenSteps;
+    }
+
+    String factor(int step, int row) {
+      return "p[" + place.formatted(step, row) + "]";
+    }
+  }
 
   static String source(int rows) {
     StringBuilder out = new StringBuilder();
@@ -19,81 +50,102 @@ final class FusedBlocks {
               int k, float[] q, int qo, float[] panel, int po, int panels,
               float[] s, int so, float[] start, int offset) {
             for (int p = 0; p < panels; p++) {
+              if ((k & 1) == 0) {
+                scoresByTwo(k, q, qo, panel, po, 2 * L, s, so, start, offset);
+              } else {
+                scoresByOne(k, q, qo, panel, po, 2 * L, s, so, start, offset);
+              }
+              po += 2 * L * k;
+              so += 2 * L;
+            }
+          }
+
         """
             .formatted(rows, rows, rows, rows));
-    for (int r = 0; r < rows; r++) {
-      out.append(
-          "      FloatVector %s = FloatVector.broadcast(FLOATS, start[offset + %d]), %s = %s;\n"
-              .formatted(
-                  Pieces.accumulator(r, 0), r, Pieces.accumulator(r, 1), Pieces.accumulator(r, 0)));
-    }
-    out.append("      int a = qo;\n      for (int l = 0; l < k; l++) {\n");
-    out.append(Pieces.loadFrom("panel", "po", 2, false).indent(2));
-    out.append(Pieces.multiplyAdd(rows, 2, r -> "q[a + " + r + "]").indent(2));
-    out.append("        a += ROWS;\n        po += 2 * L;\n      }\n");
-    for (int r = 0; r < rows; r++) {
-      for (int v = 0; v < 2; v++) {
-        out.append(
-            "      %s.intoArray(s, so + %d * STRIDE + %d * L);\n"
-                .formatted(Pieces.accumulator(r, v), r, v));
+    out.append(scores(rows, 1)).append(scores(rows, 2));
+    for (Product product : Product.values()) {
+      out.append(pairs(product));
+      out.append(sums(product, rows, 2, 2, false));
+      for (int vectors = 2; vectors >= 1; vectors--) {
+        out.append(sums(product, rows, vectors, 1, false));
+        out.append(sums(product, rows, vectors, 1, true));
       }
-    }
-    out.append("      so += 2 * L;\n    }\n  }\n\n");
-    for (int vectors = 2; vectors >= 1; vectors--) {
-      out.append(weighted(rows, vectors, false)).append(weighted(rows, vectors, true));
-    }
-    for (int vectors = 2; vectors >= 1; vectors--) {
-      out.append(transposed(rows, vectors, false)).append(transposed(rows, vectors, true));
     }
     return out.append("}\n").toString();
   }
 
-  private static String weighted(int rows, int vectors, boolean masked) {
+  /// Scores of one group and one panel, some steps a turn.
+  private static String scores(int rows, int steps) {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-          /// `o[r] += Σ_{j < k} p[r][j] · v[j]` for %d vector(s) of columns%s.
-          static void weighted%d%s(
-              int k, float[] p, int po, float[] b, int bo, int ldb,
-              float[] c, int co, int ldc%s) {
+          private static void scoresBy%s(
+              int k, float[] q, int qo, float[] b, int bo, int ldb,
+              float[] s, int so, float[] start, int offset) {
         """
-            .formatted(
-                vectors,
-                masked ? ", `tail` columns of the last" : "",
-                vectors,
-                masked ? "Tail" : "",
-                masked ? ", int tail" : ""));
-    out.append(Pieces.loadC(rows, vectors));
-    out.append("    for (int j = po, end = po + k; j < end; j++) {\n");
-    out.append(Pieces.loadB(vectors, masked));
-    out.append(Pieces.multiplyAdd(rows, vectors, r -> "p[" + r + " * STRIDE + j]"));
-    out.append("      bo += ldb;\n    }\n");
-    out.append(Pieces.storeC(rows, vectors, false));
+            .formatted(name(steps)));
+    for (int r = 0; r < rows; r++) {
+      out.append(
+          "    FloatVector %s = FloatVector.broadcast(FLOATS, start[offset + %d]), %s = %s;\n"
+              .formatted(
+                  Pieces.accumulator(r, 0), r, Pieces.accumulator(r, 1), Pieces.accumulator(r, 0)));
+    }
+    out.append(
+        Pieces.turns(
+            rows, 2, steps, false, (u, r) -> "q[qo + ROWS * l + %d]".formatted(u * rows + r)));
+    out.append(Pieces.store("s", "so", "STRIDE", rows, 2, false));
     return out.append("  }\n\n").toString();
   }
 
-  private static String transposed(int rows, int vectors, boolean masked) {
+  /// A product of two vectors of columns: by two steps as far as that goes.
+  private static String pairs(Product product) {
+    return """
+      /// %s for 2 vectors of columns.
+      static void %s2(
+          int k, float[] p, int po, float[] b, int bo, int ldb,
+          float[] c, int co, int ldc) {
+        int even = k & -2;
+        if (even > 0) {
+          %s2ByTwo(even, p, po, b, bo, ldb, c, co, ldc, co, ldc);
+        }
+        if (even < k) {
+          %s2ByOne(1, p, po + %s, b, bo + even * ldb, ldb, c, co, ldc);
+        }
+      }
+
+    """
+        .formatted(
+            product.meaning, product.method, product.method, product.method, product.evenSteps);
+  }
+
+  private static String sums(Product product, int rows, int vectors, int steps, boolean masked) {
+    boolean apart = steps > 1;
+    String kind = vectors == 2 && !masked ? "By" + name(steps) : masked ? "Tail" : "";
     StringBuilder out = new StringBuilder();
     out.append(
         """
-          /// `c[r] += Σ_{i < k} p[i][r] · b[i]` for %d vector(s) of columns%s: a product with a
-          /// score tile's transpose.
-          static void transposed%d%s(
+          /// %s for %d vector(s) of columns%s.
+          %sstatic void %s%d%s(
               int k, float[] p, int po, float[] b, int bo, int ldb,
-              float[] c, int co, int ldc%s) {
+              float[] c, int co, int ldc%s%s) {
         """
             .formatted(
+                product.meaning,
                 vectors,
                 masked ? ", `tail` columns of the last" : "",
+                kind.startsWith("By") ? "private " : "",
+                product.method,
                 vectors,
-                masked ? "Tail" : "",
+                kind,
+                apart ? ", int to, int ldt" : "",
                 masked ? ", int tail" : ""));
     out.append(Pieces.loadC(rows, vectors));
-    out.append("    for (int i = 0; i < k; i++) {\n");
-    out.append(Pieces.loadB(vectors, masked));
-    out.append(Pieces.multiplyAdd(rows, vectors, r -> "p[po + " + r + "]"));
-    out.append("      bo += ldb;\n      po += STRIDE;\n    }\n");
-    out.append(Pieces.storeC(rows, vectors, false));
+    out.append(Pieces.turns(rows, vectors, steps, masked, product::factor));
+    out.append(Pieces.store("c", apart ? "to" : "co", apart ? "ldt" : "ldc", rows, vectors, false));
     return out.append("  }\n\n").toString();
+  }
+
+  private static String name(int steps) {
+    return steps == 2 ? "Two" : "One";
   }
 }

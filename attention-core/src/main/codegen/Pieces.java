@@ -53,18 +53,45 @@ final class Pieces {
   }
 
   static String storeC(int rows, int vectors, boolean masked) {
+    return store("c", "co", "ldc", rows, vectors, masked);
+  }
+
+  static String store(
+      String array, String offset, String stride, int rows, int vectors, boolean masked) {
     StringBuilder out = new StringBuilder();
     for (int r = 0; r < rows; r++) {
       for (int v = 0; v < vectors; v++) {
         String c = accumulator(r, v);
+        String place = "%s + %d * %s + %d * L".formatted(offset, r, stride, v);
         if (masked && v == vectors - 1) {
-          out.append("    int %sStart = co + %d * ldc + %d * L;\n".formatted(c, r, v));
-          out.append("    #storeTail %s c %sStart tail\n".formatted(c, c));
+          out.append("    int %sStart = %s;\n".formatted(c, place));
+          out.append("    #storeTail %s %s %sStart tail\n".formatted(c, array, c));
         } else {
-          out.append("    %s.intoArray(c, co + %d * ldc + %d * L);\n".formatted(c, r, v));
+          out.append("    %s.intoArray(%s, %s);\n".formatted(c, array, place));
         }
       }
     }
     return out.toString();
+  }
+
+  /// What a step multiplies the rows of B by.
+  interface Factor {
+    /// @param step of the turn
+    /// @param row of the block
+    String of(int step, int row);
+  }
+
+  /// The loop over k, some steps a turn: a row of B, and a factor for each row of the block.
+  static String turns(int rows, int vectors, int steps, boolean masked, Factor factor) {
+    StringBuilder out = new StringBuilder();
+    out.append("    for (int l = 0; l < k; l += %d) {\n".formatted(steps));
+    for (int step = 0; step < steps; step++) {
+      int u = step;
+      String body =
+          loadFrom("b", "bo + (l + %d) * ldb".formatted(u), vectors, masked)
+              + multiplyAdd(rows, vectors, r -> factor.of(u, r));
+      out.append(steps == 1 ? body : "      {\n" + body.indent(2) + "      }\n");
+    }
+    return out.append("    }\n").toString();
   }
 }
