@@ -316,7 +316,8 @@ public final class FileInput implements InputSource {
     }
   }
 
-  private static List<Integer> selected(String heads) {
+  /// Numbers of heads joined by `/`; none when empty.
+  static List<Integer> selected(String heads) {
     List<Integer> selected = new ArrayList<>();
     if (!heads.isEmpty()) {
       for (String head : heads.split("/", -1)) {
@@ -326,7 +327,8 @@ public final class FileInput implements InputSource {
     return selected;
   }
 
-  private static int integer(String name, String text) {
+  /// A whole number of a label.
+  static int integer(String name, String text) {
     try {
       int value = Integer.parseInt(text);
       if (value >= 0) {

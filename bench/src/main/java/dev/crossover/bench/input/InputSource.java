@@ -23,10 +23,11 @@ import java.util.Map;
 /// | `heavy_tailed` | Student's t elements | `dof=3,scale=1` |
 /// | `needle` | one key far away takes most of every row | `depth=0.1,mass=0.9,scale=1` |
 /// | `sinks` | the first keys take much of every row | `count=4,mass=0.5,value=0.1,scale=1` |
+/// | `model` | a layer of a trained language model reading a text | `layer=0`, `text`, `heads`, `weights=builtin` |
 /// | `file` | a user's tensors | `path`, `q`, `k`, `v`, `layer`, `heads`, `layout` |
 ///
 /// `scale` is the standard deviation of the scores q·k/√d that are not planted or clustered.
-public sealed interface InputSource permits GeneratedInput, FileInput {
+public sealed interface InputSource permits GeneratedInput, FileInput, ModelInput {
   /// Label of the built-in tensors of a trained model.
   String CAPTURED = "captured";
 
@@ -71,6 +72,10 @@ public sealed interface InputSource permits GeneratedInput, FileInput {
         requireKnown(name, values, List.of("heads"));
         yield FileInput.captured(values.getOrDefault("heads", ""));
       }
+      case "model" -> {
+        requireKnown(name, values, List.of("layer", "text", "heads", "weights"));
+        yield ModelInput.of(values);
+      }
       case "gaussian" -> {
         requireKnown(name, values, List.of("scale"));
         yield new GaussianInput(number("scale", values, 1));
@@ -111,6 +116,7 @@ public sealed interface InputSource permits GeneratedInput, FileInput {
         List<String> names =
             List.of(
                 CAPTURED,
+                "model",
                 "gaussian",
                 "low_rank",
                 "clustered",

@@ -3,6 +3,7 @@ package dev.crossover.bench.swap;
 
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.reading.AttentionStack;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.pretrained.AttentionCore;
 import dev.crossover.models.pretrained.MiniLm;
 import dev.crossover.models.pretrained.SentenceEncoder;
@@ -24,7 +25,7 @@ public final class MiniLmAttention {
     encoder.embed(ids, null);
     List<double[][][]> layers = new ArrayList<>();
     for (int layer = 0; layer < model.layers(); layer++) {
-      SentenceEncoder.Heads heads = encoder.heads(layer);
+      HeadTensors heads = encoder.heads(layer);
       double[][][] weights = new double[model.heads()][][];
       for (int h = 0; h < weights.length; h++) {
         weights[h] = weights(heads.query(), heads.key(), h);

@@ -3,6 +3,7 @@ package dev.crossover.bench.swap;
 
 import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.TensorFileException;
+import dev.crossover.models.pretrained.Digest;
 import dev.crossover.models.pretrained.MiniLm;
 import dev.crossover.models.pretrained.OnnxFile;
 import dev.crossover.models.pretrained.WordPiece;
@@ -14,11 +15,8 @@ import java.net.URL;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Enumeration;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -136,11 +134,11 @@ public final class MiniLmFiles {
     if (name.endsWith(".onnx")) {
       byte[] bytes = limited(path, Files.newInputStream(path));
       MiniLm model = MiniLm.read(path, OnnxFile.read(path, bytes));
-      return new Loaded(model, beside(path, words), path, digest(bytes));
+      return new Loaded(model, beside(path, words), path, Digest.of(bytes));
     }
     if (name.endsWith(".safetensors")) {
       MiniLm model = MiniLm.read(SafeTensors.open(path));
-      String digest = digest(limited(path, Files.newInputStream(path)));
+      String digest = Digest.of(limited(path, Files.newInputStream(path)));
       return new Loaded(model, beside(path, words), path, digest);
     }
     throw new IllegalArgumentException(
@@ -161,7 +159,7 @@ public final class MiniLmFiles {
         byte[] json = entry(path, zip, "tokenizer.json");
         tokenizer = json.length == 0 ? Optional.empty() : Optional.of(fromJson(path, json));
       }
-      return new Loaded(model, tokenizer, path, digest(bytes));
+      return new Loaded(model, tokenizer, path, Digest.of(bytes));
     } catch (ZipException e) {
       throw new TensorFileException(path, "must be a jar, but cannot be read as one", e);
     }
@@ -235,16 +233,6 @@ public final class MiniLmFiles {
       return new WordPiece(vocabulary);
     } catch (IllegalArgumentException e) {
       throw new TensorFileException(path, "tokenizer: " + e.getMessage(), e);
-    }
-  }
-
-  /// The first 16 hexadecimal digits of a SHA-256.
-  static String digest(byte[] bytes) {
-    try {
-      byte[] sum = MessageDigest.getInstance("SHA-256").digest(bytes);
-      return HexFormat.of().formatHex(sum).substring(0, 16);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every JDK has SHA-256", e);
     }
   }
 }

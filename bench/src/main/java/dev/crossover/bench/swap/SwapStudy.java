@@ -10,10 +10,10 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.pretrained.AttentionCore;
 import dev.crossover.models.pretrained.MiniLm;
 import dev.crossover.models.pretrained.SentenceEncoder;
-import dev.crossover.models.pretrained.SentenceEncoder.Heads;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -35,7 +35,7 @@ public final class SwapStudy {
   private final int threads;
   private final List<int[]> texts;
   private final double[][] originals;
-  private final List<List<Heads>> activations = new ArrayList<>();
+  private final List<List<HeadTensors>> activations = new ArrayList<>();
 
   /// What came of one setting.
   ///
@@ -77,7 +77,7 @@ public final class SwapStudy {
       SentenceEncoder encoder =
           SentenceEncoder.keeping(model, AttentionCore.EXACT, 1, texts.get(t).length, threads);
       originals[t] = encoder.embed(texts.get(t), null)[0];
-      List<Heads> layers = new ArrayList<>();
+      List<HeadTensors> layers = new ArrayList<>();
       for (int layer = 0; layer < model.layers(); layer++) {
         layers.add(encoder.heads(layer));
       }
@@ -149,20 +149,20 @@ public final class SwapStudy {
         work / exactWork);
   }
 
-  private double[] errors(AttentionCore core, AttentionShape shape, List<Heads> layers) {
+  private double[] errors(AttentionCore core, AttentionShape shape, List<HeadTensors> layers) {
     Attention mechanism = core.mechanism();
     AttentionPlan plan = mechanism.plan(shape, Mask.none(), threads);
     Tensor out = Tensor.zeros(mechanism.outputShape(shape));
     double[] errors = new double[layers.size()];
     for (int layer = 0; layer < errors.length; layer++) {
-      Heads heads = layers.get(layer);
+      HeadTensors heads = layers.get(layer);
       plan.forward(inputs(core, shape, heads), out);
       errors[layer] = relative(out.data(), heads.out().data());
     }
     return errors;
   }
 
-  private static Tensors inputs(AttentionCore core, AttentionShape shape, Heads heads) {
+  private static Tensors inputs(AttentionCore core, AttentionShape shape, HeadTensors heads) {
     Tensors inputs = Tensors.NONE;
     for (TensorSpec spec : core.mechanism().inputs(shape)) {
       String name = spec.name();

@@ -2,6 +2,7 @@
 package dev.crossover.bench.swap;
 
 import dev.crossover.bench.result.NamedFiles;
+import dev.crossover.models.pretrained.Digest;
 import dev.crossover.models.pretrained.WordPiece;
 import java.io.IOException;
 import java.io.InputStream;
@@ -48,7 +49,7 @@ public record SwapTexts(String name, List<String> lines, String digest) {
             .filter(line -> !line.isEmpty())
             .toList();
     byte[] read = String.join("\n", lines).getBytes(StandardCharsets.UTF_8);
-    return new SwapTexts(name, lines, MiniLmFiles.digest(read));
+    return new SwapTexts(name, lines, Digest.of(read));
   }
 
   /// The numbers of every text.

@@ -4,6 +4,7 @@ package dev.crossover.bench.swap;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.crossover.bench.reading.AttentionStack;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.pretrained.AttentionCore;
 import dev.crossover.models.pretrained.MiniLm;
 import dev.crossover.models.pretrained.SentenceEncoder;
@@ -20,7 +21,7 @@ class MiniLmAttentionTest {
     assertEquals(12, stack.heads(0));
     SentenceEncoder encoder = SentenceEncoder.keeping(model, AttentionCore.EXACT, 1, ids.length, 1);
     encoder.embed(ids, null);
-    SentenceEncoder.Heads heads = encoder.heads(0);
+    HeadTensors heads = encoder.heads(0);
     int n = ids.length;
     int d = 32;
     for (int h = 0; h < 12; h++) {

@@ -10,6 +10,7 @@ import dev.crossover.models.graph.Value;
 import dev.crossover.models.layer.CrossEntropy;
 import dev.crossover.models.layer.Decoding;
 import dev.crossover.models.layer.DropoutStep;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Layers;
 import dev.crossover.models.layer.MeanSquares;
@@ -55,6 +56,7 @@ public final class Model {
   private final @Nullable CrossEntropy entropy;
   private final @Nullable Value logits;
   private final List<MeanSquares> transfers;
+  private final List<Layers.HeadValues> heads;
 
   private Model(
       ModelKind kind,
@@ -84,9 +86,13 @@ public final class Model {
     if (transfer != null) {
       layers.transfer(transfer);
     }
+    if (purpose == Purpose.HEADS) {
+      layers.keepHeads();
+    }
     Value hidden = blocks();
     transfers = layers.transfers();
-    if (transfer != null) {
+    heads = layers.keptHeads();
+    if (transfer != null || purpose == Purpose.HEADS) {
       selection = null;
       entropy = null;
       logits = null;
@@ -347,6 +353,16 @@ public final class Model {
     return kind == ModelKind.CLASSIFIER
         ? Tensor.of(values.data(), shape.batch(), classes)
         : Tensor.of(values.data(), shape.batch(), shape.length(), classes);
+  }
+
+  /// Queries, keys, values and head outputs of every block that has a mechanism, copied.
+  public List<HeadTensors> heads(Batch batch) {
+    if (heads.isEmpty()) {
+      throw new IllegalStateException("heads must be asked of a plan for heads");
+    }
+    take(batch);
+    graph.forward();
+    return heads.stream().map(HeadTensors::copyOf).toList();
   }
 
   /// Width of the logits.

@@ -8,5 +8,7 @@ public enum Purpose {
   /// Loss at the labelled rows.
   EVALUATE,
   /// Logits at every row.
-  LOGITS
+  LOGITS,
+  /// What the mechanism of every block reads and gives; no logits.
+  HEADS
 }

@@ -7,11 +7,11 @@ import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.graph.Rows;
 import dev.crossover.models.graph.Value;
 import dev.crossover.models.layer.DropoutStep;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.layer.Layers;
 import dev.crossover.models.layer.Layers.HeadValues;
 import dev.crossover.models.layer.Padding;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -148,22 +148,12 @@ public final class SentenceEncoder {
   /// Queries, keys, values and head outputs of the last [#embed], copied.
   ///
   /// @param layer from 0
-  public Heads heads(int layer) {
+  public HeadTensors heads(int layer) {
     if (heads.isEmpty()) {
       throw new IllegalStateException("heads must be asked of a plan that keeps them");
     }
-    HeadValues values = heads.get(layer);
-    Value key = values.key() == null ? values.query() : values.key();
-    return new Heads(copy(values.query()), copy(key), copy(values.value()), copy(values.out()));
+    return HeadTensors.copyOf(heads.get(layer));
   }
-
-  private static Tensor copy(Value value) {
-    Tensor tensor = value.tensor(false);
-    return Tensor.of(Arrays.copyOf(tensor.data(), tensor.size()), tensor.shape());
-  }
-
-  /// What a layer's attention reads and gives, `[batch, heads, length, dim]` each.
-  public record Heads(Tensor query, Tensor key, Tensor value, Tensor out) {}
 
   /// Bytes of everything the plan allocated; weights not included.
   public long bytes() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/// Models trained by others: their weights, their tokenizer, their forward pass around any
-/// mechanism.
+/// Trained models: one of others with its weights, its tokenizer and its forward pass around any
+/// mechanism; language models of this project by name.
 @NullMarked
 package dev.crossover.models.pretrained;
 

@@ -113,6 +113,26 @@ public record Bytes(
     return n;
   }
 
+  /// The bytes of the part that samples come from.
+  ///
+  /// @throws IllegalArgumentException if the text cannot be read
+  public byte[] ofPart() {
+    byte[] all = read();
+    return Arrays.copyOfRange(all, from(all.length), to(all.length));
+  }
+
+  /// Bytes as tokens.
+  ///
+  /// @param from the first byte
+  /// @param count number of tokens
+  public static int[] tokens(byte[] bytes, int from, int count) {
+    int[] tokens = new int[count];
+    for (int t = 0; t < count; t++) {
+      tokens[t] = Byte.toUnsignedInt(bytes[from + t]);
+    }
+    return tokens;
+  }
+
   private int firstAsked() {
     return part == Part.TRAINING ? 0 : n / 2;
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.training;
 
+import dev.crossover.attention.tensor.DType;
 import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileException;
@@ -11,6 +12,7 @@ import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.model.Initialisation;
 import dev.crossover.models.model.ModelKind;
 import dev.crossover.models.model.ModelSizes;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.TreeMap;
@@ -51,6 +53,19 @@ public record TrainedModel(
     } catch (IllegalArgumentException e) {
       throw new TensorFileException(file.path(), String.valueOf(e.getMessage()), e);
     }
+  }
+
+  /// Writes the model without what only training needs, its parameters in half precision (F16).
+  ///
+  /// @throws IOException if the file cannot be written
+  public void writeHalf(Path path) throws IOException {
+    TensorFileWriter writer = new TensorFileWriter();
+    writer.metadata("format", FORMAT);
+    describe(writer, task, layers, sizes);
+    for (Parameter parameter : parameters.all()) {
+      writer.add(parameter.name(), DType.F16, parameter.value());
+    }
+    writer.writeSafeTensors(path);
   }
 
   private static Map<String, String> below(Map<String, String> metadata, String prefix) {

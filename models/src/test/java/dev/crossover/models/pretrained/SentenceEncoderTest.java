@@ -12,6 +12,7 @@ import dev.crossover.attention.tensor.SafeTensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileException;
 import dev.crossover.attention.tensor.TensorFileWriter;
+import dev.crossover.models.layer.HeadTensors;
 import dev.crossover.models.layer.Mechanisms;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -195,7 +196,7 @@ class SentenceEncoderTest {
         SentenceEncoder.keeping(
             model, new AttentionCore(new Materialised(), Map.of(), true), 1, 6, 1);
     encoder.embed(java.util.Arrays.copyOf(IDS, 6), null);
-    SentenceEncoder.Heads heads = encoder.heads(0);
+    HeadTensors heads = encoder.heads(0);
     assertArrayEquals(heads.key().data(), heads.query().data());
   }
 

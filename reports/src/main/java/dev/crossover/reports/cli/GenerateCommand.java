@@ -11,12 +11,13 @@ import dev.crossover.models.model.LanguageModelSession;
 import dev.crossover.models.model.ModelKind;
 import dev.crossover.models.model.ModelSizes;
 import dev.crossover.models.model.TextGenerator;
+import dev.crossover.models.pretrained.PretrainedModel;
+import dev.crossover.models.task.Bytes;
 import dev.crossover.models.training.Recipe;
 import dev.crossover.models.training.TrainedModel;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -38,8 +39,9 @@ import picocli.CommandLine.Spec;
     description = {
       "Continue a text with a small language model around any mechanism that decodes, token by"
           + " token, with any store of its keys and values.",
-      "The model is one that crossover train --keep has left, or has random weights: then its text"
-          + " means nothing, but its speed and its bytes are those of its sizes."
+      "The model is the built-in one over bytes, or one that crossover train --keep has left, or"
+          + " has random weights: then its text means nothing, but its speed and its bytes are"
+          + " those of its sizes."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
@@ -60,9 +62,9 @@ final class GenerateCommand implements Callable<Integer> {
       names = {"-m", "--mechanism"},
       paramLabel = "MIXER",
       description =
-          "Mechanism, with options of model and sizes behind it as for train:"
-              + " tiled+layers=4+width=256+heads=8. tiled, or what the model was trained with, when"
-              + " absent.")
+          "Mechanism in every block; the model's own when absent. With --random: tiled when absent,"
+              + " with options of model and sizes behind it as for train:"
+              + " tiled+layers=4+width=256+heads=8.")
   private String mixer = "";
 
   @Option(
@@ -83,8 +85,12 @@ final class GenerateCommand implements Callable<Integer> {
       names = "--checkpoint",
       paramLabel = "FILE",
       description =
-          "A model of crossover train --keep, or a checkpoint; random weights when absent.")
-  private @Nullable Path checkpoint;
+          "A model of crossover train --keep or --export, or a checkpoint; builtin, the built-in"
+              + " model, when absent.")
+  private @Nullable String checkpoint;
+
+  @Option(names = "--random", description = "A fresh model with random weights instead.")
+  private boolean random;
 
   @Option(names = "--tokens", paramLabel = "N", description = "Tokens to generate; 64 when absent.")
   private int tokens = 64;
@@ -121,8 +127,11 @@ final class GenerateCommand implements Callable<Integer> {
     if (threads < 1) {
       throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
-    Path file = checkpoint;
-    Chosen model = file == null ? random() : trained(file);
+    if (random && checkpoint != null) {
+      throw new IllegalArgumentException(
+          "checkpoint must not be given with --random, but was " + checkpoint);
+    }
+    Chosen model = random ? random() : trained();
     int vocabulary = model.sizes.size("vocabulary");
     int[] read = tokensOf(vocabulary);
     int longest = Math.addExact(read.length, tokens);
@@ -202,20 +211,25 @@ final class GenerateCommand implements Callable<Integer> {
   }
 
   /// A model that was trained, around its own mixer or another.
-  private Chosen trained(Path file) throws IOException {
+  private Chosen trained() throws IOException {
     if (mixer.contains("+")) {
       throw new IllegalArgumentException(
-          "mechanism must have no options of a model where a checkpoint has them, but was "
-              + mixer);
+          "mechanism must have no options of a model without --random, but was " + mixer);
     }
-    TrainedModel model = TrainedModel.read(file);
+    String name = checkpoint == null ? PretrainedModel.BUILT_IN : checkpoint;
+    if (checkpoint == null && !PretrainedModel.hasBuiltIn()) {
+      throw new IllegalArgumentException(
+          "checkpoint or --random must be given, since this build has no language model of its own,"
+              + " but neither was");
+    }
+    TrainedModel model = PretrainedModel.load(name).model();
     LayerOptions layers = model.layers();
     for (int block = 0; block < layers.layers(); block++) {
       String own = mixer.isEmpty() ? layers.mixer(block) : mixer;
       layers = layers.with("mixer." + block, cached(own));
     }
     return new Chosen(
-        layers, model.sizes(), model.parameters(), file + ", trained on " + model.task());
+        layers, model.sizes(), model.parameters(), name + ", trained on " + model.task());
   }
 
   /// A mixer with the store and the policy asked for.
@@ -247,9 +261,7 @@ final class GenerateCommand implements Callable<Integer> {
   private int[] tokensOf(int vocabulary) {
     if (vocabulary == BYTES) {
       byte[] bytes = prompt.getBytes(StandardCharsets.UTF_8);
-      int[] read = new int[bytes.length];
-      Arrays.setAll(read, i -> Byte.toUnsignedInt(bytes[i]));
-      return read;
+      return Bytes.tokens(bytes, 0, bytes.length);
     }
     try {
       int[] read =

@@ -90,9 +90,9 @@ final class SweepCommand implements Callable<Integer> {
       names = "--input",
       paramLabel = "INPUT,…",
       description =
-          "captured (the default), captured:heads=0, gaussian:scale=1, low_rank:rank=8,"
-              + " clustered:clusters=16, heavy_tailed:dof=3, needle:depth=0.1,mass=0.9,"
-              + " sinks:count=4,mass=0.5.")
+          "captured (the default), captured:heads=0, model:layer=1,text=FILE, gaussian:scale=1,"
+              + " low_rank:rank=8, clustered:clusters=16, heavy_tailed:dof=3,"
+              + " needle:depth=0.1,mass=0.9, sinks:count=4,mass=0.5.")
   private @Nullable String inputs;
 
   @Mixin private QkvOptions qkv = new QkvOptions();

@@ -12,11 +12,13 @@ import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.models.training.TaskTraining;
+import dev.crossover.models.training.TrainedModel;
 import dev.crossover.reports.answer.QualityTable;
 import dev.crossover.reports.page.Report;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -131,6 +133,15 @@ final class TrainCommand implements Callable<Integer> {
   private boolean keep;
 
   @Option(
+      names = "--export",
+      arity = "2",
+      paramLabel = "FILE",
+      description =
+          "Write the model of the first file, of --keep, to the second without what only training"
+              + " needs, in half precision (F16), and end: for generate, swap and --input model:.")
+  private List<Path> export = List.of();
+
+  @Option(
       names = {"-o", "--out"},
       paramLabel = "DIR",
       description =
@@ -152,6 +163,13 @@ final class TrainCommand implements Callable<Integer> {
     }
     if (print != null) {
       out.print(QualityGridFile.preset(print));
+      out.flush();
+      return 0;
+    }
+    if (!export.isEmpty()) {
+      TrainedModel.read(export.get(0)).writeHalf(export.get(1));
+      out.println(
+          export.get(1) + ": " + Files.size(export.get(1)) + " bytes, weights in half precision");
       out.flush();
       return 0;
     }

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.Recipe;
@@ -36,9 +37,15 @@ class GenerateCommandTest {
 
   private static String continued(String... words) {
     List<String> command =
-        new ArrayList<>(List.of("--prompt", "The quick brown fox", "--tokens", "20"));
+        new ArrayList<>(List.of("--prompt", "The quick brown fox", "--tokens", "20", "--random"));
     command.addAll(Arrays.asList(words));
     return run(0, command.toArray(String[]::new));
+  }
+
+  private static String refused(String... words) {
+    List<String> command = new ArrayList<>(List.of("--prompt", "a", "--random"));
+    command.addAll(Arrays.asList(words));
+    return run(2, command.toArray(String[]::new));
   }
 
   private static String text(String answer) {
@@ -104,20 +111,41 @@ class GenerateCommandTest {
     List<String> stored = new ArrayList<>(List.of(words));
     stored.addAll(List.of("-m", "tiled", "--store", "f32"));
     assertEquals(text(answer), text(run(0, stored.toArray(String[]::new))));
+    Path half = folder.resolve("half.safetensors");
+    StringWriter told = new StringWriter();
+    PrintWriter out = new PrintWriter(told);
+    assertEquals(0, Main.run(out, out, "train", "--export", file.toString(), half.toString()));
+    assertTrue(told.toString().contains("weights in half precision"), told.toString());
+    words[5] = half.toString();
+    assertTrue(text(run(0, words)).strip().matches("\\d+( \\d+){4}"));
     String tooLong = run(2, "--prompt", "1", "--tokens", "50", "--checkpoint", file.toString());
     assertTrue(tooLong.contains("max_length"), tooLong);
     String words2 = run(2, "--prompt", "a b", "--checkpoint", file.toString());
     assertTrue(words2.contains("prompt must be numbers"), words2);
   }
 
+  /// Without a model of its own a build says what to name, and makes nothing up.
+  @Test
+  void theBuiltInModelIsTheDefaultWhereThereIsOne() {
+    String[] words = {"--prompt", "import ", "--tokens", "2"};
+    if (PretrainedModel.hasBuiltIn()) {
+      assertTrue(run(0, words).contains("model      builtin, trained on bytes"));
+    } else {
+      assertTrue(run(2, words).contains("checkpoint or --random must be given"));
+      assertTrue(run(2, "--prompt", "a", "--checkpoint", "builtin").contains("part of this build"));
+    }
+  }
+
   @Test
   void whatIsWrongIsRefusedByName() {
-    assertTrue(run(2, "--prompt", "").contains("prompt must hold a token"));
+    assertTrue(run(2, "--prompt", "", "--random").contains("prompt must hold a token"));
     assertTrue(run(2, "--prompt", "a", "--tokens", "0").contains("tokens must be >= 1"));
-    assertTrue(run(2, "--prompt", "a", "--store", "int7").contains("store must be one of"));
-    assertTrue(run(2, "--prompt", "a", "-m", "gla", "--store", "f16").contains("gla: store"));
-    assertTrue(run(2, "--prompt", "a", "-m", "tiled+wide=3").contains("option must be one of"));
-    assertTrue(run(2, "--prompt", "a", "--temperature", "-1").contains("temperature"));
+    assertTrue(refused("--store", "int7").contains("store must be one of"));
+    assertTrue(refused("-m", "gla", "--store", "f16").contains("gla: store"));
+    assertTrue(refused("-m", "tiled+wide=3").contains("option must be one of"));
+    assertTrue(refused("--temperature", "-1").contains("temperature"));
+    assertTrue(refused("--checkpoint", "builtin").contains("must not be given with --random"));
+    assertTrue(run(2, "--prompt", "a", "-m", "tiled+layers=3").contains("without --random"));
     String absent = folder.resolve("absent").toString();
     assertTrue(run(1, "--prompt", "a", "--checkpoint", absent).contains("absent"));
   }
