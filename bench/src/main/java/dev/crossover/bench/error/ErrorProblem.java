@@ -11,7 +11,10 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.models.layer.LayerCatalogue;
+import dev.crossover.models.pretrained.Digest;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -50,6 +53,18 @@ public record ErrorProblem(
     AttentionShape shape = input.shapeFor(AttentionShape.of(1, HEADS, length, DIM));
     return new ErrorProblem(
         label, shape, causal ? Mask.causal() : Mask.none(), input.load(shape, seed), seed, threads);
+  }
+
+  /// A short name of queries, keys and values: equal tensors have equal names.
+  public String digest() {
+    StringBuilder parts = new StringBuilder();
+    for (String name : List.of("q", "k", "v")) {
+      Tensor tensor = qkv.get(name);
+      ByteBuffer bits = ByteBuffer.allocate(tensor.size() * Float.BYTES);
+      bits.asFloatBuffer().put(tensor.data());
+      parts.append(name).append(tensor).append(Digest.of(bits.array()));
+    }
+    return Digest.of(parts.toString().getBytes(StandardCharsets.UTF_8));
   }
 
   /// The specs of a mechanism with as many seeds as wanted, or the spec itself when nothing in it

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.error;
 
-import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.Student;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
+import java.util.function.Function;
 import org.apache.commons.math3.stat.regression.SimpleRegression;
 
 /// Error of a mechanism against the parameter that trades it for work.
@@ -38,37 +37,28 @@ public record KnobCurve(String label, String spec, String parameter, List<Point>
   /// Values the mechanism refuses on these sizes are left out; so are all when it cannot honour the
   /// mask.
   ///
-  /// @param seeds seeds of random mechanisms
+  /// @throws IllegalArgumentException if the spec or parameter is not valid
+  public static KnobCurve of(ErrorProblem problem, KnobGrid grid) {
+    return of(problem, grid, new ProblemErrors(problem)::of);
+  }
+
+  /// The curve of errors that are known.
+  ///
+  /// @param errors the relative Frobenius error of a spec; empty where it is refused
   /// @throws IllegalArgumentException if the spec or parameter is not valid
   public static KnobCurve of(
-      ErrorProblem problem,
-      String label,
-      String spec,
-      String parameter,
-      List<Integer> values,
-      int seeds) {
+      ErrorProblem problem, KnobGrid grid, Function<String, OptionalDouble> errors) {
     List<Point> points = new ArrayList<>();
-    Map<Boolean, Tensor> exact = new HashMap<>();
-    for (int value : values) {
-      String set = ErrorProblem.with(spec, parameter, Integer.toString(value));
-      List<Double> errors = new ArrayList<>();
-      for (String one : problem.seeded(set, seeds)) {
-        problem
-            .run(one)
-            .ifPresent(
-                run ->
-                    errors.add(
-                        ErrorStudy.compare(
-                                problem.output(run),
-                                exact.computeIfAbsent(
-                                    run.target().selfLast(), _ -> problem.exact(run)))
-                            .relativeFrobenius()));
+    for (int value : grid.values()) {
+      List<Double> found = new ArrayList<>();
+      for (String spec : grid.specs(problem, value)) {
+        errors.apply(spec).ifPresent(found::add);
       }
-      if (!errors.isEmpty()) {
-        points.add(new Point(value, Spread.geometric(errors), List.copyOf(errors)));
+      if (!found.isEmpty()) {
+        points.add(new Point(value, Spread.geometric(found), List.copyOf(found)));
       }
     }
-    return new KnobCurve(label, spec, parameter, List.copyOf(points));
+    return new KnobCurve(grid.label(), grid.spec(), grid.parameter(), List.copyOf(points));
   }
 
   /// The slope of the upper half of the values where there are at least three with an error; the

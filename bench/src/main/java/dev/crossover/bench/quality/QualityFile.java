@@ -47,14 +47,13 @@ public final class QualityFile {
   public static Contents read(List<Path> paths) throws IOException {
     List<String> warnings = new ArrayList<>();
     List<QualityRecord> records =
-        JsonLines.latest(
-            paths,
-            QualityRecord.class,
-            record -> {
-              record.requireComplete();
-              return record.key();
-            },
-            warnings);
+        JsonLines.latest(paths, QualityRecord.class, QualityFile::key, warnings);
     return new Contents(records, List.copyOf(warnings));
+  }
+
+  /// The name of a record of the file; refuses one that is incomplete.
+  static String key(QualityRecord record) {
+    record.requireComplete();
+    return record.key();
   }
 }

@@ -30,11 +30,12 @@ class KnobCurveTest {
     KnobCurve curve =
         KnobCurve.of(
             small(Mask.none()),
-            "features",
-            "performer:" + PLAIN,
-            "num_features",
-            List.of(64, 128, 256, 512, 1024, 2048),
-            24);
+            new KnobGrid(
+                "features",
+                "performer:" + PLAIN,
+                "num_features",
+                List.of(64, 128, 256, 512, 1024, 2048),
+                24));
     KnobCurve.Slope slope = curve.slope().orElseThrow();
     assertEquals(-0.5, slope.exponent(), 0.16, curve.toString());
     assertTrue(slope.low() <= slope.exponent() && slope.exponent() <= slope.high());
@@ -47,15 +48,13 @@ class KnobCurveTest {
   void orthogonalFeaturesErrLessThanIndependentOnes() throws IOException {
     List<Integer> counts = List.of(16, 32, 64, 128, 256, 512, 1024);
     KnobCurve orthogonal =
-        KnobCurve.of(small(Mask.none()), "o", "performer:" + PLAIN, "num_features", counts, 40);
+        KnobCurve.of(
+            small(Mask.none()),
+            new KnobGrid("o", "performer:" + PLAIN, "num_features", counts, 40));
     KnobCurve independent =
         KnobCurve.of(
             small(Mask.none()),
-            "i",
-            "performer:projection=iid," + PLAIN,
-            "num_features",
-            counts,
-            40);
+            new KnobGrid("i", "performer:projection=iid," + PLAIN, "num_features", counts, 40));
     double ratio = 0;
     for (int i = 0; i < counts.size(); i++) {
       ratio +=
@@ -73,8 +72,10 @@ class KnobCurveTest {
   @Test
   void knobAtItsExactnessLimitLeavesRoundingOnly() throws IOException {
     ErrorProblem problem = small(Mask.causal());
-    KnobCurve window = KnobCurve.of(problem, "w", "longformer", "window", List.of(4, 16, 63), 5);
-    KnobCurve top = KnobCurve.of(problem, "k", "topk", "top_k", List.of(4, 16, 64), 5);
+    KnobCurve window =
+        KnobCurve.of(problem, new KnobGrid("w", "longformer", "window", List.of(4, 16, 63), 5));
+    KnobCurve top =
+        KnobCurve.of(problem, new KnobGrid("k", "topk", "top_k", List.of(4, 16, 64), 5));
     for (KnobCurve curve : List.of(window, top)) {
       List<KnobCurve.Point> points = curve.points();
       assertTrue(points.get(0).error().mean() > points.get(1).error().mean());
@@ -86,17 +87,19 @@ class KnobCurveTest {
   @Test
   void whatAMechanismRefusesIsLeftOut() throws IOException {
     KnobCurve causal =
-        KnobCurve.of(small(Mask.causal()), "n", "nystromformer", "landmarks", List.of(8), 1);
+        KnobCurve.of(
+            small(Mask.causal()), new KnobGrid("n", "nystromformer", "landmarks", List.of(8), 1));
     assertTrue(causal.points().isEmpty());
     KnobCurve long0 =
         KnobCurve.of(
-            small(Mask.none()), "n", "nystromformer", "landmarks", List.of(8, 16, 4096), 1);
+            small(Mask.none()),
+            new KnobGrid("n", "nystromformer", "landmarks", List.of(8, 16, 4096), 1));
     assertTrue(long0.points().size() < 3);
     assertTrue(long0.slope().isEmpty());
     ErrorProblem problem = small(Mask.none());
     assertThrows(
         IllegalArgumentException.class,
-        () -> KnobCurve.of(problem, "x", "longformer", "windw", List.of(4), 1));
+        () -> KnobCurve.of(problem, new KnobGrid("x", "longformer", "windw", List.of(4), 1)));
   }
 
   @Test

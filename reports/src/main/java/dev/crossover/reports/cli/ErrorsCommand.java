@@ -2,7 +2,9 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.bench.error.ErrorFile;
 import dev.crossover.bench.input.InputSource;
+import dev.crossover.bench.jobs.Jobs;
 import dev.crossover.reports.page.ErrorsPage;
 import dev.crossover.reports.study.ErrorReport;
 import java.io.IOException;
@@ -73,12 +75,14 @@ final class ErrorsCommand implements Callable<Integer> {
       names = "--threads",
       paramLabel = "T",
       description = "Threads; all cores when absent. Errors do not depend on it.")
-  private int threads = Runtime.getRuntime().availableProcessors();
+  private @Nullable Integer threads;
 
   @Option(
       names = {"-o", "--out"},
       paramLabel = "DIR",
-      description = "Folder of errors.md, figures/ and csv/; crossover-errors when absent.")
+      description =
+          "Folder of errors.jsonl, errors.md, figures/ and csv/; crossover-errors when absent."
+              + " Errors that errors.jsonl holds, of this commit, are not computed again.")
   private Path folder = Path.of("crossover-errors");
 
   @Spec private @Nullable CommandSpec spec;
@@ -92,6 +96,7 @@ final class ErrorsCommand implements Callable<Integer> {
     specs.forEach(Lists::requireMechanism);
     String label = label();
     int length = length(label, err);
+    Jobs jobs = Main.jobs(self, threads);
     ErrorReport.Wish wish =
         new ErrorReport.Wish(
             label,
@@ -100,9 +105,11 @@ final class ErrorsCommand implements Callable<Integer> {
             specs,
             seeds,
             seed,
-            threads);
+            jobs.threads());
     Files.createDirectories(folder); // a folder that cannot be is found before the computing
-    ErrorReport report = ErrorReport.compute(wish, err::println);
+    ErrorReport report =
+        ErrorReport.compute(
+            wish, new ErrorFile(folder.resolve(ErrorFile.NAME)), jobs, err::println);
     out.println(
         "errors: "
             + ErrorsPage.write(report, folder, TypedCommand.of(self), Here.words())

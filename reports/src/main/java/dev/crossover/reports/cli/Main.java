@@ -2,15 +2,20 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.jobs.Jobs;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.util.List;
+import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 import picocli.AutoComplete;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
 
 /// The command `crossover`.
@@ -58,7 +63,21 @@ public final class Main implements Runnable {
       scope = CommandLine.ScopeType.INHERIT)
   private boolean debug;
 
-  @CommandLine.Spec private CommandLine.Model.@org.jspecify.annotations.Nullable CommandSpec spec;
+  /// Commands that time nothing, so that their points may be computed anywhere.
+  private static final List<String> UNTIMED = List.of("errors", "train");
+
+  private final Optional<Jobs> cluster;
+
+  @CommandLine.Spec private @Nullable CommandSpec spec;
+
+  /// A command line whose studies run in this process.
+  public Main() {
+    this(Optional.empty());
+  }
+
+  private Main(Optional<Jobs> cluster) {
+    this.cluster = cluster;
+  }
 
   /// The version and what runs it.
   static final class Version implements CommandLine.IVersionProvider {
@@ -86,14 +105,71 @@ public final class Main implements Runnable {
   /// @param arguments as on the command line
   /// @return exit code
   public static int run(PrintWriter out, PrintWriter err, String... arguments) {
-    Main main = new Main();
+    return run(new Main(), out, err, arguments);
+  }
+
+  /// Runs a command that times nothing; its points are computed by a cluster.
+  ///
+  /// @param cluster where points are computed
+  /// @param out where answers go
+  /// @param err where errors and progress go
+  /// @param arguments as on the command line
+  /// @return exit code
+  public static int run(Jobs cluster, PrintWriter out, PrintWriter err, String... arguments) {
+    return run(new Main(Optional.of(cluster)), out, err, arguments);
+  }
+
+  private static int run(Main main, PrintWriter out, PrintWriter err, String... arguments) {
     CommandLine line = new CommandLine(main);
     line.setOut(out);
     line.setErr(err);
     line.setUsageHelpAutoWidth(true);
     line.setParameterExceptionHandler((fault, _) -> main.answer(fault));
     line.setExecutionExceptionHandler((fault, at, _) -> main.answer(at, fault));
+    line.setExecutionStrategy(main::execute);
     return line.execute(arguments);
+  }
+
+  private int execute(ParseResult parsed) {
+    if (cluster.isPresent() && parsed.hasSubcommand()) {
+      CommandLine command = parsed.subcommand().commandSpec().commandLine();
+      String name = command.getCommandName();
+      if (!UNTIMED.contains(name) && !command.isUsageHelpRequested()) {
+        throw new ParameterException(
+            command,
+            "command must be one of "
+                + UNTIMED
+                + " on a cluster, where nothing is timed, but was "
+                + name);
+      }
+    }
+    return new CommandLine.RunLast().execute(parsed);
+  }
+
+  /// The cluster that computes the points of a command's study, if there is one.
+  static Optional<Jobs> cluster(CommandSpec command) {
+    return ((Main) command.root().userObject()).cluster;
+  }
+
+  /// Where the points of a command's study are computed.
+  ///
+  /// @param threads of a point; null where nobody said: all cores here, what a task has on a
+  ///     cluster
+  /// @throws IllegalArgumentException if a task of the cluster has another number of threads
+  static Jobs jobs(CommandSpec command, @Nullable Integer threads) {
+    Optional<Jobs> cluster = cluster(command);
+    if (cluster.isEmpty()) {
+      return Jobs.here(threads == null ? Runtime.getRuntime().availableProcessors() : threads);
+    }
+    Jobs jobs = cluster.get();
+    if (threads != null && threads != jobs.threads()) {
+      throw new IllegalArgumentException(
+          "threads must be those of a task on the cluster ("
+              + jobs.threads()
+              + "), but was "
+              + threads);
+    }
+    return jobs;
   }
 
   /// Without a subcommand there is nothing to do but help.

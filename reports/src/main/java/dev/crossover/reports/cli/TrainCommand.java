@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.jobs.Jobs;
 import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.quality.QualityForecast;
 import dev.crossover.bench.quality.QualityGrid;
 import dev.crossover.bench.quality.QualityGridFile;
+import dev.crossover.bench.quality.QualityJob;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRun;
 import dev.crossover.bench.quality.QualityRunner;
@@ -114,7 +116,7 @@ final class TrainCommand implements Callable<Integer> {
       names = "--threads",
       paramLabel = "T",
       description = "Threads; all cores when absent. The bits do not depend on it.")
-  private int threads = Runtime.getRuntime().availableProcessors();
+  private @Nullable Integer threads;
 
   @Option(
       names = "--shard",
@@ -177,28 +179,34 @@ final class TrainCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           "task must be given, for example mqar:n=64,pairs=4; --list names all");
     }
-    if (threads < 1) {
-      throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
+    Jobs jobs = Main.jobs(self, threads);
+    if (jobs.threads() < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + jobs.threads());
+    }
+    boolean distributed = Main.cluster(self).isPresent();
+    if (distributed) {
+      refuseWhatNeedsOneMachine();
     }
     double seconds = budget == null ? Double.POSITIVE_INFINITY : seconds(budget);
-    List<QualityRun> runs = sharded(runs());
+    List<QualityGrid> grids = changedGrids();
+    List<QualityRun> runs = sharded(grids.stream().flatMap(grid -> grid.runs().stream()).toList());
     QualityFile file = new QualityFile(folder.resolve(QualityFile.NAME));
     if (dryRun) {
-      tell(out, runs);
+      tell(out, runs, jobs.threads());
       return 0;
     }
-    QualityFile.Contents before = file.read();
-    before.warnings().forEach(err::println);
-    QualityRunner runner =
-        new QualityRunner(
-            file,
-            threads,
-            seconds,
-            SAVE_SECONDS,
-            new Console(err),
-            System::nanoTime,
-            TypedCommand.of(self));
-    List<QualityRecord> records = runner.run(runs, keep);
+    List<QualityRecord> records =
+        distributed
+            ? QualityJob.complete(
+                file,
+                grids,
+                runs,
+                jobs,
+                jobs.threads(),
+                TypedCommand.of(self),
+                (done, of, key) -> err.println(done + "/" + of + "  " + key),
+                err::println)
+            : trained(file, runs, seconds, jobs.threads(), self);
     out.print(QualityTable.of(records));
     List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();
     List<QualityRecord> all = file.read().records();
@@ -215,12 +223,44 @@ final class TrainCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<QualityRun> runs() throws IOException {
-    List<QualityRun> runs = new ArrayList<>();
+  /// Runs one after the other, each of which can be stopped and goes on where it was saved.
+  private List<QualityRecord> trained(
+      QualityFile file, List<QualityRun> runs, double seconds, int threads, CommandSpec self)
+      throws IOException {
+    PrintWriter err = self.commandLine().getErr();
+    file.read().warnings().forEach(err::println);
+    return new QualityRunner(
+            file,
+            threads,
+            seconds,
+            SAVE_SECONDS,
+            new Console(err),
+            System::nanoTime,
+            TypedCommand.of(self))
+        .run(runs, keep);
+  }
+
+  /// Times and files of the machine that trains, which a cluster does not give back.
+  private void refuseWhatNeedsOneMachine() {
+    refuse("budget", budget != null, "where nothing is timed");
+    refuse("dry-run", dryRun, "where nothing is timed");
+    refuse("keep", keep, "where models stay on its machines");
+  }
+
+  private static void refuse(String option, boolean given, String why) {
+    if (given) {
+      throw new IllegalArgumentException(
+          option + " must be absent on a cluster, " + why + ", but was given");
+    }
+  }
+
+  /// The grids with what the options override.
+  private List<QualityGrid> changedGrids() throws IOException {
+    List<QualityGrid> changed = new ArrayList<>();
     for (QualityGrid grid : grids()) {
       Map<String, String> options = new LinkedHashMap<>(grid.options());
       options.putAll(options());
-      QualityGrid changed =
+      changed.add(
           new QualityGrid(
               grid.tasks(),
               mixers == null ? grid.mixers() : Lists.specs(mixers),
@@ -228,10 +268,9 @@ final class TrainCommand implements Callable<Integer> {
               seeds == null ? grid.seeds() : seeds,
               options,
               lengths == null ? grid.lengths() : Lists.lengths("test-n", lengths),
-              dataSeed == null ? grid.dataSeed() : dataSeed);
-      runs.addAll(changed.runs());
+              dataSeed == null ? grid.dataSeed() : dataSeed));
     }
-    return runs;
+    return changed;
   }
 
   /// The grids of a file or a built-in one, or that of the tasks named.
@@ -307,7 +346,7 @@ final class TrainCommand implements Callable<Integer> {
         "budget must be a time like 90s, 10m or 2h, but was '" + text + "'");
   }
 
-  private void tell(PrintWriter out, List<QualityRun> runs) {
+  private static void tell(PrintWriter out, List<QualityRun> runs, int threads) {
     List<QualityForecast> forecasts = QualityForecast.of(runs, threads, System::nanoTime);
     double all = 0;
     for (int i = 0; i < runs.size(); i++) {

@@ -4,15 +4,24 @@ package dev.crossover.reports.study;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.bench.error.EffectiveWeights;
+import dev.crossover.bench.error.ErrorFile;
+import dev.crossover.bench.error.ErrorPoint;
 import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.error.KnobCurve;
+import dev.crossover.bench.error.KnobGrid;
 import dev.crossover.bench.error.PlaceStudy;
 import dev.crossover.bench.error.Spectrum;
 import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.jobs.Jobs;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.OptionalDouble;
 import java.util.function.Consumer;
+import java.util.function.Function;
+import java.util.stream.Stream;
 
 /// Everything an error study computes: nothing in it is timed.
 ///
@@ -26,6 +35,7 @@ public record ErrorReport(Wish wish, List<Panel> panels, Features rate) {
   private static final String PLAIN = "eps=0,renorm_stabilizer=0";
   private static final int FEWEST_FEATURES = 16;
   private static final int MOST_FEATURES = 2048;
+  private static final int PARTS = 10;
 
   /// What to compute.
   ///
@@ -94,30 +104,72 @@ public record ErrorReport(Wish wish, List<Panel> panels, Features rate) {
     }
   }
 
-  /// Computes a report.
-  ///
-  /// @param progress told what comes next
-  /// @throws IllegalArgumentException if a label or spec is not valid
-  /// @throws IOException if a file cannot be read
-  public static ErrorReport compute(Wish wish, Consumer<String> progress) throws IOException {
-    List<Panel> panels = new ArrayList<>();
-    for (boolean causal : wish.causal()) {
-      panels.add(panel(wish, causal, progress));
+  /// One mask before errors are known.
+  private record Asked(ErrorProblem problem, List<KnobGrid> knobs, List<KnobGrid> features) {
+    Stream<ErrorPoint> points() {
+      return Stream.concat(knobs.stream(), features.stream())
+          .flatMap(grid -> grid.specs(problem).stream())
+          .map(ErrorPoint.on(problem));
     }
-    progress.accept("feature maps, " + RATE_INPUT);
-    ErrorProblem rate = ErrorProblem.of(RATE_INPUT, wish.n(), false, wish.seed(), wish.threads());
-    return new ErrorReport(wish, List.copyOf(panels), features(wish, rate, false));
+
+    Features features(Map<ErrorPoint, OptionalDouble> errors) {
+      return new Features(problem, curves(features, errors));
+    }
+
+    List<KnobCurve> curves(List<KnobGrid> grids, Map<ErrorPoint, OptionalDouble> errors) {
+      Function<String, OptionalDouble> known =
+          ErrorPoint.on(problem)
+              .andThen(point -> Objects.requireNonNull(errors.get(point), point::spec));
+      return grids.stream()
+          .map(grid -> KnobCurve.of(problem, grid, known))
+          .filter(curve -> !curve.points().isEmpty())
+          .toList();
+    }
   }
 
-  private static Panel panel(Wish wish, boolean causal, Consumer<String> progress)
+  /// Computes a report.
+  ///
+  /// @param file where the errors against knobs are kept; those that it holds are not computed
+  /// @param jobs where they are computed
+  /// @param progress told what comes next
+  /// @throws IllegalArgumentException if a label or spec is not valid
+  /// @throws IOException if a file cannot be read or written
+  public static ErrorReport compute(Wish wish, ErrorFile file, Jobs jobs, Consumer<String> progress)
       throws IOException {
+    List<Asked> asked = new ArrayList<>();
+    for (boolean causal : wish.causal()) {
+      ErrorProblem problem =
+          ErrorProblem.of(wish.input(), wish.n(), causal, wish.seed(), wish.threads());
+      asked.add(new Asked(problem, knobs(wish, problem), features(wish, true)));
+    }
+    ErrorProblem gaussian =
+        ErrorProblem.of(RATE_INPUT, wish.n(), false, wish.seed(), wish.threads());
+    Asked rate = new Asked(gaussian, List.of(), features(wish, false));
+    List<ErrorPoint> points =
+        Stream.concat(asked.stream(), Stream.of(rate)).flatMap(Asked::points).toList();
+    progress.accept("errors against knobs and of feature maps");
+    Map<ErrorPoint, OptionalDouble> errors =
+        file.complete(points, jobs, (done, of, _) -> tell(progress, done, of), progress);
+    List<Panel> panels = new ArrayList<>();
+    for (Asked one : asked) {
+      panels.add(panel(wish, one, errors, progress));
+    }
+    return new ErrorReport(wish, List.copyOf(panels), rate.features(errors));
+  }
+
+  /// Tells every tenth part.
+  private static void tell(Consumer<String> progress, int done, int of) {
+    if (PARTS * done / of > PARTS * (done - 1) / of) {
+      progress.accept("  " + done + " of " + of);
+    }
+  }
+
+  private static Panel panel(
+      Wish wish, Asked asked, Map<ErrorPoint, OptionalDouble> errors, Consumer<String> progress)
+      throws IOException {
+    ErrorProblem problem = asked.problem();
+    boolean causal = problem.mask().isCausal();
     String mask = causal ? "causal" : "no mask";
-    ErrorProblem problem =
-        ErrorProblem.of(wish.input(), wish.n(), causal, wish.seed(), wish.threads());
-    progress.accept("knobs, " + mask);
-    List<KnobCurve> knobs = knobs(wish, problem);
-    progress.accept("feature maps, " + mask);
-    Features features = features(wish, problem, true);
     progress.accept("errors by head, position and distance, " + mask);
     int positions = Math.min(EffectiveWeights.MOST_POSITIONS, wish.n());
     ErrorProblem small =
@@ -136,54 +188,49 @@ public record ErrorReport(Wish wish, List<Panel> panels, Features rate) {
     }
     AttentionRows rows =
         AttentionRows.of(new Tiled().exactTarget(problem.shape(), problem.mask(), problem.qkv()));
-    return new Panel(problem, rows, knobs, features, List.copyOf(places), List.copyOf(spectra));
+    return new Panel(
+        problem,
+        rows,
+        asked.curves(asked.knobs(), errors),
+        asked.features(errors),
+        List.copyOf(places),
+        List.copyOf(spectra));
   }
 
   /// Every mechanism with a knob; those that cannot honour the mask give no points.
-  private static List<KnobCurve> knobs(Wish wish, ErrorProblem problem) {
+  private static List<KnobGrid> knobs(Wish wish, ErrorProblem problem) {
     int n = problem.shape().querySeqLen();
-    List<KnobCurve> curves = new ArrayList<>();
-    add(curves, problem, "Longformer: window", "longformer", "window", powers(8, n / 2), 1);
-    add(curves, problem, "Top-k: k", "topk", "top_k", powers(4, n / 2), 1);
-    add(
-        curves,
-        problem,
-        "Nyströmformer: landmarks",
-        "nystromformer",
-        "landmarks",
-        powers(8, Math.min(512, n / 2)),
-        1);
-    add(
-        curves,
-        problem,
-        "Linformer: projected length",
-        "linformer",
-        "projected_length",
-        powers(16, Math.min(1024, n)),
-        wish.seeds());
-    add(
-        curves,
-        problem,
-        "Reformer: hashes",
-        "reformer:chunk_length=" + Math.clamp(n / 16, 4, 64),
-        "num_hashes",
-        powers(1, 16),
-        wish.seeds());
-    add(
-        curves,
-        problem,
-        "Performer: features",
-        "performer:" + PLAIN,
-        "num_features",
-        powers(FEWEST_FEATURES, MOST_FEATURES),
-        wish.seeds());
-    return List.copyOf(curves);
+    int seeds = wish.seeds();
+    String reformer = "reformer:chunk_length=" + Math.clamp(n / 16, 4, 64);
+    String performer = "performer:" + PLAIN;
+    return List.of(
+        new KnobGrid("Longformer: window", "longformer", "window", powers(8, n / 2), 1),
+        new KnobGrid("Top-k: k", "topk", "top_k", powers(4, n / 2), 1),
+        new KnobGrid(
+            "Nyströmformer: landmarks",
+            "nystromformer",
+            "landmarks",
+            powers(8, Math.min(512, n / 2)),
+            1),
+        new KnobGrid(
+            "Linformer: projected length",
+            "linformer",
+            "projected_length",
+            powers(16, Math.min(1024, n)),
+            seeds),
+        new KnobGrid("Reformer: hashes", reformer, "num_hashes", powers(1, 16), seeds),
+        new KnobGrid(
+            "Performer: features",
+            performer,
+            "num_features",
+            powers(FEWEST_FEATURES, MOST_FEATURES),
+            seeds));
   }
 
-  private static Features features(Wish wish, ErrorProblem problem, boolean withConstants) {
+  private static List<KnobGrid> features(Wish wish, boolean withConstants) {
     List<Integer> counts = powers(FEWEST_FEATURES, MOST_FEATURES);
     String trigonometric = "performer:kernel=softmax_trigonometric,renorm_stabilizer=0";
-    List<KnobCurve> curves = new ArrayList<>();
+    List<KnobGrid> grids = new ArrayList<>();
     String[][] maps = {
       {"positive, orthogonal", "performer:" + PLAIN},
       {"positive, independent", "performer:projection=iid," + PLAIN},
@@ -194,24 +241,10 @@ public record ErrorReport(Wish wish, List<Panel> panels, Features rate) {
     };
     for (String[] map : maps) {
       if (withConstants || !map[1].equals("performer")) {
-        add(curves, problem, map[0], map[1], "num_features", counts, wish.seeds());
+        grids.add(new KnobGrid(map[0], map[1], "num_features", counts, wish.seeds()));
       }
     }
-    return new Features(problem, List.copyOf(curves));
-  }
-
-  private static void add(
-      List<KnobCurve> curves,
-      ErrorProblem problem,
-      String label,
-      String spec,
-      String parameter,
-      List<Integer> values,
-      int seeds) {
-    KnobCurve curve = KnobCurve.of(problem, label, spec, parameter, values, seeds);
-    if (!curve.points().isEmpty()) {
-      curves.add(curve);
-    }
+    return List.copyOf(grids);
   }
 
   private static List<Integer> powers(int first, int last) {
