@@ -10,7 +10,12 @@ interface Contender extends AutoCloseable {
   /// Computes the attention once.
   void run();
 
-  /// The output of the last run, `[heads, n, d]`.
+  /// Work of a run beside that of a forward pass.
+  default double forwards() {
+    return 1;
+  }
+
+  /// The output of the last run, `[batch, heads, n, d]`.
   float[] output();
 
   /// Largest deviation of the last run's result from double precision.

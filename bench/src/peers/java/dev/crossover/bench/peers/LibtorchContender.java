@@ -18,13 +18,14 @@ final class LibtorchContender implements Contender {
   LibtorchContender(Problem problem, int threads) {
     torch.set_num_threads(threads);
     causal = problem.causal();
+    long batch = problem.shape().batchSize();
     long heads = problem.shape().numHeads();
     long nq = problem.shape().querySeqLen();
     long n = problem.shape().keySeqLen();
     long d = problem.shape().headDim();
-    query = Tensor.create(problem.query().data(), 1, heads, nq, d);
-    key = Tensor.create(problem.key().data(), 1, heads, n, d);
-    value = Tensor.create(problem.value().data(), 1, heads, n, d);
+    query = Tensor.create(problem.query().data(), batch, heads, nq, d);
+    key = Tensor.create(problem.repeated(problem.key()), batch, heads, n, d);
+    value = Tensor.create(problem.repeated(problem.value()), batch, heads, n, d);
     out = query;
   }
 

@@ -12,6 +12,7 @@ import java.util.Map;
 
 /// ONNX Runtime's MultiHeadAttention, its fastest exact attention on a CPU.
 final class OnnxContender implements Contender {
+  private final int batch;
   private final int heads;
   private final int n;
   private final int keys;
@@ -24,6 +25,7 @@ final class OnnxContender implements Contender {
   private final OnnxTensor outTensor;
 
   OnnxContender(Problem problem, int threads) {
+    batch = problem.shape().batchSize();
     heads = problem.shape().numHeads();
     n = problem.shape().querySeqLen();
     keys = problem.shape().keySeqLen();
@@ -33,11 +35,12 @@ final class OnnxContender implements Contender {
       options.setIntraOpNumThreads(threads);
       options.setInterOpNumThreads(1);
       session =
-          environment.createSession(OnnxModel.of(heads, n, keys, d, problem.causal()), options);
+          environment.createSession(
+              OnnxModel.of(batch, heads, n, keys, d, problem.causal()), options);
       query = tensor(environment, interleaved(problem.query().data(), n), n);
-      key = tensor(environment, interleaved(problem.key().data(), keys), keys);
-      value = tensor(environment, interleaved(problem.value().data(), keys), keys);
-      out = interleaved(new float[heads * n * d], n);
+      key = tensor(environment, interleaved(problem.repeated(problem.key()), keys), keys);
+      value = tensor(environment, interleaved(problem.repeated(problem.value()), keys), keys);
+      out = interleaved(new float[batch * heads * n * d], n);
       outTensor = tensor(environment, out, n);
     } catch (OrtException e) {
       throw new IllegalStateException("ONNX Runtime refused the model", e);
@@ -46,18 +49,20 @@ final class OnnxContender implements Contender {
 
   private OnnxTensor tensor(OrtEnvironment environment, FloatBuffer data, int rows)
       throws OrtException {
-    return OnnxTensor.createTensor(environment, data, new long[] {1, rows, (long) heads * d});
+    return OnnxTensor.createTensor(environment, data, new long[] {batch, rows, (long) heads * d});
   }
 
-  /// `[heads, rows, d]` as `[rows, heads, d]` in native memory.
+  /// `[batch, heads, rows, d]` as `[batch, rows, heads, d]` in native memory.
   private FloatBuffer interleaved(float[] x, int rows) {
     FloatBuffer buffer =
         ByteBuffer.allocateDirect(x.length * Float.BYTES)
             .order(ByteOrder.nativeOrder())
             .asFloatBuffer();
-    for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < rows; i++) {
-        buffer.put((i * heads + h) * d, x, (h * rows + i) * d, d);
+    for (int b = 0; b < batch; b++) {
+      for (int h = 0; h < heads; h++) {
+        for (int i = 0; i < rows; i++) {
+          buffer.put(((b * rows + i) * heads + h) * d, x, ((b * heads + h) * rows + i) * d, d);
+        }
       }
     }
     return buffer;
@@ -82,10 +87,12 @@ final class OnnxContender implements Contender {
 
   @Override
   public float[] output() {
-    float[] values = new float[heads * n * d];
-    for (int h = 0; h < heads; h++) {
-      for (int i = 0; i < n; i++) {
-        out.get((i * heads + h) * d, values, (h * n + i) * d, d);
+    float[] values = new float[batch * heads * n * d];
+    for (int b = 0; b < batch; b++) {
+      for (int h = 0; h < heads; h++) {
+        for (int i = 0; i < n; i++) {
+          out.get(((b * n + i) * heads + h) * d, values, ((b * heads + h) * n + i) * d, d);
+        }
       }
     }
     return values;

@@ -4,15 +4,15 @@ package dev.crossover.bench.peers;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 
-/// An ONNX model of one com.microsoft MultiHeadAttention node on `[1, n, heads · d]`, as protobuf
-/// bytes (field numbers of onnx.proto).
+/// An ONNX model of one com.microsoft MultiHeadAttention node on `[batch, n, heads · d]`, as
+/// protobuf bytes (field numbers of onnx.proto).
 final class OnnxModel {
   private static final int FLOAT = 1;
   private static final int ATTRIBUTE_INT = 2;
 
   private OnnxModel() {}
 
-  static byte[] of(int heads, int n, int keys, int d, boolean causal) {
+  static byte[] of(int batch, int heads, int n, int keys, int d, boolean causal) {
     Message node = new Message();
     for (String input : new String[] {"q", "k", "v"}) {
       node.text(1, input);
@@ -22,9 +22,9 @@ final class OnnxModel {
     node.message(5, attribute("unidirectional", causal ? 1 : 0));
     Message graph = new Message().message(1, node).text(2, "attention");
     for (String input : new String[] {"q", "k", "v"}) {
-      graph.message(11, value(input, input.equals("q") ? n : keys, heads * d));
+      graph.message(11, value(input, batch, input.equals("q") ? n : keys, heads * d));
     }
-    graph.message(12, value("out", n, heads * d));
+    graph.message(12, value("out", batch, n, heads * d));
     return new Message()
         .number(1, 9)
         .message(7, graph)
@@ -37,9 +37,9 @@ final class OnnxModel {
     return new Message().text(1, name).number(3, value).number(20, ATTRIBUTE_INT);
   }
 
-  private static Message value(String name, int n, int width) {
+  private static Message value(String name, int batch, int n, int width) {
     Message shape = new Message();
-    for (int size : new int[] {1, n, width}) {
+    for (int size : new int[] {batch, n, width}) {
       shape.message(1, new Message().number(1, size));
     }
     Message tensor = new Message().number(1, FLOAT).message(2, shape);

@@ -20,8 +20,9 @@ import java.util.concurrent.locks.LockSupport;
 
 /// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak (for decoding
 /// a pass over memory) and each contender in turn, so that all meet the same machine; every
-/// contender's output is checked first. Settings: full and causal attention of each length, the
-/// backward pass of 2048 and decoding with 65536 keys.
+/// contender's output is checked first. Settings: full and causal attention of each length, other
+/// widths and shared keys at 2048, batches of short sequences, both passes of 2048 and decoding
+/// with 65536 keys.
 ///
 /// Arguments: file to write, list of lengths, seconds per setting, and list of thread counts (1 and
 /// all where absent). Lists have slashes between their items. A file beside the table called
@@ -31,7 +32,7 @@ public final class PeerComparison {
   private static final int DIM = 64;
   private static final double WARM_UP_SECONDS = 1.5;
   private static final int MAX_ROUNDS = 2000;
-  private static final int BACKWARD_LENGTH = 2048;
+  private static final int LENGTH = 2048;
   private static final int DECODING_KEYS = 65536;
   private static final int LONGEST_MATERIALISED = 4096;
   private static final int LEAST_ROUNDS = 9;
@@ -59,7 +60,8 @@ public final class PeerComparison {
     table.append("# Exact attention beside native libraries\n\n");
     table.append(
         """
-        One batch entry, %d heads, width %d, float32, Gaussian inputs.
+        Float32, Gaussian inputs; sizes are batch entries × heads (query/shared) × width. Peers get shared keys and values
+        repeated for every head.
         Command: `mvn -Ppeers -Dpeers.args="FILE %s"`.
         Each round runs the peak and every contender in turn, each as often as fills %.0f ms (on several threads
         after a pause, in which the threads of the one before stop spinning, and an untimed run that wakes its own);
@@ -74,8 +76,6 @@ public final class PeerComparison {
 
         """
             .formatted(
-                HEADS,
-                DIM,
                 String.join(" ", List.of(arguments).subList(1, arguments.length)),
                 LEAST_MILLIS,
                 System.getenv("OPENBLAS_NUM_THREADS"),
@@ -91,20 +91,27 @@ public final class PeerComparison {
     if (Files.exists(note)) {
       table.append(Files.readString(note)).append('\n');
     }
-    table.append("| threads | n | mask | contender | ms | rate | % of peak | time / tiled |\n");
-    table.append("|---|---|---|---|---|---|---|---|\n");
+    table.append(
+        "| threads | sizes | n | mask | contender | ms | rate | % of peak | time / tiled |\n");
+    table.append("|---|---|---|---|---|---|---|---|---|\n");
     double seconds = Double.parseDouble(arguments[2]);
     for (int threads : threads(arguments)) {
       for (String n : arguments[1].split("/")) {
         for (boolean causal : new boolean[] {false, true}) {
-          Problem problem = Problem.of(HEADS, Integer.parseInt(n), DIM, causal);
+          Problem problem = Problem.of(1, HEADS, Integer.parseInt(n), DIM, causal);
           add(table, compare(problem, contenders(problem, threads), threads, seconds));
         }
       }
+      for (Problem problem : otherShapes()) {
+        add(table, compare(problem, contenders(problem, threads), threads, seconds));
+      }
       for (boolean causal : new boolean[] {false, true}) {
-        Problem problem = Problem.of(HEADS, BACKWARD_LENGTH, DIM, causal);
-        Contender backward = new GradientContender(problem, threads);
+        Problem problem = Problem.of(1, HEADS, LENGTH, DIM, causal);
+        Contender backward = new GradientContender(problem, threads, false);
         add(table, compare(problem, List.of(backward), threads, seconds));
+        Contender both = new GradientContender(problem, threads, true);
+        Contender libtorch = new LibtorchGradientContender(problem, threads);
+        add(table, compare(problem, List.of(both, libtorch), threads, seconds));
       }
       Problem decoding = Problem.decoding(HEADS, DECODING_KEYS, DIM);
       add(table, compare(decoding, contenders(decoding, threads), threads, seconds));
@@ -113,6 +120,19 @@ public final class PeerComparison {
     Files.writeString(file, table);
     System.out.println("written: " + file);
     System.exit(0);
+  }
+
+  /// Widths of models, shared keys and values, and the short sequences of embedding models.
+  private static List<Problem> otherShapes() {
+    List<Problem> problems = new ArrayList<>();
+    for (int width : new int[] {32, 80, 96, 128, 256}) {
+      problems.add(Problem.of(1, HEADS, LENGTH, width, false));
+    }
+    problems.add(Problem.grouped(HEADS, 2, LENGTH, 128, true));
+    for (int n : new int[] {16, 64, 128, 256}) {
+      problems.add(Problem.of(16, 12, n, DIM, false));
+    }
+    return problems;
   }
 
   private static int[] threads(String[] arguments) {
@@ -185,16 +205,16 @@ public final class PeerComparison {
     String setting =
         String.format(
             Locale.ROOT,
-            "| %d | %d | %s | ",
+            "| %d | %s | %d | %s | ",
             threads,
+            problem.sizes(),
             problem.shape().keySeqLen(),
             problem.label());
     StringBuilder rows = new StringBuilder();
     for (int c = 0; c < contenders.size(); c++) {
       Contender contender = contenders.get(c);
-      boolean backward = contender instanceof GradientContender;
       double ms = quantile(times[c], rounds, 0.5);
-      double work = problem.flops() * (backward ? GradientContender.FORWARDS : 1);
+      double work = problem.flops() * contender.forwards();
       double rate = (decoding ? problem.bytes() : work) / ms * 1e-6;
       rows.append(setting)
           .append(
