@@ -33,6 +33,7 @@ public final class Workers {
   private volatile int tasks;
   private volatile @Nullable Task task;
   private final @Nullable ExecutorHelpers borrowed;
+  private final @Nullable TaskTimeline timeline;
 
   /// @param threads number of threads, the caller's included, at least 1
   public Workers(int threads) {
@@ -50,6 +51,11 @@ public final class Workers {
       throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
     this.threads = threads;
+    timeline = executor instanceof TaskTimeline told ? told : null;
+    if (timeline != null && threads != 1) {
+      throw new IllegalArgumentException(
+          "threads must be 1 where tasks are timed one by one, but was " + threads);
+    }
     borrowed = executor == null ? null : new ExecutorHelpers(executor, threads, this::drain);
   }
 
@@ -63,6 +69,10 @@ public final class Workers {
   /// @throws RuntimeException whatever a task threw first
   public void run(int count, Task work) {
     int wanted = Math.min(threads, count) - 1;
+    if (timeline != null) {
+      timeline.run(count, work);
+      return;
+    }
     if (wanted <= 0) {
       for (int i = 0; i < count; i++) {
         work.run(0, i);

@@ -5,6 +5,7 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.bench.result.RecordJson;
+import dev.crossover.bench.split.WorkSplit;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.reports.answer.Advice;
 import dev.crossover.reports.answer.Advice.Candidate;
@@ -29,6 +30,36 @@ import org.jspecify.annotations.Nullable;
 /// Answers as JSON on one line, names as in result records; what is not known is null.
 final class Json {
   private Json() {}
+
+  /// Simulated splits of work.
+  ///
+  /// @param splits by the mechanism's spec
+  /// @param counts numbers of cores
+  static String of(Map<String, WorkSplit> splits, List<Integer> counts) {
+    List<Object> all = new ArrayList<>();
+    splits.forEach(
+        (name, split) -> {
+          Map<String, @Nullable Object> fields = new LinkedHashMap<>();
+          fields.put("spec", name);
+          fields.put("tasks", split.tasks());
+          fields.put("seconds", split.seconds());
+          fields.put("serialShare", split.serialShare());
+          List<Object> cores = new ArrayList<>();
+          for (int count : counts) {
+            cores.add(
+                Map.of(
+                    "cores",
+                    count,
+                    "longestOverMean",
+                    split.longestOverMean(count),
+                    "speedUp",
+                    split.speedUp(count)));
+          }
+          fields.put("cores", cores);
+          all.add(fields);
+        });
+    return RecordJson.write(all);
+  }
 
   /// An advice.
   ///

@@ -39,6 +39,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       TrainCommand.class,
       SwapCommand.class,
       InfluenceCommand.class,
+      SplitCommand.class,
       GenerateCommand.class,
       ConformanceCommand.class,
       AutoComplete.GenerateCompletion.class,
