@@ -54,6 +54,17 @@ public abstract class AttentionPlan {
     outputShape = attention.outputShape(shape);
   }
 
+  /// A plan of another mechanism as a part of this one: on the same threads and executor, its
+  /// scratch counted here. Use it in the constructor only.
+  ///
+  /// @throws IllegalArgumentException if the shape or mask is outside its capabilities, by name
+  protected final AttentionPlan part(Attention mechanism, AttentionShape of, Mask under) {
+    PlanRequest asked = PlanRequest.checked(mechanism, of, under, threads());
+    AttentionPlan plan = mechanism.newPlan(asked.on(request.executor()));
+    scratch.include(plan.scratchBytes());
+    return plan;
+  }
+
   /// Computes the attention.
   ///
   /// @param inputs tensors named and shaped as [Attention#inputs] says; unchanged afterwards

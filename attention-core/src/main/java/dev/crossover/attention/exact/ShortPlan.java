@@ -37,8 +37,8 @@ final class ShortPlan extends AttentionPlan {
       queries[t] = new ShortQueries(scratch, rows, shape.headDim(), shape.valueDim());
       high[t] = scratch.ints(rows);
     }
-    partOut = scratch.floats((long) heads * parts * rows * shape.valueDim());
-    partLse = scratch.floats((long) heads * parts * rows);
+    partOut = scratch.floats(mergedRows(shape) * shape.valueDim());
+    partLse = scratch.floats(mergedRows(shape));
   }
 
   /// Whether this plan suits a shape.
@@ -49,11 +49,16 @@ final class ShortPlan extends AttentionPlan {
 
   static long scratchBytes(AttentionShape s, Mask mask, int threads) {
     int rows = s.querySeqLen() * s.groupSize();
-    long heads = (long) s.batchSize() * s.numKeyValueHeads();
     return VisibleKeys.bytes(s, mask)
         + threads
             * (ShortQueries.bytes(rows, s.headDim(), s.valueDim()) + (long) rows * Integer.BYTES)
-        + heads * parts(s) * rows * (s.valueDim() + 1L) * Float.BYTES;
+        + mergedRows(s) * (s.valueDim() + 1L) * Float.BYTES;
+  }
+
+  /// Rows of all parts that are merged; none where one part is the whole.
+  private static long mergedRows(AttentionShape s) {
+    int parts = parts(s);
+    return parts == 1 ? 0 : (long) s.problems() * s.querySeqLen() * parts;
   }
 
   private static int parts(AttentionShape s) {
@@ -70,7 +75,7 @@ final class ShortPlan extends AttentionPlan {
   protected void compute(Tensor output) {
     out = output.data();
     workers.run(heads * parts, part);
-    for (int head = 0; head < heads; head++) {
+    for (int head = 0; parts > 1 && head < heads; head++) {
       merge(head);
     }
   }
@@ -89,8 +94,15 @@ final class ShortPlan extends AttentionPlan {
       attendRun(query, worker, head, batch, run, end, nq);
       run = end;
     }
-    query.finish(partOut, index * rows * shape.valueDim());
-    query.logSumExp(partLse, index * rows);
+    if (parts > 1) {
+      query.finish(partOut, index * rows * shape.valueDim());
+      query.logSumExp(partLse, index * rows);
+    } else {
+      query.finish(out, index * rows * shape.valueDim());
+      if (wantsResult("lse")) {
+        query.logSumExp(result("lse"), index * rows);
+      }
+    }
   }
 
   private void attendRun(

@@ -189,10 +189,12 @@ public final class ShortQueries {
       return;
     }
     if (largest > max[r]) {
-      float keep = (float) Math.exp((double) max[r] - largest);
+      if (max[r] > Float.NEGATIVE_INFINITY) {
+        float keep = (float) Math.exp((double) max[r] - largest);
+        denominator[r] *= keep;
+        kernels.scale(valueDim, keep, numerator, r * valueDim, numerator, r * valueDim);
+      }
       max[r] = largest;
-      denominator[r] *= keep;
-      kernels.scale(valueDim, keep, numerator, r * valueDim, numerator, r * valueDim);
     }
     denominator[r] += kernels.exp(visible, 1, -max[r], scores, so, scores, so);
   }

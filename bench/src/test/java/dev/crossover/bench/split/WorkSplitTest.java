@@ -64,6 +64,18 @@ class WorkSplitTest {
                         .on(timeline)));
   }
 
+  /// Maps of queries, keys and values, softmax attention in two phases, the difference: what a
+  /// mechanism leaves to another's plan is on its timeline, too.
+  @Test
+  void partsOfAPlanAreOnItsTimeline() throws Exception {
+    Problem problem = problem("differential");
+    TaskTimeline timeline = new TaskTimeline();
+    PlanRequest request =
+        PlanRequest.checked(problem.attention(), problem.shape(), problem.mask(), 1);
+    problem.attention().newPlan(request.on(timeline)).forward(problem.load(), problem.newOutput());
+    assertEquals(3 + 2, timeline.phases().size());
+  }
+
   @Test
   void everyTaskIsTimed() throws Exception {
     WorkSplit split = WorkSplit.of(problem("longformer:window=64"), 2);

@@ -278,8 +278,7 @@ public record MultiHeadLayer(Attention core) implements Attention {
       for (int t = 0; t < packs.length; t++) {
         packs[t] = scratch.floats(packFloats(shape));
       }
-      inner = core.plan(shape, mask, threads());
-      scratch.include(inner.scratchBytes());
+      inner = part(core, shape, mask);
     }
 
     private float @Nullable [] given(String name) {

@@ -401,8 +401,7 @@ public record Mla(
       super(request);
       boolean absorbed = absorbed(shape, mask);
       maps = new MlaMaps(scratch, scratch, Mla.this, shape, mask, workers, absorbed);
-      softmax = softmax(shape).plan(inner(shape, absorbed), mask, threads());
-      scratch.include(softmax.scratchBytes());
+      softmax = part(softmax(shape), inner(shape, absorbed), mask);
     }
 
     @Override

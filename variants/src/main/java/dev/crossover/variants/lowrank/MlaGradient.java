@@ -73,8 +73,7 @@ final class MlaGradient extends DifferentiablePlan {
     dv = maps.dv;
     queryBlocks = maps.queryBlocks;
     tokenBlocks = maps.keyBlocks;
-    softmax = mla.softmax(shape).plan(inner, mask, threads());
-    scratch.include(softmax.scratchBytes());
+    softmax = part(mla.softmax(shape), inner, mask);
     lse =
         Tensor.of(
             kept.floats(MlaMaps.queryRows(shape)),

@@ -351,8 +351,7 @@ public record Differential(
     Plan(PlanRequest request) {
       super(request);
       maps = new DifferentialMaps(scratch, scratch, Differential.this, shape, mask, workers);
-      softmax = softmax(shape).plan(maps(shape), mask, threads());
-      scratch.include(softmax.scratchBytes());
+      softmax = part(softmax(shape), maps(shape), mask);
     }
 
     @Override

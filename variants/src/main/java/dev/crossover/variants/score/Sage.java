@@ -228,8 +228,7 @@ public record Sage(
 
     Plan(PlanRequest request) {
       super(request);
-      softmax = softmax().plan(shape, mask, threads());
-      scratch.include(softmax.scratchBytes());
+      softmax = part(softmax(), shape, mask);
       coded =
           Tensors.qkv(
               rows(shape.numHeads(), nq, d),
