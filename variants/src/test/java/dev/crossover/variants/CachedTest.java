@@ -35,7 +35,12 @@ class CachedTest {
 
   /// Decodes everything after a prompt.
   private static float[] decoded(Attention attention, Tensors whole, int prompt, int threads) {
-    DecodeSession session = attention.decode(SHAPE, threads);
+    return decoded(attention, SHAPE, whole, prompt, threads);
+  }
+
+  private static float[] decoded(
+      Attention attention, AttentionShape shape, Tensors whole, int prompt, int threads) {
+    DecodeSession session = attention.decode(shape, threads);
     if (prompt > 0) {
       session.prefill(rows(whole, 0, prompt));
     }
@@ -126,7 +131,7 @@ class CachedTest {
           {"tiled:cache=tova,decode_interval=x", "decode_interval"},
           {"gla:store=f16", "store"},
           {"materialised:cache=h2o", "cache"},
-          {"additive:store=f16", "store"}
+          {"luna:store=f16", "store"}
         }) {
       String message =
           String.valueOf(
@@ -135,11 +140,30 @@ class CachedTest {
       assertTrue(message.contains(wrong[1]), message);
       assertTrue(message.startsWith(wrong[0].substring(0, wrong[0].indexOf(':'))), message);
     }
-    for (String refused : List.of("topk:cache=h2o", "fox:store=int4_grouped")) {
-      assertThrows(IllegalArgumentException.class, () -> Catalogue.parse(refused).decode(SHAPE));
+    for (String[] refused :
+        new String[][] {
+          {"longformer:cache=h2o", "says itself"},
+          {"moba:cache=tova", "says itself"},
+          {"nsa:cache=h2o", "says itself"},
+          {"dsa:cache=quest", "says itself"},
+          {"differential:cache=knorm", "says itself"},
+          {"fox:window_size=9,cache=h2o", "says itself"},
+          {"fox:window_size=9,store=int4_grouped", "grouped"},
+          {"fox:cache=quest", "order of dot products"},
+          {"stick_breaking:cache=expected_attention", "softmax of plain dot products"},
+          {"topk:cache=expected_attention", "softmax of plain dot products"},
+          {"tiled:alibi=geometric,cache=quest", "order of dot products"},
+          {"tiled:window_size=9,cache=h2o", "window_size"},
+          {"power:switch_over_seq_len=1,store=f16", "switch_over_seq_len"}
+        }) {
+      Attention attention = Catalogue.parse(refused[0]);
+      String message =
+          String.valueOf(
+              assertThrows(IllegalArgumentException.class, () -> attention.decode(SHAPE))
+                  .getMessage());
+      assertTrue(message.startsWith(attention.name()), message);
+      assertTrue(message.contains(refused[1]), message);
     }
-    Attention capped = Catalogue.parse("tiled:logit_softcap=3,cache=h2o");
-    assertThrows(IllegalArgumentException.class, () -> capped.decode(SHAPE));
     Attention stored = Catalogue.parse("tiled:store=f16");
     String message =
         String.valueOf(
@@ -156,7 +180,10 @@ class CachedTest {
   /// The same tokens with keys and values rounded to IEEE half floats beforehand.
   private static Tensors rounded(Tensors whole) {
     Tensors tensors = whole;
-    for (String name : List.of("k", "v")) {
+    for (String name : List.of("k", "v", "index_key")) {
+      if (!whole.has(name)) {
+        continue;
+      }
       Tensor tensor = whole.get(name).copy();
       float[] data = tensor.data();
       for (int i = 0; i < data.length; i++) {
@@ -178,24 +205,134 @@ class CachedTest {
       }
       mechanisms++;
       Attention own = type.defaults();
-      Tensors whole = own.adapt(SHAPE, Tensors.NONE, 7);
-      float[] exact = decoded(own, whole, 10, 1);
+      AttentionShape shape = shapeFor(own);
+      Tensors whole = own.adapt(shape, Tensors.NONE, 7);
+      float[] exact = decoded(own, shape, whole, 10, 1);
       assertTrue(
-          distance(decoded(Catalogue.parse(type.name() + ":store=f32"), whole, 10, 2), exact)
+          distance(decoded(Catalogue.parse(type.name() + ":store=f32"), shape, whole, 10, 2), exact)
               < 1e-6,
           type.name());
-      float[] half = decoded(Catalogue.parse(type.name() + ":store=f16"), whole, 10, 2);
+      float[] half = decoded(Catalogue.parse(type.name() + ":store=f16"), shape, whole, 10, 2);
       double rounding = distance(half, exact);
       assertTrue(rounding > 1e-6, type.name() + ": " + rounding);
-      double beside = distance(half, decoded(own, rounded(whole), 10, 1));
-      // these two keep other keys than were given: unit ones, or ones with a bias added
-      boolean others = List.of("cosine", "tener").contains(type.name());
+      double beside = distance(half, decoded(own, shape, rounded(whole), 10, 1));
+      // these keep other keys than were given: unit, projected or rotated ones, or with a bias
+      boolean others =
+          List.of("cosine", "tener", "additive", "mla", "differential").contains(type.name());
       assertTrue(beside <= (others ? HALF : 1e-6), type.name() + ": " + beside);
       double bytes =
-          distance(decoded(Catalogue.parse(type.name() + ":store=int8"), whole, 10, 1), exact);
+          distance(decoded(Catalogue.parse(type.name() + ":store=int8"), shape, whole, 10, 1), exact);
       assertTrue(bytes > rounding, type.name() + ": " + bytes);
     }
-    assertTrue(mechanisms >= 10, "mechanisms: " + mechanisms);
+    assertTrue(mechanisms >= 17, "mechanisms: " + mechanisms);
+  }
+
+  /// Mechanisms whose sessions can drop positions, with whatever changes their weights.
+  private static final List<String> DROPPING =
+      List.of(
+          "fox",
+          "cosine",
+          "tener",
+          "additive",
+          "additive:weight_normalisation=true",
+          "stick_breaking",
+          "stick_breaking:attend_current=true,remainder_to_current=true",
+          "power:score_eps=1e-3,eps=1e-2",
+          "topk",
+          "mla",
+          "mla:attn_impl=naive",
+          "tiled:alibi=geometric,logit_softcap=2,sink_logit=true");
+
+  private static AttentionShape shapeFor(Attention attention) {
+    boolean grouped = attention.capabilities().groupedQueries();
+    return new AttentionShape(2, HEADS, grouped ? 2 : HEADS, N, N, DIM, DIM, DIM);
+  }
+
+  private static String with(String text, String option) {
+    return text + (text.contains(":") ? "," : ":") + option;
+  }
+
+  /// Where nothing need go, a policy's session gives what the mechanism's own does.
+  @Test
+  void mechanismsWithSufficientBudgetsAreAsWithoutAPolicy() {
+    for (String text : DROPPING) {
+      Attention own = Catalogue.parse(text);
+      AttentionShape shape = shapeFor(own);
+      Tensors whole = own.adapt(shape, Tensors.NONE, 13);
+      float[] expected = decoded(own, shape, whole, 40, 1);
+      for (String option :
+          List.of("cache=h2o,budget=192", "cache=tova,budget=96", "cache=snapkv,budget=96")) {
+        float[] found = decoded(Catalogue.parse(with(text, option)), shape, whole, 40, 2);
+        double distance = distance(found, expected);
+        assertTrue(distance < 1e-5, text + " " + option + ": " + distance);
+      }
+    }
+  }
+
+  /// A window of StreamingLLM is a session that never saw what was before it: all these mechanisms
+  /// know differences of positions only.
+  @Test
+  void mechanismsForgetWhatIsDropped() {
+    int kept = 20;
+    for (String text : DROPPING) {
+      Attention own = Catalogue.parse(text);
+      AttentionShape shape = shapeFor(own);
+      Tensors whole = own.adapt(shape, Tensors.NONE, 17);
+      String option = "cache=streaming_llm,sink_tokens=0,budget=" + kept;
+      float[] windowed = decoded(Catalogue.parse(with(text, option)), shape, whole, 50, 2);
+      float[] all = decoded(own, shape, whole, 50, 1);
+      Tensor one = Tensor.zeros(2, HEADS, 1, DIM);
+      int last = N - 51;
+      float[] expected = new float[2 * HEADS * DIM];
+      float[] found = new float[expected.length];
+      float[] other = new float[expected.length];
+      DecodeSession fresh = own.decode(shape, 1);
+      fresh.prefill(rows(whole, N - 1 - kept, N - 1));
+      fresh.step(rows(whole, N - 1, N), one);
+      for (int h = 0; h < 2 * HEADS; h++) {
+        int row = (h * (N - 50) + last) * DIM;
+        System.arraycopy(one.data(), h * DIM, expected, h * DIM, DIM);
+        System.arraycopy(windowed, row, found, h * DIM, DIM);
+        System.arraycopy(all, row, other, h * DIM, DIM);
+      }
+      assertTrue(distance(found, expected) < 1e-5, text + ": " + distance(found, expected));
+      // a stick may be used up before the window ends
+      boolean local = text.startsWith("stick");
+      assertTrue(local || distance(other, expected) > 1e-3, text);
+    }
+  }
+
+  /// Grouped storage, whose rows share scales, serves all sessions that only append.
+  @Test
+  void groupsServeWhateverAppends() {
+    List<String> texts = new ArrayList<>(DROPPING);
+    texts.addAll(List.of("nsa", "dsa", "differential"));
+    for (String text : texts) {
+      Attention own = Catalogue.parse(text);
+      AttentionShape shape = shapeFor(own);
+      Tensors whole = own.adapt(shape, Tensors.NONE, 19);
+      float[] exact = decoded(own, shape, whole, 10, 1);
+      Attention eight = Catalogue.parse(with(text, "store=int8_grouped/8"));
+      Attention four = Catalogue.parse(with(text, "store=int4_grouped/8"));
+      double fine = distance(decoded(eight, shape, whole, 10, 2), exact);
+      double coarse = distance(decoded(four, shape, whole, 10, 1), exact);
+      assertTrue(fine > 1e-6 && fine < coarse, text + ": " + fine + " and " + coarse);
+    }
+  }
+
+  /// The latent is stored once, and is key and value.
+  @Test
+  void latentsAreStoredOnce() {
+    Attention mla = Catalogue.parse("mla:kv_lora_rank=64,qk_rope_head_dim=8");
+    AttentionShape shape = shapeFor(mla);
+    Tensors whole = mla.adapt(shape, Tensors.NONE, 23);
+    for (String store : List.of("f16", "int8")) {
+      DecodeSession session =
+          Catalogue.parse("mla:kv_lora_rank=64,qk_rope_head_dim=8,store=" + store).decode(shape, 1);
+      session.prefill(rows(whole, 0, 40));
+      long row = store.equals("f16") ? 2 * (64 + 8) : 64 + 8 + Float.BYTES;
+      assertEquals(2 * 40 * row, session.stateBytes(), store);
+    }
   }
 
   @Test

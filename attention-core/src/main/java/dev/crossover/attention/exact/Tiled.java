@@ -359,7 +359,7 @@ public record Tiled(
     double factor = scaleFor(shape);
     return policy == null
         ? new StoredSession(this, shape, options(), factor, cache.storage(), threads)
-        : new CompressedSession(this, shape, options(), factor, cache, policy, threads);
+        : new TiledCompressed(this, shape, factor, cache, policy, threads);
   }
 
   private double scaleFor(AttentionShape shape) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.mechanism.RecordType;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -43,6 +44,28 @@ public record CacheOptions(Storage storage, @Nullable CachePolicy policy, int de
   /// policy.
   public boolean changesOutputs() {
     return policy != null || storage.kind() != Storage.Kind.F32;
+  }
+
+  /// Whether a session with numbered slots can have them: rows that share no scales, and all of
+  /// them.
+  public boolean suitSlots() {
+    return policy == null && storage.kind() != Storage.Kind.GROUPED;
+  }
+
+  /// Refuses a policy, for a mechanism that chooses itself what it keeps or reads.
+  ///
+  /// @return form of a row
+  /// @throws IllegalArgumentException if there is a policy, by name
+  public Storage requireWhole(Attention attention) {
+    CachePolicy given = policy;
+    if (given != null) {
+      throw new IllegalArgumentException(
+          attention.name()
+              + ": cache must not be given, because the mechanism says itself what it keeps, but"
+              + " was "
+              + given.name());
+    }
+    return storage;
   }
 
   /// Names of all parameters that [#take] may understand.

@@ -34,6 +34,12 @@ public interface CachePolicy {
     return false;
   }
 
+  /// What the policy supposes of the weights that a query gives: nothing, where it goes by those
+  /// given, by positions or by keys.
+  default CacheWeights.Form supposes() {
+    return CacheWeights.Form.ANY;
+  }
+
   /// Which weights [#score] looks at.
   default Weights weights() {
     return Weights.NONE;

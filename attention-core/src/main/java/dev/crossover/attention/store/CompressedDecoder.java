@@ -7,7 +7,8 @@ import dev.crossover.attention.kernel.Kernels;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// Causal softmax attention with a cache that keeps only some positions.
+/// Causal attention with a cache that keeps only some positions; softmax attention unless
+/// [CacheWeights] say otherwise.
 ///
 /// ```
 /// prefill   exact causal softmax over the whole prompt; nothing is dropped meanwhile
@@ -19,8 +20,10 @@ import org.jspecify.annotations.Nullable;
 /// The order of positions is kept. When the budget covers the sequence the result is that of exact
 /// attention. One instance is used by one caller at a time.
 public final class CompressedDecoder {
-  private static final int TILE = 64;
-  private static final int PROMPT_ROWS = 32;
+  private static final int TILE = CacheWeights.MOST_KEYS;
+
+  /// Query rows whose scores are held at a time.
+  private static final int ROWS = 32;
 
   private final CachePolicy policy;
   private final int interval;
@@ -47,7 +50,11 @@ public final class CompressedDecoder {
 
   private final double[][] sorted;
   private final int[] kept;
-  private final View view = new View();
+
+  /// 0, 1, 2, …: the positions of a prompt.
+  private final int[] counting;
+
+  private final View view;
   private final float[][] scores;
   private final float[][] tile;
   private final float[][] work;
@@ -59,6 +66,7 @@ public final class CompressedDecoder {
   private final int[] attendedCount;
   private final Workers.Task token = this::token;
   private final Workers.Task promptHead = this::promptHead;
+  private CacheWeights weighing = CacheWeights.SOFTMAX;
   private float[] q = new float[0];
   private float[] k = q;
   private float[] v = q;
@@ -77,22 +85,24 @@ public final class CompressedDecoder {
   /// @param threads number of threads, at least 1
   public CompressedDecoder(
       CachePolicy policy, int decodeInterval, Storage storage, AttentionShape shape, int threads) {
-    this(policy, decodeInterval, storage, shape, 1 / Math.sqrt(shape.headDim()), threads);
+    this(
+        new CacheOptions(storage, policy, decodeInterval),
+        shape,
+        1 / Math.sqrt(shape.headDim()),
+        false,
+        threads);
   }
 
+  /// @param cache form of the cached rows, and what stays; everything without a policy
+  /// @param shape batch entries, heads and widths; `keySeqLen` is the largest number of positions
   /// @param scale factor on the dot products
+  /// @param latent whether a value is the first `valueDim` numbers of its key and not stored again
+  /// @param threads number of threads, at least 1
   public CompressedDecoder(
-      CachePolicy policy,
-      int decodeInterval,
-      Storage storage,
-      AttentionShape shape,
-      double scale,
-      int threads) {
-    if (decodeInterval < 0) {
-      throw new IllegalArgumentException("decode_interval must be >= 0, but was " + decodeInterval);
-    }
-    this.policy = policy;
-    this.interval = decodeInterval;
+      CacheOptions cache, AttentionShape shape, double scale, boolean latent, int threads) {
+    CachePolicy given = cache.policy();
+    policy = given == null ? new KeepAll() : given;
+    interval = cache.decodeInterval();
     this.shape = shape;
     dim = shape.headDim();
     valueDim = shape.valueDim();
@@ -100,7 +110,7 @@ public final class CompressedDecoder {
     workers = new Workers(threads);
     heads = shape.batchSize() * shape.numKeyValueHeads();
     group = shape.groupSize();
-    store = new KeyValueStore(storage, shape);
+    store = new KeyValueStore(cache.storage(), shape, latent);
     int capacity = shape.keySeqLen();
     paging = policy.paging();
     pages = paging == null ? null : new Pages(heads, capacity, paging.pageSize(), dim);
@@ -108,13 +118,21 @@ public final class CompressedDecoder {
     weights = new double[heads][capacity];
     marks = new double[heads][capacity];
     sorted = new double[heads][capacity];
+    view = new View();
     kept = new int[heads * capacity];
-    scores = new float[threads][PROMPT_ROWS * capacity];
-    tile = new float[threads][TILE * Math.max(dim, valueDim)];
+    counting = new int[capacity];
+    Arrays.setAll(counting, j -> j);
+    scores = new float[threads][ROWS * capacity];
+    tile = new float[threads][TILE * Math.max(dim, store.valueStride())];
     work = new float[threads][kernels.transposedBScratch(TILE, dim)];
     places = new int[heads * group][capacity];
     attended = new int[heads * group][capacity];
     attendedCount = new int[heads * group];
+  }
+
+  /// Takes what turns scores into weights from the next call on.
+  public void weighBy(CacheWeights newWeights) {
+    weighing = newWeights;
   }
 
   /// Takes a whole prompt and writes its outputs, exact causal softmax on the given numbers; stores
@@ -208,9 +226,9 @@ public final class CompressedDecoder {
   /// The prompt's rows of one key/value head's group, some at a time.
   private void promptHead(int worker, int h) {
     for (int m = 0; m < group; m++) {
-      int begin = answering ? 0 : firstCounted / PROMPT_ROWS * PROMPT_ROWS;
-      for (int first = begin; first < prompt; first += PROMPT_ROWS) {
-        promptRows(worker, h, h * group + m, first, Math.min(PROMPT_ROWS, prompt - first));
+      int begin = answering ? 0 : firstCounted / ROWS * ROWS;
+      for (int first = begin; first < prompt; first += ROWS) {
+        promptRows(worker, h, h * group + m, first, Math.min(ROWS, prompt - first));
       }
     }
   }
@@ -219,17 +237,14 @@ public final class CompressedDecoder {
     float[] p = scores[worker];
     int ld = shape.keySeqLen();
     int keys = first + rows;
-    int query = (problem * prompt + first) * dim;
     for (int j = 0; j < keys; j += TILE) {
       int count = Math.min(TILE, keys - j);
       int key = (h * prompt + j) * dim;
-      kernels.multiplyTransposedB(
-          rows, count, dim, q, query, dim, k, key, dim, p, j, ld, false, work[worker], 0);
+      score(worker, problem, 0, rows, (problem * prompt + first) * dim, count, k, key, j);
     }
     for (int r = 0; r < rows; r++) {
       int seen = first + r + 1;
-      kernels.scale(seen, scale, p, r * ld, p, r * ld);
-      kernels.softmax(seen, p, r * ld);
+      weighing.weigh(worker, problem, first + r, seen, counting, p, r * ld);
       for (int j = 0; first + r >= firstCounted && j < seen; j++) {
         weights[h][j] += p[r * ld + j] / (double) group;
       }
@@ -243,50 +258,81 @@ public final class CompressedDecoder {
         rows, valueDim, keys, first, p, 0, ld, v, values, valueDim, out, target, valueDim, false);
   }
 
-  /// One token's queries of one key/value head's group over what they read.
+  /// Writes the scores of some query rows and some keys from column `at` on.
+  ///
+  /// @param problem query head of the first row
+  /// @param step how many query heads further the next row is
+  /// @param qo where the first row is, the others behind it
+  private void score(
+      int worker,
+      int problem,
+      int step,
+      int rows,
+      int qo,
+      int count,
+      float[] keys,
+      int ko,
+      int at) {
+    float[] p = scores[worker];
+    int ld = shape.keySeqLen();
+    if (weighing.dotProducts()) {
+      float[] s = work[worker];
+      kernels.multiplyTransposedB(
+          rows, count, dim, q, qo, dim, keys, ko, dim, p, at, ld, false, s, 0);
+      for (int r = 0; r < rows; r++) {
+        kernels.scale(count, scale, p, r * ld + at, p, r * ld + at);
+      }
+      return;
+    }
+    for (int r = 0; r < rows; r++) {
+      int own = problem + r * step;
+      weighing.score(worker, own, q, qo + r * dim, count, keys, ko, p, r * ld + at);
+    }
+  }
+
+  /// One token's queries of one key/value head's group over what they read, as many together as
+  /// read the same.
   private void token(int worker, int h) {
     int cached = store.positions();
     if (policy.weights() == CachePolicy.Weights.NEWEST) {
       Arrays.fill(weights[h], 0, cached, 0);
     }
+    int most = pages == null ? ROWS : 1;
+    for (int m = 0; m < group; m += most) {
+      tokenRows(worker, h, h * group + m, Math.min(most, group - m), cached);
+    }
+  }
+
+  private void tokenRows(int worker, int h, int first, int rows, int cached) {
+    float[] p = scores[worker];
+    int ld = shape.keySeqLen();
+    int count = 0;
+    for (int r = 0; r < rows; r++) {
+      count = choose(h, first + r, cached);
+    }
+    for (int s = 0; s < count; s += TILE) {
+      int length = Math.min(TILE, count - s);
+      gather(worker, h, first, s, length, true);
+      score(worker, first, 1, rows, first * dim, length, tile[worker], 0, s);
+    }
+    for (int r = 0; r < rows; r++) {
+      weighing.weigh(worker, first + r, next - 1, count, attended[first + r], p, r * ld);
+    }
+    int o = first * valueDim;
+    Arrays.fill(out, o, o + rows * valueDim, 0);
+    int stride = store.valueStride();
+    for (int s = 0; s < count; s += TILE) {
+      int length = Math.min(TILE, count - s);
+      gather(worker, h, first, s, length, false);
+      kernels.multiply(
+          rows, valueDim, length, p, s, ld, tile[worker], 0, stride, out, o, valueDim, true);
+    }
     boolean counted =
         policy.weights() == CachePolicy.Weights.ALL
             || policy.weights() == CachePolicy.Weights.NEWEST;
-    float[] p = scores[worker];
-    for (int problem = h * group; problem < (h + 1) * group; problem++) {
-      int count = choose(h, problem, cached);
-      for (int s = 0; s < count; s += TILE) {
-        int length = Math.min(TILE, count - s);
-        gather(worker, h, problem, s, length, true);
-        kernels.multiplyTransposedB(
-            1,
-            length,
-            dim,
-            q,
-            problem * dim,
-            dim,
-            tile[worker],
-            0,
-            dim,
-            p,
-            s,
-            count,
-            false,
-            work[worker],
-            0);
-      }
-      kernels.scale(count, scale, p, 0, p, 0);
-      kernels.softmax(count, p, 0);
-      int o = problem * valueDim;
-      Arrays.fill(out, o, o + valueDim, 0);
-      for (int s = 0; s < count; s += TILE) {
-        int length = Math.min(TILE, count - s);
-        gather(worker, h, problem, s, length, false);
-        kernels.multiply(
-            1, valueDim, length, p, s, count, tile[worker], 0, valueDim, out, o, valueDim, true);
-      }
-      for (int s = 0; s < count && counted; s++) {
-        weights[h][places[problem][s]] += p[s] / (double) group;
+    for (int r = 0; r < rows && counted; r++) {
+      for (int s = 0; s < count; s++) {
+        weights[h][places[first + r][s]] += p[r * ld + s] / (double) group;
       }
     }
   }
@@ -321,7 +367,7 @@ public final class CompressedDecoder {
       if (keys) {
         store.readKeys(h, first, first + run, tile[worker], s * dim);
       } else {
-        store.readValues(h, first, first + run, tile[worker], s * valueDim);
+        store.readValues(h, first, first + run, tile[worker], s * store.valueStride());
       }
       s += run;
     }
@@ -370,6 +416,8 @@ public final class CompressedDecoder {
 
   /// Lists what the policy may look at.
   private final class View implements CacheView {
+    private final float[] value = new float[store.valueStride()];
+
     @Override
     public int cached() {
       return store.positions();
@@ -412,7 +460,8 @@ public final class CompressedDecoder {
 
     @Override
     public void value(int h, int place, float[] into) {
-      store.readValues(h, place, place + 1, into, 0);
+      store.readValues(h, place, place + 1, value, 0);
+      System.arraycopy(value, 0, into, 0, valueDim);
     }
 
     @Override

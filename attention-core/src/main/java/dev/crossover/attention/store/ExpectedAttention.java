@@ -89,6 +89,11 @@ public record ExpectedAttention(
   }
 
   @Override
+  public CacheWeights.Form supposes() {
+    return CacheWeights.Form.SOFTMAX;
+  }
+
+  @Override
   public int budget(int prompt) {
     return Budget.of(budget, compressionRatio, prompt);
   }

@@ -13,34 +13,48 @@ public final class KeyValueStore {
   private final Storage storage;
   private final int dim;
   private final int valueDim;
+  private final boolean latent;
   private final RowStore[] keys;
+
+  /// Values of every head; the keys themselves where a value is the first part of its key.
   private final RowStore[] values;
 
   /// @param storage form of the rows
   /// @param shape batch entries, key/value heads and widths; `keySeqLen` is the capacity
   /// @throws IllegalArgumentException if a width does not fit the storage's groups
   public KeyValueStore(Storage storage, AttentionShape shape) {
+    this(storage, shape, false);
+  }
+
+  /// @param latent whether a value is the first `valueDim` numbers of its key and not stored again
+  public KeyValueStore(Storage storage, AttentionShape shape, boolean latent) {
     this.storage = storage;
+    this.latent = latent;
     dim = shape.headDim();
     valueDim = shape.valueDim();
     int heads = shape.batchSize() * shape.numKeyValueHeads();
     keys = new RowStore[heads];
-    values = new RowStore[heads];
+    values = latent ? keys : new RowStore[heads];
     for (int h = 0; h < heads; h++) {
       keys[h] = storage.keys(dim, shape.keySeqLen());
-      values[h] = storage.values(valueDim, shape.keySeqLen());
+      if (!latent) {
+        values[h] = storage.values(valueDim, shape.keySeqLen());
+      }
     }
   }
 
   private KeyValueStore(KeyValueStore other) {
     storage = other.storage;
+    latent = other.latent;
     dim = other.dim;
     valueDim = other.valueDim;
     keys = new RowStore[other.keys.length];
-    values = new RowStore[other.values.length];
+    values = latent ? keys : new RowStore[other.values.length];
     for (int h = 0; h < keys.length; h++) {
       keys[h] = other.keys[h].copy();
-      values[h] = other.values[h].copy();
+      if (!latent) {
+        values[h] = other.values[h].copy();
+      }
     }
   }
 
@@ -64,6 +78,12 @@ public final class KeyValueStore {
     return valueDim;
   }
 
+  /// Numbers between the starts of two value rows that [#readValues] restores: `valueDim`, or `dim`
+  /// where a value is a part of its key.
+  public int valueStride() {
+    return latent ? dim : valueDim;
+  }
+
   /// Positions stored; the same for every head.
   public int positions() {
     return keys.length == 0 ? 0 : keys[0].count();
@@ -79,8 +99,7 @@ public final class KeyValueStore {
   public void append(float[] k, float[] v, int first, int count, int tokens) {
     for (int h = 0; h < keys.length; h++) {
       for (int t = first; t < first + count; t++) {
-        keys[h].append(k, (h * tokens + t) * dim);
-        values[h].append(v, (h * tokens + t) * valueDim);
+        append(h, k, (h * tokens + t) * dim, v, (h * tokens + t) * valueDim);
       }
     }
   }
@@ -92,7 +111,9 @@ public final class KeyValueStore {
   /// @param vo first number of the value row
   public void append(int head, float[] k, int ko, float[] v, int vo) {
     keys[head].append(k, ko);
-    values[head].append(v, vo);
+    if (!latent) {
+      values[head].append(v, vo);
+    }
   }
 
   /// Restores the keys of the stored positions `from … to - 1` of a head.
@@ -100,7 +121,7 @@ public final class KeyValueStore {
     keys[head].read(from, to, into, at);
   }
 
-  /// Restores the values of the stored positions `from … to - 1` of a head.
+  /// Restores the values of the stored positions `from … to - 1` of a head, [#valueStride] apart.
   public void readValues(int head, int from, int to, float[] into, int at) {
     values[head].read(from, to, into, at);
   }
@@ -148,7 +169,9 @@ public final class KeyValueStore {
     }
     for (int h = 0; h < keys.length; h++) {
       keys[h].truncate(positions);
-      values[h].truncate(positions);
+      if (!latent) {
+        values[h].truncate(positions);
+      }
     }
   }
 
@@ -168,7 +191,9 @@ public final class KeyValueStore {
   /// @throws UnsupportedOperationException for grouped storage, whose rows share scales
   public void drop(int head, int from, int to) {
     keys[head].drop(from, to);
-    values[head].drop(from, to);
+    if (!latent) {
+      values[head].drop(from, to);
+    }
   }
 
   /// Keeps only the listed rows of every head.
@@ -179,7 +204,9 @@ public final class KeyValueStore {
   public void keep(int[] rows, int kept) {
     for (int h = 0; h < keys.length; h++) {
       keys[h].keep(rows, h * kept, kept);
-      values[h].keep(rows, h * kept, kept);
+      if (!latent) {
+        values[h].keep(rows, h * kept, kept);
+      }
     }
   }
 
@@ -192,7 +219,7 @@ public final class KeyValueStore {
   public long bytes() {
     long bytes = 0;
     for (int h = 0; h < keys.length; h++) {
-      bytes += keys[h].bytes() + values[h].bytes();
+      bytes += keys[h].bytes() + (latent ? 0 : values[h].bytes());
     }
     return bytes;
   }

@@ -49,6 +49,12 @@ public record Quest(
     return NAME;
   }
 
+  /// Bounds on dot products are no bounds on anything else.
+  @Override
+  public CacheWeights.Form supposes() {
+    return CacheWeights.Form.DOT_PRODUCT;
+  }
+
   /// Everything stays.
   @Override
   public int budget(int prompt) {

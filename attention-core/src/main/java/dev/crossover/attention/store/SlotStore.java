@@ -47,13 +47,7 @@ public final class SlotStore {
   ///
   /// @throws IllegalArgumentException if a policy or grouped storage is among the options, by name
   public static Storage storageOf(Attention attention, CacheOptions cache) {
-    if (cache.policy() != null) {
-      throw new IllegalArgumentException(
-          attention.name()
-              + ": cache must not be given, because the mechanism says itself what it keeps, but"
-              + " was "
-              + cache.policy().name());
-    }
+    cache.requireWhole(attention);
     if (cache.storage().kind() == Storage.Kind.GROUPED) {
       throw new IllegalArgumentException(
           attention.name()

@@ -26,6 +26,8 @@ import dev.crossover.attention.linear.LinearForm;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -124,7 +126,7 @@ public record Power(
             value = "length up to which the quadratic form runs, >= 0; absent: 2 D",
             defaultValue = "")
         OptionalInt switchOverSeqLen)
-    implements Attention {
+    implements CachingAttention {
 
   /// Validates the numbers.
   public Power {
@@ -277,6 +279,20 @@ public record Power(
     return quadratic(shape)
         ? new PowerSession(this, shape, threads)
         : new LinearDecodeSession(this, shape, threads, form());
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    if (!quadratic(shape) && cache.changesOutputs()) {
+      throw new IllegalArgumentException(
+          "power: store and cache must not be given where keySeqLen ("
+              + shape.keySeqLen()
+              + ") is beyond switch_over_seq_len, because a state replaces the cache, but were "
+              + cache.toMap());
+    }
+    return cache.changesOutputs()
+        ? new PowerCompressed(this, shape, threads, cache)
+        : decode(shape, threads);
   }
 
   private LinearForm form() {

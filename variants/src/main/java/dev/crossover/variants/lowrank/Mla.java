@@ -21,6 +21,8 @@ import dev.crossover.attention.exact.TiledBackward;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -143,7 +145,7 @@ public record Mla(
     @Parameter(value = "factor on the scores; 1/sqrt(dn + dr) when absent", defaultValue = "")
         OptionalDouble scale,
     @Parameter(value = "seed of the drawn parameters", defaultValue = "42") long seed)
-    implements Attention {
+    implements CachingAttention {
 
   /// The form that is computed.
   public enum Form {
@@ -383,6 +385,14 @@ public record Mla(
     return attnImpl == Form.NAIVE
         ? new MlaSession.Naive(this, shape, threads)
         : new MlaSession.Absorbed(this, shape, threads);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    requireWidths(shape);
+    return cache.changesOutputs()
+        ? new MlaCompressed(this, shape, threads, cache)
+        : decode(shape, threads);
   }
 
   private void requireWidths(AttentionShape s) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -22,6 +21,8 @@ import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -95,7 +96,7 @@ public record Additive(
     @Parameter(value = "use gain and tanh_bias", defaultValue = "false")
         boolean weightNormalisation,
     @Parameter(value = "seed of the drawn parameters", defaultValue = "42") long seed)
-    implements Attention {
+    implements CachingAttention {
 
   private static final int ROWS = 64;
 
@@ -195,6 +196,13 @@ public record Additive(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new Session(shape);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return cache.changesOutputs()
+        ? new AdditiveCompressed(this, shape, threads, cache)
+        : decode(shape, threads);
   }
 
   /// Alignment width a.

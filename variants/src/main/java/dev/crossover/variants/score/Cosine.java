@@ -4,6 +4,7 @@ package dev.crossover.variants.score;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -25,7 +26,6 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.store.CacheOptions;
 import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.store.SlotCache;
-import dev.crossover.attention.store.SlotStore;
 import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
@@ -229,7 +229,18 @@ public record Cosine(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
-    return new Session(shape, SlotStore.storageOf(this, cache));
+    return cache.suitSlots()
+        ? new Session(shape, cache.storage())
+        : new CosineCompressed(this, shape, threads, cache);
+  }
+
+  /// Factor on a query's cosines.
+  ///
+  /// @param row of the tensor that is bound: head h of `logit_scale`, a row of `key_strength`
+  double scaleOf(BoundTensors inputs, int h, int row) {
+    return scaleMode == ScaleMode.LOGIT_SCALE
+        ? bounded(Math.exp(inputs.get("logit_scale")[h]))
+        : bounded(inputs.get("key_strength")[row]);
   }
 
   /// nrm(x) · factor.
@@ -325,7 +336,7 @@ public record Cosine(
       int source = shape.queryOffset(batch, h) + first * d;
       for (int r = 0; r < count; r++) {
         int row = problem * shape.querySeqLen() + first + r;
-        normalise(input("q"), source + r * d, d, scale(h, row), unit[worker], r * d);
+        normalise(input("q"), source + r * d, d, scaleOf(inputs(), h, row), unit[worker], r * d);
         high[worker][r] = mask.causalLimit(first + r, shape.querySeqLen(), shape.keySeqLen());
       }
       SoftmaxTile tile = tiles[worker];
@@ -342,12 +353,6 @@ public record Cosine(
       } else {
         tile.finish(out, o, dv, lse, problem * shape.querySeqLen() + first);
       }
-    }
-
-    private double scale(int h, int row) {
-      return scaleMode == ScaleMode.LOGIT_SCALE
-          ? bounded(Math.exp(input("logit_scale")[h]))
-          : bounded(input("key_strength")[row]);
     }
 
     private void attend(int worker, int batch, int h, int first, int count, int from, int to) {
@@ -420,10 +425,7 @@ public record Cosine(
       for (int p = 0; p < shape.batchSize() * shape.numKeyValueHeads(); p++) {
         for (int r = 0; r < group; r++) {
           int row = p * group + r;
-          double scale =
-              scaleMode == ScaleMode.LOGIT_SCALE
-                  ? bounded(Math.exp(input("logit_scale")[row % shape.numHeads()]))
-                  : bounded(input("key_strength")[row]);
+          double scale = scaleOf(inputs(), row % shape.numHeads(), row);
           normalise(input("q"), row * d, d, scale, unit, r * d);
         }
         tile.begin(unit, 0, d, group, 1);

@@ -23,6 +23,8 @@ import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -115,7 +117,7 @@ public record Differential(
         OptionalInt ropeDim,
     @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale,
     @Parameter(value = "seed of the drawn λ vectors", defaultValue = "42") long seed)
-    implements Attention {
+    implements CachingAttention {
 
   /// Names of the vectors that λ is made of: queries and keys of its two terms.
   static final List<String> LAMBDAS = List.of("lambda_q1", "lambda_k1", "lambda_q2", "lambda_k2");
@@ -341,7 +343,13 @@ public record Differential(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new DifferentialSession(this, shape);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  /// Two maps share each value, and policies rank by one: they are refused.
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new DifferentialSession(this, shape, cache.requireWhole(this));
   }
 
   private final class Plan extends AttentionPlan {

@@ -110,7 +110,7 @@ public record Fox(
 
   /// What the logarithm of a gate of 0 counts as: far below every score, and a sum of many still
   /// leaves differences exact.
-  private static final double LEAST_LOG = -1e6;
+  static final double LEAST_LOG = -1e6;
 
   private static final float[] NO_LSE = new float[0];
 
@@ -263,7 +263,9 @@ public record Fox(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
-    return new Session(shape, SlotStore.storageOf(this, cache));
+    return windowSize.isPresent() || cache.suitSlots()
+        ? new Session(shape, SlotStore.storageOf(this, cache))
+        : new FoxCompressed(this, shape, threads, cache);
   }
 
   private final class Plan extends AttentionPlan {

@@ -20,6 +20,8 @@ import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 import java.util.List;
@@ -89,7 +91,7 @@ public record StickBreaking(
     @Parameter(value = "the own value gets what is left of the stick", defaultValue = "false")
         boolean remainderToCurrent,
     @Parameter(value = "factor on q·k, 1/√d when absent", defaultValue = "") OptionalDouble scale)
-    implements Attention {
+    implements CachingAttention {
 
   /// Operations of a pair besides the products: scaling, two logarithms with their exponential, a
   /// sum along the keys, the weight.
@@ -189,6 +191,13 @@ public record StickBreaking(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
     return new Session(shape);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return cache.changesOutputs()
+        ? new StickCompressed(this, shape, threads, cache)
+        : decode(shape, threads);
   }
 
   private final class Plan extends AttentionPlan {

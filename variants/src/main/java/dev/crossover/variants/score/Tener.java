@@ -26,7 +26,6 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.store.CacheOptions;
 import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.store.SlotCache;
-import dev.crossover.attention.store.SlotStore;
 import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
@@ -204,7 +203,9 @@ public record Tener(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireDim(shape);
-    return new Session(shape, SlotStore.storageOf(this, cache));
+    return cache.suitSlots()
+        ? new Session(shape, cache.storage())
+        : new TenerCompressed(this, shape, threads, cache);
   }
 
   private static void requireDim(AttentionShape s) {

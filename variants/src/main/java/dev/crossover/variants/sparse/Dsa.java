@@ -21,6 +21,8 @@ import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -104,7 +106,7 @@ public record Dsa(
             value = "factor on index_query.index_key; 1/sqrt(its width) when absent",
             defaultValue = "")
         OptionalDouble indexScale)
-    implements Attention {
+    implements CachingAttention {
 
   /// Validates the parameters.
   public Dsa {
@@ -284,6 +286,11 @@ public record Dsa(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new DsaSession(this, shape, threads);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new DsaSession(this, shape, threads, cache.requireWhole(this));
   }
 }

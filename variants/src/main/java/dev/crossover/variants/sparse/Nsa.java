@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -18,6 +17,8 @@ import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
+import dev.crossover.attention.store.CacheOptions;
+import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -92,7 +93,7 @@ public record Nsa(
         int windowSize,
     @Parameter(value = "how a block becomes one key and value", defaultValue = "block_mean")
         Compression compression)
-    implements Attention {
+    implements CachingAttention {
 
   /// How a block becomes one key and value.
   public enum Compression {
@@ -176,7 +177,12 @@ public record Nsa(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads) {
-    return new NsaSession(this, shape, threads);
+    return decode(shape, threads, CacheOptions.NONE);
+  }
+
+  @Override
+  public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
+    return new NsaSession(this, shape, threads, cache.requireWhole(this));
   }
 
   /// Number of blocks, the last one short if b does not divide n.

@@ -7,23 +7,26 @@ import dev.crossover.attention.TokenSession;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.select.SelectedBlocks;
+import dev.crossover.attention.store.KeyValueStore;
+import dev.crossover.attention.store.Storage;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
 
-/// Decoding of [Nsa]: a cache of keys and values, and the sums of their blocks.
+/// Decoding of [Nsa]: a cache of keys and values, and the sums of their blocks, whose means are
+/// formed of rows as they are read and kept as floats.
 final class NsaSession extends TokenSession {
+  private static final int TILE = 64;
+
   private final Nsa attention;
   private final Kernels kernels = Kernels.get();
   private final Workers workers;
   private final int d;
   private final int dv;
-  private final int capacity;
   private final int blocks;
   private final int groups;
   private final int chosenBefore;
   private final float factor;
-  private final float[] keys;
-  private final float[] values;
+  private final KeyValueStore cache;
   private final double[] keySums;
   private final double[] valueSums;
   private final float[] keyMeans;
@@ -31,23 +34,27 @@ final class NsaSession extends TokenSession {
   private final float[][] weights;
   private final float[][] importance;
   private final float[][] mixed;
+
+  /// Restored rows of a worker, and of the row just stored.
+  private final float[][] tile;
+
   private final int[][] chosen;
   private final Workers.Task group = this::group;
   private float[] out = new float[0];
 
-  NsaSession(Nsa attention, AttentionShape shape, int threads) {
+  NsaSession(Nsa attention, AttentionShape shape, int threads, Storage storage) {
     super(attention, shape);
     this.attention = attention;
     workers = new Workers(threads);
     d = shape.headDim();
     dv = shape.valueDim();
-    capacity = Math.max(1, shape.keySeqLen());
+    int capacity = Math.max(1, shape.keySeqLen());
     blocks = attention.blocks(capacity);
     groups = shape.batchSize() * shape.numKeyValueHeads();
     chosenBefore = attention.chosenBefore(capacity);
     factor = (float) Attention.defaultScale(shape);
-    keys = new float[Tensor.sizeOf(groups, capacity, d)];
-    values = new float[Tensor.sizeOf(groups, capacity, dv)];
+    cache = new KeyValueStore(storage, shape);
+    tile = new float[threads + 1][TILE * Math.max(d, dv)];
     keySums = new double[groups * d];
     valueSums = new double[groups * dv];
     keyMeans = new float[Tensor.sizeOf(groups, blocks, d)];
@@ -61,22 +68,24 @@ final class NsaSession extends TokenSession {
   @Override
   protected void take(int t, int tokens) {
     int at = position();
+    float[] row = tile[tile.length - 1];
+    cache.append(input("k"), input("v"), t, 1, tokens);
     for (int g = 0; g < groups; g++) {
-      System.arraycopy(input("k"), (g * tokens + t) * d, keys, (g * capacity + at) * d, d);
-      System.arraycopy(input("v"), (g * tokens + t) * dv, values, (g * capacity + at) * dv, dv);
-      accumulate(keys, (g * capacity + at) * d, d, keySums, g, keyMeans);
-      accumulate(values, (g * capacity + at) * dv, dv, valueSums, g, valueMeans);
+      cache.readKeys(g, at, at + 1, row, 0);
+      accumulate(row, d, keySums, g, keyMeans);
+      cache.readValues(g, at, at + 1, row, 0);
+      accumulate(row, dv, valueSums, g, valueMeans);
     }
   }
 
   /// Adds a row to the sum of its block; the block's mean once it is whole.
-  private void accumulate(float[] rows, int row, int width, double[] sums, int g, float[] means) {
+  private void accumulate(float[] row, int width, double[] sums, int g, float[] means) {
     int size = attention.blockSize();
     int inBlock = position() % size;
     int mean = (g * blocks + position() / size) * width;
     for (int c = 0; c < width; c++) {
       double before = inBlock == 0 ? 0 : sums[g * width + c];
-      sums[g * width + c] = before + rows[row + c];
+      sums[g * width + c] = before + row[c];
       if (inBlock == size - 1) {
         means[mean + c] = (float) (sums[g * width + c] / size);
       }
@@ -92,9 +101,9 @@ final class NsaSession extends TokenSession {
   @Override
   public long stateBytes() {
     long whole = position() / attention.blockSize();
-    long floats = (long) groups * (position() + whole) * (d + dv);
+    long floats = groups * whole * (d + dv);
     long sums = position() == 0 ? 0 : (long) groups * (d + dv);
-    return floats * Float.BYTES + sums * Double.BYTES;
+    return cache.bytes() + floats * Float.BYTES + sums * Double.BYTES;
   }
 
   /// All query heads of a key head: they choose together, then each attends.
@@ -121,9 +130,7 @@ final class NsaSession extends TokenSession {
     for (int h = g * shape.groupSize(); h < (g + 1) * shape.groupSize(); h++) {
       selection(worker, g, h, own * attention.blockSize());
       float[] p = weights[worker];
-      for (int j = windowStart; j <= position; j++) {
-        p[j - windowStart] = score(h, keys, (g * capacity + j) * d);
-      }
+      scores(worker, g, h, windowStart, position + 1, 0);
       kernels.softmax(position + 1 - windowStart, p, 0);
       mix(worker, h, input("gate_window")[h], g, 0, windowStart, position + 1);
     }
@@ -134,13 +141,13 @@ final class NsaSession extends TokenSession {
     float[] p = weights[worker];
     int count = 0;
     for (int block : chosen[worker]) {
-      for (int j = block * size; block >= 0 && j < (block + 1) * size; j++) {
-        p[count++] = score(h, keys, (g * capacity + j) * d);
+      if (block >= 0) {
+        scores(worker, g, h, block * size, (block + 1) * size, count);
+        count += size;
       }
     }
-    for (int j = ownStart; j <= position(); j++) {
-      p[count++] = score(h, keys, (g * capacity + j) * d);
-    }
+    scores(worker, g, h, ownStart, position() + 1, count);
+    count += position() + 1 - ownStart;
     kernels.softmax(count, p, 0);
     float gate = input("gate_selection")[h];
     int from = 0;
@@ -155,24 +162,43 @@ final class NsaSession extends TokenSession {
 
   /// Adds the gated mean of the values at positions `first … to - 1`, weighted from `from`.
   private void mix(int worker, int h, float gate, int g, int from, int first, int to) {
-    kernels.multiply(
-        1,
-        dv,
-        to - first,
-        weights[worker],
-        from,
-        to - first,
-        values,
-        (g * capacity + first) * dv,
-        dv,
-        mixed[worker],
-        0,
-        dv,
-        false);
+    float[] inPlace = cache.valuesInPlace(g);
+    for (int j = first; j < to; j += TILE) {
+      int count = Math.min(TILE, to - j);
+      float[] rows = inPlace == null ? tile[worker] : inPlace;
+      int row = inPlace == null ? 0 : j * dv;
+      if (inPlace == null) {
+        cache.readValues(g, j, j + count, rows, 0);
+      }
+      int w = from + j - first;
+      kernels.multiply(
+          1, dv, count, weights[worker], w, count, rows, row, dv, mixed[worker], 0, dv, j > first);
+    }
     kernels.axpy(dv, gate, mixed[worker], 0, out, h * dv);
+  }
+
+  /// Scores of the keys at positions `first … to - 1`, written from `at`.
+  private void scores(int worker, int g, int h, int first, int to, int at) {
+    float[] inPlace = cache.keysInPlace(g);
+    for (int j = first; j < to; j += TILE) {
+      int count = Math.min(TILE, to - j);
+      float[] rows = inPlace == null ? tile[worker] : inPlace;
+      int row = inPlace == null ? 0 : j * d;
+      if (inPlace == null) {
+        cache.readKeys(g, j, j + count, rows, 0);
+      }
+      for (int c = 0; c < count; c++) {
+        weights[worker][at + j - first + c] = score(h, rows, row + c * d);
+      }
+    }
   }
 
   private float score(int h, float[] rows, int row) {
     return factor * kernels.dot(d, input("q"), h * d, rows, row);
+  }
+
+  @Override
+  protected void forget() {
+    cache.truncate(0);
   }
 }

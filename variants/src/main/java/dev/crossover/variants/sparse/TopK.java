@@ -20,7 +20,6 @@ import dev.crossover.attention.select.KeyValueSession;
 import dev.crossover.attention.select.LargestScores;
 import dev.crossover.attention.store.CacheOptions;
 import dev.crossover.attention.store.CachingAttention;
-import dev.crossover.attention.store.SlotStore;
 import dev.crossover.attention.store.Storage;
 import java.util.OptionalInt;
 
@@ -167,7 +166,9 @@ public record TopK(
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
-    return new Session(shape, threads, SlotStore.storageOf(this, cache));
+    return cache.suitSlots()
+        ? new Session(shape, threads, cache.storage())
+        : new TopKCompressed(this, shape, threads, cache);
   }
 
   /// The number of keys kept out of nk.
