@@ -32,6 +32,8 @@ final class GenerateMicroKernels {
       write(directory, "FusedKernels" + rows, FusedBlocks.source(rows), macros);
     }
     write(directory, "DotProducts", DotBlocks.source(), macros);
+    write(directory, "ByteRowsProducts", NarrowBlocks.bytes(), macros);
+    write(directory, "BrainRowsProducts", NarrowBlocks.brain(), macros);
     write(directory, "Transpose16", Butterflies.transpose(), macros);
   }
 

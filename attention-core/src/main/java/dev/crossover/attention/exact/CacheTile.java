@@ -6,6 +6,7 @@ import dev.crossover.attention.Scratch;
 import dev.crossover.attention.exact.ScoreOptions.Alibi;
 import dev.crossover.attention.exact.ScoreOptions.AlibiForm;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.store.RowTile;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
@@ -14,10 +15,10 @@ import org.jspecify.annotations.Nullable;
 ///
 /// ```
 /// for each 16384 / rows keys that a row sees:
-///   for each 64 of them:  restore keys, or read them in place;  s = q · kᵀ
+///   s = q · kᵀ, restored in registers or in the first-level cache, or read in place
 ///   s = cap tanh(s / cap) − slope │p − j│;  s = −∞ where a row does not see
 ///   m' = max(m, s);  o, z = (o, z) · e^(m − m');  p = e^(s − m');  z = z + Σ p
-///   for each 64 of them:  restore values;  o = o + p · v
+///   o = o + p · v, likewise
 /// out = o / (z + e^(sink − m))
 /// ```
 ///
@@ -28,7 +29,7 @@ final class CacheTile {
   /// Rows of a turn.
   static final int ROWS = 64;
 
-  private static final int TILE = 64;
+  private static final int TILE = RowTile.ROWS;
   private static final int SCORES = 16384;
 
   private final ScoreOptions options;
@@ -41,11 +42,10 @@ final class CacheTile {
   private final float[] query;
   private final float[] sinkQuery;
   private final float[] scores;
-  private final float[] tile;
+  private final RowTile tile;
   private final float[] numerator;
   private final float[] max;
   private final double[] denominator;
-  private final float[] work;
   private final int[] position = new int[ROWS];
   private final float[] slope = new float[ROWS];
   private int rows;
@@ -65,11 +65,10 @@ final class CacheTile {
     query = scratch.floats((long) ROWS * dim);
     sinkQuery = scratch.floats(options.sinksApart() ? (long) ROWS * dim : 0);
     scores = scratch.floats(SCORES);
-    tile = scratch.floats((long) TILE * Math.max(dim, valueDim));
+    tile = new RowTile(scratch, Math.max(dim, valueDim));
     numerator = scratch.floats((long) ROWS * valueDim);
     max = scratch.floats(ROWS);
     denominator = scratch.doubles(ROWS);
-    work = scratch.floats(kernels.transposedBScratch(TILE, dim));
   }
 
   /// Norm and rotation of this worker.
@@ -120,7 +119,7 @@ final class CacheTile {
     int chunk = SCORES / Math.max(1, rows) / TILE * TILE;
     for (int start = from; start < to; start += chunk) {
       int count = Math.min(chunk, to - start);
-      products(cache, head, start, count, queries, chunk);
+      cache.store.dots(head, start, start + count, rows, queries, 0, scores, 0, chunk, tile);
       boolean hidden = false;
       for (int r = 0; r < rows; r++) {
         alter(cache, r, start, count, r * chunk);
@@ -128,24 +127,6 @@ final class CacheTile {
         weights(r, count, r * chunk);
       }
       mix(cache, head, start, count, chunk, hidden);
-    }
-  }
-
-  private void products(
-      SequenceCache cache, int head, int start, int count, float[] queries, int ld) {
-    float[] inPlace = cache.store.keysInPlace(head);
-    for (int c = 0; c < count; c += TILE) {
-      int n = Math.min(TILE, count - c);
-      float[] keys = tile;
-      int ko = 0;
-      if (inPlace != null) {
-        keys = inPlace;
-        ko = (start + c) * dim;
-      } else {
-        cache.store.readKeys(head, start + c, start + c + n, tile, 0);
-      }
-      kernels.multiplyTransposedB(
-          rows, n, dim, queries, 0, dim, keys, ko, dim, scores, c, ld, false, work, 0);
     }
   }
 
@@ -202,18 +183,19 @@ final class CacheTile {
   }
 
   private void mix(SequenceCache cache, int head, int start, int count, int ld, boolean hidden) {
+    if (!hidden) {
+      cache.store.mix(head, start, start + count, rows, scores, 0, ld, numerator, 0, tile);
+      return;
+    }
     float[] inPlace = cache.store.valuesInPlace(head);
     for (int c = 0; c < count; c += TILE) {
       int n = Math.min(TILE, count - c);
-      float[] values = tile;
-      int vo = 0;
-      if (inPlace != null) {
-        values = inPlace;
-        vo = (start + c) * valueDim;
-      } else {
-        cache.store.readValues(head, start + c, start + c + n, tile, 0);
+      float[] values = inPlace == null ? tile.rows() : inPlace;
+      int vo = inPlace == null ? 0 : (start + c) * valueDim;
+      if (inPlace == null) {
+        cache.store.readValues(head, start + c, start + c + n, values, 0);
       }
-      if (!hidden || Float.isFinite(kernels.largestMagnitude(n * valueDim, values, vo))) {
+      if (Float.isFinite(kernels.largestMagnitude(n * valueDim, values, vo))) {
         kernels.multiply(
             rows, valueDim, n, scores, c, ld, values, vo, valueDim, numerator, 0, valueDim, true);
       } else {

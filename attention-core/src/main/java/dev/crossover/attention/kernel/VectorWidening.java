@@ -5,16 +5,15 @@ import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.ShortVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /// Vector forms of [Widening].
 ///
-/// A half is moved to the exponent and mantissa bits of a float and multiplied by 2^112, the
-/// difference of the exponents' biases, which also makes subnormals right; infinities and NaN get
-/// the float's largest exponent instead.
+/// Halves have none: vectors of them do not convert, and the compiler turns the scalar loop into
+/// the processor's instruction, 58 numbers in a nanosecond where moving their bits by hand made 23
+/// (AVX-512).
 final class VectorWidening {
   private static final VectorSpecies<Float> FLOATS = Lanes.FLOATS;
   private static final VectorSpecies<Integer> INTS = Lanes.INTS;
@@ -26,46 +25,29 @@ final class VectorWidening {
   private static final VectorSpecies<Byte> BYTES =
       VectorSpecies.of(byte.class, VectorShape.forBitSize(Math.max(64, 8 * L)));
 
-  private static final float BIAS = 0x1p112f;
-  private static final int HALF_INFINITY = 0x7c00;
-  private static final int FLOAT_INFINITY = 0x7f800000;
-
   private VectorWidening() {}
-
-  static void half(int count, short[] from, int at, float[] to, int o) {
-    int i = 0;
-    for (; i <= count - L; i += L) {
-      IntVector bits = shorts(from, at + i);
-      IntVector magnitude = bits.and(0x7fff);
-      IntVector moved = magnitude.lanewise(VectorOperators.LSHL, 13);
-      FloatVector value = moved.reinterpretAsFloats().mul(BIAS);
-      VectorMask<Integer> special = magnitude.compare(VectorOperators.GE, HALF_INFINITY);
-      IntVector sign = bits.and(0x8000).lanewise(VectorOperators.LSHL, 16);
-      IntVector finite = value.reinterpretAsInts();
-      finite
-          .blend(moved.or(FLOAT_INFINITY), special)
-          .or(sign)
-          .reinterpretAsFloats()
-          .intoArray(to, o + i);
-    }
-    ScalarWidening.half(count - i, from, at + i, to, o + i);
-  }
 
   static void brain(int count, short[] from, int at, float[] to, int o) {
     int i = 0;
     for (; i <= count - L; i += L) {
-      shorts(from, at + i)
-          .lanewise(VectorOperators.LSHL, 16)
-          .reinterpretAsFloats()
-          .intoArray(to, o + i);
+      brainVector(from, at + i).intoArray(to, o + i);
     }
     ScalarWidening.brain(count - i, from, at + i, to, o + i);
   }
 
-  private static IntVector shorts(short[] from, int at) {
-    return (IntVector)
-        ShortVector.fromArray(SHORTS, from, at)
-            .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+  /// L numbers of bfloat16 as floats.
+  static FloatVector brainVector(short[] from, int at) {
+    IntVector bits =
+        (IntVector)
+            ShortVector.fromArray(SHORTS, from, at)
+                .convertShape(VectorOperators.ZERO_EXTEND_S2I, INTS, 0);
+    return bits.lanewise(VectorOperators.LSHL, 16).reinterpretAsFloats();
+  }
+
+  /// L bytes as floats; from eight lanes on, because a vector of bytes has eight at least.
+  static FloatVector byteVector(byte[] from, int at) {
+    return (FloatVector)
+        ByteVector.fromArray(BYTES, from, at).convertShape(VectorOperators.B2F, FLOATS, 0);
   }
 
   static void bytes(int count, byte[] from, int at, float factor, float[] to, int o) {

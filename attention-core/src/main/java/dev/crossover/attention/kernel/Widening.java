@@ -10,11 +10,7 @@ public final class Widening {
 
   /// IEEE half precision, subnormals, infinities and NaN included.
   public static void half(int count, short[] from, int at, float[] to, int o) {
-    if (KernelSelection.VECTOR) {
-      VectorWidening.half(count, from, at, to, o);
-    } else {
-      ScalarWidening.half(count, from, at, to, o);
-    }
+    ScalarWidening.half(count, from, at, to, o);
   }
 
   /// bfloat16: the upper 16 bits of a float.
@@ -23,6 +19,38 @@ public final class Widening {
       VectorWidening.brain(count, from, at, to, o);
     } else {
       ScalarWidening.brain(count, from, at, to, o);
+    }
+  }
+
+  /// Unsigned numbers of few bits, packed from the lowest bits of a byte up; a loop for the
+  /// compiler, because vectors do not interleave parts of bytes.
+  ///
+  /// @param bits 2, 4 or 8
+  /// @param first number of the first of them in `from`
+  public static void packed(int count, int bits, byte[] from, int first, float[] to, int o) {
+    int perByte = 8 / bits;
+    int mask = (1 << bits) - 1;
+    int i = 0;
+    if (first % perByte == 0) {
+      int at = first / perByte;
+      for (; i <= count - perByte; i += perByte, at++) {
+        int packed = from[at];
+        for (int part = 0; part < perByte; part++) {
+          to[o + i + part] = packed >>> part * bits & mask;
+        }
+      }
+    }
+    for (; i < count; i++) {
+      int number = first + i;
+      to[o + i] = from[number / perByte] >>> number % perByte * bits & mask;
+    }
+  }
+
+  /// `x[i] = factor · x[i] + shift`, rounded twice.
+  public static void affine(int count, float factor, float shift, float[] x, int xo) {
+    for (int i = xo; i < xo + count; i++) {
+      float scaled = factor * x[i];
+      x[i] = scaled + shift;
     }
   }
 

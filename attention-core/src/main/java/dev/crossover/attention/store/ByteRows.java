@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.kernel.NarrowRows;
 import dev.crossover.attention.kernel.Widening;
 import java.util.Arrays;
 
@@ -20,6 +21,44 @@ final class ByteRows extends RowStore {
   void read(int from, int to, float[] into, int at) {
     for (int row = from; row < to; row++) {
       Widening.bytes(dim, codes, row * dim, scales[row], into, at + (row - from) * dim);
+    }
+  }
+
+  /// A single query row meets the codes in registers; several meet rows restored once.
+  @Override
+  void dots(
+      int count,
+      float[] q,
+      int qo,
+      int from,
+      int to,
+      float[] scores,
+      int so,
+      int lds,
+      RowTile tile) {
+    if (count == 1 && NarrowRows.isFused()) {
+      NarrowRows.byteDots(to - from, dim, q, qo, codes, from * dim, scales, from, scores, so);
+    } else {
+      super.dots(count, q, qo, from, to, scores, so, lds, tile);
+    }
+  }
+
+  @Override
+  void mix(
+      int count,
+      float[] w,
+      int wo,
+      int ldw,
+      int from,
+      int to,
+      int width,
+      float[] out,
+      int oo,
+      RowTile tile) {
+    if (count == 1 && NarrowRows.isFused()) {
+      NarrowRows.byteMix(to - from, dim, width, w, wo, codes, from * dim, scales, from, out, oo);
+    } else {
+      super.mix(count, w, wo, ldw, from, to, width, out, oo, tile);
     }
   }
 

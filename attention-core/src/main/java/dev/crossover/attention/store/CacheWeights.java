@@ -18,7 +18,7 @@ public interface CacheWeights {
   }
 
   /// Most keys of one call of [#score].
-  int MOST_KEYS = 64;
+  int MOST_KEYS = RowTile.ROWS;
 
   /// Softmax of scaled dot products.
   CacheWeights SOFTMAX = new CacheWeights() {};

@@ -2,6 +2,7 @@
 package dev.crossover.attention.store;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Scratch;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import java.util.Arrays;
@@ -20,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 /// The order of positions is kept. When the budget covers the sequence the result is that of exact
 /// attention. One instance is used by one caller at a time.
 public final class CompressedDecoder {
-  private static final int TILE = CacheWeights.MOST_KEYS;
+  private static final int TILE = RowTile.ROWS;
 
   /// Query rows whose scores are held at a time.
   private static final int ROWS = 32;
@@ -56,8 +57,7 @@ public final class CompressedDecoder {
 
   private final View view;
   private final float[][] scores;
-  private final float[][] tile;
-  private final float[][] work;
+  private final RowTile[] tiles;
 
   /// Places and positions that the last query of a query head read.
   private final int[][] places;
@@ -123,8 +123,10 @@ public final class CompressedDecoder {
     counting = new int[capacity];
     Arrays.setAll(counting, j -> j);
     scores = new float[threads][ROWS * capacity];
-    tile = new float[threads][TILE * Math.max(dim, store.valueStride())];
-    work = new float[threads][kernels.transposedBScratch(TILE, dim)];
+    tiles = new RowTile[threads];
+    for (int t = 0; t < threads; t++) {
+      tiles[t] = new RowTile(new Scratch(), store.widest());
+    }
     places = new int[heads * group][capacity];
     attended = new int[heads * group][capacity];
     attendedCount = new int[heads * group];
@@ -240,7 +242,7 @@ public final class CompressedDecoder {
     for (int j = 0; j < keys; j += TILE) {
       int count = Math.min(TILE, keys - j);
       int key = (h * prompt + j) * dim;
-      score(worker, problem, 0, rows, (problem * prompt + first) * dim, count, k, key, j);
+      scorePrompt(worker, problem, rows, (problem * prompt + first) * dim, count, key, j);
     }
     for (int r = 0; r < rows; r++) {
       int seen = first + r + 1;
@@ -258,35 +260,21 @@ public final class CompressedDecoder {
         rows, valueDim, keys, first, p, 0, ld, v, values, valueDim, out, target, valueDim, false);
   }
 
-  /// Writes the scores of some query rows and some keys from column `at` on.
-  ///
-  /// @param problem query head of the first row
-  /// @param step how many query heads further the next row is
-  /// @param qo where the first row is, the others behind it
-  private void score(
-      int worker,
-      int problem,
-      int step,
-      int rows,
-      int qo,
-      int count,
-      float[] keys,
-      int ko,
-      int at) {
+  /// Writes the scores of some of a prompt's query rows of one head and some keys from column `at`
+  /// on.
+  private void scorePrompt(int worker, int problem, int rows, int qo, int count, int ko, int at) {
     float[] p = scores[worker];
     int ld = shape.keySeqLen();
-    if (weighing.dotProducts()) {
-      float[] s = work[worker];
-      kernels.multiplyTransposedB(
-          rows, count, dim, q, qo, dim, keys, ko, dim, p, at, ld, false, s, 0);
+    if (!weighing.dotProducts()) {
       for (int r = 0; r < rows; r++) {
-        kernels.scale(count, scale, p, r * ld + at, p, r * ld + at);
+        weighing.score(worker, problem, q, qo + r * dim, count, k, ko, p, r * ld + at);
       }
       return;
     }
+    kernels.multiplyTransposedB(
+        rows, count, dim, q, qo, dim, k, ko, dim, p, at, ld, false, tiles[worker].work, 0);
     for (int r = 0; r < rows; r++) {
-      int own = problem + r * step;
-      weighing.score(worker, own, q, qo + r * dim, count, keys, ko, p, r * ld + at);
+      kernels.scale(count, scale, p, r * ld + at, p, r * ld + at);
     }
   }
 
@@ -310,22 +298,22 @@ public final class CompressedDecoder {
     for (int r = 0; r < rows; r++) {
       count = choose(h, first + r, cached);
     }
-    for (int s = 0; s < count; s += TILE) {
-      int length = Math.min(TILE, count - s);
-      gather(worker, h, first, s, length, true);
-      score(worker, first, 1, rows, first * dim, length, tile[worker], 0, s);
+    int[] list = places[first];
+    for (int s = 0; s < count; ) {
+      int run = run(list, s, count);
+      scoreCached(worker, h, first, rows, list[s], run, s);
+      s += run;
     }
     for (int r = 0; r < rows; r++) {
       weighing.weigh(worker, first + r, next - 1, count, attended[first + r], p, r * ld);
     }
     int o = first * valueDim;
     Arrays.fill(out, o, o + rows * valueDim, 0);
-    int stride = store.valueStride();
-    for (int s = 0; s < count; s += TILE) {
-      int length = Math.min(TILE, count - s);
-      gather(worker, h, first, s, length, false);
-      kernels.multiply(
-          rows, valueDim, length, p, s, ld, tile[worker], 0, stride, out, o, valueDim, true);
+    for (int s = 0; s < count; ) {
+      int run = run(list, s, count);
+      int at = list[s];
+      store.mix(h, at, at + run, rows, p, s, ld, out, o, tiles[worker]);
+      s += run;
     }
     boolean counted =
         policy.weights() == CachePolicy.Weights.ALL
@@ -355,21 +343,35 @@ public final class CompressedDecoder {
     return count;
   }
 
-  /// Restores keys or values at the listed places, run by run.
-  private void gather(int worker, int h, int problem, int from, int length, boolean keys) {
-    int[] list = places[problem];
-    for (int s = 0; s < length; ) {
-      int first = list[from + s];
-      int run = 1;
-      while (s + run < length && list[from + s + run] == first + run) {
-        run++;
+  /// Number of places from `list[from]` on that lie one after the other.
+  private static int run(int[] list, int from, int count) {
+    int run = 1;
+    while (from + run < count && list[from + run] == list[from] + run) {
+      run++;
+    }
+    return run;
+  }
+
+  /// Writes the scores of some query heads' rows and a run of cached keys from column `at` on.
+  private void scoreCached(int worker, int h, int problem, int rows, int place, int run, int at) {
+    float[] p = scores[worker];
+    int ld = shape.keySeqLen();
+    RowTile tile = tiles[worker];
+    if (weighing.dotProducts()) {
+      store.dots(h, place, place + run, rows, q, problem * dim, p, at, ld, tile);
+      for (int r = 0; r < rows; r++) {
+        kernels.scale(run, scale, p, r * ld + at, p, r * ld + at);
       }
-      if (keys) {
-        store.readKeys(h, first, first + run, tile[worker], s * dim);
-      } else {
-        store.readValues(h, first, first + run, tile[worker], s * store.valueStride());
+      return;
+    }
+    for (int s = 0; s < run; s += RowTile.ROWS) {
+      int length = Math.min(RowTile.ROWS, run - s);
+      store.readKeys(h, place + s, place + s + length, tile.rows(), 0);
+      for (int r = 0; r < rows; r++) {
+        int own = problem + r;
+        int to = r * ld + at + s;
+        weighing.score(worker, own, q, own * dim, length, tile.rows(), 0, p, to);
       }
-      s += run;
     }
   }
 

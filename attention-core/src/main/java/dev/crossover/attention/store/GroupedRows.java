@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.kernel.Widening;
 import java.util.Arrays;
 
 /// KIVI's rows: old ones in groups of few bits, the newest in full precision.
@@ -15,6 +17,7 @@ import java.util.Arrays;
 /// channels of one token; a row is encoded when R newer ones have been stored before the next.
 /// Codes are packed, and never change once written.
 final class GroupedRows extends RowStore {
+  private final Kernels kernels = Kernels.get();
   private final Storage storage;
   private final boolean keys;
   private final int perByte;
@@ -154,11 +157,16 @@ final class GroupedRows extends RowStore {
         System.arraycopy(recent, row % ring * dim, into, o, dim);
         continue;
       }
+      Widening.packed(dim, storage.bits(), codes, row * dim, into, o);
       int group = group(row, 0);
-      for (int c = 0; c < dim; c++) {
-        int g = keys ? group + c : group + c / storage.groupSize();
-        float scaled = stored(row * dim + c) * scales[g];
-        into[o + c] = scaled + minima[g];
+      if (keys) {
+        kernels.multiplyElements(dim, into, o, scales, group, into, o);
+        kernels.add(dim, into, o, minima, group, into, o);
+      } else {
+        int size = storage.groupSize();
+        for (int c = 0; c < dim; c += size, group++) {
+          Widening.affine(size, scales[group], minima[group], into, o + c);
+        }
       }
     }
   }

@@ -126,6 +126,48 @@ public final class KeyValueStore {
     values[head].read(from, to, into, at);
   }
 
+  /// Dot products of some query rows with the keys `from … to - 1` of a head.
+  ///
+  /// @param count query rows, one after the other from `qo`
+  /// @param scores that of row r and position j goes to `so + r * lds + j - from`
+  public void dots(
+      int head,
+      int from,
+      int to,
+      int count,
+      float[] q,
+      int qo,
+      float[] scores,
+      int so,
+      int lds,
+      RowTile tile) {
+    keys[head].dots(count, q, qo, from, to, scores, so, lds, tile);
+  }
+
+  /// Adds weighted sums of the values `from … to - 1` of a head to some rows.
+  ///
+  /// @param count rows of `out`, one after the other from `oo`
+  /// @param w the weight of position j for row r is at `wo + r * ldw + j - from`; multiplies every
+  ///     value, so that one of zero does not hide what is not finite
+  public void mix(
+      int head,
+      int from,
+      int to,
+      int count,
+      float[] w,
+      int wo,
+      int ldw,
+      float[] out,
+      int oo,
+      RowTile tile) {
+    values[head].mix(count, w, wo, ldw, from, to, valueDim, out, oo, tile);
+  }
+
+  /// Width of the widest row that is restored.
+  public int widest() {
+    return Math.max(dim, valueDim);
+  }
+
   /// The keys of a head where they lie, where they are floats: row p starts at `p * dim`. Null for
   /// other storage. Valid until the next change.
   public float @Nullable [] keysInPlace(int head) {

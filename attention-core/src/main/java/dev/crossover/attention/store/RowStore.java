@@ -32,6 +32,83 @@ abstract class RowStore {
   /// Restores the rows `from … to - 1`.
   abstract void read(int from, int to, float[] into, int at);
 
+  /// Dot products of some query rows with the rows `from … to - 1`.
+  ///
+  /// @param count query rows, `dim` apart from `qo`
+  /// @param scores that of query row r and row j goes to `so + r * lds + j - from`
+  void dots(
+      int count,
+      float[] q,
+      int qo,
+      int from,
+      int to,
+      float[] scores,
+      int so,
+      int lds,
+      RowTile tile) {
+    float[] rows = tile.rows();
+    for (int j = from; j < to; j += RowTile.ROWS) {
+      int n = Math.min(RowTile.ROWS, to - j);
+      read(j, j + n, rows, 0);
+      floatDots(count, q, qo, n, rows, 0, scores, so + j - from, lds, tile);
+    }
+  }
+
+  /// Adds weighted sums of the rows `from … to - 1`, of their first `width` numbers.
+  ///
+  /// @param count output rows, `width` apart from `oo`
+  /// @param w the weight of row j for output row r is at `wo + r * ldw + j - from`
+  void mix(
+      int count,
+      float[] w,
+      int wo,
+      int ldw,
+      int from,
+      int to,
+      int width,
+      float[] out,
+      int oo,
+      RowTile tile) {
+    float[] rows = tile.rows();
+    for (int j = from; j < to; j += RowTile.ROWS) {
+      int n = Math.min(RowTile.ROWS, to - j);
+      read(j, j + n, rows, 0);
+      floatMix(count, w, wo + j - from, ldw, n, rows, 0, width, out, oo, tile);
+    }
+  }
+
+  /// [#dots] with `n` rows of floats from `ro`, at most [RowTile#ROWS].
+  final void floatDots(
+      int count,
+      float[] q,
+      int qo,
+      int n,
+      float[] rows,
+      int ro,
+      float[] scores,
+      int so,
+      int lds,
+      RowTile tile) {
+    tile.kernels.multiplyTransposedB(
+        count, n, dim, q, qo, dim, rows, ro, dim, scores, so, lds, false, tile.work, 0);
+  }
+
+  /// [#mix] of `n` rows of floats from `ro`.
+  final void floatMix(
+      int count,
+      float[] w,
+      int wo,
+      int ldw,
+      int n,
+      float[] rows,
+      int ro,
+      int width,
+      float[] out,
+      int oo,
+      RowTile tile) {
+    tile.kernels.multiply(count, width, n, w, wo, ldw, rows, ro, dim, out, oo, width, true);
+  }
+
   /// The code of a number, or −1 where it is in full precision.
   abstract int code(int row, int channel);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.kernel.NarrowRows;
 import dev.crossover.attention.kernel.Widening;
 import java.util.Arrays;
 
@@ -21,6 +22,45 @@ final class ShortRows extends RowStore {
       Widening.half((to - from) * dim, data, from * dim, into, at);
     } else {
       Widening.brain((to - from) * dim, data, from * dim, into, at);
+    }
+  }
+
+  /// A single query row meets bfloat16 in registers; halves, and what several rows meet, are
+  /// restored once.
+  @Override
+  void dots(
+      int count,
+      float[] q,
+      int qo,
+      int from,
+      int to,
+      float[] scores,
+      int so,
+      int lds,
+      RowTile tile) {
+    if (count == 1 && !half && NarrowRows.isFused()) {
+      NarrowRows.brainDots(to - from, dim, q, qo, data, from * dim, scores, so);
+    } else {
+      super.dots(count, q, qo, from, to, scores, so, lds, tile);
+    }
+  }
+
+  @Override
+  void mix(
+      int count,
+      float[] w,
+      int wo,
+      int ldw,
+      int from,
+      int to,
+      int width,
+      float[] out,
+      int oo,
+      RowTile tile) {
+    if (count == 1 && !half && NarrowRows.isFused()) {
+      NarrowRows.brainMix(to - from, dim, width, w, wo, data, from * dim, out, oo);
+    } else {
+      super.mix(count, w, wo, ldw, from, to, width, out, oo, tile);
     }
   }
 

@@ -10,24 +10,22 @@ import org.jspecify.annotations.Nullable;
 ///
 /// ```
 /// for each 4096 positions
-///   for each 64 of them:  restore keys into the first-level cache;  s = q · kᵀ
+///   s = q · kᵀ, restored in registers or in the first-level cache
 ///   m' = max(m, s);  o, z = (o, z) · e^(m − m');  p = e^(s − m');  z = z + Σ p
-///   for each 64 of them:  restore values;  o = o + p · v
+///   o = o + p · v, restored likewise
 /// ```
 public final class StoredAttention {
   private static final int CHUNK = 4096;
-  private static final int TILE = 64;
 
   private final Kernels kernels = Kernels.get();
   private final int dim;
   private final int valueDim;
   private final float[] query;
   private final float[] scores;
-  private final float[] tile;
+  private final RowTile tile;
   private final float[] numerator;
   private final float[] max;
   private final double[] denominator;
-  private final float[] work;
   private int rows;
 
   /// @param scratch allocator
@@ -39,11 +37,10 @@ public final class StoredAttention {
     this.valueDim = valueDim;
     query = scratch.floats((long) maxRows * dim);
     scores = scratch.floats((long) maxRows * CHUNK);
-    tile = scratch.floats((long) TILE * Math.max(dim, valueDim));
+    tile = new RowTile(scratch, Math.max(dim, valueDim));
     numerator = scratch.floats((long) maxRows * valueDim);
     max = scratch.floats(maxRows);
     denominator = scratch.doubles(maxRows);
-    work = scratch.floats(kernels.transposedBScratch(TILE, dim));
   }
 
   /// Takes query rows and forgets everything before.
@@ -65,13 +62,7 @@ public final class StoredAttention {
       KeyValueStore store, int head, int from, int to, boolean @Nullable [] hidden, int ho) {
     for (int start = from; start < to; start += CHUNK) {
       int end = Math.min(to, start + CHUNK);
-      for (int j = start; j < end; j += TILE) {
-        int count = Math.min(TILE, end - j);
-        store.readKeys(head, j, j + count, tile, 0);
-        kernels.multiplyTransposedB(
-            rows, count, dim, query, 0, dim, tile, 0, dim, scores, j - start, CHUNK, false, work,
-            0);
-      }
+      store.dots(head, start, end, rows, query, 0, scores, 0, CHUNK, tile);
       for (int r = 0; r < rows; r++) {
         for (int j = start; hidden != null && j < end; j++) {
           if (hidden[ho + j]) {
@@ -80,23 +71,30 @@ public final class StoredAttention {
         }
         weights(r, end - start);
       }
-      for (int j = start; j < end; j += TILE) {
-        int count = Math.min(TILE, end - j);
-        store.readValues(head, j, j + count, tile, 0);
-        clear(hidden, ho + j, count);
-        kernels.multiply(
-            rows, valueDim, count, scores, j - start, CHUNK, tile, 0, valueDim, numerator, 0,
-            valueDim, true);
+      if (hidden == null) {
+        store.mix(head, start, end, rows, scores, 0, CHUNK, numerator, 0, tile);
+      } else {
+        mixSeen(store, head, start, end, hidden, ho);
       }
     }
   }
 
   /// A weight of zero times NaN is NaN: values of hidden positions are cleared.
-  private void clear(boolean @Nullable [] hidden, int ho, int count) {
-    for (int j = 0; hidden != null && j < count; j++) {
-      if (hidden[ho + j]) {
-        Arrays.fill(tile, j * valueDim, (j + 1) * valueDim, 0);
+  private void mixSeen(
+      KeyValueStore store, int head, int start, int end, boolean[] hidden, int ho) {
+    float[] values = tile.rows();
+    for (int first = start; first < end; first += RowTile.ROWS) {
+      int count = Math.min(RowTile.ROWS, end - first);
+      store.readValues(head, first, first + count, values, 0);
+      for (int j = 0; j < count; j++) {
+        if (hidden[ho + first + j]) {
+          Arrays.fill(values, j * valueDim, (j + 1) * valueDim, 0);
+        }
       }
+      int w = first - start;
+      kernels.multiply(
+          rows, valueDim, count, scores, w, CHUNK, values, 0, valueDim, numerator, 0, valueDim,
+          true);
     }
   }
 
