@@ -15,6 +15,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.store.CacheOptions;
 import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.CachingAttention.Caching;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
@@ -221,7 +222,8 @@ class CachedTest {
           List.of("cosine", "tener", "additive", "mla", "differential").contains(type.name());
       assertTrue(beside <= (others ? HALF : 1e-6), type.name() + ": " + beside);
       double bytes =
-          distance(decoded(Catalogue.parse(type.name() + ":store=int8"), shape, whole, 10, 1), exact);
+          distance(
+              decoded(Catalogue.parse(type.name() + ":store=int8"), shape, whole, 10, 1), exact);
       assertTrue(bytes > rounding, type.name() + ": " + bytes);
     }
     assertTrue(mechanisms >= 17, "mechanisms: " + mechanisms);
@@ -317,6 +319,31 @@ class CachedTest {
       double fine = distance(decoded(eight, shape, whole, 10, 2), exact);
       double coarse = distance(decoded(four, shape, whole, 10, 1), exact);
       assertTrue(fine > 1e-6 && fine < coarse, text + ": " + fine + " and " + coarse);
+    }
+  }
+
+  /// What a mechanism says of its caches is what its sessions accept.
+  @Test
+  void mechanismsSayWhatTheirCachesLetBeDone() {
+    for (MechanismType type : Catalogue.all()) {
+      if (!(type.defaults() instanceof CachingAttention attention)) {
+        continue;
+      }
+      Caching caching = attention.caching();
+      assertEquals(
+          caching != Caching.REWRITTEN, opens(type.name() + ":store=int8_grouped/8"), type.name());
+      assertEquals(
+          caching == Caching.COMPRESSED, opens(type.name() + ":cache=streaming_llm"), type.name());
+    }
+  }
+
+  private static boolean opens(String text) {
+    Attention attention = Catalogue.parse(text);
+    try {
+      attention.decode(shapeFor(attention));
+      return true;
+    } catch (IllegalArgumentException e) {
+      return false;
     }
   }
 

@@ -352,6 +352,11 @@ public record Tiled(
     return new CachedKeys(this, shape, scaleFor(shape), threads);
   }
 
+  @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
   /// Over a cache that stores otherwise, or that keeps only some positions.
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {

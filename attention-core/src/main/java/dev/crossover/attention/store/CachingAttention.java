@@ -7,6 +7,21 @@ import dev.crossover.attention.DecodeSession;
 
 /// A mechanism whose decoding sessions cache keys and values and can do so otherwise than in full.
 public interface CachingAttention extends Attention {
+  /// What sessions let be done with what they cache.
+  enum Caching {
+    /// Rows are written again and again: any store whose rows share no scales.
+    REWRITTEN,
+    /// Rows are appended: any store.
+    APPENDED,
+    /// Any store, and policies that drop or pass over positions.
+    COMPRESSED
+  }
+
+  /// What this mechanism's sessions let be done with what they cache, in their usual setting.
+  default Caching caching() {
+    return Caching.REWRITTEN;
+  }
+
   /// Opens a causal decoding session over a cache with options.
   ///
   /// @param shape the widths and heads; `keySeqLen` is the largest number of positions

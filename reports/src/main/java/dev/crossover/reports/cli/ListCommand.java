@@ -9,6 +9,7 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.attention.store.CachePolicies;
 import dev.crossover.attention.store.CachingAttention;
+import dev.crossover.attention.store.CachingAttention.Caching;
 import dev.crossover.attention.store.Storage;
 import dev.crossover.variants.Catalogue;
 import java.io.PrintWriter;
@@ -84,13 +85,13 @@ final class ListCommand implements Callable<Integer> {
         out.println("             one of " + String.join(", ", parameter.values()));
       }
     }
-    if (CachingAttention.class.isAssignableFrom(type.type())) {
+    if (type.defaults() instanceof CachingAttention attention) {
       out.println("  parameter  store = f32: how decoding stores keys and values");
-      boolean whole = type.name().equals("tiled"); // others write their rows again
+      boolean any = attention.caching() != Caching.REWRITTEN;
       List<String> stores =
-          Storage.names().stream().filter(name -> whole || !name.endsWith("grouped")).toList();
+          Storage.names().stream().filter(name -> any || !name.endsWith("grouped")).toList();
       out.println("             one of " + String.join(", ", stores));
-      if (whole) {
+      if (attention.caching() == Caching.COMPRESSED) {
         out.println("  parameter  cache = (absent): which positions decoding keeps");
         String policies =
             CachePolicies.all().stream().map(RecordType::name).collect(Collectors.joining(", "));

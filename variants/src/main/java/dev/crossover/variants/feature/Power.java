@@ -282,6 +282,11 @@ public record Power(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     if (!quadratic(shape) && cache.changesOutputs()) {
       throw new IllegalArgumentException(

@@ -388,6 +388,11 @@ public record Mla(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireWidths(shape);
     return cache.changesOutputs()

@@ -199,6 +199,11 @@ public record Additive(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.changesOutputs()
         ? new AdditiveCompressed(this, shape, threads, cache)

@@ -228,6 +228,11 @@ public record Cosine(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.suitSlots()
         ? new Session(shape, cache.storage())

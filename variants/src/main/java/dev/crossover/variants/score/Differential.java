@@ -346,6 +346,11 @@ public record Differential(
     return decode(shape, threads, CacheOptions.NONE);
   }
 
+  @Override
+  public Caching caching() {
+    return Caching.APPENDED;
+  }
+
   /// Two maps share each value, and policies rank by one: they are refused.
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {

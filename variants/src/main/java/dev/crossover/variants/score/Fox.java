@@ -262,6 +262,11 @@ public record Fox(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return windowSize.isPresent() || cache.suitSlots()
         ? new Session(shape, SlotStore.storageOf(this, cache))

@@ -194,6 +194,11 @@ public record StickBreaking(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.changesOutputs()
         ? new StickCompressed(this, shape, threads, cache)

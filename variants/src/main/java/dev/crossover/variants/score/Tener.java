@@ -201,6 +201,11 @@ public record Tener(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireDim(shape);
     return cache.suitSlots()

@@ -290,6 +290,11 @@ public record Dsa(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.APPENDED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return new DsaSession(this, shape, threads, cache.requireWhole(this));
   }

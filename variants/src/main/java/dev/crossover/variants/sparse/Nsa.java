@@ -181,6 +181,11 @@ public record Nsa(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.APPENDED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return new NsaSession(this, shape, threads, cache.requireWhole(this));
   }

@@ -165,6 +165,11 @@ public record TopK(
   }
 
   @Override
+  public Caching caching() {
+    return Caching.COMPRESSED;
+  }
+
+  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.suitSlots()
         ? new Session(shape, threads, cache.storage())
