@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
 /// several batch entries the first is taken, of several layers the chosen one. Heads and widths are
 /// those of the file; a sequence of n is its first n positions.
 public final class FileInput implements InputSource {
+  private static final int MOST_REPEATS = 128;
   private static final String RESOURCE = "captured.safetensors";
   private static final String HEADS_FIRST = "hnd";
   private static final String POSITIONS_FIRST = "nhd";
@@ -35,6 +36,7 @@ public final class FileInput implements InputSource {
   private final int layer;
   private final String heads;
   private final String layout;
+  private final int repeat;
   private @Nullable Blocks loaded;
 
   /// The selected heads of the whole file, each `[seqLen, dim]`.
@@ -58,7 +60,8 @@ public final class FileInput implements InputSource {
       String valueName,
       int layer,
       String heads,
-      String layout) {
+      String layout,
+      int repeat) {
     this.path = path;
     this.queryName = queryName;
     this.keyName = keyName;
@@ -66,6 +69,7 @@ public final class FileInput implements InputSource {
     this.layer = layer;
     this.heads = heads;
     this.layout = layout;
+    this.repeat = repeat;
     selected(heads);
     requireLayout(layout);
   }
@@ -73,8 +77,14 @@ public final class FileInput implements InputSource {
   /// Two heads of a trained causal model, 8192 positions of width 64.
   ///
   /// @param heads selected heads joined by `/`, all when empty
-  static FileInput captured(String heads) {
-    return new FileInput(null, "q", "k", "v", 0, heads, HEADS_FIRST);
+  /// @param repeat how often the positions follow each other, at least 1: a text that comes again,
+  ///     for times and orders at lengths that no capture has; every key has its twins then
+  static FileInput captured(String heads, int repeat) {
+    if (repeat < 1 || repeat > MOST_REPEATS) {
+      throw new IllegalArgumentException(
+          "input captured: repeat must be from 1 to " + MOST_REPEATS + ", but was " + repeat);
+    }
+    return new FileInput(null, "q", "k", "v", 0, heads, HEADS_FIRST, repeat);
   }
 
   /// A user's file.
@@ -94,7 +104,8 @@ public final class FileInput implements InputSource {
         values.getOrDefault("v", "v"),
         integer("layer", values.getOrDefault("layer", "0")),
         values.getOrDefault("heads", ""),
-        values.getOrDefault("layout", HEADS_FIRST));
+        values.getOrDefault("layout", HEADS_FIRST),
+        1);
   }
 
   /// The label of a user's file whose heads come before positions.
@@ -144,7 +155,14 @@ public final class FileInput implements InputSource {
   @Override
   public String label() {
     if (path == null) {
-      return heads.isEmpty() ? CAPTURED : CAPTURED + ":heads=" + heads;
+      List<String> parts = new ArrayList<>();
+      if (!heads.isEmpty()) {
+        parts.add("heads=" + heads);
+      }
+      if (repeat > 1) {
+        parts.add("repeat=" + repeat);
+      }
+      return parts.isEmpty() ? CAPTURED : CAPTURED + ":" + String.join(",", parts);
     }
     return label(path, List.of(queryName, keyName, valueName), layer, selected(heads), layout);
   }
@@ -152,12 +170,12 @@ public final class FileInput implements InputSource {
   @Override
   public AttentionShape shapeFor(AttentionShape wish) throws IOException {
     AttentionShape whole = blocks().shape;
-    if (wish.querySeqLen() > whole.querySeqLen() || wish.keySeqLen() > whole.keySeqLen()) {
+    if (Math.max(wish.querySeqLen(), wish.keySeqLen()) > maxSeqLen()) {
       throw new IllegalArgumentException(
           "n must be at most the positions of input "
               + label()
               + " ("
-              + Math.min(whole.querySeqLen(), whole.keySeqLen())
+              + maxSeqLen()
               + "), but was "
               + Math.max(wish.querySeqLen(), wish.keySeqLen())
               + (doubt().isEmpty() ? "" : "; " + doubt()));
@@ -190,13 +208,18 @@ public final class FileInput implements InputSource {
 
   @Override
   public int maxSeqLen() throws IOException {
-    return Math.min(blocks().shape.querySeqLen(), blocks().shape.keySeqLen());
+    return repeat * Math.min(blocks().shape.querySeqLen(), blocks().shape.keySeqLen());
   }
 
   private static Tensor first(List<float[]> heads, int seqLen, int dim) {
     Tensor tensor = Tensor.zeros(1, heads.size(), seqLen, dim);
     for (int h = 0; h < heads.size(); h++) {
-      System.arraycopy(heads.get(h), 0, tensor.data(), h * seqLen * dim, seqLen * dim);
+      float[] head = heads.get(h);
+      int length = seqLen * dim;
+      for (int from = 0; from < length; from += head.length) {
+        int count = Math.min(head.length, length - from);
+        System.arraycopy(head, 0, tensor.data(), h * length + from, count);
+      }
     }
     return tensor;
   }

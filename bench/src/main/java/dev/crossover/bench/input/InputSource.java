@@ -16,7 +16,7 @@ import java.util.Map;
 ///
 /// | label | queries and keys | parameters |
 /// |---|---|---|
-/// | `captured` | two heads of a trained model | `heads` |
+/// | `captured` | two heads of a trained model | `heads`, `repeat=1` |
 /// | `gaussian` | independent normal elements | `scale=1` |
 /// | `low_rank` | in a random subspace | `rank=8,scale=1` |
 /// | `clustered` | positions in clusters that prefer their own | `clusters=16,spread=0.3,scale=1` |
@@ -69,8 +69,8 @@ public sealed interface InputSource permits GeneratedInput, FileInput, ModelInpu
     Map<String, String> values = colon < 0 ? Map.of() : values(label, label.substring(colon + 1));
     return switch (name) {
       case CAPTURED -> {
-        requireKnown(name, values, List.of("heads"));
-        yield FileInput.captured(values.getOrDefault("heads", ""));
+        requireKnown(name, values, List.of("heads", "repeat"));
+        yield FileInput.captured(values.getOrDefault("heads", ""), whole("repeat", values, 1));
       }
       case "model" -> {
         requireKnown(name, values, List.of("layer", "text", "heads", "weights"));

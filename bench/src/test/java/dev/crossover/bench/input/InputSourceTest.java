@@ -39,6 +39,8 @@ class InputSourceTest {
       strings = {
         "captured",
         "captured:heads=1",
+        "captured:repeat=8",
+        "captured:heads=1,repeat=2",
         "gaussian:scale=4",
         "gaussian:scale=0.5",
         "file:path=/a%2Cb%3Dc%25,k=key,layer=2,heads=0/3"
@@ -55,6 +57,27 @@ class InputSourceTest {
     assertTrue(refusal("gaussian:scale=x").contains("must be a number"));
     assertTrue(refusal("captured:heads=x").contains("heads must be a number"));
     assertTrue(refusal("file").contains("path must be given"));
+  }
+
+  /// Behind the file's last position comes its first again.
+  @Test
+  void capturedInputMayComeAgain() throws IOException {
+    InputSource captured = InputSource.parse("captured:heads=1,repeat=3");
+    int length = captured.maxSeqLen();
+    assertEquals(3 * 8192, length);
+    AttentionShape shape = captured.shapeFor(ANY.withSeqLens(length, length));
+    Tensors thrice = captured.load(shape, 1);
+    InputSource plain = InputSource.parse("captured:heads=1");
+    Tensors once = plain.load(plain.shapeFor(ANY.withSeqLens(8192, 8192)), 1);
+    for (String name : List.of("q", "k", "v")) {
+      float[] whole = thrice.get(name).data();
+      float[] part = once.get(name).data();
+      assertEquals(3 * part.length, whole.length);
+      for (int i = 0; i < whole.length; i++) {
+        assertEquals(part[i % part.length], whole[i]);
+      }
+    }
+    assertTrue(refusal("captured:repeat=0").contains("repeat must be from 1"));
   }
 
   @Test

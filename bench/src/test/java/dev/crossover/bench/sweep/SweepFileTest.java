@@ -152,7 +152,7 @@ class SweepFileTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"quick", "standard", "full"})
+  @ValueSource(strings = {"quick", "standard", "full", "decode-stores"})
   void builtInSweepIsValidAndEveryPointMakesSenseButThoseBeyondTheInput(String name)
       throws Exception {
     SweepPlan plan = SweepFile.read(name, SweepFile.preset(name), 2);

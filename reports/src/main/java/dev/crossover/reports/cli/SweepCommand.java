@@ -51,7 +51,8 @@ final class SweepCommand implements Callable<Integer> {
   @Parameters(
       arity = "0..1",
       paramLabel = "SWEEP",
-      description = "quick (the default, under 3 minutes), standard, full, or a YAML file.")
+      description =
+          "quick (the default, under 3 minutes), standard, full, decode-stores, or a YAML file.")
   private @Nullable String named;
 
   @Option(
@@ -153,7 +154,9 @@ final class SweepCommand implements Callable<Integer> {
   @Option(
       names = "--print",
       paramLabel = "NAME",
-      description = "Print a built-in sweep (quick, standard, full) as a file to copy and change.")
+      description =
+          "Print a built-in sweep (quick, standard, full, decode-stores) as a file to copy and"
+              + " change.")
   private @Nullable String print;
 
   @Spec private @Nullable CommandSpec spec;

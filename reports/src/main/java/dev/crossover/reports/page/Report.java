@@ -257,6 +257,11 @@ public final class Report {
         csv(csvFolder, prefix, work);
         tables(view, "work", work);
       }
+      Table caches = CacheTable.of(answer);
+      if (!caches.rows().isEmpty()) {
+        csv(csvFolder, prefix, caches);
+      }
+      tables(view, "caches", caches);
       tables(view, "points", shown(points));
       Table inputs = Tables.inputs(answer);
       csv(csvFolder, prefix, inputs);
