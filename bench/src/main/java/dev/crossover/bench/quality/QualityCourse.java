@@ -181,7 +181,7 @@ final class QualityCourse {
         numbers,
         trained == 0 ? 0 : tokens / trained,
         (settings.nanos.getAsLong() - start) / NANOS,
-        StateBytes.of(run.recipe(), training.parameters(), run.task().positions()));
+        StateBytes.of(run.recipe().layers(), training.parameters(), run.task().positions()));
   }
 
   private static List<CurvePoint> thinned(List<Double> losses) {

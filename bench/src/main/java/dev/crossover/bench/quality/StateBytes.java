@@ -2,19 +2,19 @@
 package dev.crossover.bench.quality;
 
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.model.LanguageModelSession;
-import dev.crossover.models.training.Recipe;
 
 /// Bytes that decoding keeps between tokens.
-final class StateBytes {
+public final class StateBytes {
   private StateBytes() {}
 
-  /// What the model's own session keeps of one sequence after so many tokens, all blocks together;
-  /// −1 where a mixer has no session.
-  static long of(Recipe recipe, Parameters parameters, int tokens) {
+  /// What a model's own session keeps of one sequence after so many tokens, all blocks together; −1
+  /// where a mixer has no session.
+  public static long of(LayerOptions layers, Parameters parameters, int tokens) {
     LanguageModelSession session;
     try {
-      session = new LanguageModelSession(recipe.layers(), parameters, 1, tokens, 1);
+      session = new LanguageModelSession(layers, parameters, 1, tokens, 1);
     } catch (UnsupportedOperationException | IllegalArgumentException e) {
       // a mixer without a session, or none of this shape: nothing is known of its state
       return -1;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.swap;
 
+import dev.crossover.attention.random.Draws;
 import java.util.Arrays;
 import org.apache.commons.math3.stat.correlation.SpearmansCorrelation;
 import org.apache.commons.math3.stat.ranking.NaNStrategy;
 import org.apache.commons.math3.stat.ranking.NaturalRanking;
 import org.apache.commons.math3.stat.ranking.TiesStrategy;
+import org.apache.commons.rng.UniformRandomProvider;
 
 /// How well two sets of embeddings of the same texts agree.
 public final class Agreement {
   private static final double NORMAL = 1.959963984540054;
+  private static final double TAIL = 0.025;
+  private static final int RESAMPLES = 2000;
 
   private Agreement() {}
 
@@ -46,6 +50,36 @@ public final class Agreement {
     double half = NORMAL * Math.sqrt((1 + correlation * correlation / 2) / (n - 3));
     double z = 0.5 * Math.log((1 + correlation) / (1 - correlation));
     return new double[] {Math.tanh(z - half), Math.tanh(z + half)};
+  }
+
+  /// The 95 % interval of Spearman's correlation by the bootstrap: the middle 95 of 100
+  /// correlations of as many pairs drawn with replacement; NaN for fewer than four pairs.
+  ///
+  /// @param seed same seed, same draws
+  /// @return low, high
+  public static double[] bootstrap(double[] x, double[] y, long seed) {
+    int n = x.length;
+    if (n <= 3) {
+      return new double[] {Double.NaN, Double.NaN};
+    }
+    UniformRandomProvider random = Draws.generator(seed);
+    double[] correlations = new double[RESAMPLES];
+    double[] drawnX = new double[n];
+    double[] drawnY = new double[n];
+    for (int r = 0; r < RESAMPLES; r++) {
+      for (int i = 0; i < n; i++) {
+        int pair = random.nextInt(n);
+        drawnX[i] = x[pair];
+        drawnY[i] = y[pair];
+      }
+      correlations[r] = spearman(drawnX, drawnY);
+    }
+    // draws of one pair alone have no correlation
+    double[] sorted = Arrays.stream(correlations).filter(c -> !Double.isNaN(c)).sorted().toArray();
+    int tail = (int) (TAIL * sorted.length);
+    return sorted.length == 0
+        ? new double[] {Double.NaN, Double.NaN}
+        : new double[] {sorted[tail], sorted[sorted.length - 1 - tail]};
   }
 
   /// The share of texts whose most similar other text is the same on both sides; the first of equal

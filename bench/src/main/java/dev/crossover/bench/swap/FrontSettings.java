@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
-/// The settings of a tuned front that can stand in an encoder: of every problem without a mask and
+/// The settings of a tuned front that can stand in a model: of every problem with its mask and
 /// every permitted error the quickest one whose whole interval of errors is within.
 public final class FrontSettings {
   private FrontSettings() {}
@@ -16,13 +16,14 @@ public final class FrontSettings {
   /// Specs, in the order of problems and permitted errors, each once.
   ///
   /// @param records of a tune
-  public static List<String> of(List<FrontRecord> records) {
-    List<FrontRecord> unmasked =
-        records.stream().filter(record -> record.mask().equals("none")).toList();
+  /// @param mask `none` for an encoder, `causal` for a language model
+  public static List<String> of(List<FrontRecord> records, String mask) {
+    List<FrontRecord> masked =
+        records.stream().filter(record -> record.mask().equals(mask)).toList();
     Set<String> specs = new LinkedHashSet<>();
-    for (String problem : unmasked.stream().map(FrontRecord::problemKey).distinct().toList()) {
+    for (String problem : masked.stream().map(FrontRecord::problemKey).distinct().toList()) {
       List<FrontRecord> own =
-          unmasked.stream().filter(record -> record.problemKey().equals(problem)).toList();
+          masked.stream().filter(record -> record.problemKey().equals(problem)).toList();
       own.stream()
           .flatMap(record -> record.permitted().stream())
           .distinct()

@@ -7,13 +7,11 @@ import dev.crossover.bench.result.JsonLines;
 import dev.crossover.bench.swap.SwapRecord.Status;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.function.Consumer;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /// Puts settings into a model one after the other; each ends as a record. Settings that the file
@@ -52,49 +50,30 @@ public final class SwapRunner {
   ///
   /// @param warnings receives one line per line that was skipped
   public static List<SwapRecord> read(Path file, List<String> warnings) throws IOException {
-    return JsonLines.latest(
-        List.of(file),
-        SwapRecord.class,
-        record -> {
-          record.requireComplete();
-          return record.key();
-        },
-        warnings);
+    return JsonLines.latest(List.of(file), SwapRecord.class, SwapRunner::checkedKey, warnings);
   }
 
   /// Runs the settings that the file does not hold yet, after the study has checked itself.
   ///
   /// @return the records of all settings, in their order
   public List<SwapRecord> run(List<SwapSetting> settings) throws IOException {
-    Map<String, SwapRecord> known = new LinkedHashMap<>();
-    List<String> warnings = new ArrayList<>();
-    read(file, warnings).forEach(record -> known.put(record.key(), record));
-    warnings.forEach(progress);
-    List<SwapSetting> open =
-        settings.stream().filter(setting -> !known.containsKey(key(setting))).toList();
-    if (!open.isEmpty()) {
-      try (JsonLines lines = JsonLines.open(file)) {
-        List<int[]> ids = texts.encode(loaded.requireTokenizer(), loaded.model().positions());
-        progress.accept("reading " + ids.size() + " texts with the original");
-        SwapStudy study = new SwapStudy(loaded.model(), ids, threads);
-        progress.accept("checking that an exact mechanism reproduces it");
-        study.check();
-        for (int i = 0; i < open.size(); i++) {
-          SwapRecord record = record(study, open.get(i));
-          lines.append(record);
-          known.put(record.key(), record);
-          progress.accept((i + 1) + "/" + open.size() + "  " + line(record));
-        }
-      }
-    }
-    List<SwapRecord> records = new ArrayList<>();
-    for (SwapSetting setting : settings) {
-      SwapRecord record = known.get(key(setting));
-      if (record != null) {
-        records.add(record);
-      }
-    }
-    return List.copyOf(records);
+    KeptRecords<SwapRecord> kept =
+        new KeptRecords<>(file, SwapRecord.class, SwapRunner::checkedKey, progress);
+    return kept.complete(settings, this::key, this::start, SwapRunner::line);
+  }
+
+  private Function<SwapSetting, SwapRecord> start() {
+    List<int[]> ids = texts.encode(loaded.requireTokenizer(), loaded.model().positions());
+    progress.accept("reading " + ids.size() + " texts with the original");
+    SwapStudy study = new SwapStudy(loaded.model(), ids, threads);
+    progress.accept("checking that an exact mechanism reproduces it");
+    study.check();
+    return setting -> record(study, setting);
+  }
+
+  private static String checkedKey(SwapRecord record) {
+    record.requireComplete();
+    return record.key();
   }
 
   private String key(SwapSetting setting) {

@@ -81,4 +81,23 @@ class AgreementTest {
       assertEquals(published[layer], Agreement.spearman(byLayer[layer], cost), 5.1e-4);
     }
   }
+
+  /// A perfect order stays perfect in every draw; of independent orders the interval holds zero and
+  /// is about 2·1.96/√n wide.
+  @Test
+  void bootstrapIntervalsHoldTheCorrelation() {
+    double[] x = new double[60];
+    double[] y = new double[60];
+    for (int i = 0; i < x.length; i++) {
+      x[i] = i;
+      y[i] = i * 37 % 61;
+    }
+    assertArrayEquals(new double[] {1, 1}, Agreement.bootstrap(x, x, 1), 1e-12);
+    double[] ends = Agreement.bootstrap(x, y, 1);
+    double found = Agreement.spearman(x, y);
+    assertTrue(ends[0] < found && found < ends[1], ends[0] + " to " + ends[1]);
+    assertEquals(2 * 1.96 / Math.sqrt(60), ends[1] - ends[0], 0.2);
+    assertArrayEquals(ends, Agreement.bootstrap(x, y, 1));
+    assertTrue(Double.isNaN(Agreement.bootstrap(new double[3], new double[3], 1)[0]));
+  }
 }

@@ -49,7 +49,9 @@ class FrontSettingsTest {
             record("bigbird", "none", 0.01, 0.02, null),
             record("longformer:window=16", "causal", 0.01, 0.02, 0.5));
     assertEquals(
-        List.of("longformer:window=64", "nystromformer:landmarks=32"), FrontSettings.of(records));
-    assertEquals(List.of(), FrontSettings.of(records.subList(4, 5)));
+        List.of("longformer:window=64", "nystromformer:landmarks=32"),
+        FrontSettings.of(records, "none"));
+    assertEquals(List.of(), FrontSettings.of(records.subList(4, 5), "none"));
+    assertEquals(List.of("longformer:window=16"), FrontSettings.of(records, "causal"));
   }
 }

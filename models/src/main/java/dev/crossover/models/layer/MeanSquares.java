@@ -12,6 +12,7 @@ public final class MeanSquares extends Operation {
   private final int heads;
   private final int dim;
   private final double[] sums;
+  private final double[] squares;
 
   private MeanSquares(Graph graph, Value loss, Value student, Value teacher, double factor) {
     super(graph, loss, List.of(student, teacher));
@@ -19,6 +20,7 @@ public final class MeanSquares extends Operation {
     this.heads = student.heads();
     this.dim = student.dim();
     sums = graph.layout().doubles(student.rows().capacity());
+    squares = graph.layout().doubles(student.rows().capacity());
   }
 
   /// Adds the loss of two values split into the same heads.
@@ -44,14 +46,17 @@ public final class MeanSquares extends Operation {
     float[] teacher = input(1).data();
     for (int r = from; r < to; r++) {
       double sum = 0;
+      double square = 0;
       for (int h = 0; h < heads; h++) {
         int at = input(0).at(r, h);
         for (int c = 0; c < dim; c++) {
           double distance = (double) student[at + c] - teacher[at + c];
           sum += distance * distance;
+          square += (double) teacher[at + c] * teacher[at + c];
         }
       }
       sums[r] = sum;
+      squares[r] = square;
       output().data()[r] = (float) sum;
     }
   }
@@ -75,10 +80,19 @@ public final class MeanSquares extends Operation {
 
   /// The loss of the last forward pass.
   public double loss() {
+    return factor * total(sums) / input(0).size();
+  }
+
+  /// ‖student − teacher‖ / ‖teacher‖ of the last forward pass, all heads together.
+  public double relativeError() {
+    return Math.sqrt(total(sums) / total(squares));
+  }
+
+  private static double total(double[] rows) {
     double sum = 0;
-    for (double row : sums) {
+    for (double row : rows) {
       sum += row;
     }
-    return factor * sum / input(0).size();
+    return sum;
   }
 }

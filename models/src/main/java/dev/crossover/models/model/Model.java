@@ -157,19 +157,21 @@ public final class Model {
   ///
   /// @param student the mechanism to be fitted; tensors that are not below `student.` are the
   ///     mixer's
+  /// @param purpose to train, or to evaluate
   public static Model planTransfer(
       LayerOptions options,
       Parameters parameters,
       ModelShape shape,
       String student,
       double factor,
+      Purpose purpose,
       int threads) {
     return new Model(
         ModelKind.LANGUAGE_MODEL,
         options,
         parameters,
         shape,
-        Purpose.TRAIN,
+        purpose,
         name -> name.contains(".student."),
         new Layers.Transfer(student, factor / options.layers()),
         null,
@@ -317,6 +319,12 @@ public final class Model {
       sum += transfers.get(i).loss();
     }
     return sum;
+  }
+
+  /// ‖student − mechanism‖ / ‖mechanism‖ of the head outputs of every block in the last loss of a
+  /// transfer.
+  public double[] transferErrors() {
+    return transfers.stream().mapToDouble(MeanSquares::relativeError).toArray();
   }
 
   /// Adds the gradients of the last loss to those of the parameters.

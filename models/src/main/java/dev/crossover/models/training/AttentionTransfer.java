@@ -48,8 +48,21 @@ public final class AttentionTransfer {
 
   /// Steps that fit the student.
   public Trainer trainer(OptimiserOptions optimiser) {
-    Model model = Model.planTransfer(options, parameters, shape, student, factor, threads);
-    return new Trainer(model, parameters, optimiser, threads);
+    return new Trainer(plan(Purpose.TRAIN), parameters, optimiser, threads);
+  }
+
+  private Model plan(Purpose purpose) {
+    return Model.planTransfer(options, parameters, shape, student, factor, purpose, threads);
+  }
+
+  /// The student's output error, as its tensors are now: ‖student − teacher‖ / ‖teacher‖ of the
+  /// head outputs, all heads together, from the inputs that the trained model gives every block.
+  ///
+  /// @return by block
+  public double[] errors(Batch batch) {
+    Model model = plan(Purpose.EVALUATE);
+    model.loss(batch);
+    return model.transferErrors();
   }
 
   /// The loss of the untouched model.

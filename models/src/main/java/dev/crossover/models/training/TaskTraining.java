@@ -20,11 +20,9 @@ import dev.crossover.models.task.Tasks;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import org.apache.commons.rng.UniformRandomProvider;
 
 /// One run: a fresh decoder-only model, or an auto-encoder, learns a task.
 ///
@@ -115,29 +113,8 @@ public final class TaskTraining {
     return loss;
   }
 
-  /// Samples of a stream.
   private Batch draw(Task from, int count, String stream) {
-    UniformRandomProvider random = Draws.generator(Draws.seedFor(dataSeed, stream));
-    int n = from.positions();
-    int[] tokens = new int[count * n];
-    int[] labels = new int[count * n];
-    int[] sample = new int[n];
-    int[] answers = new int[from.labels()];
-    Arrays.fill(labels, Task.IGNORE);
-    for (int b = 0; b < count; b++) {
-      from.draw(random, sample, answers);
-      System.arraycopy(sample, 0, tokens, b * n, n);
-      if (from.reading() == Task.Reading.SEQUENCE) {
-        int last = n - 1;
-        while (last > 0 && sample[last] == from.padding()) {
-          last--;
-        }
-        labels[b * n + last] = answers[0];
-      } else {
-        System.arraycopy(answers, 0, labels, b * n, n);
-      }
-    }
-    return Batch.of(tokens, labels);
+    return Samples.draw(from, count, Draws.seedFor(dataSeed, stream));
   }
 
   /// Looks at the test samples of a task of the same kind, for example at another length.

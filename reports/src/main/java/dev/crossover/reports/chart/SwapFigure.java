@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.chart;
 
+import dev.crossover.bench.swap.LanguageSwapRecord;
 import dev.crossover.bench.swap.SwapRecord;
 import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.chart.LogPlot.Axis;
@@ -11,7 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
-/// The figure of a swap study: what an approximation's error costs in a model's answers.
+/// The figures of swap studies: what an approximation's error costs in a model's answers.
 public final class SwapFigure {
   private SwapFigure() {}
 
@@ -27,20 +28,68 @@ public final class SwapFigure {
             new Axis("1 − cosine of original and swapped embedding", Quantity.NUMBER));
     Map<String, List<double[]>> points = new LinkedHashMap<>();
     for (SwapRecord record : done) {
-      points
-          .computeIfAbsent(name(record), _ -> new ArrayList<>())
-          .add(new double[] {record.meanError(), 1 - record.meanCosine()});
+      add(points, record.setting(), record.meanError(), 1 - record.meanCosine());
     }
-    points.forEach((name, some) -> plot.dots(Labels.title(name), Palette.look(name, 0), some));
+    return figure(
+        plot, points, "swap", "Output error and what it costs in answers", subtitle, origin);
+  }
+
+  /// Draws the bits per byte that a language model loses against output error, a point a mechanism
+  /// put in as it is; empty where none has both above zero.
+  ///
+  /// @param at index of the length
+  public static Optional<Figure> losses(
+      List<LanguageSwapRecord> asIs, int at, String subtitle, String origin) {
+    LogPlot plot =
+        new LogPlot(
+            new Axis("output error on the original's activations", Quantity.SHARE),
+            new Axis("bits per byte above the original's", Quantity.NUMBER));
+    Map<String, List<double[]>> points = new LinkedHashMap<>();
+    for (LanguageSwapRecord record : asIs) {
+      add(points, record.setting(), record.meanError(at), record.meanLoss(at));
+    }
+    return figure(
+        plot, points, "swap-error", "Output error and what it costs in bits", subtitle, origin);
+  }
+
+  /// Draws bits per byte against the bytes that decoding keeps, a point a mechanism; empty where
+  /// none decodes.
+  ///
+  /// @param at index of the length
+  public static Optional<Figure> states(
+      List<LanguageSwapRecord> done, int at, String subtitle, String origin) {
+    LogPlot plot =
+        new LogPlot(
+            new Axis("bytes that decoding keeps", Quantity.BYTES),
+            new Axis("bits per byte", Quantity.NUMBER));
+    Map<String, List<double[]>> points = new LinkedHashMap<>();
+    for (LanguageSwapRecord record : done) {
+      add(points, record.setting(), record.stateBytes(), record.meanBits(at));
+    }
+    return figure(
+        plot, points, "swap-state", "Bits per byte and what decoding keeps", subtitle, origin);
+  }
+
+  private static void add(Map<String, List<double[]>> points, String setting, double x, double y) {
+    points.computeIfAbsent(name(setting), _ -> new ArrayList<>()).add(new double[] {x, y});
+  }
+
+  private static Optional<Figure> figure(
+      LogPlot plot,
+      Map<String, List<double[]>> points,
+      String name,
+      String title,
+      String subtitle,
+      String origin) {
+    points.forEach(
+        (mechanism, some) -> plot.dots(Labels.title(mechanism), Palette.look(mechanism, 0), some));
     return plot.isEmpty()
         ? Optional.empty()
-        : Optional.of(
-            new Figure(
-                "swap", "Output error and what it costs in answers", subtitle, origin, plot));
+        : Optional.of(new Figure(name, title, subtitle, origin, plot));
   }
 
   /// The mechanism's name; all controls share one.
-  private static String name(SwapRecord record) {
-    return record.setting().split("[:+]", 2)[0];
+  private static String name(String setting) {
+    return setting.split("[:+]", 2)[0];
   }
 }

@@ -3,12 +3,18 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.bench.swap.FrontSettings;
+import dev.crossover.bench.swap.LanguageSwapRecord;
+import dev.crossover.bench.swap.LanguageSwapRunner;
 import dev.crossover.bench.swap.MiniLmFiles;
 import dev.crossover.bench.swap.SwapRecord;
 import dev.crossover.bench.swap.SwapRunner;
 import dev.crossover.bench.swap.SwapSetting;
 import dev.crossover.bench.swap.SwapTexts;
 import dev.crossover.bench.tune.FrontFile;
+import dev.crossover.models.layer.Mechanisms;
+import dev.crossover.models.pretrained.PretrainedModel;
+import dev.crossover.models.task.Bytes;
+import dev.crossover.reports.page.LanguageSwapPage;
 import dev.crossover.reports.page.SwapPage;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -21,6 +27,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -29,14 +36,16 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "swap",
     description = {
-      "Exchange the attention of a trained model, retrain nothing, and compare its answers with the"
-          + " original's: agreement against output error.",
-      "Settings that are done are left out when the command runs again. Nothing is timed."
+      "Exchange the attention of a trained model and compare its answers with the original's:"
+          + " agreement, or bits per byte, against output error.",
+      "A language model over bytes (--model bytes) can also learn with what was put in: after a"
+          + " transfer, or from scratch. Settings that are done are left out when the command runs"
+          + " again. Nothing is timed."
     },
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class SwapCommand implements Callable<Integer> {
-  private static final List<String> MODELS = List.of("minilm");
+  private static final List<String> MODELS = List.of("minilm", "bytes");
 
   /// The settings of the published table, and controls.
   private static final String DEFAULT_SETTINGS =
@@ -59,7 +68,9 @@ final class SwapCommand implements Callable<Integer> {
   @Option(
       names = "--model",
       paramLabel = "MODEL",
-      description = "The trained model: minilm (all-MiniLM-L6-v2, the default).")
+      description =
+          "The trained model: minilm (all-MiniLM-L6-v2, the default), or bytes (a language model of"
+              + " this project).")
   private String model = "minilm";
 
   @Option(
@@ -68,7 +79,8 @@ final class SwapCommand implements Callable<Integer> {
       description =
           "Mechanisms as for sweep, longformer also with +global=first, last or ends, reformer with"
               + " +shared=keys; balanced_pools:projected_length=R; control:uniform, own_value or"
-              + " zero. The settings of the published table when absent.")
+              + " zero. The settings of the published table when absent; with bytes every mechanism"
+              + " that has a causal form.")
   private @Nullable String settings;
 
   @Option(
@@ -76,7 +88,7 @@ final class SwapCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description =
           "Settings from the front.jsonl of a tune, too: the quickest within every permitted error"
-              + " without a mask.")
+              + " without a mask, or with bytes in causal order.")
   private @Nullable Path front;
 
   @Option(
@@ -84,7 +96,8 @@ final class SwapCommand implements Callable<Integer> {
       paramLabel = "FILE",
       description =
           "The model's weights: .onnx, .safetensors, or a jar with an .onnx; what mvn -Pminilm"
-              + " fetched when absent.")
+              + " fetched when absent. With bytes a model of train --keep or --export; the built-in"
+              + " one when absent.")
   private @Nullable Path weights;
 
   @Option(
@@ -96,8 +109,12 @@ final class SwapCommand implements Callable<Integer> {
   @Option(
       names = "--texts",
       paramLabel = "FILE",
-      description = "Texts, one a line; 64 built-in ones when absent.")
+      description =
+          "Texts, one a line; 64 built-in ones when absent. With bytes a text whose last 5 % are"
+              + " read, and whose rest is learned from; the built-in one when absent.")
   private @Nullable Path texts;
+
+  @Mixin private LanguageSwapOptions language = new LanguageSwapOptions();
 
   @Option(
       names = "--threads",
@@ -125,7 +142,14 @@ final class SwapCommand implements Callable<Integer> {
     if (threads < 1) {
       throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
     }
-    List<SwapSetting> wanted = wanted(err);
+    if (model.equals("bytes")) {
+      return swapLanguageModel(self);
+    }
+    language.refuse(model);
+    List<SwapSetting> wanted =
+        specs(Lists.specs(settings == null ? DEFAULT_SETTINGS : settings), "none", err).stream()
+            .map(SwapSetting::parse)
+            .toList();
     SwapTexts read = texts == null ? SwapTexts.builtIn() : SwapTexts.read(texts);
     MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
     Files.createDirectories(folder);
@@ -139,9 +163,45 @@ final class SwapCommand implements Callable<Integer> {
     return 0;
   }
 
-  private List<SwapSetting> wanted(PrintWriter err) throws IOException {
-    List<String> texts =
-        new ArrayList<>(Lists.specs(settings == null ? DEFAULT_SETTINGS : settings));
+  private int swapLanguageModel(CommandSpec self) throws IOException {
+    PrintWriter out = self.commandLine().getOut();
+    PrintWriter err = self.commandLine().getErr();
+    if (tokenizer != null) {
+      throw new IllegalArgumentException(
+          "tokenizer must not be given with --model bytes, but was " + tokenizer);
+    }
+    List<String> given =
+        settings == null ? LanguageSwapRunner.everyCausal() : Lists.specs(settings);
+    List<String> wanted = specs(given, "causal", err);
+    wanted.forEach(Mechanisms::parse);
+    String name = weights == null ? PretrainedModel.BUILT_IN : weights.toString();
+    Bytes text = new Bytes(2, texts == null ? "" : texts.toString(), Bytes.Part.HELD_OUT);
+    LanguageSwapRunner runner =
+        new LanguageSwapRunner(
+            PretrainedModel.load(name).requireBytes(),
+            text,
+            language.lengths(),
+            language.windows(),
+            language.budget(),
+            threads,
+            err::println);
+    if (language.isDryRun()) {
+      LanguageSwapOptions.tell(runner.forecast(wanted, System::nanoTime), out);
+      return 0;
+    }
+    List<LanguageSwapRecord> records = runner.run(folder.resolve(LanguageSwapRunner.FILE), wanted);
+    Path page = LanguageSwapPage.write(records, folder, TypedCommand.of(self), Here.words());
+    out.print(LanguageSwapPage.tables(records));
+    out.println("swap: " + page.toAbsolutePath().toUri());
+    out.flush();
+    return 0;
+  }
+
+  /// The settings asked for, those of --front behind them.
+  ///
+  /// @param mask of the model
+  private List<String> specs(List<String> given, String mask, PrintWriter err) throws IOException {
+    List<String> texts = new ArrayList<>(given);
     Path file = front;
     if (file != null) {
       if (!Files.isRegularFile(file)) {
@@ -149,15 +209,17 @@ final class SwapCommand implements Callable<Integer> {
       }
       FrontFile.Contents tuned = FrontFile.read(List.of(file));
       tuned.warnings().forEach(err::println);
-      List<String> specs = FrontSettings.of(tuned.records());
+      List<String> specs = FrontSettings.of(tuned.records(), mask);
       if (specs.isEmpty()) {
         throw new IllegalArgumentException(
-            "front must hold a setting within a permitted error without a mask, but "
+            "front must hold a setting within a permitted error with mask "
+                + mask
+                + ", but "
                 + file
                 + " holds none");
       }
       texts.addAll(specs);
     }
-    return texts.stream().map(String::strip).distinct().map(SwapSetting::parse).toList();
+    return texts.stream().map(String::strip).distinct().toList();
   }
 }

@@ -372,7 +372,8 @@ final class TrainCommand implements Callable<Integer> {
     out.flush();
   }
 
-  private static String duration(double seconds) {
+  /// Seconds, or minutes from two on.
+  static String duration(double seconds) {
     return seconds < 120
         ? String.format(Locale.ROOT, "%.0f s", seconds)
         : String.format(Locale.ROOT, "%.0f min", seconds / 60);

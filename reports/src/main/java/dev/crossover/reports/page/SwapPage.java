@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.page;
 
-import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.swap.Agreement;
 import dev.crossover.bench.swap.SwapRecord;
 import dev.crossover.bench.swap.SwapRecord.Status;
-import dev.crossover.reports.answer.Pareto;
 import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.SwapFigure;
 import dev.crossover.reports.page.Table.Cell;
 import dev.crossover.reports.page.Table.Column;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -24,15 +20,15 @@ import java.util.function.ToDoubleFunction;
 public final class SwapPage {
   private static final int LONG = 200;
   private static final int FEWEST_POINTS = 4;
-  private static final int LONGEST_COMMAND = 120;
 
   private final List<SwapRecord> records;
   private final List<SwapRecord> done;
   private final List<SwapRecord> mechanisms;
-  private final StringBuilder text = new StringBuilder();
+  private final MarkdownPage page;
 
-  private SwapPage(List<SwapRecord> records) {
+  private SwapPage(List<SwapRecord> records, Path folder) {
     this.records = records;
+    page = new MarkdownPage(folder);
     done = records.stream().filter(record -> record.status() == Status.DONE).toList();
     mechanisms = done.stream().filter(record -> !record.namesControl()).toList();
   }
@@ -48,29 +44,22 @@ public final class SwapPage {
   public static Path write(
       List<SwapRecord> records, Path folder, String command, String environment)
       throws IOException {
-    SwapPage page = new SwapPage(records);
-    page.describe(folder, command, environment);
-    Path file = folder.resolve("swap.md");
-    NamedFiles.write(file, page.text.toString());
-    return file;
+    SwapPage study = new SwapPage(records, folder);
+    study.describe(command, environment);
+    return study.page.write("swap.md");
   }
 
   /// The table of agreement as Markdown.
   public static String table(List<SwapRecord> records) {
-    SwapPage page = new SwapPage(records);
-    return page.table("swap", page.done).markdown();
+    SwapPage study = new SwapPage(records, Path.of(""));
+    return study.table("swap", study.done).markdown();
   }
 
-  private void describe(Path folder, String command, String environment) throws IOException {
+  private void describe(String command, String environment) throws IOException {
     SwapRecord first = records.getFirst();
     int longTexts = (int) first.lengths().stream().filter(n -> n >= LONG).count();
     int tokens = first.lengths().stream().mapToInt(Integer::intValue).sum();
-    line("# What exchanging attention costs " + Markdown.escape(first.model()));
-    line("");
-    line("Made by " + Markdown.code(command) + ".");
-    line("");
-    line(Markdown.escape(environment) + ".");
-    line("");
+    page.head("What exchanging attention costs " + first.model(), command, environment);
     line(
         "Attention in every layer of the trained encoder is replaced by the mechanism; nothing is"
             + " retrained. The numbers say what exchanging costs, not what training with the"
@@ -108,7 +97,7 @@ public final class SwapPage {
     line("");
     line("## Mechanisms");
     line("");
-    write(folder, table("mechanisms", mechanisms));
+    page.table(table("mechanisms", mechanisms));
     List<SwapRecord> controls = done.stream().filter(SwapRecord::namesControl).toList();
     if (!controls.isEmpty()) {
       line("## Controls");
@@ -117,24 +106,11 @@ public final class SwapPage {
           "What is left when there is no attention: a mechanism that ends here keeps nothing of"
               + " it.");
       line("");
-      write(folder, table("controls", controls));
+      page.table(table("controls", controls));
     }
-    correlation(folder, brief(command) + " · " + environment);
+    correlation(MarkdownPage.brief(command) + " · " + environment);
     fronts();
     refused();
-  }
-
-  /// A long list of settings does not fit below a figure.
-  private static String brief(String command) {
-    return command.length() <= LONGEST_COMMAND
-        ? command
-        : command.replaceAll("( (?:-m|--mechanisms)[ =])\\S+", "$1…");
-  }
-
-  private void write(Path folder, Table table) throws IOException {
-    line(table.markdown());
-    Path csv = Files.createDirectories(folder.resolve("csv"));
-    NamedFiles.write(csv.resolve(table.name() + ".csv"), table.csv());
   }
 
   private Table table(String name, List<SwapRecord> some) {
@@ -177,7 +153,7 @@ public final class SwapPage {
     return Cell.number(String.format(Locale.ROOT, "%." + digits + "f", value), value);
   }
 
-  private void correlation(Path folder, String origin) throws IOException {
+  private void correlation(String origin) throws IOException {
     String found = "";
     if (mechanisms.size() >= FEWEST_POINTS) {
       double[] costs = values(mechanisms, record -> 1 - record.meanCosine());
@@ -211,10 +187,7 @@ public final class SwapPage {
     }
     Optional<Figure> figure = SwapFigure.of(done, found, origin);
     if (figure.isPresent()) {
-      Path pictures = Files.createDirectories(folder.resolve("figures"));
-      figure.get().write(pictures);
-      line("![" + figure.get().title() + "](figures/" + figure.get().name() + ".png)");
-      line("");
+      page.figure(figure.get());
     }
   }
 
@@ -227,42 +200,15 @@ public final class SwapPage {
     if (mechanisms.size() < FEWEST_POINTS) {
       return;
     }
-    List<SwapRecord> byError = Pareto.front(mechanisms, SwapRecord::work, SwapRecord::meanError);
-    List<SwapRecord> byAnswers =
-        Pareto.front(mechanisms, SwapRecord::work, record -> 1 - record.meanCosine());
-    long kept = byError.stream().filter(byAnswers::contains).count();
     line("## Does the front by output error stay a front by answers?");
     line("");
-    line(
-        "Of the "
-            + byError.size()
-            + " settings that none beats in both work and output error, "
-            + kept
-            + " are also among the "
-            + byAnswers.size()
-            + " that none beats in both work and cosine.");
-    line("");
-    line("| setting | work | error | 1 − cosine | front by error | front by cosine |");
-    line("|---|---:|---:|---:|---|---|");
-    List<SwapRecord> byWork =
-        mechanisms.stream().sorted(Comparator.comparingDouble(SwapRecord::work)).toList();
-    for (SwapRecord record : byWork) {
-      boolean one = byError.contains(record);
-      boolean other = byAnswers.contains(record);
-      if (one || other) {
-        line(
-            String.format(
-                Locale.ROOT,
-                "| %s | %.2f | %.4f | %.4f | %s | %s |",
-                Markdown.escape(record.setting()),
-                record.work(),
-                record.meanError(),
-                1 - record.meanCosine(),
-                one ? "yes" : "no",
-                other ? "yes" : "no"));
-      }
-    }
-    line("");
+    new SwapFronts<>(
+            mechanisms,
+            SwapRecord::setting,
+            SwapRecord::work,
+            SwapRecord::meanError,
+            record -> 1 - record.meanCosine())
+        .write(page, "cosine", "1 − cosine");
   }
 
   private void refused() {
@@ -279,6 +225,6 @@ public final class SwapPage {
   }
 
   private void line(String line) {
-    text.append(line).append('\n');
+    page.line(line);
   }
 }

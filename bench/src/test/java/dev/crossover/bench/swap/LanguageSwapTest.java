@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.crossover.bench.swap;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.crossover.bench.swap.LanguageSwapRecord.Status;
+import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
+import dev.crossover.models.model.LanguageModelSession;
+import dev.crossover.models.pretrained.PretrainedModel;
+import dev.crossover.models.task.Bytes;
+import dev.crossover.models.task.Task;
+import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.Recipe;
+import dev.crossover.models.training.TaskTraining;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/// The study on a model of two small blocks, a few steps old.
+class LanguageSwapTest {
+  private static final LanguageSwapBudget NONE = new LanguageSwapBudget(0, 0, 0, 2, 32);
+
+  @TempDir private static Path folder;
+  private static Path text = Path.of("");
+  private static Path weights = Path.of("");
+
+  @BeforeAll
+  static void train() throws IOException {
+    text = folder.resolve("text.txt");
+    StringBuilder lines = new StringBuilder();
+    for (int i = 0; i < 900; i++) {
+      lines.append("line ").append(i * i % 97).append(" of a text\n");
+    }
+    Files.writeString(text, lines);
+    Task task = Tasks.parse("bytes:n=32,text=" + text);
+    Map<String, String> small =
+        Map.of("width", "16", "layers", "2", "heads", "2", "batch", "4", "steps", "20");
+    TaskTraining training =
+        new TaskTraining(task, Recipe.of(task, "tiled", small, task.positions()), 1, 42, 1);
+    for (int step = 0; step < 20; step++) {
+      training.step();
+    }
+    weights = folder.resolve("weights.safetensors");
+    training.save(weights);
+  }
+
+  private static PretrainedModel model() throws IOException {
+    return PretrainedModel.load(weights.toString());
+  }
+
+  private static byte[] heldOut() {
+    return new Bytes(2, text.toString(), Bytes.Part.HELD_OUT).ofPart();
+  }
+
+  private static LanguageSwapStudy study(int windows) throws IOException {
+    return new LanguageSwapStudy(model().model(), heldOut(), List.of(32, 64), windows, 1);
+  }
+
+  private static LanguageSwapRunner runner(LanguageSwapBudget budget, List<String> told)
+      throws IOException {
+    Bytes held = new Bytes(2, text.toString(), Bytes.Part.HELD_OUT);
+    return new LanguageSwapRunner(model(), held, List.of(32, 64), 3, budget, 1, told::add);
+  }
+
+  /// Windows lie over the whole held-out part and ask their second halves: token by token the
+  /// model's own session gives the same bits.
+  @Test
+  void bitsAreThoseOfTheSecondHalvesOfWindowsReadAlone() throws IOException {
+    byte[] held = heldOut();
+    double[] bits = study(2).original(32);
+    assertEquals(2, bits.length);
+    for (int w = 0; w < 2; w++) {
+      int from = w == 0 ? 0 : held.length - 33;
+      LanguageModelSession session =
+          new LanguageModelSession(
+              model().model().layers(), model().model().parameters(), 1, 32, 1);
+      double sum = 0;
+      for (int t = 0; t < 32; t++) {
+        float[] logits = session.step(new int[] {held[from + t] & 0xff}).data();
+        if (t >= 16) {
+          double total = 0;
+          for (float logit : logits) {
+            total += Math.exp(logit);
+          }
+          sum += (Math.log(total) - logits[held[from + t + 1] & 0xff]) / Math.log(2);
+        }
+      }
+      assertEquals(sum / 16, bits[w], 1e-5, "window " + w);
+    }
+  }
+
+  @Test
+  void windowsDoNotOverlapAndTooLongOnesAreRefused() throws IOException {
+    int most = (heldOut().length - 1) / 64;
+    assertEquals(most, study(1000).windows(64));
+    List<Integer> longer = List.of(heldOut().length);
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new LanguageSwapStudy(model().model(), heldOut(), longer, 1, 1));
+  }
+
+  @Test
+  void anExactMechanismPassesTheCheckAndAnotherFailsIt() throws IOException {
+    LanguageSwapStudy study = study(2);
+    study.check(32);
+    double[] original = study.original(32);
+    double[] none = new double[2];
+    double[] other = {original[0], original[1] + 1e-3};
+    String message =
+        String.valueOf(
+            assertThrows(
+                    IllegalStateException.class,
+                    () -> LanguageSwapStudy.requireExact(original, other, none))
+                .getMessage());
+    assertTrue(message.contains("must give the original's bits per byte"), message);
+    double[] wrong = {0, 1e-3};
+    assertThrows(
+        IllegalStateException.class,
+        () -> LanguageSwapStudy.requireExact(original, original, wrong));
+  }
+
+  @Test
+  void everyTreatmentEndsAsARecordAndIsNotDoneTwice() throws IOException {
+    Path file = folder.resolve("language-swap.jsonl");
+    List<String> told = new ArrayList<>();
+    LanguageSwapBudget budget = new LanguageSwapBudget(3, 2, 2, 2, 32);
+    List<String> settings = List.of("tiled", "hedgehog", "linformer");
+    List<LanguageSwapRecord> records = runner(budget, told).run(file, settings);
+    assertEquals(9, records.size());
+    for (LanguageSwapRecord record : records) {
+      boolean refused = record.setting().equals("linformer");
+      assertEquals(refused ? Status.REFUSED : Status.DONE, record.status(), record.reason());
+      record.requireComplete();
+    }
+    assertTrue(records.get(2).reason().contains("linformer"), records.get(2).reason());
+    LanguageSwapRecord exact = records.getFirst();
+    assertEquals(0, exact.meanLoss(1), 1e-7);
+    assertEquals(0, exact.meanError(1), 1e-7);
+    assertEquals(1, exact.work().getFirst());
+    assertEquals(64L * 2 * 2 * 16 * Float.BYTES, exact.stateBytes(), "keys, values, two blocks");
+    LanguageSwapRecord fitted = records.get(4);
+    assertEquals(Treatment.TRANSFERRED, fitted.treatment());
+    assertTrue(fitted.loss() != null && fitted.loss() > 0);
+    assertTrue(fitted.budget().startsWith("transfer 3, tune 2 steps"), fitted.budget());
+    LanguageSwapRecord fresh = records.get(7);
+    assertEquals(Treatment.SCRATCH, fresh.treatment());
+    assertTrue(Double.isNaN(fresh.meanError(0)) && fresh.meanBits(0) > 0);
+
+    Files.writeString(file, "{\"kind\":\"language_sw", StandardOpenOption.APPEND);
+    told.clear();
+    List<String> more = new ArrayList<>(settings);
+    more.add("longformer:window=4");
+    assertEquals(12, runner(budget, told).run(file, more).size());
+    assertEquals(3, told.stream().filter(line -> line.matches("\\d/3 .*")).count(), "" + told);
+    told.clear();
+    assertEquals(records.getFirst(), runner(budget, told).run(file, settings).getFirst());
+    assertTrue(told.stream().noneMatch(line -> line.startsWith("reading")), told.toString());
+    assertEquals(12, LanguageSwapRunner.read(file, new ArrayList<>()).size());
+  }
+
+  @Test
+  void threadsChangeNoBit() throws IOException {
+    double[][] found = new double[2][];
+    for (int threads = 1; threads <= 2; threads++) {
+      LanguageSwapStudy study =
+          new LanguageSwapStudy(model().model(), heldOut(), List.of(64), 2, threads);
+      var swap = study.swap("longformer:window=4");
+      double[] errors = study.errors(swap, 64);
+      double[] bits = study.bits(swap.layers(), swap.parameters(), 64);
+      found[threads - 1] = new double[] {errors[0], errors[1], bits[0], bits[1]};
+    }
+    assertArrayEquals(found[0], found[1]);
+  }
+
+  @Test
+  void aDryRunTellsTimesAndRefusals() throws IOException {
+    long[] clock = {0};
+    List<LanguageSwapRunner.Forecast> forecasts =
+        runner(NONE, new ArrayList<>())
+            .forecast(List.of("tiled", "linformer"), () -> clock[0] += 1_000_000_000);
+    assertTrue(forecasts.getFirst().seconds() > 1, forecasts.toString());
+    assertTrue(forecasts.getLast().refusal().contains("linformer"), forecasts.toString());
+    assertTrue(LanguageSwapRunner.everyCausal().contains("gla"));
+    assertTrue(!LanguageSwapRunner.everyCausal().contains("linformer"));
+  }
+
+  @Test
+  void budgetsAreChecked() {
+    assertEquals(List.of(Treatment.AS_IS), NONE.treatments());
+    assertThrows(IllegalArgumentException.class, () -> new LanguageSwapBudget(-1, 0, 0, 1, 2));
+    assertThrows(IllegalArgumentException.class, () -> new LanguageSwapBudget(0, 0, 0, 0, 2));
+    assertThrows(IllegalArgumentException.class, () -> new LanguageSwapBudget(0, 0, 0, 1, 1));
+  }
+}
