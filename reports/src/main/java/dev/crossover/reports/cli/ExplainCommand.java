@@ -8,15 +8,20 @@ import dev.crossover.bench.reading.AttentionStack;
 import dev.crossover.bench.reading.CausalGraph;
 import dev.crossover.bench.reading.GraphReading.Settings;
 import dev.crossover.bench.reading.PathTable;
+import dev.crossover.bench.swap.LanguageModelAttention;
 import dev.crossover.bench.swap.MiniLmAttention;
 import dev.crossover.bench.swap.MiniLmFiles;
+import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.pretrained.WordPiece;
+import dev.crossover.models.task.Bytes;
+import dev.crossover.models.training.TrainedModel;
 import dev.crossover.reports.page.ExplainPage;
 import dev.crossover.reports.page.PathsTable;
 import dev.crossover.reports.study.ExampleText;
 import dev.crossover.reports.study.ExplainReport;
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -53,6 +58,7 @@ final class ExplainCommand implements Callable<Integer> {
   private static final int POSITIONS = 128;
   private static final int TOKENS = 12;
   private static final int MOST_TOKENS = 64;
+  private static final int MOST_BYTES = 512;
 
   @Option(
       names = "--example",
@@ -95,6 +101,14 @@ final class ExplainCommand implements Callable<Integer> {
           "Attention of a trained encoder, all-MiniLM-L6-v2, reading a text instead; its tokens get"
               + " their word pieces as names.")
   private @Nullable String text;
+
+  @Option(
+      names = "--model",
+      paramLabel = "MODEL",
+      description =
+          "The language model that reads --text, byte by byte, in the encoder's place: builtin, or"
+              + " a file of train --keep or --export.")
+  private @Nullable String model;
 
   @Option(
       names = "--weights",
@@ -264,9 +278,9 @@ final class ExplainCommand implements Callable<Integer> {
           "attention must be given with --attention-name, and it or text with --layer, but was"
               + " absent");
     }
-    if (weights != null || tokenizer != null) {
+    if (weights != null || tokenizer != null || model != null) {
       throw new IllegalArgumentException(
-          "text must be given with --weights and --tokenizer, but was absent");
+          "text must be given with --weights, --tokenizer and --model, but was absent");
     }
     Optional<String> file = qkv.label();
     if (file.isPresent() && input != null) {
@@ -306,6 +320,9 @@ final class ExplainCommand implements Callable<Integer> {
               + given
               + "'");
     }
+    if (model != null) {
+      return ofLanguageModel(given, model);
+    }
     MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
     WordPiece words = loaded.requireTokenizer();
     int[] ids = words.encode(given, loaded.model().positions());
@@ -315,6 +332,33 @@ final class ExplainCommand implements Callable<Integer> {
     int one = layer == null ? stack.depth() - 1 : layer;
     int width = loaded.model().width() / loaded.model().heads();
     return ExplainReport.ofStack(wish(ids.length, width), stack, source, one);
+  }
+
+  private ExplainReport ofLanguageModel(String given, String name) throws IOException {
+    if (weights != null || tokenizer != null) {
+      throw new IllegalArgumentException(
+          "weights and tokenizer must not be given with --model, but were for " + name);
+    }
+    byte[] bytes = given.getBytes(StandardCharsets.UTF_8);
+    if (bytes.length < 1 || bytes.length > MOST_BYTES) {
+      throw new IllegalArgumentException(
+          "text must be from 1 to " + MOST_BYTES + " bytes, but was " + bytes.length);
+    }
+    TrainedModel trained = PretrainedModel.load(name).requireBytes().model();
+    pieces = IntStream.range(0, bytes.length).mapToObj(i -> piece(bytes[i])).toList();
+    int[] tokens = Bytes.tokens(bytes, 0, bytes.length);
+    AttentionStack stack = LanguageModelAttention.of(trained, tokens, threads);
+    String source = name + ", " + stack.depth() + " layers, " + bytes.length + " bytes";
+    int one = layer == null ? stack.depth() - 1 : layer;
+    int width = trained.sizes().size("width") / trained.layers().heads();
+    return ExplainReport.ofStack(wish(bytes.length, width), stack, source, one);
+  }
+
+  /// A byte as a name: its letter, or its number where it has none to see.
+  private static String piece(byte value) {
+    return value > ' ' && value < 127
+        ? String.valueOf((char) value)
+        : String.format(Locale.ROOT, "x%02x", value & 0xff);
   }
 
   private ExplainReport.Wish wish(int positions, int width) throws IOException {

@@ -99,6 +99,11 @@ class SwapCommandTest {
     assertTrue(told.contains("checking that an exact mechanism gives the original's loss"), told);
     assertTrue(told.contains("From scratch:"), told);
     assertTrue(Files.exists(folder.resolve("out").resolve("language-swap.md")));
+    String name = weights.toString();
+    String out = folder.resolve("explained").toString();
+    String read = run("explain", "--model", name, "--text", "what is read", "-o", out);
+    assertEquals(0, code, read);
+    assertTrue(read.contains("weights.safetensors, 1 layers, 12 bytes"), read);
     String again = run(words.toArray(String[]::new));
     assertFalse(again.contains("checking that"), again);
   }
@@ -134,6 +139,9 @@ class SwapCommandTest {
     assertTrue(run("explain", "--text", "a cat", "--n", "8").contains("must not be given"));
     assertEquals(Main.USAGE, code);
     assertTrue(run("explain", "--weights", absent).contains("text must be given"));
+    assertTrue(run("explain", "--model", "builtin").contains("text must be given"));
+    String both = run("explain", "--text", "a", "--model", "x", "--weights", absent);
+    assertTrue(both.contains("must not be given with --model"), both);
     assertEquals(Main.USAGE, code);
   }
 }
