@@ -4,6 +4,7 @@ package dev.crossover.bench.swap;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.Capabilities.Ability;
 import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.store.Cached;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.StateBytes;
@@ -30,6 +31,9 @@ import java.util.stream.DoubleStream;
 /// Puts mechanisms into a language model one after the other, as they are, after a transfer, and
 /// from scratch; each ends as a record. What the file already holds, for the same weights, text,
 /// windows and budget, is left out.
+///
+/// A setting with a store or a policy (`tiled:cache=h2o,budget=256`) is decoded token by token, in
+/// the first window only: whole sequences use neither. It has no output error.
 public final class LanguageSwapRunner {
   /// The name of the file of records inside its folder.
   public static final String FILE = "language-swap.jsonl";
@@ -177,6 +181,11 @@ public final class LanguageSwapRunner {
 
   private Found found(LanguageSwapStudy study, SwapLearning learning, Job job) {
     boolean scratch = job.treatment() == Treatment.SCRATCH;
+    boolean cached = Mechanisms.parse(job.setting()) instanceof Cached;
+    if (cached && job.treatment() != Treatment.AS_IS) {
+      throw new IllegalArgumentException(
+          "store and cache must be absent where a mechanism learns, but was " + job.setting());
+    }
     MechanismSwap swap = scratch ? null : study.swap(job.setting());
     if (swap != null && job.treatment() == Treatment.TRANSFERRED && budget.transferSteps() > 0) {
       learning.transfer(swap);
@@ -194,8 +203,11 @@ public final class LanguageSwapRunner {
     for (int n : lengths) {
       try {
         double one = study.work(job.setting(), n);
-        double[] asked = study.bits(learned.layers(), learned.parameters(), n);
-        double[] wrong = swap == null ? new double[0] : study.errors(swap, n);
+        double[] asked =
+            cached
+                ? study.decodedBits(learned.layers(), learned.parameters(), n)
+                : study.bits(learned.layers(), learned.parameters(), n);
+        double[] wrong = swap == null || cached ? new double[0] : study.errors(swap, n);
         requireFinite(asked, wrong);
         bits.add(SwapRecord.stored(asked));
         errors.add(SwapRecord.stored(wrong));

@@ -11,6 +11,7 @@ import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.Batch;
+import dev.crossover.models.model.LanguageModelSession;
 import dev.crossover.models.model.Model;
 import dev.crossover.models.model.ModelKind;
 import dev.crossover.models.model.ModelShape;
@@ -112,6 +113,37 @@ public final class LanguageSwapStudy {
       bits[w] = planned.loss(window(n, w)) * BITS_PER_NAT;
     }
     return bits;
+  }
+
+  /// Bits per byte of the first window, decoded token by token: what a session makes of stores and
+  /// of policies that drop positions, which whole sequences do not use.
+  ///
+  /// @throws UnsupportedOperationException if the mechanism does not decode, by name
+  double[] decodedBits(LayerOptions layers, Parameters parameters, int n) {
+    LanguageModelSession session = new LanguageModelSession(layers, parameters, 1, n, threads);
+    int[] token = new int[1];
+    double sum = 0;
+    for (int t = 0; t < n; t++) {
+      token[0] = Byte.toUnsignedInt(text[t]);
+      float[] logits = session.step(token).data();
+      if (t >= n / 2) {
+        sum += surprise(logits, Byte.toUnsignedInt(text[t + 1]));
+      }
+    }
+    return new double[] {sum * BITS_PER_NAT / (n - n / 2)};
+  }
+
+  /// −ln of the softmax of logits at a place.
+  private static double surprise(float[] logits, int place) {
+    double most = Double.NEGATIVE_INFINITY;
+    for (float logit : logits) {
+      most = Math.max(most, logit);
+    }
+    double total = 0;
+    for (float logit : logits) {
+      total += Math.exp(logit - most);
+    }
+    return Math.log(total) + most - logits[place];
   }
 
   /// A mechanism in every block; the model itself stays as it is.

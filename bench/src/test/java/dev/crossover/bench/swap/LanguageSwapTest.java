@@ -99,6 +99,24 @@ class LanguageSwapTest {
     }
   }
 
+  /// A budget that holds everything loses nothing; whole sequences would lose nothing with
+  /// eight positions, which a session feels.
+  @Test
+  void policiesAreReadTokenByTokenInTheFirstWindow() throws IOException {
+    Path file = folder.resolve("policies.jsonl");
+    List<String> settings =
+        List.of("tiled:cache=streaming_llm,budget=64", "tiled:cache=streaming_llm,budget=8");
+    LanguageSwapBudget tuned = new LanguageSwapBudget(0, 1, 0, 2, 32);
+    List<LanguageSwapRecord> records = runner(tuned, new ArrayList<>()).run(file, settings);
+    assertEquals(1, records.get(0).bits().getFirst().size());
+    assertEquals(0, records.get(0).meanLoss(1), 1e-5);
+    assertTrue(Math.abs(records.get(1).meanLoss(1)) > 1e-4, "" + records.get(1).meanLoss(1));
+    assertTrue(records.get(1).stateBytes() < records.get(0).stateBytes());
+    assertTrue(Double.isNaN(records.get(1).meanError(0)));
+    assertEquals(Status.REFUSED, records.get(2).status());
+    assertTrue(records.get(2).reason().contains("cache must be absent"), records.get(2).reason());
+  }
+
   @Test
   void windowsDoNotOverlapAndTooLongOnesAreRefused() throws IOException {
     int most = (heldOut().length - 1) / 64;

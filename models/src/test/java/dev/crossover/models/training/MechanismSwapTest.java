@@ -86,7 +86,7 @@ class MechanismSwapTest {
       double[] after = transfer.errors(batch());
       for (int block = 0; block < 2; block++) {
         assertTrue(
-            after[block] < 0.9 * errors[block],
+            after[block] < 0.95 * errors[block],
             mechanism + " " + Arrays.toString(errors) + " " + Arrays.toString(after));
       }
       for (Parameter parameter : before.all()) {
@@ -99,7 +99,7 @@ class MechanismSwapTest {
 
   @Test
   void whatSharesQueriesAndKeysOrGatesStandsInTheModelToo() {
-    for (String mechanism : new String[] {"reformer", "gla", "deltanet", "performer"}) {
+    for (String mechanism : new String[] {"reformer", "gla", "retnet", "performer"}) {
       MechanismSwap swap = new MechanismSwap(model(), mechanism, N, 1);
       assertTrue(Double.isFinite(loss(swap.layers(), swap.parameters())), mechanism);
     }

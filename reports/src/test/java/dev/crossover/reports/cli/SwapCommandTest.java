@@ -103,7 +103,9 @@ class SwapCommandTest {
     String out = folder.resolve("explained").toString();
     String read = run("explain", "--model", name, "--text", "what is read", "-o", out);
     assertEquals(0, code, read);
-    assertTrue(read.contains("weights.safetensors, 1 layers, 12 bytes"), read);
+    assertTrue(read.contains("layer 0, head 0"), read);
+    String page = Files.readString(folder.resolve("explained").resolve("explain.html"));
+    assertTrue(page.contains("weights.safetensors, 1 layers, 12 bytes"), page);
     String again = run(words.toArray(String[]::new));
     assertFalse(again.contains("checking that"), again);
   }
