@@ -42,25 +42,36 @@ class HedgehogTest extends AttentionContract {
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) ->
-        Oracle.normalised(
-            shape,
-            mask,
-            inputs.get("v"),
-            (b, h, i, j) -> {
-              int d = shape.headDim();
-              Hedgehog hedgehog = (Hedgehog) attention;
-              int q = shape.queryOffset(b, h) + i * d;
-              int k = shape.keyOffset(b, h) + j * d;
-              double[] x = features(hedgehog, inputs.get("q"), q, inputs.get("w_q"), h, d);
-              double[] y = features(hedgehog, inputs.get("k"), k, inputs.get("w_k"), h, d);
-              double weight = 0;
-              for (int a = 0; a < x.length; a++) {
-                weight += x[a] * y[a];
-              }
-              return weight;
-            },
-            ((Hedgehog) attention).eps());
+    return (attention, shape, mask, inputs) -> {
+      Hedgehog hedgehog = (Hedgehog) attention;
+      double[][] queries = features(hedgehog, inputs.get("q"), inputs.get("w_q"));
+      double[][] keys = features(hedgehog, inputs.get("k"), inputs.get("w_k"));
+      return Oracle.normalised(
+          shape,
+          mask,
+          inputs.get("v"),
+          (b, h, i, j) -> {
+            double[] x = queries[shape.queryOffset(b, h) / shape.headDim() + i];
+            double[] y = keys[shape.keyOffset(b, h) / shape.headDim() + j];
+            double weight = 0;
+            for (int a = 0; a < x.length; a++) {
+              weight += x[a] * y[a];
+            }
+            return weight;
+          },
+          hedgehog.eps());
+    };
+  }
+
+  /// Features of every row of `[batch, heads, n, d]`.
+  private static double[][] features(Hedgehog hedgehog, Tensor x, Tensor w) {
+    int d = x.extent(3);
+    double[][] features = new double[x.size() / d][];
+    for (int row = 0; row < features.length; row++) {
+      int head = row / x.extent(2) % x.extent(1);
+      features[row] = features(hedgehog, x, row * d, w, head, d);
+    }
+    return features;
   }
 
   private static double[] features(Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {

@@ -22,10 +22,14 @@ final class PerformerOracle {
   private final double[][] keys;
   private final double[] queryNorms;
   private final double[] keyNorms;
-  private final double[][] queryCircle;
-  private final double[][] keyCircle;
+  private final double[][] queryPoints;
+  private final double[][] keyPoints;
+  private final Exponentials queryExponentials;
+  private final Exponentials keyExponentials;
   private double[] queryMaxima;
   private double[] keyMaxima;
+  private int maximumOf = -1;
+  private double maximum;
 
   PerformerOracle(Performer performer, AttentionShape shape, Mask mask, Tensors inputs) {
     this.performer = performer;
@@ -43,9 +47,10 @@ final class PerformerOracle {
     keys = projected(inputs.get("k"), omega, scale);
     queryNorms = halfNorms(inputs.get("q"), scale);
     keyNorms = halfNorms(inputs.get("k"), scale);
-    boolean circle = performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC;
-    queryCircle = circle ? circle(queries) : new double[0][];
-    keyCircle = circle ? circle(keys) : new double[0][];
+    queryPoints = points(queries);
+    keyPoints = points(keys);
+    queryExponentials = new Exponentials(queries, queryNorms, performer.epsOrDefault());
+    keyExponentials = new Exponentials(keys, keyNorms, performer.epsOrDefault());
     queryMaxima = Arrays.stream(queries).mapToDouble(PerformerOracle::max).toArray();
     keyMaxima = Arrays.stream(keys).mapToDouble(PerformerOracle::max).toArray();
   }
@@ -89,15 +94,18 @@ final class PerformerOracle {
     return u;
   }
 
-  /// Points on circles, whose products are the cosines of differences: cos(u - w) = cos u cos w +
-  /// sin u sin w.
-  private static double[][] circle(double[][] angles) {
-    double[][] points = new double[angles.length][];
-    for (int row = 0; row < angles.length; row++) {
+  /// Points on circles or hyperbolas, whose products give a function of a difference or sum: cos(u
+  /// - w) = cos u cos w + sin u sin w and 2 cosh(u + w) = exp(u) exp(w) + exp(-u) exp(-w).
+  private double[][] points(double[][] angles) {
+    boolean circle = performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC;
+    boolean hyperbola = performer.kernel() == Performer.Kernel.SOFTMAX_HYPERBOLIC;
+    double[][] points = new double[circle || hyperbola ? angles.length : 0][];
+    for (int row = 0; row < points.length; row++) {
       points[row] = new double[2 * angles[row].length];
       for (int a = 0; a < angles[row].length; a++) {
-        points[row][2 * a] = Math.cos(angles[row][a]);
-        points[row][2 * a + 1] = Math.sin(angles[row][a]);
+        double u = angles[row][a];
+        points[row][2 * a] = circle ? Math.cos(u) : Math.exp(u);
+        points[row][2 * a + 1] = circle ? Math.sin(u) : Math.exp(-u);
       }
     }
     return points;
@@ -118,20 +126,16 @@ final class PerformerOracle {
     int first = (b * shape.numKeyValueHeads() + h / group) * shape.keySeqLen();
     double eps = performer.epsOrDefault();
     double sum = 0;
-    if (performer.kernel() == Performer.Kernel.SOFTMAX_HYPERBOLIC) {
-      for (int a = 0; a < queries[q].length; a++) {
-        double u = queries[q][a] + keys[first + j][a];
-        sum += Math.exp(-queryNorms[q] - keyNorms[first + j]) * Math.cosh(u) / queries[q].length;
-      }
-      return sum;
-    }
-    if (performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC) {
-      double[] u = queryCircle[q];
-      double[] w = keyCircle[first + j];
+    if (queryPoints.length > 0) {
+      double[] u = queryPoints[q];
+      double[] w = keyPoints[first + j];
       for (int a = 0; a < u.length; a++) {
         sum += u[a] * w[a];
       }
-      return sum / queries[q].length * Math.exp(keyNorms[first + j]);
+      sum /= queries[q].length;
+      return performer.kernel() == Performer.Kernel.SOFTMAX_TRIGONOMETRIC
+          ? sum * Math.exp(keyNorms[first + j])
+          : sum / 2 * Math.exp(-queryNorms[q] - keyNorms[first + j]);
     }
     if (!performer.kernel().isSoftmax()) {
       for (int a = 0; a < queries[q].length; a++) {
@@ -139,21 +143,27 @@ final class PerformerOracle {
       }
       return sum;
     }
-    double c = Double.NEGATIVE_INFINITY;
-    for (int other = 0; other < shape.keySeqLen(); other++) {
-      if (performer.stabiliser() == Performer.Stabiliser.GLOBAL
-          || Oracle.sees(shape, mask, b, i, other)) {
-        c = Math.max(c, keyMaxima[first + other]);
-      }
-    }
-    double own = queryMaxima[q];
-    for (int a = 0; a < queries[q].length; a++) {
-      sum +=
-          (Math.exp(queries[q][a] - queryNorms[q] - own) + eps)
-              * (Math.exp(keys[first + j][a] - keyNorms[first + j] - c) + eps)
-              / queries[q].length;
+    double[] x = queryExponentials.below(q, queryMaxima[q]);
+    double[] y = keyExponentials.below(first + j, keyMaximum(b, i, q, first));
+    for (int a = 0; a < x.length; a++) {
+      sum += x[a] * y[a] / x.length;
     }
     return sum;
+  }
+
+  /// The largest maximum of the keys that a row may see, or of all.
+  private double keyMaximum(int b, int i, int row, int first) {
+    if (maximumOf != row) {
+      maximumOf = row;
+      maximum = Double.NEGATIVE_INFINITY;
+      for (int other = 0; other < shape.keySeqLen(); other++) {
+        if (performer.stabiliser() == Performer.Stabiliser.GLOBAL
+            || Oracle.sees(shape, mask, b, i, other)) {
+          maximum = Math.max(maximum, keyMaxima[first + other]);
+        }
+      }
+    }
+    return maximum;
   }
 
   /// The output: weighted means, whose denominators up to s get 2 s added.
@@ -169,5 +179,34 @@ final class PerformerOracle {
       max = Math.max(max, value);
     }
     return max;
+  }
+
+  /// `exp(u − norm − c) + eps` of every row, kept for the c asked last: running maxima seldom move.
+  private static final class Exponentials {
+    private final double[][] u;
+    private final double[] norms;
+    private final double eps;
+    private final double[][] kept;
+    private final double[] keptFor;
+
+    Exponentials(double[][] u, double[] norms, double eps) {
+      this.u = u;
+      this.norms = norms;
+      this.eps = eps;
+      kept = new double[u.length][];
+      keptFor = new double[u.length];
+      Arrays.fill(keptFor, Double.NaN);
+    }
+
+    double[] below(int row, double c) {
+      if (keptFor[row] != c) {
+        keptFor[row] = c;
+        kept[row] = new double[u[row].length];
+        for (int a = 0; a < u[row].length; a++) {
+          kept[row][a] = Math.exp(u[row][a] - norms[row] - c) + eps;
+        }
+      }
+      return kept[row];
+    }
   }
 }

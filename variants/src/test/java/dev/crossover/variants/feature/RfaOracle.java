@@ -7,11 +7,16 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.Remembered;
 import dev.crossover.variants.feature.Rfa.Kernel;
 import dev.crossover.variants.feature.Rfa.Variant;
+import java.util.ArrayList;
+import java.util.List;
 
 /// Random feature attention from its quadratic definition, in double precision.
 final class RfaOracle {
+  private static final Remembered<double[][]> FEATURES = new Remembered<>();
+
   private RfaOracle() {}
 
   static double[] out(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
@@ -53,11 +58,23 @@ final class RfaOracle {
     return weight;
   }
 
+  /// φ of every row of `[batch, heads, n, d]`.
   static double[][] features(Rfa rfa, Tensors inputs, String name) {
-    Tensor x = inputs.get(name);
+    List<Tensor> read = new ArrayList<>();
+    for (String each : List.of(name, "random_projection", "sigma")) {
+      if (inputs.has(each)) {
+        read.add(inputs.get(each));
+      }
+    }
+    return FEATURES.of(rfa, read, () -> newFeatures(rfa, inputs, inputs.get(name)));
+  }
+
+  private static double[][] newFeatures(Rfa rfa, Tensors inputs, Tensor x) {
     int d = x.extent(3);
     int m = rfa.numFeatures();
     boolean code = rfa.variant() == Variant.CODE;
+    double factor = code ? 0.1 : 1 / Math.sqrt(m);
+    double[] directions = directions(rfa, inputs, x.extent(1), d);
     double[][] features = new double[x.size() / d][];
     for (int row = 0; row < features.length; row++) {
       int head = row / x.extent(2) % x.extent(1);
@@ -66,15 +83,13 @@ final class RfaOracle {
         norm += (double) x.data()[row * d + c] * x.data()[row * d + c];
       }
       double length = Math.sqrt(norm) + (code ? 1e-3 : 0);
-      double factor = code ? 0.1 : 1 / Math.sqrt(m);
       double[] phi = new double[rfa.kernel() == Kernel.GAUSSIAN ? 2 * m : m];
       for (int a = 0; a < m; a++) {
         double u = 0;
         for (int c = 0; c < d; c++) {
-          double sigma = inputs.has("sigma") ? inputs.get("sigma").data()[head * d + c] : 1;
-          double w = inputs.get("random_projection").data()[(head * m + a) * d + c];
-          u += sigma * w / rfa.tau() * x.data()[row * d + c] / length;
+          u += directions[(head * m + a) * d + c] * x.data()[row * d + c];
         }
+        u /= length;
         if (rfa.kernel() == Kernel.GAUSSIAN) {
           phi[a] = factor * Math.sin(u);
           phi[m + a] = factor * Math.cos(u);
@@ -85,6 +100,18 @@ final class RfaOracle {
       features[row] = phi;
     }
     return features;
+  }
+
+  /// σ ∘ w / τ, `[heads, m, d]`.
+  private static double[] directions(Rfa rfa, Tensors inputs, int heads, int d) {
+    float[] w = inputs.get("random_projection").data();
+    double[] directions = new double[heads * rfa.numFeatures() * d];
+    for (int e = 0; e < directions.length; e++) {
+      int head = e / (rfa.numFeatures() * d);
+      double sigma = inputs.has("sigma") ? inputs.get("sigma").data()[head * d + e % d] : 1;
+      directions[e] = sigma * w[e] / rfa.tau();
+    }
+    return directions;
   }
 
   /// S after the last key.
@@ -108,12 +135,15 @@ final class RfaOracle {
     double[] sums = new double[s.problems() * width * dv];
     for (int row = 0; row < keys.length; row++) {
       int head = row / s.keySeqLen();
-      double g = rfa.gated() ? inputs.get("gate").data()[row] : 0;
       boolean real = mask.isRealKey(head / s.numHeads(), row % s.keySeqLen());
-      for (int e = 0; e < width * dv; e++) {
-        int at = head * width * dv + e;
-        double written = real ? keys[row][e / dv] * v.data()[row * dv + e % dv] : 0;
-        sums[at] = rfa.gated() ? g * sums[at] + (1 - g) * written : sums[at] + written;
+      double g = rfa.gated() ? inputs.get("gate").data()[row] : 0;
+      double kept = rfa.gated() ? g : 1;
+      for (int a = 0; a < width; a++) {
+        for (int c = 0; c < dv; c++) {
+          int at = (head * width + a) * dv + c;
+          double written = real ? keys[row][a] * v.data()[row * dv + c] : 0;
+          sums[at] = kept * sums[at] + (1 - g) * written;
+        }
       }
     }
     return sums;

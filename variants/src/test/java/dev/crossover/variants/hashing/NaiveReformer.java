@@ -20,6 +20,8 @@ final class NaiveReformer {
   private final int padded;
   private final int batch;
   private final int problem;
+  private final float[] x;
+  private final double[] keyNorms;
   private final int[][] bucket;
   private final int[][] chunkOf;
   private final List<Integer> slots = new ArrayList<>();
@@ -35,6 +37,8 @@ final class NaiveReformer {
     n = shape.keySeqLen();
     int m = reformer.chunkLength();
     padded = (n + m - 1) / m * m;
+    x = inputs.get("qk").data();
+    keyNorms = keyNorms();
     bucket = new int[reformer.numHashes()][padded];
     chunkOf = new int[reformer.numHashes()][padded];
     for (int r = 0; r < reformer.numHashes(); r++) {
@@ -69,7 +73,6 @@ final class NaiveReformer {
   }
 
   private void sort(int r) {
-    float[] x = inputs.get("qk").data();
     float[] rotations = inputs.get("rotations").data();
     int d = shape.headDim();
     List<Integer> factors = reformer.bucketFactors(n);
@@ -157,9 +160,11 @@ final class NaiveReformer {
       for (int s = chunk * m; s < (chunk + 1) * m; s++) {
         int u = slots.get(s);
         double score = score(r, s / padded, t, u);
-        keys.add(u);
-        scores.add(score);
-        max = Math.max(max, score);
+        if (score > Double.NEGATIVE_INFINITY) {
+          keys.add(u);
+          scores.add(score);
+          max = Math.max(max, score);
+        }
       }
     }
     if (max == Double.NEGATIVE_INFINITY) {
@@ -197,7 +202,8 @@ final class NaiveReformer {
     if (reformer.sameBucketOnly() && (slotRound != round || bucket[round][t] != bucket[round][u])) {
       score = Double.NEGATIVE_INFINITY;
     }
-    return reformer.discountDuplicates() ? score - Math.log(timesFound(t, u) + 1e-9) : score;
+    boolean discounted = reformer.discountDuplicates() && score > Double.NEGATIVE_INFINITY;
+    return discounted ? score - Math.log(timesFound(t, u) + 1e-9) : score;
   }
 
   private double defaultScale() {
@@ -208,15 +214,28 @@ final class NaiveReformer {
   private double product(int t, int u) {
     int d = shape.headDim();
     double dot = 0;
-    double squares = 0;
     for (int c = 0; c < d; c++) {
-      double key = inputs.get("qk").data()[(problem * n + u) * d + c];
-      dot += inputs.get("qk").data()[(problem * n + t) * d + c] * key;
-      squares += key * key;
+      dot += (double) x[(problem * n + t) * d + c] * x[(problem * n + u) * d + c];
     }
-    return reformer.variant() == Variant.TRAX
-        ? dot / Math.sqrt(squares / d + 1e-6) / Math.sqrt(d)
-        : dot / Math.max(Math.sqrt(squares), 1e-12);
+    return dot / keyNorms[u];
+  }
+
+  /// What the row of every token is divided by to become a key.
+  private double[] keyNorms() {
+    int d = shape.headDim();
+    double[] norms = new double[n];
+    for (int u = 0; u < n; u++) {
+      double squares = 0;
+      for (int c = 0; c < d; c++) {
+        double key = x[(problem * n + u) * d + c];
+        squares += key * key;
+      }
+      norms[u] =
+          reformer.variant() == Variant.TRAX
+              ? Math.sqrt(squares / d + 1e-6) * Math.sqrt(d)
+              : Math.max(Math.sqrt(squares), 1e-12);
+    }
+    return norms;
   }
 
   private int timesFound(int t, int u) {

@@ -157,6 +157,12 @@ final class LunaReference {
     int l = pack.length;
     double root = Math.sqrt(pack[0].length);
     double[][] out = new double[q.length][s.valueDim()];
+    double[][] packs = new double[k.length][l];
+    for (int j = 0; j < k.length; j++) {
+      for (int a = 0; a < l; a++) {
+        packs[j][a] = omega(dot(packKey[j], pack[a]) / root);
+      }
+    }
     for (int i = 0; i < q.length; i++) {
       int limit = mask.causalLimit(i, s.querySeqLen(), s.keySeqLen());
       double count = 0;
@@ -164,8 +170,9 @@ final class LunaReference {
       for (int j = 0; j < limit; j++) {
         if (mask.isRealKey(b, j)) {
           count++;
+          double product = dot(q[i], k[j]);
           for (int a = 0; a < l; a++) {
-            score[a] += dot(q[i], k[j]) * omega(dot(packKey[j], pack[a]) / root);
+            score[a] += product * packs[j][a];
           }
         }
       }
@@ -181,7 +188,7 @@ final class LunaReference {
       }
       for (int j = 0; j < limit; j++) {
         for (int a = 0; mask.isRealKey(b, j) && a < l; a++) {
-          double weight = score[a] / sum * omega(dot(packKey[j], pack[a]) / root) / count;
+          double weight = score[a] / sum * packs[j][a] / count;
           for (int e = 0; e < out[i].length; e++) {
             out[i][e] += weight * v[j][e];
           }

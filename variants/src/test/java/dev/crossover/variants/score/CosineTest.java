@@ -45,26 +45,27 @@ class CosineTest extends AttentionContract {
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) ->
-        Oracle.softmax(
-            shape,
-            mask,
-            inputs.get("v"),
-            (b, h, i, j) -> {
-              double scale =
-                  inputs.has("logit_scale")
-                      ? Math.exp(inputs.get("logit_scale").data()[h])
-                      : inputs.get("key_strength")
-                          .data()[(b * shape.numHeads() + h) * shape.querySeqLen() + i];
-              double most = inputs.has("logit_scale") ? 100 : Double.POSITIVE_INFINITY;
-              scale = Math.min(scale, ((Cosine) attention).maxScale().orElse(most));
-              int row = h * shape.querySeqLen() + i;
-              double bias =
-                  inputs.has("bias") ? inputs.get("bias").data()[row * shape.keySeqLen() + j] : 0;
-              double eps = ((Cosine) attention).eps();
-              return bias
-                  + scale * cosine(shape, inputs.get("q"), inputs.get("k"), eps, b, h, i, j);
-            });
+    return (attention, shape, mask, inputs) -> {
+      double eps = ((Cosine) attention).eps();
+      Oracle.Pair cosines = cosines(shape, inputs.get("q"), inputs.get("k"), eps);
+      return Oracle.softmax(
+          shape,
+          mask,
+          inputs.get("v"),
+          (b, h, i, j) -> {
+            double scale =
+                inputs.has("logit_scale")
+                    ? Math.exp(inputs.get("logit_scale").data()[h])
+                    : inputs.get("key_strength")
+                        .data()[(b * shape.numHeads() + h) * shape.querySeqLen() + i];
+            double most = inputs.has("logit_scale") ? 100 : Double.POSITIVE_INFINITY;
+            scale = Math.min(scale, ((Cosine) attention).maxScale().orElse(most));
+            int row = h * shape.querySeqLen() + i;
+            double bias =
+                inputs.has("bias") ? inputs.get("bias").data()[row * shape.keySeqLen() + j] : 0;
+            return bias + scale * cosines.at(b, h, i, j);
+          });
+    };
   }
 
   @Override
@@ -78,13 +79,26 @@ class CosineTest extends AttentionContract {
     return TOLERANCE;
   }
 
-  private static double cosine(
-      AttentionShape s, Tensor q, Tensor k, double eps, int b, int h, int i, int j) {
-    AttentionShape queries = s.withKeyValueHeads(s.numHeads()).withSeqLens(s.querySeqLen(), 0);
-    double qq = norm(q, queries.queryOffset(b, h) + i * s.headDim(), s.headDim());
-    double kk = norm(k, s.keyOffset(b, h) + j * s.headDim(), s.headDim());
-    double product = Math.max(qq, eps) * Math.max(kk, eps);
-    return product == 0 ? 0 : Oracle.dot(s, q, k, b, h, i, j) / product;
+  /// Cosines of all pairs, of norms that are eps at least; 0 where a norm is 0.
+  private static Oracle.Pair cosines(AttentionShape s, Tensor q, Tensor k, double eps) {
+    double[] queryNorms = norms(q, eps);
+    double[] keyNorms = norms(k, eps);
+    return (b, h, i, j) -> {
+      double product =
+          queryNorms[(b * s.numHeads() + h) * s.querySeqLen() + i]
+              * keyNorms[s.keyOffset(b, h) / s.headDim() + j];
+      return product == 0 ? 0 : Oracle.dot(s, q, k, b, h, i, j) / product;
+    };
+  }
+
+  /// Norms of all rows of `[batch, heads, n, d]`, eps at least.
+  private static double[] norms(Tensor x, double eps) {
+    int d = x.extent(3);
+    double[] norms = new double[x.size() / d];
+    for (int row = 0; row < norms.length; row++) {
+      norms[row] = Math.max(norm(x, row * d, d), eps);
+    }
+    return norms;
   }
 
   private static double norm(Tensor x, int from, int d) {
@@ -188,13 +202,14 @@ class CosineTest extends AttentionContract {
     Mask.KeyPadding padding = Mask.lengths(300, 300, 281);
     for (Mask mask :
         List.of(Mask.none(), Mask.causal(), padding, Mask.both(Mask.causal(), padding))) {
+      Oracle.Pair cosines = cosines(shape, inputs.get("q"), inputs.get("k"), 1e-12);
       double[] expected =
           Oracle.softmax(
               shape,
               mask,
               inputs.get("v"),
               (b, h, i, j) ->
-                  Math.E * cosine(shape, inputs.get("q"), inputs.get("k"), 1e-12, b, h, i, j)
+                  Math.E * cosines.at(b, h, i, j)
                       + inputs.get("bias").data()[(h * 300 + i) * 300 + j]);
       Tensor out = Forward.of(new Cosine(), mask, inputs);
       assertTrue(Forward.maxDifference(expected, out) < 2e-5, mask.label());

@@ -76,8 +76,14 @@ class DifferentialTest extends AttentionContract {
       Attention attention, AttentionShape s, Mask mask, Tensors inputs) {
     Differential differential = (Differential) attention;
     int dv = s.valueDim();
-    double[] first = map(differential, s, mask, inputs, 0);
-    double[] second = map(differential, s, mask, inputs, 1);
+    int offset =
+        mask.isCausal()
+            ? mask.causalOffset(s.querySeqLen(), s.keySeqLen())
+            : s.keySeqLen() - s.querySeqLen();
+    double[][] queries = turned(differential, inputs, "q", offset);
+    double[][] keys = turned(differential, inputs, "k", 0);
+    double[] first = map(differential, s, mask, inputs, queries, keys, 0);
+    double[] second = map(differential, s, mask, inputs, queries, keys, 1);
     double lambda =
         Math.exp(product(inputs, "lambda_q1", "lambda_k1"))
             - Math.exp(product(inputs, "lambda_q2", "lambda_k2"))
@@ -108,13 +114,15 @@ class DifferentialTest extends AttentionContract {
 
   /// A_c v of all heads.
   private static double[] map(
-      Differential differential, AttentionShape s, Mask mask, Tensors inputs, int c) {
+      Differential differential,
+      AttentionShape s,
+      Mask mask,
+      Tensors inputs,
+      double[][] queries,
+      double[][] keys,
+      int c) {
     int d = s.headDim();
     int group = s.groupSize();
-    int offset =
-        mask.isCausal()
-            ? mask.causalOffset(s.querySeqLen(), s.keySeqLen())
-            : s.keySeqLen() - s.querySeqLen();
     return Oracle.softmax(
         s,
         mask,
@@ -124,16 +132,26 @@ class DifferentialTest extends AttentionContract {
               differential.grouping() == Grouping.PAIRED
                   ? 2 * (h / group) + c
                   : (2 * h + c) / group;
-          int q = ((b * 2 * s.numHeads() + 2 * h + c) * s.querySeqLen() + i) * d;
-          int k = ((b * 2 * s.numKeyValueHeads() + keyHead) * s.keySeqLen() + j) * d;
-          double[] query = turned(differential, inputs, "q", q, d, i + offset);
-          double[] key = turned(differential, inputs, "k", k, d, j);
+          double[] query = queries[(b * 2 * s.numHeads() + 2 * h + c) * s.querySeqLen() + i];
+          double[] key = keys[(b * 2 * s.numKeyValueHeads() + keyHead) * s.keySeqLen() + j];
           double score = 0;
           for (int a = 0; a < d; a++) {
             score += query[a] * key[a];
           }
           return score * differential.scale().orElse(1 / Math.sqrt(d));
         });
+  }
+
+  /// Every row of `[batch, heads, n, d]`, turned by its position.
+  private static double[][] turned(
+      Differential differential, Tensors inputs, String name, int offset) {
+    Tensor x = inputs.get(name);
+    int d = x.extent(3);
+    double[][] rows = new double[x.size() / d][];
+    for (int row = 0; row < rows.length; row++) {
+      rows[row] = turned(differential, inputs, name, row * d, d, row % x.extent(2) + offset);
+    }
+    return rows;
   }
 
   private static double[] turned(

@@ -51,12 +51,12 @@ class FoxTest extends AttentionContract {
     return FoxTest::expected;
   }
 
-  /// The gates between key and query, multiplied up pair by pair.
   private static double[] expected(
       Attention attention, AttentionShape s, Mask mask, Tensors inputs) {
     Fox fox = (Fox) attention;
     double scale = fox.scale().orElse(Attention.defaultScale(s));
     int offset = mask.causalOffset(s.querySeqLen(), s.keySeqLen());
+    double[][] gates = new double[s.problems() * s.querySeqLen()][];
     return Oracle.softmax(
         s,
         mask,
@@ -66,13 +66,25 @@ class FoxTest extends AttentionContract {
           if (position - j >= fox.windowSize().orElse(Integer.MAX_VALUE)) {
             return Double.NEGATIVE_INFINITY;
           }
-          double score = scale * Oracle.dot(s, inputs.get("q"), inputs.get("k"), b, h, i, j);
-          for (int t = j + 1; t <= Math.min(position, s.keySeqLen() - 1); t++) {
-            int at = (b * s.numHeads() + h) * s.keySeqLen() + t;
-            score += mask.isRealKey(b, t) ? inputs.get("log_decay").data()[at] : 0;
+          int row = (b * s.numHeads() + h) * s.querySeqLen() + i;
+          if (gates[row] == null) {
+            gates[row] = gatesUpTo(position, s, mask, inputs.get("log_decay"), b, h);
           }
-          return score;
+          return scale * Oracle.dot(s, inputs.get("q"), inputs.get("k"), b, h, i, j)
+              + gates[row][j];
         });
+  }
+
+  /// Sums of the logarithms of the gates after each key, up to a position.
+  private static double[] gatesUpTo(
+      int position, AttentionShape s, Mask mask, Tensor logDecay, int b, int h) {
+    int nk = s.keySeqLen();
+    double[] sums = new double[nk];
+    for (int j = Math.min(position, nk - 1) - 1; j >= 0; j--) {
+      double next = logDecay.data()[(b * s.numHeads() + h) * nk + j + 1];
+      sums[j] = sums[j + 1] + (mask.isRealKey(b, j + 1) ? next : 0);
+    }
+    return sums;
   }
 
   @Test

@@ -51,28 +51,46 @@ class TenerTest extends AttentionContract {
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) ->
-        Oracle.softmax(
-            shape,
-            mask,
-            inputs.get("v"),
-            (b, h, i, j) -> score((Tener) attention, shape, inputs, b, h, i, j));
+    return (attention, shape, mask, inputs) -> {
+      double[][] waves = waves(shape);
+      return Oracle.softmax(
+          shape,
+          mask,
+          inputs.get("v"),
+          (b, h, i, j) -> score((Tener) attention, shape, inputs, waves, b, h, i, j));
+    };
   }
 
   private static double score(
-      Tener tener, AttentionShape s, Tensors inputs, int b, int h, int i, int j) {
+      Tener tener, AttentionShape s, Tensors inputs, double[][] waves, int b, int h, int i, int j) {
     int d = s.headDim();
+    int middle = waves.length / 2;
+    float[] queries = inputs.get("q").data();
+    float[] keys = inputs.get("k").data();
+    float[] contentBias = inputs.get("content_bias").data();
+    float[] positionBias = inputs.get("position_bias").data();
     int direction = tener.variant() == Variant.CODE ? 1 : -1;
     double score = 0;
     for (int c = 0; c < d; c++) {
-      double q = inputs.get("q").data()[s.queryOffset(b, h) + i * d + c];
-      double k = inputs.get("k").data()[s.keyOffset(b, h) + j * d + c];
-      score += (q + inputs.get("content_bias").data()[h * d + c]) * k;
-      score +=
-          (q + inputs.get("position_bias").data()[h * d + c]) * wave(direction * (j - i), c, d);
-      score += tener.variant() == Variant.CODE ? k * wave(i - j, c, d) : 0;
+      double q = queries[s.queryOffset(b, h) + i * d + c];
+      double k = keys[s.keyOffset(b, h) + j * d + c];
+      score += (q + contentBias[h * d + c]) * k;
+      score += (q + positionBias[h * d + c]) * waves[middle + direction * (j - i)][c];
+      score += tener.variant() == Variant.CODE ? k * waves[middle + i - j][c] : 0;
     }
     return tener.scaled() ? score / Math.sqrt(d) : score;
+  }
+
+  /// Waves of all distances, the distance 0 in the middle.
+  private static double[][] waves(AttentionShape s) {
+    int farthest = Math.max(s.querySeqLen(), s.keySeqLen());
+    double[][] waves = new double[2 * farthest + 1][s.headDim()];
+    for (int x = -farthest; x <= farthest; x++) {
+      for (int c = 0; c < s.headDim(); c++) {
+        waves[farthest + x][c] = wave(x, c, s.headDim());
+      }
+    }
+    return waves;
   }
 
   private static double wave(int x, int c, int d) {

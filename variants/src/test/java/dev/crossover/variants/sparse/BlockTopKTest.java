@@ -294,6 +294,13 @@ class BlockTopKTest extends AttentionContract {
     if (count == 0) {
       return Double.NEGATIVE_INFINITY;
     }
-    return mechanism.selection() == Selection.MEAN ? sum / count : Arrays.stream(bound).sum();
+    if (mechanism.selection() == Selection.MEAN) {
+      return sum / count;
+    }
+    double bounds = 0;
+    for (double one : bound) {
+      bounds += one;
+    }
+    return bounds;
   }
 }
