@@ -13,8 +13,13 @@ import org.jspecify.annotations.Nullable;
 ///
 /// Tasks are handed out by a counter, so that long and short ones balance; a task must not depend
 /// on which worker runs it, which is what makes results equal bit for bit for any number of
-/// threads. In steady state nothing is allocated. An instance is used by one caller at a time.
+/// threads. Nobody waits for a helper that has not begun. In steady state nothing is allocated. An
+/// instance is used by one caller at a time.
 public final class Workers {
+
+  /// Turns, some tens of microseconds together, after which a thread that waits offers its
+  /// processor to others: the one it waits for may have none.
+  private static final int SPINS_BEFORE_YIELDING = 2_000;
 
   /// One numbered task.
   @FunctionalInterface
@@ -92,6 +97,7 @@ public final class Workers {
       int found = Helper.join(this, wanted);
       pending.addAndGet(found - wanted);
       drain(0);
+      pending.addAndGet(-Helper.dismiss(this));
       for (int spins = 0; pending.get() > 0; spins++) {
         pause(spins);
       }
@@ -108,7 +114,7 @@ public final class Workers {
 
   /// One turn of a loop that waits for other threads.
   static void pause(int spins) {
-    if (spins < 100_000) {
+    if (spins < SPINS_BEFORE_YIELDING) {
       Thread.onSpinWait();
     } else {
       Thread.yield();
@@ -131,7 +137,7 @@ public final class Workers {
   /// A daemon thread that serves one `Workers` at a time and parks when idle.
   private static final class Helper implements Runnable {
     private static final int MAX_HELPERS = 1024;
-    private static final int SPINS_BEFORE_PARKING = 20_000;
+    private static final int TURNS_BEFORE_PARKING = 2 * SPINS_BEFORE_YIELDING;
     private static final Helper[] POOL = new Helper[MAX_HELPERS];
     private static volatile int size;
 
@@ -176,6 +182,18 @@ public final class Workers {
       return true;
     }
 
+    /// Lets go of the helpers that have been put to work and have not begun; returns how many.
+    static int dismiss(Workers workers) {
+      int dismissed = 0;
+      int known = size;
+      for (int i = 0; i < known; i++) {
+        if (POOL[i].serving.get() == workers && POOL[i].serving.compareAndSet(workers, null)) {
+          dismissed++;
+        }
+      }
+      return dismissed;
+    }
+
     private static synchronized @Nullable Helper grow() {
       if (size == MAX_HELPERS) {
         return null;
@@ -189,23 +207,22 @@ public final class Workers {
 
     @Override
     public void run() {
-      for (int spins = 0; ; ) {
+      for (int turns = 0; ; ) {
         Workers workers = serving.get();
-        if (workers == null || workers == RESERVED) {
-          if (++spins > SPINS_BEFORE_PARKING) {
-            LockSupport.park(this);
-          } else {
-            Thread.onSpinWait();
-          }
-          continue;
+        if (workers != null && workers != RESERVED && serving.compareAndSet(workers, RESERVED)) {
+          workers.drain(worker);
+          serving.set(null);
+          workers.pending.decrementAndGet();
+          turns = 0;
+        } else if (++turns > TURNS_BEFORE_PARKING) {
+          LockSupport.park(this);
+        } else {
+          pause(turns);
         }
-        spins = 0;
-        workers.drain(worker);
-        serving.set(null);
-        workers.pending.decrementAndGet();
       }
     }
   }
 
+  /// What a helper serves while it is being put to work, and while it works.
   private static final Workers RESERVED = new Workers(1);
 }
