@@ -104,19 +104,24 @@ public final class RecurrenceGradient {
 
   private double[] decayed(int p, int t, double[] state) {
     double[] result = new double[d * dv];
-    for (int e = 0; e < result.length; e++) {
-      result[e] = factor(p, t, e / dv) * state[e];
+    for (int a = 0; a < d; a++) {
+      double factor = factor(p, t, a);
+      for (int e = a * dv; e < (a + 1) * dv; e++) {
+        result[e] = factor * state[e];
+      }
     }
     return result;
   }
 
   /// v − Pᵀk, of a real token.
   private double[] error(int row, double[] decayed) {
+    float[] key = inputs.get("k").data();
+    float[] value = inputs.get("v").data();
     double[] error = new double[dv];
     for (int c = 0; c < dv; c++) {
-      error[c] = inputs.get("v").data()[row * dv + c];
+      error[c] = value[row * dv + c];
       for (int a = 0; a < d && recurrence.erases(); a++) {
-        error[c] -= decayed[a * dv + c] * inputs.get("k").data()[row * d + a];
+        error[c] -= decayed[a * dv + c] * key[row * d + a];
       }
     }
     return error;
@@ -127,9 +132,12 @@ public final class RecurrenceGradient {
     if (real(p, t)) {
       int row = p * n + t;
       double[] error = error(row, decayed);
-      for (int e = 0; e < result.length; e++) {
-        double key = inputs.get("k").data()[row * d + e / dv];
-        result[e] += recurrence.strength().at(row, 0) * key * error[e % dv];
+      double beta = recurrence.strength().at(row, 0);
+      float[] key = inputs.get("k").data();
+      for (int a = 0; a < d; a++) {
+        for (int c = 0; c < dv; c++) {
+          result[a * dv + c] += beta * key[row * d + a] * error[c];
+        }
       }
     }
     return result;
@@ -137,22 +145,24 @@ public final class RecurrenceGradient {
 
   private void token(int p, int t, double[] decayed, double[] state, double[] ds, Tensor gradOut) {
     int row = p * n + t;
+    float[] query = inputs.get("q").data();
     for (int a = 0; a < d; a++) {
       for (int c = 0; c < dv; c++) {
         double g = recurrence.scale() * gradOut.data()[row * dv + c];
         q[row * d + a] += g * state[a * dv + c];
-        ds[a * dv + c] += g * inputs.get("q").data()[row * d + a];
+        ds[a * dv + c] += g * query[row * d + a];
       }
     }
     if (real(p, t)) {
       write(row, decayed, ds);
     }
     boolean decays = real(p, t) || recurrence.decaysAtPadding();
-    for (int e = 0; e < d * dv; e++) {
-      if (decays) {
-        logDecay[row * d + e / dv] += ds[e] * decayed[e];
+    for (int a = 0; a < d; a++) {
+      double factor = factor(p, t, a);
+      for (int e = a * dv; e < (a + 1) * dv; e++) {
+        logDecay[row * d + a] += decays ? ds[e] * decayed[e] : 0;
+        ds[e] *= factor;
       }
-      ds[e] *= factor(p, t, e / dv);
     }
   }
 
