@@ -8,13 +8,17 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.ContractSubject.Reference;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.variants.Remembered;
 import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /// The weights of Performer from its definition, in double precision: the key maximum of every row
 /// is taken over the keys that row may see, or over all. Trigonometric features are not scaled by
 /// their largest norm, which cancels.
 final class PerformerOracle {
+  private static final Remembered<double[][]> POINTS = new Remembered<>();
+
   private final Performer performer;
   private final AttentionShape shape;
   private final Mask mask;
@@ -47,8 +51,10 @@ final class PerformerOracle {
     keys = projected(inputs.get("k"), omega, scale);
     queryNorms = halfNorms(inputs.get("q"), scale);
     keyNorms = halfNorms(inputs.get("k"), scale);
-    queryPoints = points(queries);
-    keyPoints = points(keys);
+    List<Tensor> readForQueries = List.of(inputs.get("q"), omega);
+    List<Tensor> readForKeys = List.of(inputs.get("k"), omega);
+    queryPoints = POINTS.of(performer, readForQueries, () -> points(queries));
+    keyPoints = POINTS.of(performer, readForKeys, () -> points(keys));
     queryExponentials = new Exponentials(queries, queryNorms, performer.epsOrDefault());
     keyExponentials = new Exponentials(keys, keyNorms, performer.epsOrDefault());
     queryMaxima = Arrays.stream(queries).mapToDouble(PerformerOracle::max).toArray();
@@ -85,10 +91,11 @@ final class PerformerOracle {
     for (int row = 0; row < u.length; row++) {
       u[row] = new double[omega.size() == 0 ? d : omega.extent(0)];
       for (int a = 0; a < u[row].length; a++) {
-        for (int c = 0; c < d; c++) {
-          double direction = omega.size() == 0 ? (a == c ? 1 : 0) : omega.data()[a * d + c];
-          u[row][a] += scale * direction * x.data()[row * d + c];
+        double sum = omega.size() == 0 ? scale * x.data()[row * d + a] : 0;
+        for (int c = 0; c < d && omega.size() > 0; c++) {
+          sum += scale * omega.data()[a * d + c] * x.data()[row * d + c];
         }
+        u[row][a] = sum;
       }
     }
     return u;

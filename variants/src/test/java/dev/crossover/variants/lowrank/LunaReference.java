@@ -207,24 +207,27 @@ final class LunaReference {
 
   private double[][] map(String name, double[][] x) {
     Tensor weight = inputs.get(name + "_weight");
+    float[] bias = inputs.get(name + "_bias").data();
     int width = weight.extent(0);
     double[][] y = new double[x.length][width];
     for (int i = 0; i < x.length; i++) {
       for (int o = 0; o < width; o++) {
-        y[i][o] = inputs.get(name + "_bias").data()[o];
+        double sum = bias[o];
         for (int e = 0; e < width; e++) {
-          y[i][o] += x[i][e] * weight.data()[o * width + e];
+          sum += x[i][e] * weight.data()[o * width + e];
         }
+        y[i][o] = sum;
       }
     }
     return y;
   }
 
   private double[][] rows(String name, int block, int n, int width) {
+    float[] x = inputs.get(name).data();
     double[][] rows = new double[n][width];
     for (int i = 0; i < n; i++) {
       for (int e = 0; e < width; e++) {
-        rows[i][e] = inputs.get(name).data()[(block * n + i) * width + e];
+        rows[i][e] = x[(block * n + i) * width + e];
       }
     }
     return rows;
