@@ -7,6 +7,8 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
@@ -37,6 +39,7 @@ public record Bytes(
   private static final int BYTES = 256;
   private static final int HELD_OUT_SHARE = 20;
   private static final Map<String, byte[]> TEXTS = new ConcurrentHashMap<>();
+  private static final Map<String, Map<String, Double>> FLOORS = new ConcurrentHashMap<>();
 
   /// Parts of a text.
   public enum Part {
@@ -158,6 +161,32 @@ public record Bytes(
       counts[all[i] & 0xff]++;
     }
     return to == from ? 1.0 / BYTES : (double) Arrays.stream(counts).max().orElse(0) / (to - from);
+  }
+
+  /// Of the last 5 %, from counts of the first 95 %: of bytes alone, and of bytes after the three
+  /// before them with back-off ([ByteTables]). Empty where the text cannot be read or is too short.
+  @Override
+  public Map<String, Double> floors() {
+    try {
+      byte[] all = checked();
+      return FLOORS.computeIfAbsent(text, _ -> floors(all));
+    } catch (IllegalArgumentException e) {
+      return Map.of();
+    }
+  }
+
+  private static Map<String, Double> floors(byte[] all) {
+    int border = all.length - all.length / HELD_OUT_SHARE;
+    Map<String, Double> floors = new LinkedHashMap<>();
+    floors.put("bytes counted alone", bits(all, border, 0));
+    floors.put(
+        "bytes counted after the three before, with back-off",
+        bits(all, border, ByteTables.LONGEST_CONTEXT));
+    return Collections.unmodifiableMap(floors);
+  }
+
+  private static double bits(byte[] all, int border, int order) {
+    return new ByteTables(all, border, order).bits(all, border, all.length);
   }
 
   @Override

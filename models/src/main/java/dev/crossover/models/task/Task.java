@@ -62,6 +62,12 @@ public interface Task {
   /// Accuracy at asked positions of the best guess that looks at nothing.
   double chance();
 
+  /// What tables of counts predict without a model, in bits per asked position, by the words that
+  /// name a table; empty for tasks whose answers are determined.
+  default Map<String, Double> floors() {
+    return Map.of();
+  }
+
   /// Draws one sample.
   ///
   /// @param random the stream of this sample

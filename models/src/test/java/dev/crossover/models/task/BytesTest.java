@@ -72,6 +72,48 @@ class BytesTest {
     assertEquals(1 / 256.0, missing.chance());
   }
 
+  /// 19 bytes to count, `ab` again and again, and the byte `b` or `x` held out: after `a` came `b`
+  /// nine times of nine, and its table backs off to p(b) once: (9 + p) / 10.
+  @Test
+  void floorsAreTheBitsOfWittenAndBell() throws IOException {
+    double b = (9 + 2 / 256.0) / (19 + 2);
+    double afterA = (9 + b) / (9 + 1);
+    double afterBa = (8 + afterA) / (8 + 1);
+    double afterAba = (8 + afterBa) / (8 + 1);
+    requireFloors("b", b, afterAba);
+    double x = 2 / 256.0 / (19 + 2);
+    requireFloors("x", x, x / 10 / 9 / 9);
+  }
+
+  private void requireFloors(String last, double alone, double after) throws IOException {
+    Path file = folder.resolve("ending in " + last);
+    Files.writeString(file, "ab".repeat(9) + "a" + last);
+    ByteTables counts = new ByteTables(Files.readAllBytes(file), 19, ByteTables.LONGEST_CONTEXT);
+    ByteTables single = new ByteTables(Files.readAllBytes(file), 19, 0);
+    double bit = Math.log(2);
+    assertEquals(-Math.log(alone) / bit, single.bits(Files.readAllBytes(file), 19, 20), 1e-12);
+    assertEquals(-Math.log(after) / bit, counts.bits(Files.readAllBytes(file), 19, 20), 1e-12);
+  }
+
+  @Test
+  void floorsComeFromTheHeldOutPartAndAreAbsentWithoutAText() throws IOException {
+    // every byte of the last twentieth is new to both tables: each backs off to 1/256 of what is
+    // left
+    var floors = counting("n=4").floors().values().toArray();
+    double unseen = 190 / 256.0 / (190 + 190);
+    assertEquals(-Math.log(unseen) / Math.log(2), (double) floors[0], 1e-12);
+    assertEquals(2, floors.length);
+    assertTrue(Tasks.parse("bytes:text=" + folder.resolve("nothing")).floors().isEmpty());
+    assertTrue(Tasks.parse("parity").floors().isEmpty());
+  }
+
+  @Test
+  void threeBytesOfContextSayMoreOfTheBuiltInText() {
+    Object[] floors = Tasks.parse("bytes:n=64").floors().values().toArray();
+    assertTrue((double) floors[0] > 4 && (double) floors[0] < 6, "counts alone: " + floors[0]);
+    assertTrue((double) floors[1] > 1 && (double) floors[1] < 3, "after three: " + floors[1]);
+  }
+
   @Test
   void theBuiltInTextIsJava() {
     Task task = Tasks.parse("bytes:n=64");

@@ -211,6 +211,19 @@ public record QualityResults(
     return Math.log(Tasks.parse(task).classes()) / Math.log(2);
   }
 
+  /// What tables of counts predict without a model, as a sentence that begins with a space; empty
+  /// where the task has none.
+  public String floors() {
+    StringBuilder text = new StringBuilder();
+    Tasks.parse(task)
+        .floors()
+        .forEach(
+            (table, bits) ->
+                text.append(text.isEmpty() ? " Without a model, in bits: " : ", ")
+                    .append(String.format(Locale.ROOT, "%.2f from %s", bits, table)));
+    return text.isEmpty() ? "" : text + ".";
+  }
+
   /// What documentation says of the task.
   public TaskInfo info() {
     return Tasks.info(Tasks.parse(task).getClass());

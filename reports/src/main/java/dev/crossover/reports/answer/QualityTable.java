@@ -24,11 +24,14 @@ public final class QualityTable {
   private static void table(StringBuilder text, QualityResults results) {
     text.append("## ").append(results.task()).append("\n\n");
     text.append(String.format(Locale.ROOT, "Chance %.3f.", results.chance()));
+    text.append(results.floors());
+    boolean bits = !results.floors().isEmpty();
     text.append(" Accuracy at asked positions, mean over seeds with its 95 % interval.\n\n");
     text.append("| mixer | lr | seeds | solved |");
     results.lengths().forEach(length -> text.append(" n = ").append(length).append(" |"));
+    text.append(bits ? " loss, bits |" : "");
     text.append(" steps | state, bytes | parameters | tokens/s |\n|---|---|---|---|");
-    text.append("---|".repeat(results.lengths().size() + 4)).append('\n');
+    text.append("---|".repeat(results.lengths().size() + (bits ? 5 : 4))).append('\n');
     for (Row row : results.rows()) {
       QualityRecord first = row.first();
       text.append("| `").append(row.mixer()).append("` | ");
@@ -37,6 +40,9 @@ public final class QualityTable {
       text.append(row.solved(results.positions())).append(" |");
       for (int length : results.lengths()) {
         text.append(' ').append(QualityResults.words(row, length)).append(" |");
+      }
+      if (bits) {
+        text.append(String.format(Locale.ROOT, " %.2f |", row.bits(results.positions())));
       }
       text.append(' ').append(steps(row)).append(" | ");
       text.append(first.stateBytes() < 0 ? "–" : Long.toString(first.stateBytes())).append(" | ");

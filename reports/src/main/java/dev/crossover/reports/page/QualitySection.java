@@ -101,8 +101,9 @@ final class QualitySection {
     view.put("titleMarkdown", Markdown.escape(one.title()));
     view.put("asks", one.info().asks());
     view.put("asksMarkdown", Markdown.escape(one.info().asks()));
-    view.put("answer", answer(one));
-    view.put("answerMarkdown", Markdown.escape(answer(one)));
+    String answer = (one.floors() + " " + answer(one)).strip();
+    view.put("answer", answer);
+    view.put("answerMarkdown", Markdown.escape(answer));
     view.put("chance", String.format(Locale.ROOT, "%.3f", one.chance()));
     view.put("source", one.info().source());
     view.put("sourceMarkdown", Markdown.escape(one.info().source()));
