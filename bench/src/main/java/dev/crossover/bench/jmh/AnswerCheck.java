@@ -43,7 +43,7 @@ final class AnswerCheck {
       throw new IllegalStateException(
           cut.point().spec()
               + ": "
-              + words(cut.point().study())
+              + cut.point().study().phrase()
               + " must agree with the scalar kernels to "
               + TOLERANCE
               + ", but differed by "
@@ -51,14 +51,6 @@ final class AnswerCheck {
               + " at n = "
               + cut.point().n());
     }
-  }
-
-  private static String words(Study study) {
-    return switch (study) {
-      case FORWARD -> "a forward pass";
-      case DECODE -> "decoding";
-      case TRAINING -> "a training step";
-    };
   }
 
   /// ‖a − b‖ / ‖b‖ of what is timed, a, and what the scalar kernels give, b; the largest over the

@@ -61,15 +61,34 @@ public record ResultRecord(
   /// Version of the layout this code writes.
   public static final int SCHEMA = 1;
 
-  /// What was timed.
+  /// What was timed. Reports know more of each, in `StudyView`.
   public enum Study {
     /// One forward pass over the whole sequence.
-    FORWARD,
+    FORWARD("a forward pass", true),
     /// One token of causal decoding at context length n.
-    DECODE,
+    DECODE("decoding", false),
     /// One forward and one backward pass over the whole sequence, with the gradients of everything
     /// that is differentiable.
-    TRAINING;
+    TRAINING("a training step", true);
+
+    private final String phrase;
+    private final boolean wholeSequence;
+
+    Study(String phrase, boolean wholeSequence) {
+      this.phrase = phrase;
+      this.wholeSequence = wholeSequence;
+    }
+
+    /// What is timed, in a sentence.
+    public String phrase() {
+      return phrase;
+    }
+
+    /// Whether a call is over the whole sequence, so that its work is counted and its mask is a
+    /// choice; a token of decoding is not, and is causal.
+    public boolean wholeSequence() {
+      return wholeSequence;
+    }
 
     /// Its name on the command line and in sweep files.
     public String word() {

@@ -246,7 +246,7 @@ final class Records {
   }
 
   private static @Nullable Counted counted(Point point, @Nullable Problem problem, Status status) {
-    if (problem == null || point.study() == Study.DECODE || status != Status.OK) {
+    if (problem == null || !point.study().wholeSequence() || status != Status.OK) {
       return null;
     }
     return new Counted(problem.callFlops(), problem.callBytes());
@@ -308,7 +308,7 @@ final class Records {
         statistics.hasInterval() ? statistics.low() : null,
         statistics.hasInterval() ? statistics.high() : null,
         plannedForks,
-        study == Study.DECODE ? batch / statistics.median() : null,
+        study.wholeSequence() ? null : batch / statistics.median(),
         List.copyOf(conditions));
   }
 

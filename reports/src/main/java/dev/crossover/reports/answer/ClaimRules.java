@@ -23,7 +23,7 @@ public final class ClaimRules {
     MEMORY;
 
     private Optional<Curve> of(Series series) {
-      return this == TIME ? series.time() : series.countedBytes();
+      return this == TIME ? series.time() : series.bytes(Metrics.COUNTED_BYTES);
     }
 
     private String noun() {

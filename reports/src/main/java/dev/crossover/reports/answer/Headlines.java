@@ -362,7 +362,7 @@ public record Headlines(List<String> lines, List<Finding> findings) {
   }
 
   private static double bytes(Panel panel, Point point) {
-    return panel.view().bytes(point);
+    return panel.view().memory().of(point);
   }
 
   /// Everything but the exact baselines, where it was timed at lengths of the baseline.

@@ -62,7 +62,7 @@ public record Panel(
 
     static Key of(ResultRecord r) {
       ResultRecord.Shape shape = r.shape();
-      boolean cross = r.study() != Study.DECODE && shape.keySeqLen() != shape.n();
+      boolean cross = r.study().wholeSequence() && shape.keySeqLen() != shape.n();
       return new Key(
           r.study(),
           r.mask(),
@@ -179,7 +179,7 @@ public record Panel(
 
   /// Whether the panel is about decoding.
   public boolean decoding() {
-    return key.study() == Study.DECODE;
+    return !key.study().wholeSequence();
   }
 
   /// For example `Causal forward pass · captured`.

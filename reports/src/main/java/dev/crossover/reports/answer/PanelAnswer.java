@@ -19,7 +19,7 @@ import java.util.function.ToDoubleFunction;
 public record PanelAnswer(
     Panel panel, List<SeriesAnswer> series, Noise noise, Disturbances disturbances) {
 
-  /// Names of the exact baselines crossovers are stated against, the honest one first.
+  /// Names of the exact baselines crossovers are stated against, the optimised one first.
   public static final List<String> BASELINES = List.of("tiled", "materialised");
 
   /// Seed of every bootstrap in a report.
@@ -112,7 +112,7 @@ public record PanelAnswer(
   }
 
   private static Optional<Curve> bytes(Panel panel, Series series) {
-    return panel.view().bytes(series);
+    return series.bytes(panel.view().memory());
   }
 
   /// Series that no other beats in both error and cost at a length; those without an error never

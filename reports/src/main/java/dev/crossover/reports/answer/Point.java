@@ -64,6 +64,31 @@ public record Point(int n, List<ResultRecord> records) {
     return time == null ? Double.NaN : time.median();
   }
 
+  /// Lower end of the interval of [#seconds]; NaN with a single fork.
+  public double secondsLow() {
+    SampleStatistics time = time();
+    return time == null ? Double.NaN : time.low();
+  }
+
+  /// Upper end, like [#secondsLow].
+  public double secondsHigh() {
+    SampleStatistics time = time();
+    return time == null ? Double.NaN : time.high();
+  }
+
+  /// A quantile of the samples of all forks by nearest rank, seconds; NaN when no fork was timed.
+  ///
+  /// @param share share of the samples that are at most as long, above 0 to 1
+  public double quantile(double share) {
+    double[] all =
+        samples().stream()
+            .flatMap(List::stream)
+            .mapToDouble(Double::doubleValue)
+            .sorted()
+            .toArray();
+    return all.length == 0 ? Double.NaN : all[(int) Math.ceil(share * all.length) - 1];
+  }
+
   /// Relative Frobenius error against exact attention, median over seeds; NaN when the mechanism
   /// approximates nothing or the error was not measured.
   public double error() {
@@ -80,31 +105,13 @@ public record Point(int n, List<ResultRecord> records) {
     return records.stream().mapToDouble(this::errorOf).max().orElse(Double.NaN);
   }
 
-  /// Relative Frobenius errors of ∂q, ∂k and ∂v, each the median over seeds; NaN unless they were
-  /// measured in training.
-  public double[] gradientErrors() {
-    return new double[] {
-      gradientError(GradientNorms::query),
-      gradientError(GradientNorms::key),
-      gradientError(GradientNorms::value)
-    };
-  }
-
-  private double gradientError(ToDoubleFunction<GradientNorms> which) {
+  /// Relative Frobenius error of a gradient, median over seeds; NaN unless measured in training.
+  public double gradientError(ToDoubleFunction<GradientNorms> which) {
     return middle(
         r ->
             Double.isNaN(errorOf(r)) || r.error() == null || r.error().gradients() == null
                 ? Double.NaN
                 : which.applyAsDouble(r.error().gradients()));
-  }
-
-  /// Bytes that a forward pass keeps for the backward pass; NaN unless training.
-  public double keptBytes() {
-    return middle(
-        r ->
-            r.memory() == null || r.memory().keptBytes() == null
-                ? Double.NaN
-                : r.memory().keptBytes());
   }
 
   /// Counted bytes beyond inputs and output: scratch, parameters and, when decoding, state; in
@@ -125,24 +132,6 @@ public record Point(int n, List<ResultRecord> records) {
     return bytes == null ? 0 : bytes;
   }
 
-  /// Bytes of a decoding session's state; NaN when not decoding.
-  public double stateBytes() {
-    return middle(
-        r ->
-            r.memory() == null || r.memory().stateBytes() == null
-                ? Double.NaN
-                : r.memory().stateBytes());
-  }
-
-  /// Bytes allocated per call in steady state; NaN when not measured.
-  public double allocatedBytes() {
-    return middle(
-        r ->
-            r.memory() == null || r.memory().allocatedBytesPerCall() == null
-                ? Double.NaN
-                : r.memory().allocatedBytesPerCall());
-  }
-
   /// Largest resident set of the process; NaN when not measured, or not of this point alone.
   public double residentBytes() {
     return middle(
@@ -158,24 +147,6 @@ public record Point(int n, List<ResultRecord> records) {
         && r.time().conditions() != null
         && r.time().conditions().stream()
             .allMatch(fork -> fork.lengths() != null && fork.lengths() == 1);
-  }
-
-  /// Bytes allocated while the plan or session was built; NaN when not measured.
-  public double constructionBytes() {
-    return middle(
-        r ->
-            r.memory() == null || r.memory().constructionBytes() == null
-                ? Double.NaN
-                : r.memory().constructionBytes());
-  }
-
-  /// Bytes allocated by the first call; NaN when not measured.
-  public double firstCallBytes() {
-    return middle(
-        r ->
-            r.memory() == null || r.memory().firstCallBytes() == null
-                ? Double.NaN
-                : r.memory().firstCallBytes());
   }
 
   /// Why a share of the peak would mean nothing here; empty when it means something.
@@ -197,11 +168,6 @@ public record Point(int n, List<ResultRecord> records) {
     return middle(r -> r.counted() == null ? Double.NaN : r.counted().bytesMoved());
   }
 
-  /// Tokens per second when decoding: batch entries over seconds; NaN when not timed.
-  public double tokensPerSecond() {
-    return first().shape().batch() / seconds();
-  }
-
   /// Position under the machine's roof, which is unknown where the peak was disturbed; nothing
   /// without time or counted work.
   public @Nullable Roofline roofline() {
@@ -217,8 +183,8 @@ public record Point(int n, List<ResultRecord> records) {
     return Roofline.of(flops(), bytesMoved(), seconds, gflops, bandwidth);
   }
 
-  /// Median of the distinct seeds' values that are present.
-  private double middle(ToDoubleFunction<ResultRecord> value) {
+  /// Median over seeds of the values that are present.
+  double middle(ToDoubleFunction<ResultRecord> value) {
     double[] values = records.stream().mapToDouble(value).filter(v -> !Double.isNaN(v)).toArray();
     return values.length == 0 ? Double.NaN : Statistics.median(values);
   }

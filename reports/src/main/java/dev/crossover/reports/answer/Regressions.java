@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /// What changed between two measurements of the same points.
@@ -18,9 +19,9 @@ import org.jspecify.annotations.Nullable;
 /// A point is slower when [Relabelling] gives p ≤ alpha for it and the ratio of the medians exceeds
 /// 1 + least effect. That p counts all points at once: with nothing changed, the probability that
 /// any point at all is called slower is at most alpha, and the same holds for faster. A point also
-/// regresses when its counted memory or its error grew by more than the least effect, or when it
-/// was measured before and failed or was skipped now. With k forks on each side no p below
-/// 1 / C(2k, k) exists, so that three forks can just decide at 0.05.
+/// regresses when a metric that is counted or computed ([Metric.Judge]: memory, error) is worse by
+/// more than the least effect, or when it was measured before and failed or was skipped now. With k
+/// forks on each side no p below 1 / C(2k, k) exists, so that three forks can just decide at 0.05.
 ///
 /// @param changes one per point of either file
 /// @param alpha largest p of a change in time
@@ -28,6 +29,8 @@ import org.jspecify.annotations.Nullable;
 /// @param smallestP smallest p so many forks can give; NaN where nothing was timed on both sides
 public record Regressions(
     List<Change> changes, double alpha, double leastEffect, double smallestP) {
+
+  private static final Ratio NONE = new Ratio(Double.NaN, Double.NaN, Double.NaN);
 
   /// Copies the list.
   public Regressions {
@@ -58,8 +61,17 @@ public record Regressions(
   /// @param time new time over old time; NaN where it was not timed on both sides
   /// @param p one-sided p in the direction of the change, over all points at once; NaN like `time`
   /// @param reason what else is worse, or why nothing can be said; may be empty
+  /// @param before the point as it was; absent where it was measured on one side only
+  /// @param after the point as it is; absent like `before`
   public record Change(
-      ResultRecord record, String label, Verdict verdict, Ratio time, double p, String reason) {}
+      ResultRecord record,
+      String label,
+      Verdict verdict,
+      Ratio time,
+      double p,
+      String reason,
+      @Nullable Point before,
+      @Nullable Point after) {}
 
   /// A point that was measured on both sides.
   private record Both(ResultRecord old, ResultRecord now, Point left, Point right) {
@@ -208,7 +220,8 @@ public record Regressions(
     } else {
       verdict = decided ? Verdict.IMPROVED : Verdict.UNCHANGED;
     }
-    return new Change(both.now(), label(both.now()), verdict, ratio, p, reason);
+    return new Change(
+        both.now(), label(both.now()), verdict, ratio, p, reason, both.left(), both.right());
   }
 
   private static Change untimed(ResultRecord old, @Nullable ResultRecord now, double leastEffect) {
@@ -225,35 +238,27 @@ public record Regressions(
     }
     Both both = Both.of(old, now);
     String worse = worse(both.left(), both.right(), leastEffect);
-    return alone(
+    return new Change(
         now,
+        label(now),
         worse.isEmpty() ? Verdict.UNDECIDABLE : Verdict.REGRESSED,
-        !worse.isEmpty()
-            ? worse
-            : both.unsteady().isEmpty() ? "no usable sample" : both.unsteady());
+        NONE,
+        Double.NaN,
+        !worse.isEmpty() ? worse : both.unsteady().isEmpty() ? "no usable sample" : both.unsteady(),
+        both.left(),
+        both.right());
   }
 
   /// What is worse besides time; empty when nothing is.
   private static String worse(Point left, Point right, double leastEffect) {
-    List<String> worse = new ArrayList<>();
-    double limit = 1 + leastEffect;
-    if (right.countedBytes() > limit * left.countedBytes()) {
-      worse.add(
-          "counted memory "
-              + Wording.bytes(left.countedBytes())
-              + " → "
-              + Wording.bytes(right.countedBytes()));
-    }
-    // rounding errors may move freely: only what was or became visible counts
-    if (right.error() > limit * left.error() && right.error() > 1e-4) {
-      worse.add("error " + Wording.percent(left.error()) + " → " + Wording.percent(right.error()));
-    }
-    return String.join("; ", worse);
+    return Metrics.ALL.stream()
+        .map(metric -> metric.worse(left, right, leastEffect))
+        .filter(words -> !words.isEmpty())
+        .collect(Collectors.joining("; "));
   }
 
   private static Change alone(ResultRecord record, Verdict verdict, String reason) {
-    Ratio none = new Ratio(Double.NaN, Double.NaN, Double.NaN);
-    return new Change(record, label(record), verdict, none, Double.NaN, reason);
+    return new Change(record, label(record), verdict, NONE, Double.NaN, reason, null, null);
   }
 
   private static String status(ResultRecord record) {

@@ -5,7 +5,6 @@ import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
 import java.util.List;
 import java.util.Optional;
-import java.util.function.ToDoubleFunction;
 
 /// One mechanism with one setting of its parameters inside a panel.
 ///
@@ -32,27 +31,21 @@ public record Series(
     return samples.isEmpty() ? Optional.empty() : Optional.of(new Curve(label, samples));
   }
 
-  /// Counted bytes over lengths, at least one byte so that logarithms exist.
-  public Optional<Curve> countedBytes() {
-    return counted(p -> Math.max(1, p.countedBytes()));
-  }
-
-  /// State of a decoding session over contexts; nothing when not decoding.
-  public Optional<Curve> stateBytes() {
-    return counted(p -> Math.max(1, p.stateBytes()));
+  /// Bytes over lengths, at least one byte so that logarithms exist; nothing where the metric is
+  /// absent at every length.
+  ///
+  /// @param metric a metric in bytes
+  public Optional<Curve> bytes(Metric metric) {
+    List<Sample> samples =
+        points.stream()
+            .filter(p -> !Double.isNaN(metric.of(p)))
+            .map(p -> new Sample(p.n(), List.of(Math.max(1, metric.of(p)))))
+            .toList();
+    return samples.isEmpty() ? Optional.empty() : Optional.of(new Curve(label, samples));
   }
 
   /// The point at a length.
   public Optional<Point> at(int n) {
     return points.stream().filter(p -> p.n() == n).findFirst();
-  }
-
-  private Optional<Curve> counted(ToDoubleFunction<Point> value) {
-    List<Sample> samples =
-        points.stream()
-            .filter(p -> !Double.isNaN(value.applyAsDouble(p)))
-            .map(p -> new Sample(p.n(), List.of(value.applyAsDouble(p))))
-            .toList();
-    return samples.isEmpty() ? Optional.empty() : Optional.of(new Curve(label, samples));
   }
 }

@@ -2,152 +2,139 @@
 package dev.crossover.reports.answer;
 
 import dev.crossover.bench.result.ResultRecord.Study;
-import java.util.Optional;
-import java.util.function.Function;
-import java.util.function.ToDoubleFunction;
+import java.util.ArrayList;
+import java.util.List;
 
-/// What reports call a study and its quantities: the one place that a new study needs in tables,
-/// charts, headlines and the page.
-public enum StudyView {
-  /// One forward pass over the whole sequence.
-  FORWARD(
-      "Forward pass",
-      "call",
-      "n = ",
-      "sequence length n",
-      "error",
-      "Error against exact attention on the same tensors",
-      "relative Frobenius ‖O − O*‖ / ‖O*‖",
-      "counted memory",
-      Point::countedBytes,
-      Series::countedBytes),
+/// What reports know of a study: its unit, the words for its quantities, its metrics and its
+/// charts. To add one, add a class to those permitted here and a line to [#of]: tables, charts,
+/// headlines and the page follow.
+public sealed interface StudyView permits ForwardStudy, DecodeStudy, TrainingStudy {
 
-  /// One token of decoding.
-  DECODE(
-      "Decoding, one token at a time",
-      "token",
-      "context ",
-      "context length",
-      "error",
-      "Error against exact attention on the same tensors",
-      "relative Frobenius ‖O − O*‖ / ‖O*‖",
-      "state",
-      Point::stateBytes,
-      Series::stateBytes),
-
-  /// One forward and one backward pass.
-  TRAINING(
-      "Training step, forward and backward pass",
-      "training step",
-      "n = ",
-      "sequence length n",
-      "gradient error",
-      "Error of the gradients against those of exact attention",
-      "largest of the relative Frobenius errors ‖∂ − ∂*‖ / ‖∂*‖ of ∂q, ∂k and ∂v",
-      "counted memory",
-      Point::countedBytes,
-      Series::countedBytes);
-
-  private final String title;
-  private final String unit;
-  private final String at;
-  private final String length;
-  private final String error;
-  private final String errorTitle;
-  private final String errorHow;
-  private final String bytes;
-  private final ToDoubleFunction<Point> bytesOf;
-  private final Function<Series, Optional<Curve>> bytesCurve;
-
-  StudyView(
-      String title,
-      String unit,
-      String at,
-      String length,
-      String error,
-      String errorTitle,
-      String errorHow,
-      String bytes,
-      ToDoubleFunction<Point> bytesOf,
-      Function<Series, Optional<Curve>> bytesCurve) {
-    this.title = title;
-    this.unit = unit;
-    this.at = at;
-    this.length = length;
-    this.error = error;
-    this.errorTitle = errorTitle;
-    this.errorHow = errorHow;
-    this.bytes = bytes;
-    this.bytesOf = bytesOf;
-    this.bytesCurve = bytesCurve;
+  /// The view of a study.
+  static StudyView of(Study study) {
+    return switch (study) {
+      case FORWARD -> new ForwardStudy();
+      case DECODE -> new DecodeStudy();
+      case TRAINING -> new TrainingStudy();
+    };
   }
 
-  /// The view of a study, of the same name.
-  public static StudyView of(Study study) {
-    return valueOf(study.name());
+  /// Its name in records.
+  Study study();
+
+  /// What was timed, for a heading.
+  String title();
+
+  /// What one sample of time is of.
+  String unit();
+
+  /// Heading of a chart of times.
+  default String timeTitle() {
+    return "Time per " + unit() + " against " + length().replace(" n", "");
   }
 
-  /// Whether a call is over the whole sequence, so that its work is counted and a mask belongs to
-  /// its name; a token of decoding is not.
-  public boolean wholeSequence() {
-    return this != DECODE;
+  /// What comes before a length in a sentence.
+  default String at() {
+    return "n = ";
+  }
+
+  /// What the length is called on an axis.
+  default String length() {
+    return "sequence length n";
+  }
+
+  /// What an error is called after its number.
+  default String error() {
+    return "error";
+  }
+
+  /// Heading of a chart of errors.
+  default String errorTitle() {
+    return "Error against exact attention on the same tensors";
+  }
+
+  /// What the errors are, in a formula.
+  default String errorHow() {
+    return "relative Frobenius ‖O − O*‖ / ‖O*‖";
+  }
+
+  /// What its memory is called.
+  default String bytes() {
+    return "counted memory";
+  }
+
+  /// The metric of its memory, in which mechanisms are compared.
+  default Metric memory() {
+    return Metrics.COUNTED_BYTES;
+  }
+
+  /// A reason to doubt its numbers that no other study has; empty where there is none.
+  default String doubt() {
+    return "";
   }
 
   /// What was timed, for a heading.
   ///
   /// @param mask the mask in words
-  public String title(String mask) {
-    return wholeSequence() ? title + ", " + mask : title;
+  default String title(String mask) {
+    return wholeSequence() ? title() + ", " + mask : title();
   }
 
   /// The study in file names, for example `forward-causal`.
-  public String slug(String mask) {
-    String word = Study.valueOf(name()).word();
-    return wholeSequence() ? word + "-" + mask : word;
+  default String slug(String mask) {
+    return wholeSequence() ? study().word() + "-" + mask : study().word();
   }
 
-  /// What one sample of time is of.
-  public String unit() {
-    return unit;
+  /// Whether a call is over the whole sequence, so that its work is counted and a mask belongs to
+  /// its name; a token of decoding is not.
+  default boolean wholeSequence() {
+    return study().wholeSequence();
   }
 
-  /// What comes before a length in a sentence.
-  public String at() {
-    return at;
+  /// Its metrics in the order of columns: the same for every study, so that files of several can be
+  /// put one below the other; what a study does not measure is absent.
+  default List<Metric> metrics() {
+    return Metrics.ALL;
   }
 
-  /// What the length is called on an axis.
-  public String length() {
-    return length;
+  /// The title of a metric in this study.
+  default String title(Metric metric) {
+    return metric.key().equals(Metrics.ERROR.key()) ? error() : metric.title();
   }
 
-  /// What an error is called after its number.
-  public String error() {
-    return error;
-  }
-
-  /// Heading of a chart of errors.
-  public String errorTitle() {
-    return errorTitle;
-  }
-
-  /// What the errors are, in a formula.
-  public String errorHow() {
-    return errorHow;
-  }
-
-  /// What the memory of the study is called.
-  public String bytes() {
-    return bytes;
-  }
-
-  /// Bytes of a point.
-  public double bytes(Point point) {
-    return bytesOf.applyAsDouble(point);
-  }
-
-  /// Bytes of a series over its lengths; nothing where they were not counted.
-  public Optional<Curve> bytes(Series series) {
-    return bytesCurve.apply(series);
+  /// Its charts in reading order, speed always beside error.
+  default List<Chart> charts() {
+    List<Chart> charts = new ArrayList<>();
+    for (Metric metric : metrics()) {
+      metric
+          .picture()
+          .apply(this)
+          .ifPresent(picture -> charts.add(new Chart.Lines(metric, picture)));
+    }
+    charts.add(
+        new Chart.Front(
+            "pareto-time",
+            "What time buys",
+            "error against time at one length; down and left is better, the step line is the front",
+            true,
+            Metrics.SECONDS,
+            "Time"));
+    charts.add(
+        new Chart.Front(
+            "pareto-memory",
+            "What memory buys",
+            "error against counted memory at one length",
+            wholeSequence(),
+            Metrics.COUNTED_BYTES,
+            "Counted memory"));
+    if (wholeSequence()) {
+      charts.add(
+          new Chart.Roof(
+              "roofline",
+              "Roofline",
+              "counted FLOPs and bytes over measured time; the roof was measured in the same run",
+              true));
+    }
+    return List.copyOf(charts);
   }
 }

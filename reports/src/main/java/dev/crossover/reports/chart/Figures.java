@@ -3,15 +3,17 @@ package dev.crossover.reports.chart;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.reports.answer.Chart;
 import dev.crossover.reports.answer.Labels;
+import dev.crossover.reports.answer.Metric;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
+import dev.crossover.reports.answer.Picture;
 import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Roofline;
 import dev.crossover.reports.answer.Series;
-import dev.crossover.reports.answer.StudyView;
+import dev.crossover.reports.answer.Unit;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.LogPlot.Axis;
 import dev.crossover.reports.chart.LogPlot.Quantity;
@@ -46,24 +48,12 @@ public final class Figures {
   /// @param origin command, machine, JDK and commit, put below every figure
   public static List<Figure> of(PanelAnswer answer, String prefix, String origin) {
     Figures figures = new Figures(answer, prefix, origin);
-    figures.time();
-    if (!answer.panel().view().wholeSequence()) {
-      figures.tokens();
-      figures.bytes("state", "State of a decoding session", Point::stateBytes, true);
-    } else {
-      figures.bytes("memory", "Counted memory beyond inputs and output", Point::countedBytes, true);
-    }
-    figures.error();
-    figures.bytes("resident", "Peak resident set of the process", Point::residentBytes, false);
-    figures.bytes("allocated", "Bytes allocated per call", Point::allocatedBytes, false);
-    List<Integer> lengths = answer.panel().lengths();
-    if (!lengths.isEmpty()) {
-      int n = lastFullLength(answer.panel());
-      figures.pareto(n, "time", "Time", Point::seconds, Quantity.SECONDS);
-      figures.pareto(n, "memory", "Counted memory", Point::countedBytes, Quantity.BYTES);
-    }
-    if (answer.panel().view().wholeSequence()) {
-      figures.roofline();
+    for (Chart chart : answer.panel().view().charts()) {
+      switch (chart) {
+        case Chart.Lines lines -> figures.lines(lines);
+        case Chart.Front front -> figures.front(front);
+        case Chart.Roof roof -> figures.roofline(roof);
+      }
     }
     return List.copyOf(figures.figures);
   }
@@ -86,36 +76,60 @@ public final class Figures {
     return Objects.requireNonNull(looks.get(series.spec()), series.spec());
   }
 
-  private void time() {
-    StudyView view = answer.panel().view();
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("time per " + view.unit(), Quantity.SECONDS));
+  /// A metric over lengths, with its interval and its fitted growth where it has them.
+  private void lines(Chart.Lines chart) {
+    Metric metric = chart.metric();
+    Picture picture = chart.picture();
+    LogPlot plot = new LogPlot(lengthAxis(), new Axis(picture.axis(), quantity(metric.unit())));
+    List<String> without = new ArrayList<>();
     for (SeriesAnswer one : answer.series()) {
-      Look look = look(one.series());
-      String slope = one.timeFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("");
-      plot.intervals(look, timeBars(one.series()));
-      plot.line(one.series().label() + slope, look, points(one.series(), Point::seconds));
+      Series series = one.series();
+      if (picture.inexactOnly() && !inexact(series)) {
+        if (series.approximates() == Approximates.NONE) {
+          without.add(series.label());
+        }
+        continue;
+      }
+      Look look = look(series);
+      String slope =
+          picture.growth().apply(one).map(fit -> "   n^" + Wording.exponent(fit)).orElse("");
+      if (!picture.range().isEmpty()) {
+        plot.intervals(look, bars(series, picture.range().getFirst(), picture.range().getLast()));
+      }
+      plot.line(series.label() + slope, look, points(series, metric.value()));
     }
-    peakLine(plot);
-    hollow(plot, Figures::seconds);
+    if (picture.guide()) {
+      peakLine(plot);
+    }
+    if (metric.timed()) {
+      hollow(plot, metric);
+    }
     add(
         plot,
-        "time",
-        view == StudyView.FORWARD
-            ? "Time against sequence length"
-            : "Time per " + view.unit() + " against " + view.length().replace(" n", ""),
-        "median and 95 % interval over forks; fitted slope with its 95 % interval in the legend");
+        chart.file(),
+        picture.figureTitle(),
+        picture.figureHow()
+            + (without.isEmpty()
+                ? ""
+                : "; approximates nothing, so has no error: " + String.join("; ", without)));
+  }
+
+  private static Quantity quantity(Unit unit) {
+    return switch (unit) {
+      case SECONDS -> Quantity.SECONDS;
+      case BYTES -> Quantity.BYTES;
+      case SHARE -> Quantity.SHARE;
+      case COUNT, NUMBER, SCIENTIFIC, COSINE -> Quantity.NUMBER;
+    };
   }
 
   /// Draws what never became steady, so that a gap in a curve is explained.
-  private void hollow(LogPlot plot, ToDoubleFunction<ResultRecord> value) {
+  private void hollow(LogPlot plot, Metric metric) {
     for (ResultRecord record : answer.panel().unsteady()) {
       Look look = looks.getOrDefault(record.spec(), Palette.look(Labels.core(record), 0));
-      plot.hollow(look, new double[] {record.shape().n(), value.applyAsDouble(record)});
+      int n = record.shape().n();
+      plot.hollow(look, new double[] {n, metric.of(new Point(n, List.of(record)))});
     }
-  }
-
-  private static double seconds(ResultRecord record) {
-    return record.time() == null ? Double.NaN : record.time().median();
   }
 
   private void peakLine(LogPlot plot) {
@@ -130,77 +144,16 @@ public final class Figures {
     }
   }
 
-  private void tokens() {
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("tokens per second", Quantity.NUMBER));
-    for (Series one : answer.panel().series()) {
-      Look look = look(one);
-      List<double[]> bars = new ArrayList<>();
-      for (double[] bar : timeBars(one)) {
-        double batch = one.points().getFirst().first().shape().batch();
-        bars.add(new double[] {bar[0], batch / bar[2], batch / bar[1]});
-      }
-      plot.intervals(look, bars);
-      plot.line(one.label(), look, points(one, Point::tokensPerSecond));
+  private void front(Chart.Front chart) {
+    if (answer.panel().lengths().isEmpty()) {
+      return;
     }
-    hollow(plot, record -> record.shape().batch() / seconds(record));
-    add(
-        plot,
-        "tokens",
-        "Decoding speed against context length",
-        "median and 95 % interval over forks");
-  }
-
-  private void bytes(String name, String title, ToDoubleFunction<Point> bytes, boolean withSlope) {
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("bytes", Quantity.BYTES));
-    for (SeriesAnswer one : answer.series()) {
-      String slope =
-          withSlope ? one.memoryFit().map(fit -> "   n^" + Wording.exponent(fit)).orElse("") : "";
-      plot.line(one.series().label() + slope, look(one.series()), points(one.series(), bytes));
-    }
-    String how =
-        switch (name) {
-          case "resident" ->
-              "largest resident set of a process that measured this point alone, Linux; coarse";
-          case "allocated" -> "garbage of one call in steady state, about zero by design";
-          default -> "exact: counted by the allocator";
-        };
-    add(plot, name, title, how);
-  }
-
-  private void error() {
-    StudyView view = answer.panel().view();
-    LogPlot plot = new LogPlot(lengthAxis(), new Axis("relative " + view.error(), Quantity.SHARE));
-    List<String> without = new ArrayList<>();
-    for (Series one : answer.panel().series()) {
-      switch (one.approximates()) {
-        case NONE -> without.add(one.label());
-        case EXACT -> {}
-        case SOFTMAX -> {
-          Look look = look(one);
-          List<double[]> bars = new ArrayList<>();
-          one.points().stream()
-              .filter(p -> p.errorHigh() > p.errorLow())
-              .forEach(p -> bars.add(new double[] {p.n(), p.errorLow(), p.errorHigh()}));
-          plot.intervals(look, bars);
-          plot.line(one.label(), look, points(one, Point::error));
-        }
-      }
-    }
-    add(
-        plot,
-        "error",
-        view.errorTitle(),
-        view.errorHow().replace("‖", "||")
-            + (without.isEmpty()
-                ? ""
-                : "; approximates nothing, so has no error: " + String.join("; ", without)));
-  }
-
-  private void pareto(
-      int n, String name, String title, ToDoubleFunction<Point> cost, Quantity quantity) {
+    int n = lastFullLength(answer.panel());
+    ToDoubleFunction<Point> cost = chart.cost().value();
+    String title = chart.costTitle();
     LogPlot plot =
         new LogPlot(
-            new Axis(title.toLowerCase(Locale.ROOT), quantity),
+            new Axis(title.toLowerCase(Locale.ROOT), quantity(chart.cost().unit())),
             new Axis("relative " + answer.panel().view().error(), Quantity.SHARE));
     List<double[]> front = new ArrayList<>();
     double highest = 0;
@@ -262,7 +215,7 @@ public final class Figures {
     }
     add(
         plot,
-        "pareto-" + name,
+        chart.file(),
         title + " against error at n = " + Wording.length(n),
         "down and left is better; exact baselines as vertical lines");
   }
@@ -271,7 +224,10 @@ public final class Figures {
     return one.approximates() == Approximates.SOFTMAX;
   }
 
-  private void roofline() {
+  private void roofline(Chart.Roof chart) {
+    if (answer.panel().lengths().isEmpty()) {
+      return;
+    }
     double peak = answer.peakGflops();
     double bandwidth = answer.bandwidth();
     int n = lastFullLength(answer.panel());
@@ -315,7 +271,7 @@ public final class Figures {
             new double[] {Math.max(most, ridge) * 2, peak}));
     add(
         plot,
-        "roofline",
+        chart.file(),
         "Counted work against what the machine can do, n = " + Wording.length(n),
         "counted FLOPs and bytes over measured time; roof measured in the same run");
   }
@@ -336,12 +292,11 @@ public final class Figures {
     return series.points().stream().map(p -> new double[] {p.n(), value.applyAsDouble(p)}).toList();
   }
 
-  private static List<double[]> timeBars(Series series) {
+  private static List<double[]> bars(Series series, Metric low, Metric high) {
     List<double[]> bars = new ArrayList<>();
     for (Point point : series.points()) {
-      SampleStatistics time = point.time();
-      if (time != null && time.high() > time.low()) {
-        bars.add(new double[] {point.n(), time.low(), time.high()});
+      if (high.of(point) > low.of(point)) {
+        bars.add(new double[] {point.n(), low.of(point), high.of(point)});
       }
     }
     return bars;

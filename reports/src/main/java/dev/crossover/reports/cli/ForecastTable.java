@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
+import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Forecast;
 import dev.crossover.bench.sweep.Forecast.Fate;
 import dev.crossover.bench.sweep.Point;
@@ -20,11 +21,12 @@ final class ForecastTable {
 
   /// The mask, with the study where it is not the usual one.
   private static String place(Point point) {
-    return switch (point.study()) {
-      case FORWARD -> point.mask();
-      case DECODE -> point.study().word();
-      case TRAINING -> point.mask() + ", " + point.study().word();
-    };
+    if (!point.study().wholeSequence()) {
+      return point.study().word();
+    }
+    return point.study() == Study.FORWARD
+        ? point.mask()
+        : point.mask() + ", " + point.study().word();
   }
 
   /// Prints the points and what they will cost.

@@ -13,11 +13,14 @@ import dev.crossover.reports.answer.Claim;
 import dev.crossover.reports.answer.ClaimReplay;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.FittedLines;
+import dev.crossover.reports.answer.Metric;
 import dev.crossover.reports.answer.Panel;
+import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.QualityAdvice;
 import dev.crossover.reports.answer.Ratio;
 import dev.crossover.reports.answer.Regressions;
 import dev.crossover.reports.answer.Regressions.Change;
+import dev.crossover.reports.answer.StudyView;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -151,6 +154,8 @@ final class Json {
       fields.put("time", ratio(change.time()));
       fields.put("p", number(change.p()));
       fields.put("reason", change.reason());
+      fields.put("before", metrics(change.before()));
+      fields.put("after", metrics(change.after()));
       changes.add(fields);
     }
     all.put("changes", changes);
@@ -226,6 +231,21 @@ final class Json {
       all.add(fields);
     }
     return RecordJson.write(all);
+  }
+
+  /// Every metric of a point that it has, by key; null without a point.
+  private static @Nullable Object metrics(@Nullable Point point) {
+    if (point == null) {
+      return null;
+    }
+    Map<String, Object> values = new LinkedHashMap<>();
+    for (Metric metric : StudyView.of(point.first().study()).metrics()) {
+      Double value = number(metric.of(point));
+      if (value != null) {
+        values.put(metric.key(), value);
+      }
+    }
+    return values;
   }
 
   private static @Nullable Object candidate(Optional<Candidate> candidate) {

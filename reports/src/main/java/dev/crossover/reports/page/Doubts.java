@@ -9,7 +9,6 @@ import dev.crossover.reports.answer.Labels;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.ScalingFit;
-import dev.crossover.reports.answer.StudyView;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -87,18 +86,11 @@ final class Doubts {
         "Error is that of the attention output on this input, not the loss of a model. Models"
             + " trained with a mechanism live with its error; this input came from a model that was"
             + " not.");
-    if (answers.stream().anyMatch(a -> a.panel().view() == StudyView.TRAINING)) {
-      doubts.add(
-          "Errors of training are those of one backward pass with a random gradient of the output,"
-              + " at some positions where sequences are long: an estimate of the error from all. A"
-              + " small one is no promise that a model trains as well, a large one none that it"
-              + " does not.");
-    }
-    if (answers.stream().anyMatch(a -> a.panel().decoding())) {
-      doubts.add(
-          "Errors of decoding are those of the causal forward pass over the whole context, whose"
-              + " outputs decoding repeats token by token.");
-    }
+    answers.stream()
+        .map(answer -> answer.panel().view().doubt())
+        .filter(doubt -> !doubt.isEmpty())
+        .distinct()
+        .forEach(doubts::add);
     doubts.add(
         "Counted memory is exact but leaves out inputs, output and the runtime; the resident set"
             + " includes them, is coarse, and is that of a point only where each was measured"

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.page;
 
-import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.Wording;
-import dev.crossover.reports.chart.HeatMap;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.List;
@@ -23,12 +20,11 @@ final class Maps {
 
   /// Views of a panel's pictures, which are also written as files.
   ///
-  /// @param folder folder of the pictures
-  /// @param csvFolder folder of their numbers
+  /// @param files where pictures and their numbers go
   /// @param room bytes left in the page
   /// @return name, label, note and, while there is room, the picture as a data address
-  static List<Map<String, Object>> of(
-      Panel panel, String prefix, Path folder, Path csvFolder, int room) throws IOException {
+  static List<Map<String, Object>> of(Panel panel, String prefix, ReportFiles files, int room)
+      throws IOException {
     List<Map<String, Object>> views = new ArrayList<>();
     List<AttentionMap> exact = new ArrayList<>();
     int left = room;
@@ -36,28 +32,19 @@ final class Maps {
       if (exact.stream().noneMatch(map::sameExact)) {
         String label = exact.isEmpty() ? "Exact" : "Exact, for " + map.label();
         String name = prefix + "-rows-exact-" + exact.size();
-        byte[] png = written(name, map.positions(), map::exactWeight, folder, csvFolder);
+        byte[] png = files.map(name, map.positions(), map::exactWeight);
         left -= png.length;
         views.add(view(name, label, "softmax weights", png, left));
         exact.add(map);
       }
       String slug = map.spec().toLowerCase(Locale.ROOT).replaceAll("[^a-z0-9]+", "-");
       String name = prefix + "-rows-" + slug.substring(0, Math.min(60, slug.length()));
-      byte[] png = written(name, map.positions(), map::weight, folder, csvFolder);
+      byte[] png = files.map(name, map.positions(), map::weight);
       left -= png.length;
       String note = "total variation " + Wording.digits(map.totalVariation());
       views.add(view(name, map.label(), note, png, left));
     }
     return views;
-  }
-
-  private static byte[] written(
-      String name, int positions, HeatMap.Weights weights, Path folder, Path csvFolder)
-      throws IOException {
-    byte[] png = HeatMap.png(positions, weights);
-    NamedFiles.write(folder.resolve(name + ".png"), png);
-    NamedFiles.write(csvFolder.resolve(name + ".csv"), HeatMap.csv(positions, weights));
-    return png;
   }
 
   private static Map<String, Object> view(

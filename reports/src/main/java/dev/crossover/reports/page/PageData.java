@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.page;
 
-import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.SampleStatistics;
+import dev.crossover.reports.answer.Chart;
 import dev.crossover.reports.answer.Labels;
+import dev.crossover.reports.answer.Metric;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.Point;
-import dev.crossover.reports.answer.Roofline;
+import dev.crossover.reports.answer.StudyView;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.Figures;
 import dev.crossover.reports.chart.Palette;
@@ -57,6 +57,7 @@ final class PageData {
     data.put("length", panel.view().length());
     data.put("errorWord", panel.view().error());
     data.put("bytesWord", panel.view().bytes());
+    data.put("memory", panel.view().memory().key());
     data.put(
         "lengths",
         Stream.concat(panel.lengths().stream(), panel.unsteady().stream().map(r -> r.shape().n()))
@@ -80,15 +81,39 @@ final class PageData {
     List<Map<String, Object>> series = new ArrayList<>();
     for (SeriesAnswer one : answer.series()) {
       String spec = one.series().spec();
-      series.add(series(one, Objects.requireNonNull(looks.get(spec), spec)));
+      series.add(series(panel.view(), one, Objects.requireNonNull(looks.get(spec), spec)));
     }
     data.put("series", series);
-    data.put("unsteady", panel.unsteady().stream().map(r -> unsteady(r, looks)).toList());
+    Map<String, Object> charts = new LinkedHashMap<>();
+    for (Chart chart : panel.view().charts()) {
+      if (chart instanceof Chart.Lines lines && lines.onPage()) {
+        charts.put(lines.file(), lines(lines));
+      }
+    }
+    data.put("charts", charts);
+    data.put(
+        "unsteady", panel.unsteady().stream().map(r -> unsteady(panel.view(), r, looks)).toList());
+    return data;
+  }
+
+  /// Which values a chart over lengths draws, and how.
+  private static Map<String, Object> lines(Chart.Lines lines) {
+    Map<String, Object> data = new LinkedHashMap<>();
+    data.put("y", lines.metric().key());
+    if (!lines.picture().range().isEmpty()) {
+      data.put("low", lines.picture().range().getFirst().key());
+      data.put("high", lines.picture().range().getLast().key());
+    }
+    data.put("unit", lines.metric().unit().name().toLowerCase(Locale.ROOT));
+    data.put("inexactOnly", lines.picture().inexactOnly());
+    data.put("guide", lines.picture().guide());
+    data.put("hollow", lines.metric().timed());
     return data;
   }
 
   /// A point that is drawn hollow.
-  private static Map<String, Object> unsteady(ResultRecord record, Map<String, Look> looks) {
+  private static Map<String, Object> unsteady(
+      StudyView view, ResultRecord record, Map<String, Look> looks) {
     Look look = looks.getOrDefault(record.spec(), Palette.look(Labels.core(record), 0));
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("spec", record.spec());
@@ -96,13 +121,16 @@ final class PageData {
     data.put("dark", look.dark());
     data.put("marker", look.marker().name().toLowerCase(Locale.ROOT));
     data.put("n", record.shape().n());
-    double seconds = record.time() == null ? Double.NaN : record.time().median();
-    put(data, "t", seconds);
-    put(data, "tokens", record.shape().batch() / seconds);
+    Map<String, Object> values = new LinkedHashMap<>();
+    Point point = new Point(record.shape().n(), List.of(record));
+    view.metrics().stream()
+        .filter(Metric::timed)
+        .forEach(metric -> put(values, metric.key(), metric.of(point)));
+    data.put("values", values);
     return data;
   }
 
-  private static Map<String, Object> series(SeriesAnswer answer, Look look) {
+  private static Map<String, Object> series(StudyView view, SeriesAnswer answer, Look look) {
     List<Point> points = answer.series().points();
     Map<String, Object> data = new LinkedHashMap<>();
     data.put("label", answer.series().label());
@@ -116,41 +144,19 @@ final class PageData {
     data.put("kind", answer.series().approximates().name().toLowerCase(Locale.ROOT));
     answer.timeFit().ifPresent(fit -> data.put("slope", "n^" + Wording.exponent(fit)));
     data.put("n", points.stream().map(Point::n).toList());
-    data.put("t", numbers(points, Point::seconds));
-    data.put("tLow", numbers(points, p -> low(p.time())));
-    data.put("tHigh", numbers(points, p -> high(p.time())));
-    data.put("forks", points.stream().map(p -> p.forkMedians().size()).toList());
-    data.put(
-        "samples",
-        points.stream().map(p -> p.samples().stream().mapToInt(List::size).sum()).toList());
-    if (answer.series().approximates() != Approximates.NONE) {
-      data.put("error", numbers(points, Point::error));
-      data.put("errorLow", numbers(points, Point::errorLow));
-      data.put("errorHigh", numbers(points, Point::errorHigh));
+    Map<String, Object> values = new LinkedHashMap<>();
+    for (Metric metric : view.metrics()) {
+      if (points.stream().anyMatch(p -> !Double.isNaN(metric.of(p)))) {
+        values.put(metric.key(), numbers(points, metric));
+      }
     }
-    data.put("counted", numbers(points, Point::countedBytes));
-    data.put("allocated", numbers(points, Point::allocatedBytes));
-    data.put("resident", numbers(points, Point::residentBytes));
-    data.put("state", numbers(points, Point::stateBytes));
-    data.put("batch", points.getFirst().first().shape().batch());
-    data.put("gflops", numbers(points, p -> roof(p, Roofline::gflops)));
-    data.put("intensity", numbers(points, p -> roof(p, Roofline::intensity)));
-    data.put("share", numbers(points, p -> roof(p, Roofline::shareOfPeak)));
+    data.put("values", values);
     data.put("disturbed", points.stream().map(Point::disturbance).toList());
     return data;
   }
 
-  private static double low(@Nullable SampleStatistics time) {
-    return time == null ? Double.NaN : time.low();
-  }
-
-  private static double high(@Nullable SampleStatistics time) {
-    return time == null ? Double.NaN : time.high();
-  }
-
-  private static double roof(Point point, ToDoubleFunction<Roofline> part) {
-    Roofline roofline = point.roofline();
-    return roofline == null ? Double.NaN : part.applyAsDouble(roofline);
+  private static List<@Nullable Double> numbers(List<Point> points, Metric metric) {
+    return numbers(points, metric.value());
   }
 
   private static List<@Nullable Double> numbers(List<Point> points, ToDoubleFunction<Point> value) {

@@ -2,7 +2,6 @@
 package dev.crossover.reports.page;
 
 import dev.crossover.bench.error.HeadErrors.Interval;
-import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.reports.answer.Frontier;
 import dev.crossover.reports.answer.Frontier.Cell;
 import dev.crossover.reports.answer.Frontier.Entry;
@@ -13,7 +12,6 @@ import dev.crossover.reports.chart.Palette;
 import dev.crossover.reports.chart.Palette.Look;
 import dev.crossover.reports.chart.PhasePicture;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -29,14 +27,12 @@ public final class PhaseFiles {
   ///
   /// @param name name of the files without extension
   /// @param origin where it comes from, in small print
+  /// @param files where they go
   static Map<String, Object> written(
-      PhaseDiagram diagram, String name, String origin, Path figureFolder, Path csvFolder)
-      throws IOException {
-    PhasePicture picture = new PhasePicture(diagram, origin);
-    picture.writePng(figureFolder.resolve(name + ".png"));
-    picture.writePdf(figureFolder.resolve(name + ".pdf"));
+      PhaseDiagram diagram, String name, String origin, ReportFiles files) throws IOException {
+    files.phase(name, () -> new PhasePicture(diagram, origin));
     Table table = table(diagram);
-    NamedFiles.write(csvFolder.resolve(name + ".csv"), table.csv());
+    files.csv(name, table);
     Map<String, Object> view = new LinkedHashMap<>();
     view.put("name", name);
     view.put("title", diagram.title());

@@ -2,7 +2,6 @@
 package dev.crossover.reports.page;
 
 import dev.crossover.bench.quality.QualityRecord;
-import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.QualityResults;
@@ -14,7 +13,6 @@ import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.Palette.Look;
 import dev.crossover.reports.chart.QualityFigures;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -45,14 +43,13 @@ final class QualitySection {
 
   /// Draws figures, writes CSV files, and tells the templates what to show.
   ///
-  /// @param figures folder of figures
-  /// @param csv folder of CSV files
-  Map<String, Object> write(Path figures, Path csv) throws IOException {
+  /// @param files where figures and CSV files go
+  Map<String, Object> write(ReportFiles files) throws IOException {
     Map<String, Object> view = new LinkedHashMap<>();
     Table overview = QualityTables.overview(results);
-    NamedFiles.write(csv.resolve("quality.csv"), overview.csv());
-    NamedFiles.write(csv.resolve(LOOKS + ".csv"), QualityTables.looks(records).csv());
-    NamedFiles.write(csv.resolve("quality-losses.csv"), QualityTables.losses(records).csv());
+    files.csv("quality", overview);
+    files.csv(LOOKS, QualityTables.looks(records));
+    files.csv("quality-losses", QualityTables.losses(records));
     view.put("overview", HtmlTable.of(overview));
     view.put("overviewMarkdown", overview.markdown());
     view.put("runs", records.size());
@@ -71,7 +68,7 @@ final class QualitySection {
     view.put("hasSeparations", !separations.isEmpty());
     List<Map<String, Object>> tasks = new ArrayList<>();
     for (int i = 0; i < results.size(); i++) {
-      tasks.add(task(results.get(i), i, figures, csv));
+      tasks.add(task(results.get(i), i, files));
     }
     view.put("tasks", tasks);
     view.put("data", json());
@@ -91,7 +88,7 @@ final class QualitySection {
         : "One seed of the model: what another would reach is unknown.";
   }
 
-  private Map<String, Object> task(QualityResults one, int number, Path figures, Path csv)
+  private Map<String, Object> task(QualityResults one, int number, ReportFiles files)
       throws IOException {
     String prefix = "quality-" + (number + 1) + "-" + Markdown.slug(one.task());
     String origin = origin();
@@ -114,12 +111,11 @@ final class QualitySection {
     view.put("published", published);
     view.put("hasPublished", !published.isEmpty());
     Table table = QualityTables.task(one, times);
-    NamedFiles.write(csv.resolve(prefix + ".csv"), table.csv());
+    files.csv(prefix, table);
     view.put("table", HtmlTable.of(table));
     view.put("tableMarkdown", table.markdown());
     List<Map<String, Object>> charts = new ArrayList<>();
-    for (Figure figure : QualityFigures.of(one, times, prefix, origin)) {
-      figure.write(figures);
+    for (Figure figure : files.figures(() -> QualityFigures.of(one, times, prefix, origin))) {
       String kind = figure.name().substring(prefix.length() + 1);
       Map<String, Object> chart = new LinkedHashMap<>();
       chart.put("kind", kind);
@@ -128,7 +124,7 @@ final class QualitySection {
       chart.put("title", heading(kind));
       chart.put("how", how(kind, one));
       chart.put("titleMarkdown", Markdown.escape(figure.title()));
-      chart.put("csv", numbers(one, kind, prefix, csv));
+      chart.put("csv", numbers(one, kind, prefix, files));
       chart.put("origin", origin);
       charts.add(chart);
     }
@@ -137,12 +133,12 @@ final class QualitySection {
   }
 
   /// The file with the numbers of a chart.
-  private String numbers(QualityResults one, String kind, String prefix, Path csv)
+  private String numbers(QualityResults one, String kind, String prefix, ReportFiles files)
       throws IOException {
     for (QualityTimes time : times) {
       if (time.name().equals(kind)) {
         String name = prefix + "-" + kind;
-        NamedFiles.write(csv.resolve(name + ".csv"), QualityTables.times(one, time).csv());
+        files.csv(name, QualityTables.times(one, time));
         return name;
       }
     }

@@ -7,6 +7,7 @@ import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.answer.AttentionMap;
+import dev.crossover.reports.answer.Chart;
 import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
@@ -16,25 +17,21 @@ import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.Figures;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
-import java.util.stream.Stream;
 
 /// Writes a report: `report.html` (self-contained), `report.md`, `figures/` (PNG and PDF) and
 /// `csv/`.
 public final class Report {
   private static final String HTML = "report.html";
-  private static final String INTERACTIVE = " · interactive version: [report.html](report.html)";
   private static final String MARKDOWN = "report.md";
 
   /// Phase diagrams that are open when the page is; one for each mask.
@@ -72,25 +69,62 @@ public final class Report {
       Path directory,
       String command)
       throws IOException {
+    requireRecords(records, quality);
+    Files.createDirectories(directory);
+    Map<String, Object> view = view(records, front, quality, ReportFiles.in(directory), command);
+    view.put("markdown", MARKDOWN);
+    view.put("style", resource("page.css") + resource("uPlot.min.css"));
+    view.put("plotLicence", resource("uPlot-LICENSE.txt").replace("*/", "* /"));
+    view.put("plotScript", scriptSafe(resource("uPlot.iife.min.js")));
+    view.put("script", scriptSafe(resource("page.js")));
+    Path page = directory.resolve(HTML);
+    NamedFiles.write(page, render("page.mustache", view, true));
+    NamedFiles.write(directory.resolve(MARKDOWN), render("report.mustache", view, false));
+    return page;
+  }
+
+  /// Writes `report.md` alone, without pictures, which are not drawn, and without the page.
+  ///
+  /// @return the file
+  /// @throws IllegalArgumentException if there is no record of any kind
+  /// @throws IOException if a file cannot be written
+  public static Path writeTables(
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      List<QualityRecord> quality,
+      Path directory,
+      String command)
+      throws IOException {
+    requireRecords(records, quality);
+    Files.createDirectories(directory);
+    Map<String, Object> view = view(records, front, quality, ReportFiles.none(), command);
+    Path file = directory.resolve(MARKDOWN);
+    NamedFiles.write(file, render("report.mustache", view, false));
+    return file;
+  }
+
+  private static void requireRecords(List<ResultRecord> records, List<QualityRecord> quality) {
     if (records.isEmpty() && quality.isEmpty()) {
       throw new IllegalArgumentException("records must not be empty, but there were none");
     }
+  }
+
+  /// What the templates of a report need, its files written.
+  private static Map<String, Object> view(
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      List<QualityRecord> quality,
+      ReportFiles files,
+      String command)
+      throws IOException {
     List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
-    Files.createDirectories(directory);
-    Path figureFolder = Files.createDirectories(directory.resolve("figures"));
-    Path csvFolder = Files.createDirectories(directory.resolve("csv"));
-    List<Map<String, Object>> phases = phases(records, front, command, figureFolder, csvFolder);
+    List<Map<String, Object>> phases = phases(records, front, command, files);
     List<Map<String, Object>> panels = new ArrayList<>();
     int room = Maps.MOST_BYTES;
     for (int i = 0; i < answers.size(); i++) {
-      Map<String, Object> panel = panel(answers.get(i), i, command, figureFolder, csvFolder);
+      Map<String, Object> panel = panel(answers.get(i), i, command, files);
       List<Map<String, Object>> maps =
-          Maps.of(
-              answers.get(i).panel(),
-              String.valueOf(panel.get("prefix")),
-              figureFolder,
-              csvFolder,
-              room);
+          Maps.of(answers.get(i).panel(), String.valueOf(panel.get("prefix")), files, room);
       room -= maps.stream().mapToInt(m -> m.get("bytes") instanceof Integer size ? size : 0).sum();
       panel.put("maps", maps);
       panel.put("hasMaps", !maps.isEmpty());
@@ -98,7 +132,7 @@ public final class Report {
       panels.add(panel);
     }
     Table capabilities = Tables.capabilities();
-    NamedFiles.write(csvFolder.resolve("capabilities.csv"), capabilities.csv());
+    files.csv("capabilities", capabilities);
     Map<String, Object> view = new LinkedHashMap<>();
     view.put("phases", phases);
     view.put("hasPhases", !phases.isEmpty());
@@ -114,13 +148,12 @@ public final class Report {
     view.put("hasPanels", !records.isEmpty());
     view.put("hasQuality", !quality.isEmpty());
     Map<String, Object> learned =
-        quality.isEmpty()
-            ? Map.of()
-            : new QualitySection(quality, records, command).write(figureFolder, csvFolder);
-    view.put("qualityHtml", quality.isEmpty() ? "" : render("quality.mustache", learned, true));
+        quality.isEmpty() ? Map.of() : new QualitySection(quality, records, command).write(files);
+    boolean learnedPage = files.draws() && !quality.isEmpty();
+    view.put("qualityHtml", learnedPage ? render("quality.mustache", learned, true) : "");
+    view.put("qualityScript", learnedPage ? scriptSafe(resource("quality.js")) : "");
     view.put(
         "qualityMarkdown", quality.isEmpty() ? "" : render("quality-md.mustache", learned, false));
-    view.put("qualityScript", quality.isEmpty() ? "" : scriptSafe(resource("quality.js")));
     view.put("doubts", doubts.stream().map(Report::unbroken).toList());
     view.put("doubtsMarkdown", doubts.stream().map(Markdown::escape).toList());
     view.put("command", command);
@@ -133,56 +166,13 @@ public final class Report {
     String machine = machine(records, quality);
     view.put("machine", machine);
     view.put("machineMarkdown", Markdown.escape(machine));
-    view.put("markdown", MARKDOWN);
-    view.put("style", resource("page.css") + resource("uPlot.min.css"));
-    view.put("plotLicence", resource("uPlot-LICENSE.txt").replace("*/", "* /"));
-    view.put("plotScript", scriptSafe(resource("uPlot.iife.min.js")));
-    view.put("script", scriptSafe(resource("page.js")));
     view.put("data", PageData.json(answers));
-    Path page = directory.resolve(HTML);
-    NamedFiles.write(page, render("page.mustache", view, true));
-    NamedFiles.write(directory.resolve(MARKDOWN), render("report.mustache", view, false));
-    return page;
-  }
-
-  /// Writes `report.md` alone, without pictures and without the page.
-  ///
-  /// @return the file
-  /// @throws IllegalArgumentException if there is no record of any kind
-  /// @throws IOException if a file cannot be written
-  public static Path writeTables(
-      List<ResultRecord> records,
-      List<FrontRecord> front,
-      List<QualityRecord> quality,
-      Path directory,
-      String command)
-      throws IOException {
-    Path whole = Files.createTempDirectory("crossover-report");
-    try {
-      write(records, front, quality, whole, command);
-      String text =
-          Files.readString(whole.resolve(MARKDOWN))
-              .replace(INTERACTIVE, " · pictures: `crossover report`")
-              .replaceAll("(?m)^!\\[.*\\]\\(figures/.*\\)\\R\\R?", "");
-      Files.createDirectories(directory);
-      Path file = directory.resolve(MARKDOWN);
-      NamedFiles.write(file, text);
-      return file;
-    } finally {
-      try (Stream<Path> files = Files.walk(whole)) {
-        for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-          Files.delete(file);
-        }
-      }
-    }
+    view.put("pictures", files.draws());
+    return view;
   }
 
   private static List<Map<String, Object>> phases(
-      List<ResultRecord> records,
-      List<FrontRecord> front,
-      String command,
-      Path figureFolder,
-      Path csvFolder)
+      List<ResultRecord> records, List<FrontRecord> front, String command, ReportFiles files)
       throws IOException {
     List<Map<String, Object>> phases = new ArrayList<>();
     for (PhaseDiagram diagram : PhaseDiagram.of(records, front)) {
@@ -192,8 +182,7 @@ public final class Report {
               diagram,
               "phase-" + number + "-" + slug(diagram.panel()),
               origin(diagram.panel().environment(), command),
-              figureFolder,
-              csvFolder);
+              files);
       view.put("folded", number > OPEN_PHASES);
       phases.add(view);
     }
@@ -205,8 +194,7 @@ public final class Report {
   }
 
   private static Map<String, Object> panel(
-      PanelAnswer answer, int number, String command, Path figureFolder, Path csvFolder)
-      throws IOException {
+      PanelAnswer answer, int number, String command, ReportFiles files) throws IOException {
     Panel panel = answer.panel();
     String prefix = (number + 1) + "-" + slug(panel);
     String origin = origin(panel.environment(), command);
@@ -232,65 +220,67 @@ public final class Report {
     List<Map<String, Object>> charts = new ArrayList<>();
     if (!panel.series().isEmpty()) {
       Table points = Tables.points(answer);
-      csv(csvFolder, prefix, points);
-      Set<String> drawn = new TreeSet<>();
-      List<Map<String, Object>> images = new ArrayList<>();
-      List<Figure> figures = Figures.of(answer, prefix, origin);
-      draw(figures, figureFolder);
-      for (Figure figure : figures) {
-        String kind = figure.name().substring(prefix.length() + 1);
-        drawn.add(kind);
-        csv(csvFolder, prefix, columns(points, kind));
-        images.add(Map.of("name", figure.name(), "titleMarkdown", Markdown.escape(figure.title())));
+      csv(files, prefix, points);
+      Map<String, String> drawn = new LinkedHashMap<>();
+      for (Figure figure : files.figures(() -> Figures.of(answer, prefix, origin))) {
+        drawn.put(figure.name(), figure.title());
       }
-      view.put("images", images);
-      for (ChartKind kind : ChartKind.of(panel.view())) {
-        if (drawn.contains(kind.file())) {
-          charts.add(kind.view(prefix, number, origin));
+      List<Map<String, Object>> images = new ArrayList<>();
+      for (Chart chart : panel.view().charts()) {
+        String name = prefix + "-" + chart.file();
+        String title = drawn.get(name);
+        if (title != null) {
+          files.csv(name, points.select(chart.file(), chart.columns().toArray(String[]::new)));
+          images.add(Map.of("name", name, "titleMarkdown", Markdown.escape(title)));
+          if (chart.onPage()) {
+            charts.add(chart(chart, name, number, origin));
+          }
         }
       }
+      view.put("images", images);
       Table summary = Tables.summary(answer);
-      csv(csvFolder, prefix, summary);
+      csv(files, prefix, summary);
       tables(view, "summary", summary);
       if (panel.view().wholeSequence()) {
         Table work = WorkTable.of(answer);
-        csv(csvFolder, prefix, work);
+        csv(files, prefix, work);
         tables(view, "work", work);
       }
       Table caches = CacheTable.of(answer);
       if (!caches.rows().isEmpty()) {
-        csv(csvFolder, prefix, caches);
+        csv(files, prefix, caches);
       }
       tables(view, "caches", caches);
-      tables(view, "points", shown(points));
+      tables(view, "points", Tables.shown(panel.view(), points));
       Table inputs = Tables.inputs(answer);
-      csv(csvFolder, prefix, inputs);
+      csv(files, prefix, inputs);
       tables(view, "inputs", inputs);
     }
     view.put("charts", charts);
     Table missing = Tables.missing(panel);
     if (!missing.rows().isEmpty()) {
-      csv(csvFolder, prefix, missing);
+      csv(files, prefix, missing);
     }
     tables(view, "missing", missing);
     view.put("prefix", prefix);
     return view;
   }
 
-  private static void draw(List<Figure> figures, Path folder) throws IOException {
-    try {
-      figures.parallelStream()
-          .forEach(
-              figure -> {
-                try {
-                  figure.write(folder);
-                } catch (IOException e) {
-                  throw new UncheckedIOException(e);
-                }
-              });
-    } catch (UncheckedIOException e) {
-      throw e.getCause();
-    }
+  /// A chart of the page as the template wants it.
+  private static Map<String, Object> chart(Chart chart, String name, int panel, String origin) {
+    return Map.of(
+        "id",
+        chart.file(),
+        "name",
+        name,
+        "title",
+        chart.title(),
+        "how",
+        chart.how(),
+        "panel",
+        panel,
+        "origin",
+        origin);
   }
 
   /// A sentence whose numbers stay on one line with their units and with `n =`.
@@ -313,100 +303,8 @@ public final class Report {
     view.put(name + "Count", table.rows().size());
   }
 
-  private static Table columns(Table points, String kind) {
-    return switch (kind) {
-      case "time" ->
-          points.select(
-              kind,
-              "mechanism",
-              "spec",
-              "n",
-              "seconds",
-              "seconds_low",
-              "seconds_high",
-              "forks",
-              "samples",
-              "relative_error");
-      case "tokens" ->
-          points.select(kind, "mechanism", "spec", "n", "tokens_per_second", "relative_error");
-      case "error" ->
-          points.select(
-              kind,
-              "mechanism",
-              "spec",
-              "n",
-              "relative_error",
-              "relative_error_low",
-              "relative_error_high",
-              "max_abs_error",
-              "mean_cosine",
-              "grad_q_error",
-              "grad_k_error",
-              "grad_v_error");
-      case "roofline" ->
-          points.select(
-              kind,
-              "mechanism",
-              "spec",
-              "n",
-              "intensity",
-              "gflops",
-              "share_of_peak",
-              "roof_gflops");
-      case "pareto-time" ->
-          points.select(kind, "mechanism", "spec", "n", "seconds", "relative_error", "fronts");
-      case "pareto-memory" ->
-          points.select(
-              kind, "mechanism", "spec", "n", "counted_bytes", "relative_error", "fronts");
-      case "state" -> points.select(kind, "mechanism", "spec", "n", "state_bytes");
-      case "memory" ->
-          points.select(
-              kind,
-              "mechanism",
-              "spec",
-              "n",
-              "counted_bytes",
-              "scratch_bytes",
-              "parameter_bytes",
-              "kept_bytes");
-      default -> points.select(kind, "mechanism", "spec", "n", kind + "_bytes");
-    };
-  }
-
-  /// The columns of the table of all points that people read, as far as they are filled; the others
-  /// are in the CSV file.
-  private static Table shown(Table points) {
-    return points
-        .select(
-            "points",
-            "mechanism",
-            "n",
-            "seconds",
-            "seconds_low",
-            "seconds_high",
-            "forks",
-            "samples",
-            "tokens_per_second",
-            "relative_error",
-            "max_abs_error",
-            "mean_cosine",
-            "grad_q_error",
-            "grad_k_error",
-            "grad_v_error",
-            "counted_bytes",
-            "kept_bytes",
-            "state_bytes",
-            "allocated_bytes",
-            "first_call_bytes",
-            "resident_bytes",
-            "gflops",
-            "share_of_peak",
-            "fronts")
-        .withoutEmptyColumns();
-  }
-
-  private static void csv(Path folder, String prefix, Table table) throws IOException {
-    NamedFiles.write(folder.resolve(prefix + "-" + table.name() + ".csv"), table.csv());
+  private static void csv(ReportFiles files, String prefix, Table table) throws IOException {
+    files.csv(prefix + "-" + table.name(), table);
   }
 
   private static String slug(Panel panel) {

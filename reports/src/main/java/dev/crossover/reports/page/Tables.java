@@ -4,14 +4,14 @@ package dev.crossover.reports.page;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.bench.result.ResultRecord;
-import dev.crossover.bench.result.SampleStatistics;
 import dev.crossover.reports.answer.Crossover;
 import dev.crossover.reports.answer.Labels;
+import dev.crossover.reports.answer.Metric;
+import dev.crossover.reports.answer.Metrics;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PanelAnswer.SeriesAnswer;
 import dev.crossover.reports.answer.Point;
-import dev.crossover.reports.answer.Roofline;
 import dev.crossover.reports.answer.ScalingFit;
 import dev.crossover.reports.answer.Series;
 import dev.crossover.reports.answer.StudyView;
@@ -39,7 +39,7 @@ final class Tables {
     List<Column> columns = new ArrayList<>();
     columns.add(text("mechanism", "mechanism"));
     columns.add(number("largest n", "largest_n"));
-    columns.add(number(view.error() + " there", "relative_error"));
+    columns.add(number(view.title(Metrics.ERROR) + " there", "relative_error"));
     columns.add(number("time there", "seconds"));
     for (String baseline : baselines(answer)) {
       columns.add(number("faster than " + baseline + " from n", "crossover_" + baseline));
@@ -74,8 +74,8 @@ final class Tables {
     List<Cell> row = new ArrayList<>();
     row.add(new Cell(one.series().label(), one.series().spec()));
     row.add(Cell.number(Wording.length(last.n()), last.n()));
-    row.add(error(one.series(), last.error()));
-    row.add(Cell.number(Wording.seconds(last.seconds()), last.seconds()));
+    row.add(cell(Metrics.ERROR, last));
+    row.add(cell(Metrics.SECONDS, last));
     for (String baseline : baselines(answer)) {
       row.add(crossover(one.time().get(baseline)));
       double other =
@@ -96,17 +96,14 @@ final class Tables {
       row.add(
           Cell.text(one.timeFit().map(f -> verdict(f, one.theory())).orElse("too few lengths")));
     }
-    double bytes = view.bytes(last);
-    row.add(Cell.number(Wording.bytes(bytes), bytes));
+    row.add(cell(view.memory(), last));
     row.add(exponent(one.memoryFit()));
     for (String baseline : baselines(answer)) {
       row.add(crossover(one.memory().get(baseline)));
     }
     if (view.wholeSequence()) {
-      Roofline roof = last.roofline();
-      double gflops = roof == null ? Double.NaN : roof.gflops();
-      row.add(Cell.number(Wording.digits(gflops), gflops));
-      row.add(share(last));
+      row.add(cell(Metrics.GFLOPS, last));
+      row.add(cell(Metrics.SHARE_OF_PEAK, last));
     }
     return row;
   }
@@ -150,50 +147,17 @@ final class Tables {
     return fit.map(f -> Cell.number(Wording.exponent(f), f.exponent())).orElse(new Cell("–", ""));
   }
 
-  private static Cell error(Series series, double error) {
-    return switch (series.approximates()) {
-      case NONE -> new Cell("not applicable", "");
-      default -> Cell.number(Wording.percent(error), error);
-    };
-  }
-
   /// One row per mechanism, setting and length, with everything that was measured.
   static Table points(PanelAnswer answer) {
-    List<Column> columns =
-        List.of(
-            text("mechanism", "mechanism"),
-            text("spec", "spec"),
-            number("n", "n"),
-            number("time", "seconds"),
-            number("low", "seconds_low"),
-            number("high", "seconds_high"),
-            number("forks", "forks"),
-            number("samples", "samples"),
-            number("tokens/s", "tokens_per_second"),
-            number(answer.panel().view().error(), "relative_error"),
-            number("least", "relative_error_low"),
-            number("most", "relative_error_high"),
-            number("max abs", "max_abs_error"),
-            number("cosine", "mean_cosine"),
-            number("of ∂q", "grad_q_error"),
-            number("of ∂k", "grad_k_error"),
-            number("of ∂v", "grad_v_error"),
-            number("counted", "counted_bytes"),
-            number("scratch", "scratch_bytes"),
-            number("parameters", "parameter_bytes"),
-            number("kept", "kept_bytes"),
-            number("state", "state_bytes"),
-            number("allocated/call", "allocated_bytes"),
-            number("first call allocated", "first_call_bytes"),
-            number("construction allocated", "construction_bytes"),
-            number("peak resident", "resident_bytes"),
-            number("FLOPs", "flops"),
-            number("bytes moved", "bytes_moved"),
-            number("FLOPs/byte", "intensity"),
-            number("GFLOP/s", "gflops"),
-            number("of peak", "share_of_peak"),
-            number("roof", "roof_gflops"),
-            text("fronts", "fronts"));
+    StudyView view = answer.panel().view();
+    List<Column> columns = new ArrayList<>();
+    columns.add(text("mechanism", "mechanism"));
+    columns.add(text("spec", "spec"));
+    columns.add(number("n", "n"));
+    for (Metric metric : view.metrics()) {
+      columns.add(number(view.title(metric), metric.key()));
+    }
+    columns.add(text("fronts", "fronts"));
     List<List<Cell>> rows = new ArrayList<>();
     Map<Integer, List<Series>> byTime = new TreeMap<>();
     Map<Integer, List<Series>> byBytes = new TreeMap<>();
@@ -206,59 +170,40 @@ final class Tables {
         boolean time = byTime.getOrDefault(point.n(), List.of()).contains(series);
         boolean bytes = byBytes.getOrDefault(point.n(), List.of()).contains(series);
         String fronts = time && bytes ? "time, memory" : time ? "time" : bytes ? "memory" : "";
-        rows.add(pointRow(series, point, fronts));
+        rows.add(pointRow(view, series, point, fronts));
       }
     }
     return new Table("points", columns, rows);
   }
 
-  private static List<Cell> pointRow(Series series, Point point, String fronts) {
-    ResultRecord record = point.first();
-    ResultRecord.ErrorNorms norms = Double.isNaN(point.error()) ? null : record.error();
-    ResultRecord.Memory memory = record.memory();
-    SampleStatistics time = point.time();
-    Roofline roof = point.roofline();
-    double low = time == null ? Double.NaN : time.low();
-    double high = time == null ? Double.NaN : time.high();
-    int samples = point.samples().stream().mapToInt(List::size).sum();
-    double scratch = memory == null ? Double.NaN : memory.countedScratchBytes();
-    double parameters = memory == null ? Double.NaN : memory.parameterBytes();
-    double tokens =
-        record.study() == ResultRecord.Study.DECODE ? point.tokensPerSecond() : Double.NaN;
-    return List.of(
-        Cell.text(series.label()),
-        Cell.text(series.spec()),
-        Cell.number(Wording.length(point.n()), point.n()),
-        Cell.number(Wording.seconds(point.seconds()), point.seconds()),
-        Cell.number(Wording.seconds(low), low),
-        Cell.number(Wording.seconds(high), high),
-        count(point.forkMedians().size()),
-        count(samples),
-        digits(tokens),
-        error(series, point.error()),
-        error(series, point.errorLow()),
-        error(series, point.errorHigh()),
-        scientific(norms == null ? Double.NaN : norms.maxAbs()),
-        cosine(norms == null ? Double.NaN : norms.meanCosine()),
-        gradient(point, 0),
-        gradient(point, 1),
-        gradient(point, 2),
-        bytes(point.countedBytes()),
-        bytes(scratch),
-        bytes(parameters),
-        bytes(point.keptBytes()),
-        bytes(point.stateBytes()),
-        bytes(point.allocatedBytes()),
-        bytes(point.firstCallBytes()),
-        bytes(point.constructionBytes()),
-        bytes(point.residentBytes()),
-        scientific(point.flops()),
-        bytes(point.bytesMoved()),
-        digits(roof == null ? Double.NaN : roof.intensity()),
-        digits(roof == null ? Double.NaN : roof.gflops()),
-        share(point),
-        digits(roof == null ? Double.NaN : roof.roof()),
-        Cell.text(fronts));
+  private static List<Cell> pointRow(StudyView view, Series series, Point point, String fronts) {
+    List<Cell> row = new ArrayList<>();
+    row.add(Cell.text(series.label()));
+    row.add(Cell.text(series.spec()));
+    row.add(Cell.number(Wording.length(point.n()), point.n()));
+    for (Metric metric : view.metrics()) {
+      row.add(cell(metric, point));
+    }
+    row.add(Cell.text(fronts));
+    return row;
+  }
+
+  /// A number of a point, or why there is none.
+  static Cell cell(Metric metric, Point point) {
+    double value = metric.of(point);
+    String absence = Double.isNaN(value) ? metric.absence().apply(point) : "";
+    return absence.isEmpty()
+        ? Cell.number(metric.unit().text(value), value)
+        : new Cell(absence, "");
+  }
+
+  /// The columns of the table of all points that people read, as far as they are filled; the others
+  /// are in the CSV file.
+  static Table shown(StudyView view, Table points) {
+    List<String> keys = new ArrayList<>(List.of("mechanism", "n"));
+    view.metrics().stream().filter(Metric::shown).map(Metric::key).forEach(keys::add);
+    keys.add("fronts");
+    return points.select("points", keys.toArray(String[]::new)).withoutEmptyColumns();
   }
 
   /// What the input is like, per length.
@@ -296,16 +241,6 @@ final class Tables {
                   Cell.text(String.join(", ", mass))));
         });
     return new Table("input", columns, rows);
-  }
-
-  /// Share of the peak, or why there is none.
-  static Cell share(Point point) {
-    Roofline roof = point.roofline();
-    String disturbance = point.disturbance();
-    double share = roof == null ? Double.NaN : roof.shareOfPeak();
-    return disturbance.isEmpty()
-        ? Cell.number(Wording.percent(share), share)
-        : new Cell("disturbed: " + disturbance, "");
   }
 
   /// Points that were skipped, failed, or never became steady.
@@ -390,29 +325,8 @@ final class Tables {
     return Cell.text(value.name().toLowerCase(Locale.ROOT).replace('_', ' '));
   }
 
-  private static Cell gradient(Point point, int which) {
-    double error = point.gradientErrors()[which];
-    return Cell.number(Wording.percent(error), error);
-  }
-
-  private static Cell count(int value) {
-    return Cell.number(Integer.toString(value), value);
-  }
-
   private static Cell digits(double value) {
     return Cell.number(Wording.digits(value), value);
-  }
-
-  private static Cell bytes(double value) {
-    return Cell.number(Wording.bytes(value), value);
-  }
-
-  private static Cell scientific(double value) {
-    return Cell.number(String.format(Locale.ROOT, "%.2e", value), value);
-  }
-
-  private static Cell cosine(double value) {
-    return Cell.number(String.format(Locale.ROOT, "%.4f", value), value);
   }
 
   private static double orNaN(@Nullable Double value) {

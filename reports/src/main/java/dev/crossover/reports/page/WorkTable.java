@@ -4,6 +4,7 @@ package dev.crossover.reports.page;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.reports.answer.Labels;
+import dev.crossover.reports.answer.Metrics;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Roofline;
@@ -13,7 +14,6 @@ import dev.crossover.reports.page.Table.Cell;
 import dev.crossover.reports.page.Table.Column;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Optional;
 
 /// Explains each mechanism's time at its largest length: counted work, what share of the machine it
@@ -52,18 +52,17 @@ final class WorkTable {
     Roofline roof = point.roofline();
     double work = point.flops() / exact.map(Point::flops).orElse(Double.NaN);
     double speed = exact.map(Point::seconds).orElse(Double.NaN) / point.seconds();
-    double gflops = roof == null ? Double.NaN : roof.gflops();
     double bandwidth = roof == null ? Double.NaN : roof.shareOfBandwidth();
     return List.of(
         new Cell(series.label(), series.spec()),
         Cell.number(Wording.length(point.n()), point.n()),
-        Cell.number(Wording.seconds(point.seconds()), point.seconds()),
-        Cell.number(String.format(Locale.ROOT, "%.2e", point.flops()), point.flops()),
+        Tables.cell(Metrics.SECONDS, point),
+        Tables.cell(Metrics.of("flops"), point),
         Cell.number(Wording.digits(work), work),
         Cell.number(Wording.digits(speed), speed),
-        Cell.number(Wording.digits(gflops), gflops),
-        Tables.share(point),
-        Cell.number(Wording.bytes(point.bytesMoved()), point.bytesMoved()),
+        Tables.cell(Metrics.GFLOPS, point),
+        Tables.cell(Metrics.SHARE_OF_PEAK, point),
+        Tables.cell(Metrics.of("bytes_moved"), point),
         Cell.number(Wording.percent(bandwidth), bandwidth),
         Cell.text(
             Labels.find(point.first().mechanism()).map(t -> t.mechanism().bound()).orElse("")));

@@ -62,35 +62,31 @@
 
   window.crossover = {make, css, colour, dark, digits, seconds, bytes, whole, markerPath, ticks};
 
-  const kinds = {
-    time: {y: 't', low: 'tLow', high: 'tHigh', words: seconds, base: 10, peak: true, hollow: 't'},
-    tokens: {hollow: 'tokens', y: s => s.t.map(t => t && s.batch / t), low: s => s.tHigh.map(t => t && s.batch / t),
-      high: s => s.tLow.map(t => t && s.batch / t), words: digits, base: 10},
-    error: {y: 'error', low: 'errorLow', high: 'errorHigh', words: percent, base: 10, only: 'softmax'},
-    memory: {y: 'counted', words: bytes, base: 2},
-    state: {y: 'state', words: bytes, base: 2}
-  };
-  const memoryKinds = [['counted', 'counted'], ['allocated', 'allocated per call'], ['resident', 'peak resident']];
-  const column = (s, key) => (typeof key === 'function' ? key(s) : key && s[key]) || [];
+  /* Charts over lengths come with the data: which value of a series, its interval, its unit. */
+  const units = {seconds: [seconds, 10], bytes: [bytes, 2], share: [percent, 10]};
+  const memoryKinds = [['counted_bytes', 'counted'], ['allocated_bytes', 'allocated per call'], ['resident_bytes', 'peak resident']];
+  const column = (s, key) => key && s.values[key] || [];
+  const at = (s, key, i) => column(s, key)[i];
   const positive = v => v > 0 ? v : null;
 
   const facts = (panel, s, i) => {
-    const lines = [];
-    const forks = s.forks[i];
-    if (s.t[i] != null) {
-      lines.push(seconds(s.t[i]) + ' (' + seconds(s.tLow[i]) + ' – ' + seconds(s.tHigh[i]) + ')');
-      lines.push(forks + (forks === 1 ? ' fork, ' : ' forks, ') + s.samples[i] + ' samples');
-      if (panel.decoding) lines.push(digits(s.batch / s.t[i]) + ' tokens/s');
+    const lines = [], value = key => at(s, key, i);
+    const forks = value('forks');
+    if (value('seconds') != null) {
+      lines.push(seconds(value('seconds')) + ' (' + seconds(value('seconds_low')) + ' – ' + seconds(value('seconds_high')) + ')');
+      lines.push(forks + (forks === 1 ? ' fork, ' : ' forks, ') + value('samples') + ' samples');
+      if (panel.decoding) lines.push(digits(value('tokens_per_second')) + ' tokens/s');
     }
     if (s.kind === 'none') lines.push('no error: approximates nothing');
-    else if (s.error && s.error[i] != null) {
-      const spread = s.errorHigh[i] > s.errorLow[i]
-        ? ' (' + percent(s.errorLow[i]) + ' – ' + percent(s.errorHigh[i]) + ')' : '';
-      lines.push(panel.errorWord + ' ' + percent(s.error[i]) + spread);
+    else if (value('relative_error') != null) {
+      const low = value('relative_error_low'), high = value('relative_error_high');
+      lines.push(panel.errorWord + ' ' + percent(value('relative_error'))
+        + (high > low ? ' (' + percent(low) + ' – ' + percent(high) + ')' : ''));
     } else if (!(s.kind === 'exact')) lines.push(panel.errorWord + ' not measured');
-    lines.push(panel.bytesWord + ' ' + bytes((panel.decoding ? s.state : s.counted)[i]));
-    if (!panel.decoding && s.gflops[i] != null)
-      lines.push(digits(s.gflops[i]) + ' GFLOP/s' + (s.share[i] != null ? ', ' + percent(s.share[i]) + ' of peak' : ''));
+    lines.push(panel.bytesWord + ' ' + bytes(value(panel.memory)));
+    if (!panel.decoding && value('gflops') != null)
+      lines.push(digits(value('gflops')) + ' GFLOP/s'
+        + (value('share_of_peak') != null ? ', ' + percent(value('share_of_peak')) + ' of peak' : ''));
     if (s.disturbed[i]) lines.push('disturbed: ' + s.disturbed[i]);
     return lines;
   };
@@ -112,7 +108,8 @@
 
   /* One chart over sequence length, drawn by uPlot. */
   const lineChart = (plot, panel, hidden, kind) => {
-    const spec = {...kinds[kind]};
+    const spec = {...panel.charts[kind]};
+    const [words, base] = units[spec.unit] || [digits, 10];
     let chart = null, focused = null;
     const {controls, holder, tip, note: noteElement} = parts(plot);
     const reset = make('button', {type: 'button', hidden: ''}, 'reset zoom');
@@ -131,21 +128,21 @@
         });
       controls.append(...buttons);
     }
-    const shown = panel.series.map((s, i) => ({s, i})).filter(({s}) => !spec.only || s.kind === spec.only)
+    const shown = panel.series.map((s, i) => ({s, i})).filter(({s}) => !spec.inexactOnly || s.kind === 'softmax')
       .filter(({s}) => column(s, spec.y).some(v => v > 0));
     const lengths = panel.lengths;
     const shownSpec = spec => !panel.series.some((s, i) => s.spec === spec && hidden.has(i));
-    const hollow = spec.hollow ? panel.unsteady.filter(p => p[spec.hollow] > 0) : [];
+    const hollow = spec.hollow ? panel.unsteady.filter(p => p.values[spec.y] > 0) : [];
     const spread = (s, key) => {
-      const values = column(s, key), at = new Map(s.n.map((n, i) => [n, positive(values[i])]));
-      return lengths.map(n => at.get(n) ?? null);
+      const values = column(s, key), byLength = new Map(s.n.map((n, i) => [n, positive(values[i])]));
+      return lengths.map(n => byLength.get(n) ?? null);
     };
     const build = () => {
       if (chart) chart.destroy();
       focused = null;
       tip.style.display = 'none';
       tell();
-      const withPeak = spec.peak && panel.peakN;
+      const withPeak = spec.guide && panel.peakN;
       const extra = withPeak ? [lengths.map(n => {
         const i = panel.peakN.indexOf(n); return i < 0 ? null : positive(panel.peakT[i]);
       })] : [];
@@ -163,8 +160,8 @@
           high = Math.max(high, highs[k][j] ?? v);
         }));
         if (reset.hidden) hollow.filter(p => shownSpec(p.spec)).forEach(p => {
-          low = Math.min(low, p[spec.hollow]);
-          high = Math.max(high, p[spec.hollow]);
+          low = Math.min(low, p.values[spec.y]);
+          high = Math.max(high, p.values[spec.y]);
         });
         const pad = Math.max(1.25, (high / low) ** .05);
         return [low / pad, high * pad];
@@ -194,7 +191,7 @@
         hollow.filter(p => shownSpec(p.spec)).forEach(p => {
           ctx.strokeStyle = colour(p);
           ctx.lineWidth = 1.5 * ratio;
-          const x = u.valToPos(p.n, 'x', true), y = u.valToPos(p[spec.hollow], 'y', true);
+          const x = u.valToPos(p.n, 'x', true), y = u.valToPos(p.values[spec.y], 'y', true);
           ctx.stroke(new Path2D(markerPath(p.marker, x, y, 8 * ratio)));
         });
         ctx.restore();
@@ -216,13 +213,13 @@
         focus: {alpha: .2},
         scales: {
           x: {time: false, distr: 3, log: 2, range: (u, min, max) => [min / 1.12, max * 1.12]},
-          y: {distr: 3, log: spec.base, range}
+          y: {distr: 3, log: base, range}
         },
         axes: [
           {stroke: soft, grid, font, ticks: grid, space: 40, size: 46, label: panel.length, labelFont: font, labelSize: 18,
             splits: (u, a, min, max) => ticks(2, 1, min, max, u.bbox.width / (devicePixelRatio || 1) / 52), values: (u, v) => v.map(whole), filter: (u, v) => v},
           {stroke: soft, grid, font, ticks: grid, size: 70,
-            splits: (u, a, min, max) => ticks(spec.base, 1, min, max, 8), values: (u, v) => v.map(spec.words), filter: (u, v) => v}
+            splits: (u, a, min, max) => ticks(base, 1, min, max, 8), values: (u, v) => v.map(words), filter: (u, v) => v}
         ],
         series: [{}, ...shown.map(({s, i}) => ({
           label: s.label, stroke: () => colour(s), width: s.width, dash: s.dash, spanGaps: true,
@@ -242,13 +239,13 @@
     });
     const tell = () => {
       const note = [];
-      if (kind === 'error') {
+      if (spec.inexactOnly) {
         const none = panel.series.filter(s => s.kind === 'none').map(s => s.label);
         if (none.length) note.push('Approximates nothing, so has no error: ' + none.join('; ') + '.');
       }
       if (hollow.length) note.push('Hollow: not steady when measured, no result; the same command measures again.');
-      if (spec.peak && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
-      const zero = panel.series.filter(s => (!spec.only || s.kind === spec.only) && column(s, spec.y).some(v => v === 0));
+      if (spec.guide && panel.peakN) note.push('Dotted: tiled’s counted work at the measured peak, ' + panel.peakLabel + '.');
+      const zero = panel.series.filter(s => (!spec.inexactOnly || s.kind === 'softmax') && column(s, spec.y).some(v => v === 0));
       if (zero.length) note.push('Zero at some lengths, which a logarithmic axis does not have: ' + zero.map(s => s.label).join('; ') + '.');
       noteElement.textContent = note.join(' ');
     };
@@ -258,8 +255,8 @@
   /* Error against a cost, or GFLOP/s against intensity: a small SVG. */
   const scatter = (plot, panel, hidden, kind) => {
     const roofline = kind === 'roofline';
-    const costKey = kind === 'pareto-memory' ? 'counted' : 't';
-    const xWords = roofline ? digits : costKey === 't' ? seconds : bytes;
+    const costKey = kind === 'pareto-memory' ? 'counted_bytes' : 'seconds';
+    const xWords = roofline ? digits : costKey === 'seconds' ? seconds : bytes;
     const {controls, holder, tip} = parts(plot);
     const select = make('select', {'aria-label': 'length'},
       ...panel.lengths.map(n => make('option', {value: n}, (panel.decoding ? 'context ' : 'n = ') + whole(n))));
@@ -273,8 +270,8 @@
       panel.series.forEach((s, id) => {
         const i = s.n.indexOf(n);
         if (i < 0 || hidden.has(id)) return;
-        const x = roofline ? s.intensity[i] : s[costKey][i];
-        const y = roofline ? s.gflops[i] : s.error && s.error[i];
+        const x = at(s, roofline ? 'intensity' : costKey, i);
+        const y = at(s, roofline ? 'gflops' : 'relative_error', i);
         if (!roofline && s.kind === 'exact') { if (s.baseline && x > 0) walls.push({s, x}); return; }
         if (x > 0 && y > 0) dots.push({s, i, x, y});
       });
@@ -293,7 +290,7 @@
       const [x0, x1] = span(xs), [y0, y1] = span(ys);
       const px = v => box.left + Math.log(v / x0) / Math.log(x1 / x0) * (box.right - box.left);
       const py = v => box.bottom - Math.log(v / y0) / Math.log(y1 / y0) * (box.bottom - box.top);
-      const xBase = costKey === 'counted' && !roofline ? 2 : 10;
+      const xBase = costKey === 'counted_bytes' && !roofline ? 2 : 10;
       let edge = -1e9;
       for (const v of ticks(xBase, 1, x0, x1, 6)) {
         svg.append(make('line', {class: 'grid', x1: px(v), x2: px(v), y1: box.top, y2: box.bottom}));
@@ -307,7 +304,7 @@
           make('text', {x: box.left - 8, y: py(v) + 4, 'text-anchor': 'end'}, roofline ? digits(v) : percent(v)));
       }
       svg.append(make('text', {x: (box.left + box.right) / 2, y: height - 8, 'text-anchor': 'middle'},
-        roofline ? 'counted FLOPs per counted byte' : costKey === 't' ? 'time' : 'counted memory'));
+        roofline ? 'counted FLOPs per counted byte' : costKey === 'seconds' ? 'time' : 'counted memory'));
       svg.append(make('text', {class: 'unit', x: 2, y: 12}, roofline ? 'GFLOP/s' : 'error'));
       if (ridge) {
         const line = [[x0, x0 * panel.bandwidth], [ridge, panel.peak], [x1, panel.peak]]
@@ -323,7 +320,7 @@
           make('text', {x: px(x) + (right ? -6 : 6), y: above, 'text-anchor': right ? 'end' : 'start'}, s.spec.split(':')[0] + ' (exact)'));
       }
       if (!roofline) {
-        const exact = Math.min(...panel.series.filter(s => s.kind === 'exact').map(s => s[costKey][s.n.indexOf(n)]).filter(x => x > 0));
+        const exact = Math.min(...panel.series.filter(s => s.kind === 'exact').map(s => at(s, costKey, s.n.indexOf(n))).filter(x => x > 0));
         const front = dots.filter(d => d.x < exact && !dots.some(o => o.x <= d.x && o.y <= d.y && (o.x < d.x || o.y < d.y))).sort((a, b) => a.x - b.x);
         const steps = front.flatMap((d, i) => i ? [[d.x, front[i - 1].y], [d.x, d.y]] : [[d.x, d.y]]);
         if (front.length && exact < x1) steps.push([exact, front.at(-1).y], [exact, y0]);
@@ -378,7 +375,7 @@
     }
     document.querySelectorAll('.chart[data-panel="' + number + '"]').forEach(figure => {
       const plot = figure.querySelector('.plot'), kind = figure.dataset.chart;
-      const chart = (kinds[kind] ? lineChart : scatter)(plot, panel, hidden, kind);
+      const chart = (panel.charts[kind] ? lineChart : scatter)(plot, panel, hidden, kind);
       own.push(chart);
       charts.push({chart, plot, built: false});
     });

@@ -138,6 +138,11 @@ public final class Records {
     return copy(like, like.study(), disturbed, like.memory(), like.error(), like.environment());
   }
 
+  /// The same point with other samples.
+  public static ResultRecord timed(ResultRecord like, ResultRecord.Time time) {
+    return copy(like, like.study(), time, like.memory(), like.error(), like.environment());
+  }
+
   /// A point that was not measured.
   public static ResultRecord missing(ResultRecord like, Status status, String reason) {
     return new ResultRecord(
