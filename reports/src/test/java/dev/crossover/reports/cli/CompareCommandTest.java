@@ -73,6 +73,8 @@ class CompareCommandTest {
     JsonNode first = answer.get("changes").get(0);
     assertEquals(study.getFirst().spec(), first.get("spec").asString());
     assertEquals(1, first.get("time").get("value").asDouble());
+    assertTrue(first.get("after").get("seconds_p99").asDouble() > 0);
+    assertEquals(first.get("before"), first.get("after"));
     assertEquals(1, out.toString().lines().count());
   }
 

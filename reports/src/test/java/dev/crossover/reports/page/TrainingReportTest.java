@@ -44,7 +44,7 @@ class TrainingReportTest {
     assertFalse(page.contains("% error"), "every error is one of gradients");
     assertTrue(page.contains("∂q, ∂k and ∂v"));
     String[] charts = page.split("<figure class=\"chart\"", -1);
-    assertEquals(1 + 6, charts.length, "those of a forward pass");
+    assertEquals(1 + 7, charts.length, "those of a forward pass");
     String markdown = Files.readString(folder.resolve("report.md"));
     assertTrue(markdown.contains("| of ∂q |"), markdown);
     assertTrue(markdown.contains("| kept |"));
