@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import org.apache.commons.rng.UniformRandomProvider;
@@ -21,22 +22,24 @@ import org.apache.commons.rng.UniformRandomProvider;
 /// @param clusters C, at least 1
 /// @param spread share of a vector's standard deviation that is its own, 0 to 1
 /// @param scale standard deviation of scores between clusters, above 0
-record ClusteredInput(int clusters, double spread, double scale) implements GeneratedInput {
+@InputInfo(name = "clustered", title = "positions in clusters that prefer their own")
+public record ClusteredInput(
+    @Parameter(value = "number of clusters", defaultValue = "16") int clusters,
+    @Parameter(
+            value = "share of the standard deviation that is a position's own, 0 to 1",
+            defaultValue = "0.3")
+        double spread,
+    @Parameter(
+            value = "standard deviation of the scores between clusters, above 0",
+            defaultValue = "1")
+        double scale)
+    implements GeneratedInput {
 
-  ClusteredInput {
-    Generated.require(clusters >= 1, "clustered clusters must be >= 1", clusters);
-    Generated.require(spread >= 0 && spread <= 1, "clustered spread must be from 0 to 1", spread);
-    Generated.requireScale("clustered", scale);
-  }
-
-  @Override
-  public String label() {
-    return "clustered:clusters="
-        + clusters
-        + ",spread="
-        + Generated.text(spread)
-        + ",scale="
-        + Generated.text(scale);
+  /// Validates the parameters.
+  public ClusteredInput {
+    Generated.require(clusters >= 1, "clusters must be >= 1", clusters);
+    Generated.require(spread >= 0 && spread <= 1, "spread must be from 0 to 1", spread);
+    Generated.requireScale(scale);
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFile;
 import dev.crossover.attention.tensor.TensorFiles;
@@ -14,7 +15,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /// Queries, keys and values read from a tensor file: the built-in captured ones, or a user's.
@@ -79,33 +79,59 @@ public final class FileInput implements InputSource {
   /// @param heads selected heads joined by `/`, all when empty
   /// @param repeat how often the positions follow each other, at least 1: a text that comes again,
   ///     for times and orders at lengths that no capture has; every key has its twins then
-  static FileInput captured(String heads, int repeat) {
-    if (repeat < 1 || repeat > MOST_REPEATS) {
-      throw new IllegalArgumentException(
-          "input captured: repeat must be from 1 to " + MOST_REPEATS + ", but was " + repeat);
+  @InputInfo(name = "captured", title = "two heads of a trained model")
+  public record Captured(
+      @Parameter(value = "selected heads joined by /; all when absent", defaultValue = "")
+          String heads,
+      @Parameter(value = "how often the text comes again, from 1", defaultValue = "1") int repeat)
+      implements InputRecord {
+
+    /// Validates the number of repeats.
+    public Captured {
+      if (repeat < 1 || repeat > MOST_REPEATS) {
+        throw new IllegalArgumentException(
+            "repeat must be from 1 to " + MOST_REPEATS + ", but was " + repeat);
+      }
     }
-    return new FileInput(null, "q", "k", "v", 0, heads, HEADS_FIRST, repeat);
+
+    @Override
+    public InputSource source() {
+      return new FileInput(null, "q", "k", "v", 0, heads, HEADS_FIRST, repeat);
+    }
   }
 
   /// A user's file.
   ///
-  /// @param values `path`, and optionally the tensors' names `q`, `k`, `v` (in which `{layer}`
-  ///     stands for the layer's number), `layer`, `heads` joined by `/`, and `layout`, `hnd` or
-  ///     `nhd`
-  static FileInput of(Map<String, String> values) {
-    String path = values.get("path");
-    if (path == null || path.isEmpty()) {
-      throw new IllegalArgumentException("input file: path must be given, but was absent");
+  /// @param path the file
+  /// @param q name of the queries, in which `{layer}` stands for the layer's number
+  /// @param k name of the keys
+  /// @param v name of the values
+  /// @param layer number of the layer, from 0
+  /// @param heads selected heads joined by `/`, all when empty
+  /// @param layout `hnd` or `nhd`
+  @InputInfo(name = "file", title = "a user's tensors")
+  public record OfUser(
+      @Parameter(value = ".safetensors, .npz or .npy; must be given", defaultValue = "")
+          String path,
+      @Parameter(value = "name of the queries; {layer} stands for the layer", defaultValue = "q")
+          String q,
+      @Parameter(value = "name of the keys", defaultValue = "k") String k,
+      @Parameter(value = "name of the values", defaultValue = "v") String v,
+      @Parameter(value = "layer, from 0", defaultValue = "0") int layer,
+      @Parameter(value = "selected query heads joined by /; all when absent", defaultValue = "")
+          String heads,
+      @Parameter(
+              value = "hnd where heads come before positions, nhd where they come after",
+              defaultValue = HEADS_FIRST)
+          String layout)
+      implements InputRecord {
+    @Override
+    public InputSource source() {
+      if (path.isEmpty()) {
+        throw new IllegalArgumentException("input file: path must be given, but was absent");
+      }
+      return new FileInput(Path.of(path), q, k, v, layer, heads, layout, 1);
     }
-    return new FileInput(
-        Path.of(path),
-        values.getOrDefault("q", "q"),
-        values.getOrDefault("k", "k"),
-        values.getOrDefault("v", "v"),
-        integer("layer", values.getOrDefault("layer", "0")),
-        values.getOrDefault("heads", ""),
-        values.getOrDefault("layout", HEADS_FIRST),
-        1);
   }
 
   /// The label of a user's file whose heads come before positions.

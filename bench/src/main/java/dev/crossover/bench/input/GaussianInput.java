@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 
 /// Independent Gaussian queries, keys and values whose scores have a chosen standard deviation.
@@ -11,16 +12,15 @@ import dev.crossover.attention.random.Draws;
 /// √scale. Values are N(0, 1). A scale of 1 is near-uniform attention, 4 and more is peaked.
 ///
 /// @param scale standard deviation of the scores, above 0
-public record GaussianInput(double scale) implements GeneratedInput {
+@InputInfo(name = "gaussian", title = "independent normal elements")
+public record GaussianInput(
+    @Parameter(value = "standard deviation of the scores, above 0", defaultValue = "1")
+        double scale)
+    implements GeneratedInput {
 
   /// Validates the scale.
   public GaussianInput {
-    Generated.requireScale("gaussian", scale);
-  }
-
-  @Override
-  public String label() {
-    return "gaussian:scale=" + Generated.text(scale);
+    Generated.requireScale(scale);
   }
 
   @Override

@@ -38,15 +38,15 @@ final class Generated {
     }
   }
 
-  /// A number as a label writes it: whole ones without a point.
-  static String text(double value) {
+  /// A number as a message writes it: whole ones without a point.
+  private static String text(double value) {
     return value == Math.rint(value) && Math.abs(value) < 1e15
         ? Long.toString((long) value)
         : Double.toString(value);
   }
 
-  static void requireScale(String name, double scale) {
-    require(scale > 0 && scale <= 1e6, name + " scale must be above 0 and at most 1e6", scale);
+  static void requireScale(double scale) {
+    require(scale > 0 && scale <= 1e6, "scale must be above 0 and at most 1e6", scale);
   }
 
   static void require(boolean holds, String rule, double value) {

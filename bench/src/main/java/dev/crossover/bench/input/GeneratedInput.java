@@ -3,9 +3,18 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 
-/// A source that draws tensors of any size from a seed.
-sealed interface GeneratedInput extends InputSource
-    permits GaussianInput, LowRankInput, ClusteredInput, HeavyTailedInput, PlantedInput {
+/// A source that draws tensors of any size from a seed, and is its own declaration.
+non-sealed interface GeneratedInput extends InputSource, InputRecord {
+
+  @Override
+  default InputSource source() {
+    return this;
+  }
+
+  @Override
+  default String label() {
+    return Inputs.label(this);
+  }
 
   @Override
   default AttentionShape shapeFor(AttentionShape wish) {

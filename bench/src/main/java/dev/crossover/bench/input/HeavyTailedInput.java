@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import org.apache.commons.rng.sampling.distribution.TSampler;
@@ -18,16 +19,20 @@ import org.apache.commons.rng.sampling.distribution.TSampler;
 ///
 /// @param dof degrees of freedom ν, from 1 (Cauchy); large is Gaussian
 /// @param scale standard deviation of the scores where ν > 2, above 0
-record HeavyTailedInput(double dof, double scale) implements GeneratedInput {
+@InputInfo(name = "heavy_tailed", title = "Student's t elements")
+public record HeavyTailedInput(
+    @Parameter(value = "degrees of freedom, from 1 (Cauchy); large is Gaussian", defaultValue = "3")
+        double dof,
+    @Parameter(
+            value = "standard deviation of the scores where dof is above 2, above 0",
+            defaultValue = "1")
+        double scale)
+    implements GeneratedInput {
 
-  HeavyTailedInput {
-    Generated.require(dof >= 1 && dof <= 1e6, "heavy_tailed dof must be from 1 to 1e6", dof);
-    Generated.requireScale("heavy_tailed", scale);
-  }
-
-  @Override
-  public String label() {
-    return "heavy_tailed:dof=" + Generated.text(dof) + ",scale=" + Generated.text(scale);
+  /// Validates the parameters.
+  public HeavyTailedInput {
+    Generated.require(dof >= 1 && dof <= 1e6, "dof must be from 1 to 1e6", dof);
+    Generated.requireScale(scale);
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.random.OrthogonalDraws;
 import dev.crossover.attention.random.OrthogonalDraws.Lengths;
@@ -19,22 +20,24 @@ import dev.crossover.attention.tensor.Tensor;
 ///
 /// @param rank r, at least 1; at most the head's width when loaded
 /// @param scale standard deviation of the scores, above 0
-record LowRankInput(int rank, double scale) implements GeneratedInput {
+@InputInfo(name = "low_rank", title = "in a random subspace")
+public record LowRankInput(
+    @Parameter(value = "width of the subspace, at most that of a head", defaultValue = "8")
+        int rank,
+    @Parameter(value = "standard deviation of the scores, above 0", defaultValue = "1")
+        double scale)
+    implements GeneratedInput {
 
-  LowRankInput {
-    Generated.require(rank >= 1, "low_rank rank must be >= 1", rank);
-    Generated.requireScale("low_rank", scale);
-  }
-
-  @Override
-  public String label() {
-    return "low_rank:rank=" + rank + ",scale=" + Generated.text(scale);
+  /// Validates the parameters.
+  public LowRankInput {
+    Generated.require(rank >= 1, "rank must be >= 1", rank);
+    Generated.requireScale(scale);
   }
 
   @Override
   public Tensors load(AttentionShape s, long seed) {
     int d = s.headDim();
-    Generated.require(rank <= d, "low_rank rank must be at most the head width " + d, rank);
+    Generated.require(rank <= d, "rank must be at most the head width " + d, rank);
     Tensor basis = OrthogonalDraws.of(Draws.seedFor(seed, "basis"), Lengths.SCALED, true, rank, d);
     double c = Math.sqrt(scale * Math.sqrt((double) d / rank)) / Math.sqrt(d);
     return Tensors.qkv(

@@ -3,6 +3,7 @@ package dev.crossover.bench.input;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.models.layer.HeadTensors;
@@ -19,7 +20,6 @@ import dev.crossover.models.training.TrainedModel;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 
 /// Queries, keys and values that a layer of a trained language model makes of a text: what its
 /// mechanism reads, after rotation by position; scores are q·k/√d.
@@ -31,16 +31,33 @@ import java.util.Map;
 /// @param text a file; empty: the part of the built-in text that training does not see
 /// @param heads selected query heads, all when empty
 /// @param weights `builtin`, or a file of `crossover train --keep`
-record ModelInput(int layer, String text, List<Integer> heads, String weights)
-    implements InputSource {
+@InputInfo(name = "model", title = "a layer of a trained language model reading a text")
+public record ModelInput(
+    @Parameter(value = "layer, from 0", defaultValue = "0") int layer,
+    @Parameter(
+        value = "a file; the part of the built-in text that training does not see when absent",
+        defaultValue = "")
+    String text,
+    @Parameter(value = "selected query heads joined by /; all when absent", defaultValue = "")
+    List<Integer> heads,
+    @Parameter(
+        value = "builtin, or a file of crossover train --keep",
+        defaultValue = PretrainedModel.BUILT_IN)
+    String weights)
+    implements InputSource, InputRecord {
 
-  /// @param values `layer` (0), `text`, `heads` joined by `/`, `weights` (`builtin`)
-  static ModelInput of(Map<String, String> values) {
-    return new ModelInput(
-        FileInput.integer("layer", values.getOrDefault("layer", "0")),
-        values.getOrDefault("text", ""),
-        FileInput.selected(values.getOrDefault("heads", "")),
-        values.getOrDefault("weights", PretrainedModel.BUILT_IN));
+  /// Copies the heads.
+  public ModelInput {
+    heads = List.copyOf(heads);
+    Generated.require(layer >= 0, "layer must be >= 0", layer);
+    for (int head : heads) {
+      Generated.require(head >= 0, "heads must be >= 0", head);
+    }
+  }
+
+  @Override
+  public InputSource source() {
+    return this;
   }
 
   @Override

@@ -59,7 +59,7 @@ class GeneratedInputTest {
       delimiter = ';',
       value = {
         "low_rank:rank=0;rank must be >= 1, but was 0",
-        "low_rank:rank=1.5;must be a whole number",
+        "low_rank:rank=1.5;rank must be an integer",
         "low_rank:rnk=2;did you mean rank?",
         "clustered:spread=2;spread must be from 0 to 1",
         "heavy_tailed:dof=0.5;dof must be from 1",

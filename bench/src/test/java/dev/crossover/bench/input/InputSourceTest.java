@@ -53,8 +53,8 @@ class InputSourceTest {
   void typingErrorIsAnsweredWithTheNearestName() {
     assertTrue(refusal("capturd").endsWith("did you mean captured?"), refusal("capturd"));
     assertTrue(refusal("gaussian:scal=1").endsWith("did you mean scale?"));
-    assertTrue(refusal("gaussian:scale=NaN").contains("scale must be above 0"));
-    assertTrue(refusal("gaussian:scale=x").contains("must be a number"));
+    assertTrue(refusal("gaussian:scale=NaN").contains("scale must be a finite number"));
+    assertTrue(refusal("gaussian:scale=x").contains("must be a finite number"));
     assertTrue(refusal("captured:heads=x").contains("heads must be a number"));
     assertTrue(refusal("file").contains("path must be given"));
   }

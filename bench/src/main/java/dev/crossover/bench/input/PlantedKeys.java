@@ -20,50 +20,18 @@ import dev.crossover.attention.tensor.Tensor;
 /// together take about the share `mass` of a row that sees all keys, and more of one that sees
 /// fewer. Values are N(0, 1), those of sinks times `value`: trained sinks have small values.
 ///
-/// @param needle whether one key is planted at `depth`, or `count` keys at the start
-/// @param count number of planted keys, at least 1
-/// @param depth place of the needle as a share of the keys, 0 to below 1
+/// @param first position of the first planted key
+/// @param count number of planted keys, at least 1 and below the number of keys
 /// @param mass share of a row's weight on the planted keys, between 0 and 1
 /// @param value factor on the values of the planted keys
 /// @param scale standard deviation of the other scores, above 0
-record PlantedInput(
-    boolean needle, int count, double depth, double mass, double value, double scale)
-    implements GeneratedInput {
+record PlantedKeys(int first, int count, double mass, double value, double scale) {
 
-  PlantedInput {
-    Generated.require(count >= 1, "sinks count must be >= 1", count);
-    Generated.require(depth >= 0 && depth < 1, "needle depth must be from 0 to below 1", depth);
-    Generated.require(mass > 0 && mass < 1, "mass must be above 0 and below 1", mass);
-    Generated.require(Double.isFinite(value), "sinks value must be finite", value);
-    Generated.requireScale(needle ? "needle" : "sinks", scale);
-  }
-
-  /// One key that matters far away.
-  static PlantedInput needle(double depth, double mass, double scale) {
-    return new PlantedInput(true, 1, depth, mass, 1, scale);
-  }
-
-  /// The first keys take much of every row.
-  static PlantedInput sinks(int count, double mass, double value, double scale) {
-    return new PlantedInput(false, count, 0, mass, value, scale);
-  }
-
-  @Override
-  public String label() {
-    String place = needle ? "needle:depth=" + Generated.text(depth) : "sinks:count=" + count;
-    return place
-        + ",mass="
-        + Generated.text(mass)
-        + (needle ? "" : ",value=" + Generated.text(value))
-        + ",scale="
-        + Generated.text(scale);
-  }
-
-  @Override
-  public Tensors load(AttentionShape s, long seed) {
+  /// The tensors `q`, `k`, `v`.
+  Tensors load(AttentionShape s, long seed) {
     int d = s.headDim();
     int nk = s.keySeqLen();
-    Generated.require(count < nk, "sinks count must be below the number of keys " + nk, count);
+    Generated.require(count < nk, "count must be below the number of keys " + nk, count);
     Tensor direction = Draws.gaussian(Draws.seedFor(seed, "u"), s.numKeyValueHeads(), 1, d);
     Generated.normalise(direction);
     double b = Math.log(mass / (1 - mass)) + Math.log((double) nk / count) + scale * scale / 2;
@@ -75,7 +43,6 @@ record PlantedInput(
       int head = row / s.querySeqLen() % s.numHeads() / s.groupSize();
       replaceAlong(q, row, direction, head, a, 1);
     }
-    int first = needle ? (int) (depth * nk) : 0;
     for (int row = 0; row < k.size() / d; row++) {
       int head = row / nk % s.numKeyValueHeads();
       boolean planted = row % nk >= first && row % nk < first + count;
