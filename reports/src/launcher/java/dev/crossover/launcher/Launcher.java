@@ -14,6 +14,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -81,10 +82,14 @@ public final class Launcher {
     if (extra != null && !extra.trim().isEmpty()) {
       command.addAll(Arrays.asList(extra.trim().split("\\s+")));
     }
-    command.add("-cp");
     String added = System.getenv("CROSSOVER_PATH");
-    command.add(
-        added == null || added.isEmpty() ? ownJar() : ownJar() + File.pathSeparator + added);
+    String path =
+        added == null || added.isEmpty() ? ownJar() : ownJar() + File.pathSeparator + added;
+    if (!quick(arguments).isEmpty() && Files.isRegularFile(Paths.get(ownJar()))) {
+      command.addAll(archive(cacheFolder(System.getenv()), path));
+    }
+    command.add("-cp");
+    command.add(path);
     command.add(MAIN);
     command.addAll(Arrays.asList(arguments));
     Process process =
@@ -107,6 +112,58 @@ public final class Launcher {
     return prints
         ? Arrays.asList("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
         : Collections.<String>emptyList();
+  }
+
+  /**
+   * What lets the program map the classes that it loaded before, from an archive that the first run
+   * leaves behind. Java checks that the archive belongs to itself and to the jars, and makes it
+   * anew where it does not; whatever is wrong with it, the program starts without.
+   *
+   * @param folder where archives are kept; null for none
+   * @param path the class path
+   */
+  static List<String> archive(Path folder, String path) {
+    if (folder == null) {
+      return Collections.emptyList();
+    }
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException | RuntimeException e) {
+      // a program that can keep nothing starts as it always does
+      return Collections.emptyList();
+    }
+    Path file = folder.resolve("classes-" + Integer.toHexString(path.hashCode()) + ".jsa");
+    return Arrays.asList(
+        "-XX:+AutoCreateSharedArchive",
+        "-XX:SharedArchiveFile=" + file,
+        "-Xshare:auto",
+        "-Xlog:disable");
+  }
+
+  /**
+   * The folder for what can be made again: CROSSOVER_CACHE, none where that is empty, or the
+   * system's own.
+   */
+  static Path cacheFolder(Map<String, String> environment) {
+    String own = environment.get("CROSSOVER_CACHE");
+    String local = environment.get("LOCALAPPDATA");
+    String cache = environment.get("XDG_CACHE_HOME");
+    String user = System.getProperty("user.home", "");
+    try {
+      if (own != null) {
+        return own.trim().isEmpty() ? null : Paths.get(own.trim());
+      }
+      if (File.separatorChar != '/' && local != null) {
+        return Paths.get(local, "crossover", "cache");
+      }
+      if (cache != null && !cache.trim().isEmpty()) {
+        return Paths.get(cache.trim(), "crossover");
+      }
+      return user.isEmpty() ? null : Paths.get(user, ".cache", "crossover");
+    } catch (RuntimeException e) {
+      // a variable that is no path names no folder
+      return null;
+    }
   }
 
   /** Ends the program when this process is told to end, and waits for its last words. */

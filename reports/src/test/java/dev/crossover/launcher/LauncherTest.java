@@ -3,6 +3,8 @@ package dev.crossover.launcher;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayInputStream;
@@ -17,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -53,6 +56,20 @@ class LauncherTest {
     for (String computing : new String[] {"sweep", "train", "conformance", "explain", "errors"}) {
       assertTrue(Launcher.quick(new String[] {computing, "list"}).isEmpty(), computing);
     }
+  }
+
+  @Test
+  void archiveOfClassesIsKeptWhereTheUserSaysAndNowhereElse() throws Exception {
+    Path own = folder.resolve("own");
+    assertEquals(own, Launcher.cacheFolder(Map.of("CROSSOVER_CACHE", own.toString())));
+    assertNull(Launcher.cacheFolder(Map.of("CROSSOVER_CACHE", "")));
+    assertEquals(List.of(), Launcher.archive(null, "a.jar"));
+    List<String> flags = Launcher.archive(own, "a.jar");
+    assertTrue(flags.contains("-XX:+AutoCreateSharedArchive"), flags.toString());
+    assertTrue(Files.isDirectory(own));
+    assertNotEquals(flags, Launcher.archive(own, "b.jar"));
+    Path file = Files.createFile(folder.resolve("file"));
+    assertEquals(List.of(), Launcher.archive(file.resolve("inside"), "a.jar"));
   }
 
   /// The folder holds the launcher but not the program, so java itself answers with exit code 1.

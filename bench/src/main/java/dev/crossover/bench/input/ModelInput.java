@@ -35,15 +35,15 @@ import java.util.List;
 public record ModelInput(
     @Parameter(value = "layer, from 0", defaultValue = "0") int layer,
     @Parameter(
-        value = "a file; the part of the built-in text that training does not see when absent",
-        defaultValue = "")
-    String text,
+            value = "a file; the part of the built-in text that training does not see when absent",
+            defaultValue = "")
+        String text,
     @Parameter(value = "selected query heads joined by /; all when absent", defaultValue = "")
-    List<Integer> heads,
+        List<Integer> heads,
     @Parameter(
-        value = "builtin, or a file of crossover train --keep",
-        defaultValue = PretrainedModel.BUILT_IN)
-    String weights)
+            value = "builtin, or a file of crossover train --keep",
+            defaultValue = PretrainedModel.BUILT_IN)
+        String weights)
     implements InputSource, InputRecord {
 
   /// Copies the heads.

@@ -101,8 +101,7 @@ final class AdviseCommand implements Callable<Integer> {
       description = "The same as FILE, as earlier versions named it.")
   private List<Path> results = new ArrayList<>();
 
-  @Option(names = "--json", description = "Print one JSON object.")
-  private boolean json;
+  @Mixin private JsonOption json = new JsonOption();
 
   @Mixin private QkvOptions qkv = new QkvOptions();
 
@@ -140,7 +139,7 @@ final class AdviseCommand implements Callable<Integer> {
     if (input != null) {
       notes.add("Errors were computed on the file's own heads and widths.");
     }
-    if (json) {
+    if (json.wanted()) {
       out.println(Json.of(advice, source, notes));
     } else {
       AdviceText.of(advice, source).forEach(out::println);
@@ -181,7 +180,7 @@ final class AdviseCommand implements Callable<Integer> {
             minAccuracy == null ? DEFAULT_ACCURACY : minAccuracy,
             question,
             Machine.current().cpu());
-    if (json) {
+    if (json.wanted()) {
       out.println(Json.of(advice));
     } else {
       advice.lines().forEach(out::println);

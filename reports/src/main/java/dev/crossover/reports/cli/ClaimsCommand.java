@@ -24,6 +24,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -60,8 +61,7 @@ final class ClaimsCommand implements Callable<Integer> {
   @Option(names = "--threads", paramLabel = "T", description = "Threads; all cores when absent.")
   private @Nullable Integer threads;
 
-  @Option(names = "--json", description = "Print one JSON object instead of the verdicts in words.")
-  private boolean json;
+  @Mixin private JsonOption json = new JsonOption();
 
   @Option(names = "--no-measure", description = "Judge from the given records only.")
   private boolean noMeasure;
@@ -98,7 +98,7 @@ final class ClaimsCommand implements Callable<Integer> {
             rule -> ClaimRules.Errors.outcome(errors.of(rule.better()), errors.of(rule.worse())));
     Path page = folder.resolve(PAGE);
     NamedFiles.write(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
-    if (json) {
+    if (json.wanted()) {
       out.println(Json.of(replay));
     } else {
       ClaimPage.lines(replay).forEach(out::println);

@@ -17,6 +17,7 @@ import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -100,8 +101,7 @@ final class CompareCommand implements Callable<Integer> {
   @Option(names = "--all", description = "List unchanged points too.")
   private boolean all;
 
-  @Option(names = "--json", description = "Print one JSON object.")
-  private boolean json;
+  @Mixin private JsonOption json = new JsonOption();
 
   @Spec private @Nullable CommandSpec spec;
 
@@ -139,7 +139,7 @@ final class CompareCommand implements Callable<Integer> {
               + "; --different-machines compares them anyway");
     }
     Regressions result = Regressions.of(before, after, alpha, leastEffect);
-    if (json) {
+    if (json.wanted()) {
       out.println(Json.of(result));
     } else {
       print(out, result, newFile);

@@ -16,11 +16,13 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -56,9 +58,12 @@ final class ConformanceCommand implements Callable<Integer> {
       description = "tokenizer.json or vocab.txt of it; the one beside the weights when absent.")
   private @Nullable Path tokenizer;
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   private final List<GoldenReplay> kinds = GoldenReplay.all();
+  private final List<Object> told = new ArrayList<>();
   private int passed;
   private int deviated;
   private int notReplayed;
@@ -69,19 +74,29 @@ final class ConformanceCommand implements Callable<Integer> {
     MiniLmFiles.use(weights, tokenizer);
     for (Path file : files) {
       for (Path one : expanded(file)) {
-        replay(out, one);
+        replay(one);
       }
     }
-    out.println(
-        passed + " passed, " + deviated + " deviated, " + notReplayed + " could not be replayed");
-    out.flush();
+    json.print(
+        out,
+        () ->
+            Map.of(
+                "passed", passed, "deviated", deviated, "notReplayed", notReplayed, "files", told),
+        () ->
+            out.println(
+                passed
+                    + " passed, "
+                    + deviated
+                    + " deviated, "
+                    + notReplayed
+                    + " could not be replayed"));
     return deviated == 0 && notReplayed == 0 && passed > 0 ? 0 : Main.FAILED;
   }
 
-  private void replay(PrintWriter out, Path path) {
+  private void replay(Path path) {
     for (GoldenReplay kind : kinds) {
       if (kind.accepts(path)) {
-        report(out, kind.replay(path));
+        report(kind.replay(path));
         return;
       }
     }
@@ -89,31 +104,44 @@ final class ConformanceCommand implements Callable<Integer> {
     try {
       file = GoldenFile.read(path);
     } catch (TensorFileException e) {
-      out.println("CANNOT REPLAY  " + e.getMessage());
-      notReplayed++;
+      refused(path, String.valueOf(e.getMessage()));
       return;
     }
     List<MechanismType> types = Catalogue.findGolden(file.mechanism());
     if (types.isEmpty()) {
       List<String> known = Catalogue.all().stream().map(MechanismType::goldenName).toList();
-      out.println(
-          "CANNOT REPLAY  "
-              + path
+      refused(
+          path,
+          path
               + ": mechanism must be in the catalogue, but was "
               + file.mechanism()
               + Nearest.hint(file.mechanism(), known));
-      notReplayed++;
       return;
     }
     // of several mechanisms that share a golden name, those that lack an option are not asked
     List<MechanismType> able = types.stream().filter(type -> Replay.covers(file, type)).toList();
     for (MechanismType type : able.isEmpty() ? types : able) {
-      report(out, Replay.run(file, type));
+      report(Replay.run(file, type));
     }
   }
 
-  private void report(PrintWriter out, ReplayResult result) {
-    out.println(result.line());
+  /// A file of which no mechanism was asked.
+  private void refused(Path path, String message) {
+    say("CANNOT REPLAY  " + message);
+    told.add(Map.of("file", path.toString(), "status", "cannot_replay", "detail", message));
+    notReplayed++;
+  }
+
+  /// Words for people, as soon as they are known.
+  private void say(String line) {
+    if (!json.wanted()) {
+      Objects.requireNonNull(spec).commandLine().getOut().println(line);
+    }
+  }
+
+  private void report(ReplayResult result) {
+    say(result.line());
+    told.add(result);
     switch (result.status()) {
       case PASSED -> passed++;
       case DEVIATED -> deviated++;

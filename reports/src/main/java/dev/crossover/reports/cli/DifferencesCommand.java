@@ -6,11 +6,16 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.bench.error.OptionEffect;
 import dev.crossover.variants.Catalogue;
 import java.io.PrintWriter;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Spec;
 
@@ -22,11 +27,18 @@ import picocli.CommandLine.Spec;
         "Print where papers and their authors' code differ, with the measured effect, as Markdown.",
     mixinStandardHelpOptions = true)
 final class DifferencesCommand implements Callable<Integer> {
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
   public Integer call() {
     PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+    json.print(out, DifferencesCommand::values, () -> tell(out));
+    return 0;
+  }
+
+  private static void tell(PrintWriter out) {
     out.println("# Paper versus code");
     out.println();
     out.println("Where a paper and its authors' code differ, both behaviours exist under a named");
@@ -40,8 +52,28 @@ final class DifferencesCommand implements Callable<Integer> {
         describe(out, type);
       }
     }
-    out.flush();
-    return 0;
+  }
+
+  private static List<Map<String, Object>> values() {
+    List<Map<String, Object>> all = new ArrayList<>();
+    for (MechanismType type : Catalogue.all()) {
+      for (Mechanism.Difference difference : type.mechanism().differences()) {
+        OptionEffect effect = OptionEffect.of(type, difference);
+        Map<String, Object> one = new LinkedHashMap<>();
+        one.put("mechanism", type.name());
+        one.put("what", difference.what());
+        one.put("paper", difference.paper());
+        one.put("paperOption", difference.paperOption());
+        one.put("code", difference.code());
+        one.put("codeOption", difference.codeOption());
+        one.put("default", difference.defaultIs());
+        one.put("effect", effect.relative());
+        one.put("mask", effect.mask());
+        one.put("test", difference.test());
+        all.add(one);
+      }
+    }
+    return all;
   }
 
   private static String sizes() {

@@ -28,6 +28,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalInt;
@@ -234,6 +235,8 @@ final class ExplainCommand implements Callable<Integer> {
               + " absent.")
   private Path folder = Path.of("crossover-explain");
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   /// Word pieces of --text, by position.
@@ -244,13 +247,19 @@ final class ExplainCommand implements Callable<Integer> {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     if (example) {
+      if (json.wanted()) {
+        throw new IllegalArgumentException("json must not be given with --example, which is text");
+      }
       out.print(ExampleText.of());
       out.flush();
       return 0;
     }
     if (pathLengths) {
-      out.print(PathsTable.markdown(PathTable.of(PathsTable.POSITIONS)));
-      out.flush();
+      PathTable table = PathTable.of(PathsTable.POSITIONS);
+      json.print(
+          out,
+          () -> Map.of("n", table.n(), "layers", PathsTable.rows(table)),
+          () -> out.print(PathsTable.markdown(table)));
       return 0;
     }
     ExplainReport report;
@@ -262,14 +271,37 @@ final class ExplainCommand implements Callable<Integer> {
     Path page =
         ExplainPage.write(
             report, Optional.of(PathTable.of(PathsTable.POSITIONS)), folder, TypedCommand.of(self));
-    for (ExplainReport.Part part : report.parts()) {
-      out.println(part.title() + ":");
-      part.entries().forEach(entry -> out.println("  " + ExplainReport.line(entry)));
-      part.left().forEach(left -> out.println("  " + left + ": not with this mask or size"));
-    }
-    out.println("page: " + page.toAbsolutePath());
-    out.flush();
+    json.print(
+        out,
+        () ->
+            Map.of(
+                "page",
+                page.toAbsolutePath().toUri().toString(),
+                "parts",
+                report.parts().stream().map(ExplainCommand::part).toList()),
+        () -> {
+          report.parts().forEach(part -> tell(out, part));
+          out.println("page: " + page.toAbsolutePath());
+        });
     return 0;
+  }
+
+  private static void tell(PrintWriter out, ExplainReport.Part part) {
+    out.println(part.title() + ":");
+    part.entries().forEach(entry -> out.println("  " + ExplainReport.line(entry)));
+    part.left().forEach(left -> out.println("  " + left + ": not with this mask or size"));
+  }
+
+  private static Map<String, Object> part(ExplainReport.Part part) {
+    return Map.of(
+        "title",
+        part.title(),
+        "graphs",
+        part.entries().stream()
+            .map(one -> Map.of("spec", one.spec(), "words", ExplainReport.line(one)))
+            .toList(),
+        "left",
+        part.left());
   }
 
   private ExplainReport ofProblems() throws IOException {

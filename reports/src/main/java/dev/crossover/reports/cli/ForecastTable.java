@@ -11,6 +11,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 
 /// A forecast as a table of points and a sentence about them all.
 final class ForecastTable {
@@ -27,6 +28,12 @@ final class ForecastTable {
     return point.study() == Study.FORWARD
         ? point.mask()
         : point.mask() + ", " + point.study().word();
+  }
+
+  /// The points and what they will cost, for JSON: seconds of a call, bytes of heap.
+  static Map<String, Object> values(Forecast forecast) {
+    return Map.of(
+        "seconds", forecast.seconds(), "forks", forecast.forks(), "points", forecast.rows());
   }
 
   /// Prints the points and what they will cost.

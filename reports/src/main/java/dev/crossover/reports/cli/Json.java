@@ -3,7 +3,6 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
-import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.split.WorkSplit;
 import dev.crossover.models.task.Tasks;
@@ -218,16 +217,7 @@ final class Json {
       fields.put("exactness", m.exactness());
       fields.put("limitedBy", m.bound());
       fields.put("can", ListCommand.abilities(type));
-      List<Object> parameters = new ArrayList<>();
-      for (RecordType.ParameterInfo parameter : type.parameters()) {
-        Map<String, @Nullable Object> one = new LinkedHashMap<>();
-        one.put("name", parameter.name());
-        one.put("default", parameter.defaultValue());
-        one.put("meaning", parameter.meaning());
-        one.put("values", parameter.values());
-        parameters.add(one);
-      }
-      fields.put("parameters", parameters);
+      fields.put("parameters", Catalogues.parameters(type.parameters()));
       all.add(fields);
     }
     return RecordJson.write(all);

@@ -16,11 +16,13 @@ import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -30,27 +32,36 @@ import picocli.CommandLine.Spec;
 @Command(
     name = "list",
     description =
-        "Describe the mechanisms: paper, parameters with defaults, capabilities, exactness.",
+        "Describe the mechanisms: paper, parameters with defaults, capabilities, exactness; or"
+            + " inputs, tasks, metrics, studies.",
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class ListCommand implements Callable<Integer> {
-  @Parameters(paramLabel = "NAME", description = "Mechanisms to describe; all when none is given.")
+  @Parameters(
+      paramLabel = "NAME",
+      description =
+          "Mechanisms to describe, all when none is given; or one of inputs, tasks, metrics,"
+              + " studies.")
   private List<String> names = new ArrayList<>();
 
   @Option(names = "--markdown", description = "Print the table of the README instead.")
   private boolean markdown;
 
-  @Option(names = "--json", description = "Print one JSON array.")
-  private boolean json;
+  @Mixin private JsonOption json = new JsonOption();
 
   @Spec private @Nullable CommandSpec spec;
 
   @Override
   public Integer call() {
     PrintWriter out = Objects.requireNonNull(spec).commandLine().getOut();
+    if (names.size() == 1 && Catalogues.names().contains(names.getFirst())) {
+      List<Map<String, Object>> entries = Catalogues.of(names.getFirst());
+      json.print(out, () -> entries, () -> Catalogues.print(out, entries));
+      return 0;
+    }
     List<MechanismType> types =
         names.isEmpty() ? Catalogue.all() : names.stream().map(Catalogue::find).toList();
-    if (json) {
+    if (json.wanted()) {
       out.println(Json.of(types));
     } else if (markdown) {
       table(out, types);

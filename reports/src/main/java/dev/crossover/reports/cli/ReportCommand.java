@@ -5,16 +5,19 @@ import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.page.Report;
+import dev.crossover.reports.page.TableRows;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -50,6 +53,8 @@ final class ReportCommand implements Callable<Integer> {
               + " enough to be kept beside the records.")
   private boolean tablesOnly;
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
@@ -78,9 +83,23 @@ final class ReportCommand implements Callable<Integer> {
         tablesOnly
             ? Report.writeTables(records, front, quality.records(), to, command)
             : Report.write(records, front, quality.records(), to, command);
-    out.println("report:");
-    out.println(page.toAbsolutePath().toUri());
-    out.flush();
+    String address = page.toAbsolutePath().toUri().toString();
+    json.print(
+        out,
+        () ->
+            Map.of(
+                "report",
+                address,
+                "phases",
+                TableRows.phases(records, front),
+                "panels",
+                TableRows.panels(records),
+                "tasks",
+                TableRows.tasks(quality.records(), records)),
+        () -> {
+          out.println("report:");
+          out.println(address);
+        });
     return 0;
   }
 }

@@ -23,6 +23,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -128,6 +129,8 @@ final class SwapCommand implements Callable<Integer> {
       description = "Folder of swap.jsonl, swap.md, figures/ and csv/; crossover-swap when absent.")
   private Path folder = Path.of("crossover-swap");
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
@@ -157,9 +160,14 @@ final class SwapCommand implements Callable<Integer> {
         new SwapRunner(folder.resolve(SwapRunner.FILE), loaded, read, threads, err::println);
     List<SwapRecord> records = runner.run(wanted);
     Path page = SwapPage.write(records, folder, TypedCommand.of(self), Here.words());
-    out.print(SwapPage.table(records));
-    out.println("swap: " + page.toAbsolutePath().toUri());
-    out.flush();
+    String address = page.toAbsolutePath().toUri().toString();
+    json.print(
+        out,
+        () -> Map.of("swap", address, "settings", SwapPage.rows(records)),
+        () -> {
+          out.print(SwapPage.table(records));
+          out.println("swap: " + address);
+        });
     return 0;
   }
 

@@ -22,7 +22,9 @@ import java.io.PrintWriter;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
@@ -159,6 +161,8 @@ final class SweepCommand implements Callable<Integer> {
               + " change.")
   private @Nullable String print;
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   /// The result file of a folder.
@@ -191,7 +195,8 @@ final class SweepCommand implements Callable<Integer> {
     Forecast forecast = forecaster.forecast(file);
     requireSomeToMeasure(plan, forecast);
     if (dryRun) {
-      ForecastTable.print(forecast, out);
+      json.print(
+          out, () -> ForecastTable.values(forecast), () -> ForecastTable.print(forecast, out));
       return 0;
     }
     SweepRunner.Summary summary = measured(plan, file, err, typed);
@@ -199,15 +204,12 @@ final class SweepCommand implements Callable<Integer> {
       return Main.FAILED;
     }
     long failed = summary.count(Status.FAILED);
-    out.println(
-        summary.count(Status.OK)
-            + " points measured, "
-            + summary.count(Status.SKIPPED)
-            + " skipped, "
-            + failed
-            + " failed"
-            + unsteady(summary.unsteady()));
-    out.println("results: " + file.toAbsolutePath());
+    Map<String, Object> told = new LinkedHashMap<>();
+    told.put("measured", summary.count(Status.OK));
+    told.put("skipped", summary.count(Status.SKIPPED));
+    told.put("failed", failed);
+    told.put("unsteady", summary.unsteady());
+    told.put("results", file.toAbsolutePath().toString());
     if (!noReport) {
       Path to = folder.resolve("report");
       Path page =
@@ -217,11 +219,26 @@ final class SweepCommand implements Callable<Integer> {
               List.of(),
               to,
               TypedCommand.of(summary.records(), typed));
-      out.println("report:");
-      out.println(page.toAbsolutePath().toUri());
+      told.put("report", page.toAbsolutePath().toUri().toString());
     }
-    out.flush();
+    json.print(out, () -> told, () -> tell(out, told, summary.unsteady()));
     return failed == 0 ? 0 : Main.FAILED;
+  }
+
+  private static void tell(PrintWriter out, Map<String, Object> told, long unsteady) {
+    out.println(
+        told.get("measured")
+            + " points measured, "
+            + told.get("skipped")
+            + " skipped, "
+            + told.get("failed")
+            + " failed"
+            + unsteady(unsteady));
+    out.println("results: " + told.get("results"));
+    if (told.containsKey("report")) {
+      out.println("report:");
+      out.println(told.get("report"));
+    }
   }
 
   private static String unsteady(long points) {

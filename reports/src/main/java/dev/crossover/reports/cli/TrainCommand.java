@@ -17,6 +17,7 @@ import dev.crossover.models.training.TaskTraining;
 import dev.crossover.models.training.TrainedModel;
 import dev.crossover.reports.answer.QualityTable;
 import dev.crossover.reports.page.Report;
+import dev.crossover.reports.page.TableRows;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -29,8 +30,10 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -151,6 +154,8 @@ final class TrainCommand implements Callable<Integer> {
               + " results.jsonl of a sweep in it adds times to the page.")
   private Path folder = DEFAULT_FOLDER;
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   @Override
@@ -159,8 +164,7 @@ final class TrainCommand implements Callable<Integer> {
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
     if (list) {
-      out.print(QualityTable.tasks());
-      out.flush();
+      json.print(out, () -> Catalogues.of("tasks"), () -> out.print(QualityTable.tasks()));
       return 0;
     }
     if (print != null) {
@@ -207,19 +211,26 @@ final class TrainCommand implements Callable<Integer> {
                 (done, of, key) -> err.println(done + "/" + of + "  " + key),
                 err::println)
             : trained(file, runs, seconds, jobs.threads(), self);
-    out.print(QualityTable.of(records));
     List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();
     List<QualityRecord> all = file.read().records();
-    Path page =
+    String page =
         Report.write(
-            sweeps,
-            RecordFiles.front(List.of(SweepCommand.resultsIn(folder)), err),
-            all,
-            folder.resolve("report"),
-            TypedCommand.of(sweeps, all, TypedCommand.of(self)));
-    out.println("report:");
-    out.println(page.toAbsolutePath().toUri());
-    out.flush();
+                sweeps,
+                RecordFiles.front(List.of(SweepCommand.resultsIn(folder)), err),
+                all,
+                folder.resolve("report"),
+                TypedCommand.of(sweeps, all, TypedCommand.of(self)))
+            .toAbsolutePath()
+            .toUri()
+            .toString();
+    json.print(
+        out,
+        () -> Map.of("report", page, "tasks", TableRows.tasks(records, sweeps)),
+        () -> {
+          out.print(QualityTable.of(records));
+          out.println("report:");
+          out.println(page);
+        });
     return 0;
   }
 
@@ -346,30 +357,36 @@ final class TrainCommand implements Callable<Integer> {
         "budget must be a time like 90s, 10m or 2h, but was '" + text + "'");
   }
 
-  private static void tell(PrintWriter out, List<QualityRun> runs, int threads) {
+  private void tell(PrintWriter out, List<QualityRun> runs, int threads) {
     List<QualityForecast> forecasts = QualityForecast.of(runs, threads, System::nanoTime);
-    double all = 0;
-    for (int i = 0; i < runs.size(); i++) {
-      QualityRun run = runs.get(i);
-      QualityForecast forecast = forecasts.get(i);
-      all += forecast.seconds();
-      String model =
-          forecast.refusal().isEmpty()
-              ? String.format(
-                  Locale.ROOT,
-                  "%d steps  %d parameters  at most %s",
-                  run.recipe().steps(),
-                  forecast.parameters(),
-                  duration(forecast.seconds()))
-              : "refused: " + forecast.refusal();
-      out.println(run.label() + "  " + model);
-    }
-    out.println(
-        runs.size()
-            + " runs, at most "
-            + duration(all)
-            + " by a few steps of each; nothing was kept");
-    out.flush();
+    double all = forecasts.stream().mapToDouble(QualityForecast::seconds).sum();
+    json.print(
+        out,
+        () ->
+            IntStream.range(0, runs.size())
+                .mapToObj(i -> Map.of("run", runs.get(i).label(), "forecast", forecasts.get(i)))
+                .toList(),
+        () -> {
+          for (int i = 0; i < runs.size(); i++) {
+            out.println(runs.get(i).label() + "  " + words(runs.get(i), forecasts.get(i)));
+          }
+          out.println(
+              runs.size()
+                  + " runs, at most "
+                  + duration(all)
+                  + " by a few steps of each; nothing was kept");
+        });
+  }
+
+  private static String words(QualityRun run, QualityForecast forecast) {
+    return forecast.refusal().isEmpty()
+        ? String.format(
+            Locale.ROOT,
+            "%d steps  %d parameters  at most %s",
+            run.recipe().steps(),
+            forecast.parameters(),
+            duration(forecast.seconds()))
+        : "refused: " + forecast.refusal();
   }
 
   /// Seconds, or minutes from two on.

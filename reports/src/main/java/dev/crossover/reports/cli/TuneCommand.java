@@ -25,6 +25,7 @@ import dev.crossover.reports.answer.PhaseDiagram;
 import dev.crossover.reports.answer.PhaseText;
 import dev.crossover.reports.page.PhaseFiles;
 import dev.crossover.reports.page.Report;
+import dev.crossover.reports.page.TableRows;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -33,12 +34,14 @@ import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -152,6 +155,8 @@ final class TuneCommand implements Callable<Integer> {
 
   private final Stopwatch watch = new Stopwatch(System::nanoTime);
 
+  @Mixin private JsonOption json = new JsonOption();
+
   @Spec private @Nullable CommandSpec spec;
 
   /// What is worth timing on one problem, what seems fastest for some error first.
@@ -222,9 +227,14 @@ final class TuneCommand implements Callable<Integer> {
       err.println("the budget did not suffice for all errors: the same command goes on with them");
     }
     if (dryRun) {
-      candidates.forEach(
-          c -> out.println("n = " + c.n + ", mask " + c.mask + ": " + String.join(" ", c.specs)));
-      out.flush();
+      json.print(
+          out,
+          () -> Map.of("candidates", candidates),
+          () ->
+              candidates.forEach(
+                  c ->
+                      out.println(
+                          "n = " + c.n + ", mask " + c.mask + ": " + String.join(" ", c.specs))));
       return 0;
     }
     SweepRunner.Summary summary =
@@ -364,16 +374,7 @@ final class TuneCommand implements Callable<Integer> {
       throws IOException {
     List<PhaseDiagram> diagrams = PhaseDiagram.of(records, front);
     StringBuilder text = new StringBuilder(head(self));
-    for (PhaseDiagram diagram : diagrams) {
-      PhaseText.of(diagram).forEach(out::println);
-      out.println();
-      text.append(PhaseFiles.markdown(diagram));
-    }
-    if (diagrams.isEmpty()) {
-      out.println(
-          "no diagram: exact attention was not steady at any length; the same command measures"
-              + " again");
-    }
+    diagrams.forEach(diagram -> text.append(PhaseFiles.markdown(diagram)));
     Files.createDirectories(folder);
     Path words = folder.resolve("tune.md");
     NamedFiles.write(words, text.toString());
@@ -384,10 +385,33 @@ final class TuneCommand implements Callable<Integer> {
             List.of(),
             folder.resolve("report"),
             TypedCommand.of(records, TypedCommand.of(self)));
-    out.println("tune: " + words.toAbsolutePath().toUri());
-    out.println("report:");
-    out.println(page.toAbsolutePath().toUri());
-    out.flush();
+    String address = page.toAbsolutePath().toUri().toString();
+    json.print(
+        out,
+        () ->
+            Map.of(
+                "tune",
+                words.toAbsolutePath().toUri().toString(),
+                "report",
+                address,
+                "phases",
+                TableRows.phases(records, front)),
+        () -> {
+          diagrams.forEach(diagram -> tell(out, diagram));
+          if (diagrams.isEmpty()) {
+            out.println(
+                "no diagram: exact attention was not steady at any length; the same command"
+                    + " measures again");
+          }
+          out.println("tune: " + words.toAbsolutePath().toUri());
+          out.println("report:");
+          out.println(address);
+        });
+  }
+
+  private static void tell(PrintWriter out, PhaseDiagram diagram) {
+    PhaseText.of(diagram).forEach(out::println);
+    out.println();
   }
 
   private String head(CommandSpec self) {

@@ -7,8 +7,11 @@ import dev.crossover.bench.reading.PathTable;
 import dev.crossover.reports.page.Table.Cell;
 import dev.crossover.reports.page.Table.Column;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// Path lengths as tables for the page and the documentation.
 public final class PathsTable {
@@ -44,6 +47,20 @@ public final class PathsTable {
       out.append(of(table, group).markdown());
     }
     return out.toString();
+  }
+
+  /// All rows by the keys of their columns, with their group.
+  public static List<Map<String, @Nullable Object>> rows(PathTable table) {
+    List<Map<String, @Nullable Object>> all = new ArrayList<>();
+    for (PathTable.Group group : PathTable.Group.values()) {
+      for (Map<String, @Nullable Object> row : of(table, group).values()) {
+        Map<String, @Nullable Object> grouped = new LinkedHashMap<>();
+        grouped.put("group", group.name().toLowerCase(Locale.ROOT));
+        grouped.putAll(row);
+        all.add(grouped);
+      }
+    }
+    return all;
   }
 
   /// The rows of one group.

@@ -144,7 +144,8 @@ public final class PhaseFiles {
         "runner_up");
   }
 
-  private static Table table(PhaseDiagram diagram) {
+  /// A row for each length and permitted error.
+  static Table table(PhaseDiagram diagram) {
     List<Table.Column> columns =
         List.of(
             column("n", "n", true),

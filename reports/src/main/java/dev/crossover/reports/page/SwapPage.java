@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
 
 /// Writes a swap study: `swap.md`, `figures/` (PNG and PDF) and `csv/`.
 public final class SwapPage {
@@ -53,6 +54,12 @@ public final class SwapPage {
   public static String table(List<SwapRecord> records) {
     SwapPage study = new SwapPage(records, Path.of(""));
     return study.table("swap", study.done).markdown();
+  }
+
+  /// The rows of [#table] by the keys of their columns.
+  public static List<Map<String, @Nullable Object>> rows(List<SwapRecord> records) {
+    SwapPage study = new SwapPage(records, Path.of(""));
+    return study.table("swap", study.done).values();
   }
 
   private void describe(String command, String environment) throws IOException {

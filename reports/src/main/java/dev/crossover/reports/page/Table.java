@@ -2,8 +2,11 @@
 package dev.crossover.reports.page;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// A table that is written as HTML, Markdown and CSV.
 ///
@@ -105,6 +108,31 @@ record Table(String name, List<Column> columns, List<List<Cell>> rows) {
       out.append(quote ? '"' + value.replace("\"", "\"\"") + '"' : value);
     }
     out.append("\r\n");
+  }
+
+  /// The rows by the keys of their columns: numbers as numbers, absent ones as null.
+  List<Map<String, @Nullable Object>> values() {
+    List<Map<String, @Nullable Object>> all = new ArrayList<>();
+    for (List<Cell> row : rows) {
+      Map<String, @Nullable Object> values = new LinkedHashMap<>();
+      for (int i = 0; i < row.size(); i++) {
+        String value = row.get(i).value();
+        values.put(columns.get(i).key(), columns.get(i).number() ? number(value) : value);
+      }
+      all.add(values);
+    }
+    return all;
+  }
+
+  private static @Nullable Object number(String value) {
+    if (value.isEmpty()) {
+      return null;
+    }
+    double number = Double.parseDouble(value);
+    if (number == Math.rint(number) && Math.abs(number) < 1e15) {
+      return (long) number;
+    }
+    return number;
   }
 
   /// A Markdown table.
