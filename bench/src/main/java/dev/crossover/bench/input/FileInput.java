@@ -366,7 +366,7 @@ public final class FileInput implements InputSource {
   }
 
   /// Numbers of heads joined by `/`; none when empty.
-  static List<Integer> selected(String heads) {
+  private static List<Integer> selected(String heads) {
     List<Integer> selected = new ArrayList<>();
     if (!heads.isEmpty()) {
       for (String head : heads.split("/", -1)) {
@@ -377,7 +377,7 @@ public final class FileInput implements InputSource {
   }
 
   /// A whole number of a label.
-  static int integer(String name, String text) {
+  private static int integer(String name, String text) {
     try {
       int value = Integer.parseInt(text);
       if (value >= 0) {
