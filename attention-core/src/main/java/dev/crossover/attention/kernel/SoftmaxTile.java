@@ -113,7 +113,7 @@ public final class SoftmaxTile {
     engine.attend(keys, v, vo, ldv, from, to, low, lo, high, ho, bias, bo, ldb);
   }
 
-  /// Puts the block aside, to be taken up again with other keys: per row its weighted values
+  /// Saves the block, to be restored and continued with other keys: per row its weighted values
   /// relative to a reference, not yet divided, and two marks, the sum of the weights and that
   /// reference as a base-2 logarithm; 0 and −∞ for a row that saw no key.
   ///

@@ -216,24 +216,24 @@ public final class ErrorsPage {
   }
 
   /// One row per curve, one column per value: what people read.
-  private static String wide(Table long0) {
+  private static String wide(Table table) {
     List<String> values =
-        long0.rows().stream()
+        table.rows().stream()
             .map(r -> r.get(3))
             .distinct()
             .sorted(java.util.Comparator.comparingDouble(c -> Double.parseDouble(c.value())))
             .map(Cell::text)
             .toList();
     List<Column> columns = new ArrayList<>();
-    columns.add(long0.columns().getFirst());
+    columns.add(table.columns().getFirst());
     values.forEach(v -> columns.add(new Column(v, v, true)));
     List<List<Cell>> rows = new ArrayList<>();
-    for (String label : long0.rows().stream().map(r -> r.getFirst().text()).distinct().toList()) {
+    for (String label : table.rows().stream().map(r -> r.getFirst().text()).distinct().toList()) {
       List<Cell> row = new ArrayList<>();
       row.add(Cell.text(label));
       for (String value : values) {
         row.add(
-            long0.rows().stream()
+            table.rows().stream()
                 .filter(r -> r.getFirst().text().equals(label) && r.get(3).text().equals(value))
                 .map(ErrorsPage::withInterval)
                 .findFirst()

@@ -83,7 +83,7 @@ import dev.crossover.attention.mechanism.Parameter;
             + "cache, are two thirds of the time; writing the features is a tenth, "
             + "sums over keys the rest")
 public record Based(
-    @Parameter(value = "feature map", defaultValue = "taylor") Map featureMap,
+    @Parameter(value = "feature map", defaultValue = "taylor") MapKind featureMap,
     @Knob(values = 2, costs = "features d^order")
         @Parameter(value = "order of the polynomial, only 2", defaultValue = "2")
         int taylorOrder,
@@ -91,7 +91,7 @@ public record Based(
     implements Attention {
 
   /// Feature maps.
-  public enum Map {
+  public enum MapKind {
     /// Taylor expansion of exp.
     TAYLOR
   }
@@ -108,7 +108,7 @@ public record Based(
 
   /// With the authors' defaults.
   public Based() {
-    this(Map.TAYLOR, 2, 1e-12);
+    this(MapKind.TAYLOR, 2, 1e-12);
   }
 
   @Override

@@ -89,14 +89,14 @@ import java.util.OptionalInt;
             defaultIs = "the code's; either way a row without positive products is zero",
             test = "CosFormerTest.epsDampsOnlyRowsWhoseWeightsAreTiny"))
 public record CosFormer(
-    @Parameter(value = "features before the sines", defaultValue = "relu") Map featureMap,
+    @Parameter(value = "features before the sines", defaultValue = "relu") MapKind featureMap,
     @Parameter(value = "M of the cosine weights, >= 1; max(nq, nk) when absent", defaultValue = "")
         OptionalInt maxLength,
     @Parameter(value = "lower bound of the denominator, >= 0", defaultValue = "1e-6") double eps)
     implements Attention {
 
   /// Feature maps.
-  public enum Map {
+  public enum MapKind {
     /// max(x, 0).
     RELU
   }
@@ -114,12 +114,12 @@ public record CosFormer(
 
   /// With M = max(nq, nk), as trained; cannot decode.
   public CosFormer() {
-    this(Map.RELU, OptionalInt.empty(), 1e-6);
+    this(MapKind.RELU, OptionalInt.empty(), 1e-6);
   }
 
   /// With a fixed M.
   public CosFormer(int maxLength) {
-    this(Map.RELU, OptionalInt.of(maxLength), 1e-6);
+    this(MapKind.RELU, OptionalInt.of(maxLength), 1e-6);
   }
 
   @Override

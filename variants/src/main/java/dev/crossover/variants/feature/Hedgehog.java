@@ -107,7 +107,7 @@ import org.jspecify.annotations.Nullable;
             test = "HedgehogTest.rowFactorsCancelForQueriesButNotForKeys"))
 public record Hedgehog(
     @Parameter(value = "activation after the learned map", defaultValue = "softmax_halves")
-        Map featureMap,
+        MapKind featureMap,
     @Parameter(value = "columns f of the learned maps, >= 1; d when absent", defaultValue = "")
         OptionalInt numFeatures,
     @Parameter(
@@ -119,7 +119,7 @@ public record Hedgehog(
     implements Attention {
 
   /// Activations.
-  public enum Map {
+  public enum MapKind {
     /// Exponentials of y and −y.
     EXP_PLAIN,
     /// Exponentials, the largest of each half being 1.
@@ -146,7 +146,7 @@ public record Hedgehog(
 
   /// With the published code's defaults.
   public Hedgehog() {
-    this(Map.SOFTMAX_HALVES, OptionalInt.empty(), 1e-12, 1e-12);
+    this(MapKind.SOFTMAX_HALVES, OptionalInt.empty(), 1e-12, 1e-12);
   }
 
   @Override
@@ -208,7 +208,7 @@ public record Hedgehog(
             row,
             row,
             (long) threads * Segments.CHUNK * Float.BYTES
-                + Spikes.gradientBytes(s.headDim(), f, threads),
+                + SpikyFeatures.gradientBytes(s.headDim(), f, threads),
             new LinearCost.Parameters(parameters, parameters));
   }
 
@@ -229,18 +229,18 @@ public record Hedgehog(
 
   private LinearForm form() {
     return new LinearForm(
-        site -> new Spikes(featureMap, site, features(site.shape()), (float) featureClamp),
+        site -> new SpikyFeatures(featureMap, site, features(site.shape()), (float) featureClamp),
         Denominator.plus(eps));
   }
 
   /// Both halves of φ after the learned maps.
-  private static final class Spikes implements FeatureMap {
+  private static final class SpikyFeatures implements FeatureMap {
     /// Bound up to which a bounded feature and what it would be without are the same to a softmax's
     /// derivative in float32.
     private static final float NEGLIGIBLE = 1e-9f;
 
     private final Kernels kernels = Kernels.get();
-    private final Map map;
+    private final MapKind map;
     private final int d;
     private final int f;
     private final float clamp;
@@ -250,7 +250,7 @@ public record Hedgehog(
     private float[] keyMap = new float[0];
     private @Nullable BoundTensors asked;
 
-    Spikes(Map map, FeatureSite site, int f, float clamp) {
+    SpikyFeatures(MapKind map, FeatureSite site, int f, float clamp) {
       this.map = map;
       this.d = site.shape().headDim();
       this.f = f;

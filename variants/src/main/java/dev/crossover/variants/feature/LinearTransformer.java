@@ -99,12 +99,12 @@ import java.util.List;
             defaultIs = "the code's: a row of underflowing features stays finite",
             test = "LinearTransformerTest.epsMattersOnlyWhereAllFeaturesAreTiny"))
 public record LinearTransformer(
-    @Parameter(value = "feature map", defaultValue = "elu_plus_one") Map featureMap,
+    @Parameter(value = "feature map", defaultValue = "elu_plus_one") MapKind featureMap,
     @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-6") double eps)
     implements Attention {
 
   /// Feature maps.
-  public enum Map {
+  public enum MapKind {
     /// elu(x) + 1.
     ELU_PLUS_ONE
   }
@@ -118,7 +118,7 @@ public record LinearTransformer(
 
   /// With the authors' defaults.
   public LinearTransformer() {
-    this(Map.ELU_PLUS_ONE, 1e-6);
+    this(MapKind.ELU_PLUS_ONE, 1e-6);
   }
 
   @Override

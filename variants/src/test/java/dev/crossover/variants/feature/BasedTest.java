@@ -101,7 +101,8 @@ class BasedTest extends AttentionContract {
   @Test
   void anotherOrderIsRefusedByName() {
     var error =
-        assertThrows(IllegalArgumentException.class, () -> new Based(Based.Map.TAYLOR, 3, 1e-12));
+        assertThrows(
+            IllegalArgumentException.class, () -> new Based(Based.MapKind.TAYLOR, 3, 1e-12));
     assertTrue(error.getMessage().contains("taylor_order"), error.getMessage());
   }
 }

@@ -73,7 +73,7 @@ class CosFormerTest extends AttentionContract {
     int longest = Math.max(shape.querySeqLen(), shape.keySeqLen());
     OptionalInt length =
         r.chance(3) ? OptionalInt.empty() : OptionalInt.of(longest + r.of(0, 1, 50, 3000));
-    return r.problem(new CosFormer(CosFormer.Map.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
+    return r.problem(new CosFormer(CosFormer.MapKind.RELU, length, r.of(1e-6, 1e-3, 0.3)), shape);
   }
 
   private static double[] expected(
@@ -134,7 +134,7 @@ class CosFormerTest extends AttentionContract {
     Tensor k = Draws.constant(1, 1, 1, 5, 4);
     Tensor v = Draws.constant(1, 1, 1, 5, 4);
     for (double eps : new double[] {1e-6, 0}) {
-      CosFormer form = new CosFormer(CosFormer.Map.RELU, java.util.OptionalInt.empty(), eps);
+      CosFormer form = new CosFormer(CosFormer.MapKind.RELU, java.util.OptionalInt.empty(), eps);
       Tensor out = Forward.of(form, Mask.none(), Tensors.qkv(q, k, v));
       assertEquals(0, Forward.maxDifference(Tensor.zeros(1, 1, 5, 4), out));
     }
@@ -142,7 +142,7 @@ class CosFormerTest extends AttentionContract {
 
   @Test
   void epsDampsOnlyRowsWhoseWeightsAreTiny() {
-    CosFormer paper = new CosFormer(CosFormer.Map.RELU, java.util.OptionalInt.empty(), 0);
+    CosFormer paper = new CosFormer(CosFormer.MapKind.RELU, java.util.OptionalInt.empty(), 0);
     Tensor q = Tensor.of(new float[] {2e-4f, 1}, 1, 1, 2, 1);
     Tensor k = Tensor.of(new float[] {2e-4f, 0}, 1, 1, 2, 1);
     Tensor v = Draws.constant(1, 1, 1, 2, 1);
@@ -170,6 +170,6 @@ class CosFormerTest extends AttentionContract {
     assertThrows(IllegalArgumentException.class, () -> new CosFormer(0));
     assertThrows(
         IllegalArgumentException.class,
-        () -> new CosFormer(CosFormer.Map.RELU, java.util.OptionalInt.empty(), -1));
+        () -> new CosFormer(CosFormer.MapKind.RELU, java.util.OptionalInt.empty(), -1));
   }
 }

@@ -17,7 +17,7 @@ import dev.crossover.attention.testing.Oracle;
 import dev.crossover.variants.Forward;
 import dev.crossover.variants.RandomCases;
 import dev.crossover.variants.RandomGradients;
-import dev.crossover.variants.feature.Hedgehog.Map;
+import dev.crossover.variants.feature.Hedgehog.MapKind;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -26,18 +26,18 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 class HedgehogTest extends AttentionContract {
-  private static Hedgehog hedgehog(Map map) {
+  private static Hedgehog hedgehog(MapKind map) {
     return new Hedgehog(map, OptionalInt.of(6), 1e-12, 1e-6);
   }
 
   @Override
   public Attention attention() {
-    return hedgehog(Map.SOFTMAX_HALVES);
+    return hedgehog(MapKind.SOFTMAX_HALVES);
   }
 
   @Override
   public List<Attention> instances() {
-    return List.of(attention(), hedgehog(Map.EXP_HALVES), hedgehog(Map.SOFTMAX_JOINT2));
+    return List.of(attention(), hedgehog(MapKind.EXP_HALVES), hedgehog(MapKind.SOFTMAX_JOINT2));
   }
 
   @Override
@@ -77,7 +77,7 @@ class HedgehogTest extends AttentionContract {
   private static double[] features(Hedgehog hedgehog, Tensor x, int at, Tensor w, int head, int d) {
     int f = w.extent(2);
     double[] phi = new double[2 * f];
-    double factor = hedgehog.featureMap() == Map.SOFTMAX_JOINT2 ? 2 : 1;
+    double factor = hedgehog.featureMap() == MapKind.SOFTMAX_JOINT2 ? 2 : 1;
     for (int a = 0; a < f; a++) {
       for (int c = 0; c < d; c++) {
         phi[a] += factor * x.data()[at + c] * w.data()[(head * d + c) * f + a];
@@ -89,12 +89,12 @@ class HedgehogTest extends AttentionContract {
     for (int a = 0; a < 2 * f; a++) {
       max[a / f] = Math.max(max[a / f], phi[a]);
     }
-    if (hedgehog.featureMap() == Map.SOFTMAX_JOINT2) {
+    if (hedgehog.featureMap() == MapKind.SOFTMAX_JOINT2) {
       max[0] = Math.max(max[0], max[1]);
       max[1] = max[0];
     }
     for (int a = 0; a < 2 * f; a++) {
-      phi[a] = Math.exp(phi[a] - (hedgehog.featureMap() == Map.EXP_PLAIN ? 0 : max[a / f]));
+      phi[a] = Math.exp(phi[a] - (hedgehog.featureMap() == MapKind.EXP_PLAIN ? 0 : max[a / f]));
       sum[a / f] += phi[a];
     }
     for (int a = 0; a < 2 * f; a++) {
@@ -123,7 +123,7 @@ class HedgehogTest extends AttentionContract {
   private static RandomCases.Problem problem(RandomCases r) {
     return r.problem(
             new Hedgehog(
-                r.of(Map.values()),
+                r.of(MapKind.values()),
                 r.chance(2) ? OptionalInt.empty() : OptionalInt.of(r.from(1, 14)),
                 r.of(0.0, 1e-12, 0.05),
                 r.of(1e-6, 1e-2)))
@@ -139,7 +139,7 @@ class HedgehogTest extends AttentionContract {
   void plainExponentialsEqualTheirDefinition() {
     AttentionShape shape = AttentionShape.of(1, 2, 20, 6);
     Tensors inputs = qkv(20);
-    Hedgehog plain = hedgehog(Map.EXP_PLAIN);
+    Hedgehog plain = hedgehog(MapKind.EXP_PLAIN);
     Tensors all = inputs;
     for (var spec : plain.inputs(shape).subList(3, 5)) {
       all = all.with(spec.name(), spec.drawn(1));
@@ -158,9 +158,9 @@ class HedgehogTest extends AttentionContract {
     Tensor v = Tensor.of(new float[] {0, 0, 1}, 1, 1, 3, 1);
     Tensors inputs = Tensors.qkv(q, k, v);
     double cosh = Math.cosh(3) / (Math.cosh(1) + Math.cosh(2) + Math.cosh(3));
-    Hedgehog paper = new Hedgehog(Map.EXP_PLAIN, OptionalInt.empty(), 0, 1e-12);
+    Hedgehog paper = new Hedgehog(MapKind.EXP_PLAIN, OptionalInt.empty(), 0, 1e-12);
     assertEquals(cosh, Forward.of(paper, Mask.none(), inputs).data()[0], 1e-6);
-    for (Map map : List.of(Map.EXP_HALVES, Map.SOFTMAX_HALVES)) {
+    for (MapKind map : List.of(MapKind.EXP_HALVES, MapKind.SOFTMAX_HALVES)) {
       Hedgehog stabilised = new Hedgehog(map, OptionalInt.empty(), 1e-12, 1e-12);
       assertEquals(1 / 3.0, Forward.of(stabilised, Mask.none(), inputs).data()[0], 1e-6);
     }
@@ -169,7 +169,7 @@ class HedgehogTest extends AttentionContract {
   @Test
   void zeroMapsGiveTheRunningMean() {
     Tensors inputs = qkv(70).with("w_q", Tensor.zeros(2, 6, 6)).with("w_k", Tensor.zeros(2, 6, 6));
-    for (Map map : Map.values()) {
+    for (MapKind map : MapKind.values()) {
       Tensor out = Forward.of(hedgehog(map), Mask.causal(), inputs);
       double sum = 0;
       for (int i = 0; i < 70; i++) {
@@ -182,10 +182,11 @@ class HedgehogTest extends AttentionContract {
   @Test
   void badParametersAreRefusedByName() {
     assertThrows(
-        IllegalArgumentException.class, () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.of(0), 0, 0));
+        IllegalArgumentException.class,
+        () -> new Hedgehog(MapKind.EXP_PLAIN, OptionalInt.of(0), 0, 0));
     assertThrows(
         IllegalArgumentException.class,
-        () -> new Hedgehog(Map.EXP_PLAIN, OptionalInt.empty(), Double.NaN, 0));
+        () -> new Hedgehog(MapKind.EXP_PLAIN, OptionalInt.empty(), Double.NaN, 0));
   }
 
   private static Tensors qkv(int n) {

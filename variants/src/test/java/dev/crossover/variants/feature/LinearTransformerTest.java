@@ -71,7 +71,8 @@ class LinearTransformerTest extends AttentionContract {
         r ->
             r.problem(
                     new LinearTransformer(
-                        LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
+                        LinearTransformer.MapKind.ELU_PLUS_ONE,
+                        r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
                 .changed(inputs -> Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))),
         reference());
   }
@@ -85,7 +86,8 @@ class LinearTransformerTest extends AttentionContract {
         r ->
             r.problem(
                     new LinearTransformer(
-                        LinearTransformer.Map.ELU_PLUS_ONE, r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
+                        LinearTransformer.MapKind.ELU_PLUS_ONE,
+                        r.of(1e-6, 0.0, 0.5, r.between(0, 1))))
                 .changed(LinearTransformerTest::withBothOrNone),
         reference());
   }
@@ -183,7 +185,7 @@ class LinearTransformerTest extends AttentionContract {
 
   @Test
   void epsMattersOnlyWhereAllFeaturesAreTiny() {
-    LinearTransformer paper = new LinearTransformer(LinearTransformer.Map.ELU_PLUS_ONE, 0);
+    LinearTransformer paper = new LinearTransformer(LinearTransformer.MapKind.ELU_PLUS_ONE, 0);
     LinearTransformer code = new LinearTransformer();
     Tensor v = Draws.constant(1, 1, 1, 1, 4);
     Tensor tiny = Draws.constant(-7.5, 1, 1, 1, 4);
@@ -215,7 +217,7 @@ class LinearTransformerTest extends AttentionContract {
     var error =
         assertThrows(
             IllegalArgumentException.class,
-            () -> new LinearTransformer(LinearTransformer.Map.ELU_PLUS_ONE, -1));
+            () -> new LinearTransformer(LinearTransformer.MapKind.ELU_PLUS_ONE, -1));
     assertTrue(error.getMessage().contains("eps"), error.getMessage());
   }
 
