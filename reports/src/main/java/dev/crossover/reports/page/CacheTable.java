@@ -4,6 +4,7 @@ package dev.crossover.reports.page;
 import dev.crossover.attention.store.Cached;
 import dev.crossover.bench.result.SampleStatistics;
 import dev.crossover.models.layer.LayerCatalogue;
+import dev.crossover.reports.answer.Metrics;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.Point;
 import dev.crossover.reports.answer.Series;
@@ -117,11 +118,11 @@ final class CacheTable {
             .panel()
             .baseline("tiled")
             .flatMap(s -> s.at(point.n()))
-            .map(Point::stateBytes)
+            .map(Metrics.STATE_BYTES::of)
             .orElse(Double.NaN);
     int batch = point.first().shape().batch();
     double speed = tiled / point.seconds();
-    double share = point.stateBytes() / tiledBytes;
+    double share = Metrics.STATE_BYTES.of(point) / tiledBytes;
     double error = point.error();
     long better = there.stream().filter(other -> other.point().error() < error).count();
     double largest = point.first().error() == null ? Double.NaN : point.first().error().maxAbs();
@@ -131,9 +132,9 @@ final class CacheTable {
         Cell.number(Double.isNaN(error) ? "–" : String.valueOf(better + 1), better + 1.0),
         Cell.number(scientific(error), error),
         Cell.number(scientific(largest), largest),
-        Cell.number(Wording.bytes(point.stateBytes()), point.stateBytes()),
+        Tables.cell(Metrics.STATE_BYTES, point),
         Cell.number(Wording.digits(share), share),
-        Cell.number(Wording.digits(point.tokensPerSecond()), point.tokensPerSecond()),
+        Tables.cell(Metrics.TOKENS_PER_SECOND, point),
         Cell.number(Wording.digits(batch / row.high()), batch / row.high()),
         Cell.number(Wording.digits(batch / row.low()), batch / row.low()),
         Cell.number(Wording.digits(speed), speed),
