@@ -194,14 +194,20 @@ final class SwapCommand implements Callable<Integer> {
             threads,
             err::println);
     if (language.isDryRun()) {
-      LanguageSwapOptions.tell(runner.forecast(wanted, System::nanoTime), out);
+      var forecast = runner.forecast(wanted, System::nanoTime);
+      json.print(out, () -> forecast, () -> LanguageSwapOptions.tell(forecast, out));
       return 0;
     }
     List<LanguageSwapRecord> records = runner.run(folder.resolve(LanguageSwapRunner.FILE), wanted);
     Path page = LanguageSwapPage.write(records, folder, TypedCommand.of(self), Here.words());
-    out.print(LanguageSwapPage.tables(records));
-    out.println("swap: " + page.toAbsolutePath().toUri());
-    out.flush();
+    String address = page.toAbsolutePath().toUri().toString();
+    json.print(
+        out,
+        () -> Map.of("swap", address, "settings", records),
+        () -> {
+          out.print(LanguageSwapPage.tables(records));
+          out.println("swap: " + address);
+        });
     return 0;
   }
 
