@@ -42,10 +42,15 @@ public interface Attention {
     return List.of();
   }
 
-  /// Shape of the output: `[batchSize, numHeads, querySeqLen, valueDim]` unless a mechanism is a
-  /// layer.
+  /// What runs along each dimension of the output: `[batch, heads, query, value_dim]` unless a
+  /// mechanism is a layer.
+  default List<Axis> outputAxes() {
+    return List.of(Axis.BATCH, Axis.HEADS, Axis.QUERY, Axis.VALUE_DIM);
+  }
+
+  /// Sizes of the output.
   default int[] outputShape(AttentionShape shape) {
-    return new int[] {shape.batchSize(), shape.numHeads(), shape.querySeqLen(), shape.valueDim()};
+    return Axis.sizes(shape, outputAxes());
   }
 
   /// The problem's sizes as read from given tensors: by default from `q`, `k`, `v`.

@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.KEY_DIM;
+import static dev.crossover.attention.Axis.KEY_VALUE_HEADS;
+import static dev.crossover.attention.Axis.QUERY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
@@ -13,30 +22,11 @@ public final class AttentionInputs {
   /// Specs of `q`, `k`, `v` for a shape, drawn from a standard normal distribution.
   public static List<TensorSpec> qkv(AttentionShape s) {
     return List.of(
+        TensorSpec.input("q", "queries, N(0,1)", Draws::gaussian, s, BATCH, HEADS, QUERY, HEAD_DIM),
         TensorSpec.input(
-            "q",
-            "queries, N(0,1)",
-            Draws::gaussian,
-            s.batchSize(),
-            s.numHeads(),
-            s.querySeqLen(),
-            s.headDim()),
+            "k", "keys, N(0,1)", Draws::gaussian, s, BATCH, KEY_VALUE_HEADS, KEY, KEY_DIM),
         TensorSpec.input(
-            "k",
-            "keys, N(0,1)",
-            Draws::gaussian,
-            s.batchSize(),
-            s.numKeyValueHeads(),
-            s.keySeqLen(),
-            s.keyDim()),
-        TensorSpec.input(
-            "v",
-            "values, N(0,1)",
-            Draws::gaussian,
-            s.batchSize(),
-            s.numKeyValueHeads(),
-            s.keySeqLen(),
-            s.valueDim()));
+            "v", "values, N(0,1)", Draws::gaussian, s, BATCH, KEY_VALUE_HEADS, KEY, VALUE_DIM));
   }
 
   /// Reads the sizes from `q`, `k`, `v`.

@@ -3,11 +3,13 @@ package dev.crossover.attention;
 
 import dev.crossover.attention.tensor.Tensor;
 import java.util.Arrays;
+import java.util.List;
 
-/// What a mechanism says about one of its named tensors: shape, role, and how to draw one.
+/// What a mechanism says about one of its named tensors: axes, role, and how to draw one.
 ///
 /// @param name the golden files' name, for example `log_decay`
-/// @param shape the exact shape for the attention shape it was asked for; copied
+/// @param axes what runs along each dimension; copied
+/// @param shape their sizes for the attention shape it was asked for
 /// @param role whether it must be given, is drawn from the seed when absent, or is an option that
 ///     is off
 /// @param meaning one line for documentation, with the distribution it is drawn from
@@ -15,7 +17,30 @@ import java.util.Arrays;
 /// @param differentiable whether gradients flow to it (inputs) or from it (results); index and mask
 ///     tensors and constants of the published mechanism say no
 public record TensorSpec(
-    String name, Shape shape, Role role, String meaning, Draw draw, boolean differentiable) {
+    String name,
+    List<Axis> axes,
+    Shape shape,
+    Role role,
+    String meaning,
+    Draw draw,
+    boolean differentiable) {
+
+  /// Refuses axes and sizes of different number.
+  public TensorSpec {
+    axes = List.copyOf(axes);
+    if (axes.size() != shape.sizes().size()) {
+      throw new IllegalArgumentException(
+          name + ": axes must be as many as the sizes of " + shape + ", but were " + axes);
+    }
+  }
+
+  /// A tensor of some role, through which gradients flow.
+  ///
+  /// @param s the problem that gives the axes their sizes
+  public TensorSpec(
+      String name, Role role, String meaning, Draw draw, AttentionShape s, Axis... axes) {
+    this(name, List.of(axes), Shape.of(Axis.sizes(s, List.of(axes))), role, meaning, draw, true);
+  }
 
   /// Part a tensor plays.
   public enum Role {
@@ -33,7 +58,7 @@ public record TensorSpec(
   /// Sizes of a tensor, compared by content.
   ///
   /// @param sizes the dimensions
-  public record Shape(java.util.List<Integer> sizes) {
+  public record Shape(List<Integer> sizes) {
     /// A shape from plain sizes.
     public static Shape of(int... sizes) {
       return new Shape(Arrays.stream(sizes).boxed().toList());
@@ -60,29 +85,46 @@ public record TensorSpec(
   }
 
   /// A tensor that must be given.
-  public static TensorSpec input(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.INPUT, meaning, draw, true);
+  public static TensorSpec input(
+      String name, String meaning, Draw draw, AttentionShape s, Axis... axes) {
+    return new TensorSpec(name, Role.INPUT, meaning, draw, s, axes);
   }
 
   /// A tensor that is drawn from the mechanism's seed when it is not given.
-  public static TensorSpec parameter(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.PARAMETER, meaning, draw, true);
+  public static TensorSpec parameter(
+      String name, String meaning, Draw draw, AttentionShape s, Axis... axes) {
+    return new TensorSpec(name, Role.PARAMETER, meaning, draw, s, axes);
   }
 
   /// A tensor whose absence switches an option off.
-  public static TensorSpec optional(String name, String meaning, Draw draw, int... shape) {
-    return new TensorSpec(name, Shape.of(shape), Role.OPTIONAL, meaning, draw, true);
+  public static TensorSpec optional(
+      String name, String meaning, Draw draw, AttentionShape s, Axis... axes) {
+    return new TensorSpec(name, Role.OPTIONAL, meaning, draw, s, axes);
   }
 
   /// An extra result.
-  public static TensorSpec result(String name, String meaning, int... shape) {
-    return new TensorSpec(
-        name, Shape.of(shape), Role.RESULT, meaning, (_, sizes) -> Tensor.zeros(sizes), true);
+  public static TensorSpec result(String name, String meaning, AttentionShape s, Axis... axes) {
+    return new TensorSpec(name, Role.RESULT, meaning, (_, sizes) -> Tensor.zeros(sizes), s, axes);
   }
 
   /// The same tensor, through which no gradient flows.
   public TensorSpec constant() {
-    return new TensorSpec(name, shape, role, meaning, draw, false);
+    return new TensorSpec(name, axes, shape, role, meaning, draw, false);
+  }
+
+  /// The same tensor under another name and in another role.
+  public TensorSpec as(String newName, Role newRole) {
+    return new TensorSpec(newName, axes, shape, newRole, meaning, draw, differentiable);
+  }
+
+  /// Number of the first dimension along which one of these runs, or −1.
+  public int dimension(Axis... any) {
+    return Axis.dimension(axes, any);
+  }
+
+  /// Whether one of these runs along some dimension.
+  public boolean has(Axis... any) {
+    return dimension(any) >= 0;
   }
 
   /// Draws a tensor of this spec's shape.

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.exact;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -106,10 +111,11 @@ public record Materialised(
             "bias",
             "added to the scaled scores, N(0,1)",
             Draws::gaussian,
-            1,
-            s.numHeads(),
-            s.querySeqLen(),
-            s.keySeqLen()));
+            s,
+            ONE,
+            HEADS,
+            QUERY,
+            KEY));
     return List.copyOf(specs);
   }
 

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.exact;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.QUERY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -228,10 +237,11 @@ public record Tiled(
             "bias",
             "added to the scaled scores, N(0,1)",
             Draws::gaussian,
-            1,
-            s.numHeads(),
-            s.querySeqLen(),
-            s.keySeqLen()));
+            s,
+            ONE,
+            HEADS,
+            QUERY,
+            KEY));
     addOptions(specs, s);
     return List.copyOf(specs);
   }
@@ -245,7 +255,8 @@ public record Tiled(
               "alibi_slopes",
               "slope per query head; the geometric ones",
               (_, shape) -> Tensor.of(ScoreOptions.geometricSlopes(shape[0]), shape),
-              h));
+              s,
+              HEADS));
     }
     if (rope != Rope.NONE) {
       specs.add(
@@ -253,7 +264,8 @@ public record Tiled(
                   "rope_frequencies",
                   "angle per position of each rotated pair, instead of rope_base",
                   (seed, shape) -> Draws.uniform(seed, 0, 1, shape),
-                  options().rotated(s.headDim()) / 2)
+                  s,
+                  Axis.of("rotated_pairs", options().rotated(s.headDim()) / 2))
               .constant());
     }
     for (String of : qkNorm == QkNorm.NONE ? List.<String>of() : List.of("q", "k")) {
@@ -262,7 +274,8 @@ public record Tiled(
               of + "_norm_weight",
               "multiplies the normalised rows",
               (seed, shape) -> Draws.uniform(seed, 0.5, 1.5, shape),
-              s.headDim()));
+              s,
+              HEAD_DIM));
     }
     if (sinkLogit) {
       specs.add(
@@ -270,7 +283,8 @@ public record Tiled(
               "sink_logit",
               "logit that takes part in the denominator only; 0",
               (_, shape) -> Tensor.zeros(shape),
-              h));
+              s,
+              HEADS));
     }
     if (outputGateActivation != Gate.NONE) {
       specs.add(
@@ -278,10 +292,11 @@ public record Tiled(
               "output_gate",
               "before the sigmoid, N(0,1)",
               Draws::gaussian,
-              s.batchSize(),
-              h,
-              s.querySeqLen(),
-              gatePerHead ? 1 : s.valueDim()));
+              s,
+              BATCH,
+              HEADS,
+              QUERY,
+              gatePerHead ? ONE : VALUE_DIM));
     }
   }
 
@@ -291,9 +306,10 @@ public record Tiled(
         TensorSpec.result(
                 "lse",
                 "log of the sum of the exponentials of a row's visible scores, −∞ without any",
-                s.batchSize(),
-                s.numHeads(),
-                s.querySeqLen())
+                s,
+                BATCH,
+                HEADS,
+                QUERY)
             .constant());
   }
 

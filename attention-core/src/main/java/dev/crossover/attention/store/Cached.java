@@ -4,6 +4,7 @@ package dev.crossover.attention.store;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -72,8 +73,8 @@ public record Cached(CachingAttention core, CacheOptions cache) implements Atten
   }
 
   @Override
-  public int[] outputShape(AttentionShape shape) {
-    return core.outputShape(shape);
+  public List<Axis> outputAxes() {
+    return core.outputAxes();
   }
 
   @Override

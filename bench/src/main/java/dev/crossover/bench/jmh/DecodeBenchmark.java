@@ -3,6 +3,7 @@ package dev.crossover.bench.jmh;
 
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.TokenSlices;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.result.ResultRecord.Conditions;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;

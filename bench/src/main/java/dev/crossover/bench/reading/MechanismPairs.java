@@ -4,6 +4,7 @@ package dev.crossover.bench.reading;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
@@ -30,6 +31,7 @@ public final class MechanismPairs {
   private final AttentionPlan plan;
   private final Tensors inputs;
   private final String varied;
+  private final List<Axis> axes;
   private final int n;
   private final Tensor output;
   private final Tensor unchanged;
@@ -37,6 +39,7 @@ public final class MechanismPairs {
   private MechanismPairs(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     this.plan = attention.plan(shape, mask, 1);
     this.varied = inputs.has("v") ? "v" : inputs.has("x") ? "x" : "latent";
+    this.axes = attention.outputAxes();
     this.n = shape.querySeqLen();
     Tensor given = inputs.get(varied);
     this.inputs =
@@ -95,7 +98,8 @@ public final class MechanismPairs {
     float[] tokens = inputs.get(varied).data();
     float[] saved = tokens.clone();
     float[] drawn = Draws.gaussian(Draws.seedFor(seed, "token"), inputs.get(varied).shape()).data();
-    int heads = output.rank() == 4 ? output.extent(1) : 1;
+    int headAxis = Axis.dimension(axes, Axis.HEADS);
+    int heads = headAxis < 0 ? 1 : output.extent(headAxis);
     BitSet[][] readers = new BitSet[heads][n];
     for (int j = 0; j < n; j++) {
       for (int e = 0; e < tokens.length; e++) {

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.MODEL_DIM;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.random.Draws;
+import java.util.List;
 
 /// What mixes positions in a layer without attention, so that sweeps time it beside multi-head
 /// layers: from `x`, `[batch, n, D]`, to an output of the same shape, D = heads · head width;
@@ -30,8 +36,8 @@ public sealed interface BaselineLayer extends Attention
   }
 
   @Override
-  default int[] outputShape(AttentionShape s) {
-    return new int[] {s.batchSize(), s.querySeqLen(), MultiHeadLayer.modelDim(s)};
+  default List<Axis> outputAxes() {
+    return List.of(BATCH, QUERY, MODEL_DIM);
   }
 
   /// The layer's input from plain queries: their heads side by side.
@@ -47,22 +53,18 @@ public sealed interface BaselineLayer extends Attention
   /// The input of a layer.
   static TensorSpec x(AttentionShape s) {
     return TensorSpec.input(
-        "x",
-        "layer input, N(0,1)",
-        Draws::gaussian,
-        s.batchSize(),
-        s.querySeqLen(),
-        MultiHeadLayer.modelDim(s));
+        "x", "layer input, N(0,1)", Draws::gaussian, s, BATCH, QUERY, MODEL_DIM);
   }
 
   /// A map, drawn as those of the multi-head layer are.
   ///
   /// @param in number of terms of a sum
-  static TensorSpec weight(String name, int in, int... shape) {
+  static TensorSpec weight(String name, int in, AttentionShape s, Axis... axes) {
     return TensorSpec.parameter(
         name,
         "map, N(0, 1/in)",
         (seed, sizes) -> Draws.gaussian(seed, 1 / Math.sqrt(in), sizes),
-        shape);
+        s,
+        axes);
   }
 }

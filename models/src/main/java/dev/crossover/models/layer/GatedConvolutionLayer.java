@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
+import static dev.crossover.attention.Axis.MODEL_DIM;
+
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -56,8 +59,9 @@ public record GatedConvolutionLayer(
     int model = MultiHeadLayer.modelDim(s);
     return List.of(
         BaselineLayer.x(s),
-        BaselineLayer.weight("conv_weight", width * model, width, 2 * model, model),
-        BaselineLayer.weight("output_weight", model, model, model));
+        BaselineLayer.weight(
+            "conv_weight", width * model, s, Axis.of("taps", width), MODEL_DIM.times(2), MODEL_DIM),
+        BaselineLayer.weight("output_weight", model, s, MODEL_DIM, MODEL_DIM));
   }
 
   @Override

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
+import static dev.crossover.attention.Axis.MODEL_DIM;
+
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.PlanRequest;
@@ -39,8 +41,8 @@ abstract class HiddenStatePlan extends BaselinePlan {
     int width = MultiHeadLayer.modelDim(s);
     return List.of(
         BaselineLayer.x(s),
-        BaselineLayer.weight("input_weight", width, gates * width, width),
-        BaselineLayer.weight("hidden_weight", width, gates * width, width));
+        BaselineLayer.weight("input_weight", width, s, MODEL_DIM.times(gates), MODEL_DIM),
+        BaselineLayer.weight("hidden_weight", width, s, MODEL_DIM.times(gates), MODEL_DIM));
   }
 
   /// Counted work: both maps, and what a step does with their elements.

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TensorSpec;
@@ -10,6 +16,7 @@ import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.graph.Value;
 import dev.crossover.models.layer.Elementary.Function;
+import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -186,7 +193,7 @@ final class MultiHead {
         case "v" -> node.value("v", value, false);
         case "beta" -> node.value("beta", beta(), true);
         case "log_decay" -> {
-          boolean perChannel = spec.shape().sizes().size() == 4;
+          boolean perChannel = spec.has(HEAD_DIM);
           node.value(
               "log_decay", perChannel ? gates() : decay(Objects.requireNonNull(step)), !perChannel);
         }
@@ -217,7 +224,7 @@ final class MultiHead {
   /// scaled by the step unless a delta rule scales them itself.
   private boolean usesTimeSteps(AttentionShape shape) {
     return mechanism.inputs(shape).stream()
-        .anyMatch(s -> s.name().equals("log_decay") && s.shape().sizes().size() == 3);
+        .anyMatch(s -> s.name().equals("log_decay") && !s.has(HEAD_DIM));
   }
 
   /// Parameters under their names, options that are on, gates per head; everything else is refused.
@@ -234,7 +241,7 @@ final class MultiHead {
       if (weight != null) {
         Value z = Linear.add(graph, name(kind), own(), weight, find(kind + "_bias"));
         Value gate = HeadInput.add(graph, name(kind + "_heads"), z, heads, Function.SIGMOID, 1);
-        node.value(spec.name(), gate, spec.shape().sizes().size() == 3);
+        node.value(spec.name(), gate, spec.axes().getLast().isPosition());
       }
       return;
     }
@@ -289,10 +296,7 @@ final class MultiHead {
             .anyMatch(
                 spec ->
                     spec.name().equals("bias")
-                        && spec.shape()
-                            .equals(
-                                TensorSpec.Shape.of(
-                                    1, heads, shape.querySeqLen(), shape.keySeqLen())));
+                        && spec.axes().equals(List.of(ONE, HEADS, QUERY, KEY)));
     if (decoding != null) {
       throw new IllegalArgumentException("positions must not be alibi when decoding, but were");
     }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.MODEL_DIM;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -89,39 +95,41 @@ public record MultiHeadLayer(Attention core) implements Attention {
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int width = modelDim(s);
+    Axis queries = Axis.of("heads * head_dim", s.numHeads() * s.headDim());
+    Axis keys = Axis.of("key_value_heads * key_dim", s.numKeyValueHeads() * s.keyDim());
+    Axis values = Axis.of("key_value_heads * value_dim", s.numKeyValueHeads() * s.valueDim());
+    Axis heads = Axis.of("heads * value_dim", s.numHeads() * s.valueDim());
     List<TensorSpec> specs = new ArrayList<>();
     specs.add(
-        TensorSpec.input(
-            "x", "layer input, N(0,1)", Draws::gaussian, s.batchSize(), s.querySeqLen(), width));
+        TensorSpec.input("x", "layer input, N(0,1)", Draws::gaussian, s, BATCH, QUERY, MODEL_DIM));
     if (capabilities().crossAttention()) {
       specs.add(
           new TensorSpec(
               "context",
-              TensorSpec.Shape.of(s.batchSize(), s.keySeqLen(), width),
               s.querySeqLen() == s.keySeqLen() ? Role.OPTIONAL : Role.INPUT,
               "what keys and values are made of; x when absent, N(0,1)",
               Draws::gaussian,
-              true));
+              s,
+              BATCH,
+              KEY,
+              MODEL_DIM));
     }
-    specs.add(weight("query_weight", s.numHeads() * s.headDim(), width));
+    specs.add(weight("query_weight", s, queries, MODEL_DIM));
     if (!sharesQueriesAndKeys(s)) {
-      specs.add(weight("key_weight", s.numKeyValueHeads() * s.keyDim(), width));
+      specs.add(weight("key_weight", s, keys, MODEL_DIM));
     }
-    specs.add(weight("value_weight", s.numKeyValueHeads() * s.valueDim(), width));
-    specs.add(weight("output_weight", width, s.numHeads() * s.valueDim()));
+    specs.add(weight("value_weight", s, values, MODEL_DIM));
+    specs.add(weight("output_weight", s, MODEL_DIM, heads));
     specs.addAll(perTokenInputs(s));
     for (TensorSpec spec : coreParameters(s)) {
-      specs.add(
-          new TensorSpec(
-              CORE + spec.name(), spec.shape(), Role.OPTIONAL, spec.meaning(), spec.draw(), false));
+      specs.add(spec.as(CORE + spec.name(), Role.OPTIONAL).constant());
     }
     return List.copyOf(specs);
   }
 
   @Override
-  public int[] outputShape(AttentionShape s) {
-    return new int[] {s.batchSize(), s.querySeqLen(), modelDim(s)};
+  public List<Axis> outputAxes() {
+    return List.of(BATCH, QUERY, MODEL_DIM);
   }
 
   /// The layer's input from plain queries, keys and values: the queries' heads side by side, so
@@ -223,20 +231,21 @@ public record MultiHeadLayer(Attention core) implements Attention {
     return core.inputs(s).stream().filter(spec -> spec.role() == Role.PARAMETER).toList();
   }
 
-  /// Whether a mechanism takes no queries: it makes them itself.
+  /// Whether a mechanism gives rows of model width: it merges its heads itself.
   private static boolean isLayer(Attention core) {
-    return !takes(core, "q") && !takes(core, "qk");
+    return Axis.dimension(core.outputAxes(), MODEL_DIM) >= 0;
   }
 
   static int modelDim(AttentionShape s) {
     return s.numHeads() * s.headDim();
   }
 
-  private static TensorSpec weight(String name, int out, int in) {
+  private static TensorSpec weight(String name, AttentionShape s, Axis out, Axis in) {
     return TensorSpec.parameter(
         name,
         "map [out, in], y = x wᵀ, N(0, 1/in)",
-        (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(in), shape),
+        (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(in.size(s)), shape),
+        s,
         out,
         in);
   }

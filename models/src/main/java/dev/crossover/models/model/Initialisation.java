@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.model;
 
+import static dev.crossover.attention.Axis.HEAD_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TensorSpec;
@@ -251,7 +253,7 @@ public final class Initialisation {
         if (name.equals("beta")) {
           map(prefix + "beta_weight", heads, width);
           constant(prefix + "beta_bias", 0, heads);
-        } else if (name.equals("log_decay") && spec.shape().sizes().size() == 4) {
+        } else if (name.equals("log_decay") && spec.has(HEAD_DIM)) {
           int rank = sizes.size("decay_rank");
           map(prefix + "decay_down_weight", rank, width);
           map(prefix + "decay_up_weight", heads * d, rank);

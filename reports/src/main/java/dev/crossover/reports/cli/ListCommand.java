@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
+import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
@@ -109,6 +112,7 @@ final class ListCommand implements Callable<Integer> {
         out.println("             one of " + policies + ", with their own parameters");
       }
     }
+    tensors(out, type.defaults());
     for (Mechanism.Difference difference : m.differences()) {
       out.println(
           "  differs    "
@@ -121,6 +125,24 @@ final class ListCommand implements Callable<Integer> {
               + difference.defaultIs());
     }
     out.println();
+  }
+
+  /// The tensors of a mechanism with its defaults, by the names of their axes.
+  private static void tensors(PrintWriter out, Attention attention) {
+    AttentionShape shape = AttentionShape.of(1, 2, 64, 64);
+    List<TensorSpec> specs = new ArrayList<>(attention.inputs(shape));
+    specs.addAll(attention.results(shape));
+    for (TensorSpec spec : specs) {
+      String role =
+          switch (spec.role()) {
+            case INPUT -> "reads     ";
+            case PARAMETER -> "draws     ";
+            case OPTIONAL -> "may read  ";
+            case RESULT -> "may write ";
+          };
+      out.println("  " + role + " " + spec.name() + " " + spec.axes() + ": " + spec.meaning());
+    }
+    out.println("  writes     out " + attention.outputAxes());
   }
 
   private static void table(PrintWriter out, List<MechanismType> types) {

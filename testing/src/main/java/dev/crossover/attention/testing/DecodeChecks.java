@@ -5,8 +5,8 @@ import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Mask;
-import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.TokenSlices;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
 
@@ -181,24 +181,7 @@ final class DecodeChecks {
   /// The per-token inputs of tokens `from` to `to - 1`, and all parameters.
   private static Tensors tokens(
       Attention attention, AttentionShape shape, Tensors inputs, int from, int to) {
-    Tensors result = Tensors.NONE;
-    for (TensorSpec spec : attention.inputs(shape.withSeqLens(to - from, to - from))) {
-      if (inputs.has(spec.name())) {
-        Tensor tensor = inputs.get(spec.name());
-        if (spec.role() == TensorSpec.Role.PARAMETER) {
-          result = result.with(spec.name(), tensor);
-        } else {
-          int[] sizes = spec.shape().toArray();
-          int[] start = new int[sizes.length];
-          for (int d = 0; d < sizes.length; d++) {
-            start[d] =
-                sizes[d] != tensor.extent(d) ? from * (sizes[d] / Math.max(1, to - from)) : 0;
-          }
-          result = result.with(spec.name(), Inputs.block(tensor, start, sizes));
-        }
-      }
-    }
-    return result;
+    return new TokenSlices(attention, shape, inputs).range(from, to);
   }
 
   private static void require(boolean holds, String what) {

@@ -3,6 +3,7 @@ package dev.crossover.attention.testing;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -449,11 +450,9 @@ final class MaskChecks {
     for (TensorSpec spec : attention.inputs(repeated)) {
       if (inputs.has(spec.name())) {
         Tensor tensor = inputs.get(spec.name());
-        int[] wanted = spec.shape().toArray();
-        for (int d = 0; d < wanted.length; d++) {
-          if (wanted[d] != tensor.extent(d)) {
-            tensor = Inputs.repeated(tensor, d, wanted[d] / tensor.extent(d));
-          }
+        int sharing = spec.dimension(Axis.KEY_VALUE_HEADS);
+        if (sharing >= 0) {
+          tensor = Inputs.repeated(tensor, sharing, grouped.groupSize());
         }
         own = own.with(spec.name(), tensor);
       }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -42,31 +48,27 @@ record AnyRule(Decay decay, boolean erases, boolean weighs, int chunk, double st
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
-    int b = s.batchSize();
-    int h = s.numHeads();
-    int n = s.keySeqLen();
     TensorSpec.Draw gates = (seed, shape) -> Draws.uniform(seed, -strongest, 0, shape);
     switch (decay) {
       case NONE -> {}
-      case CONSTANT -> specs.add(TensorSpec.parameter("g", "gates", gates, h));
-      case TOKEN -> specs.add(TensorSpec.input("g", "gates", gates, b, h, n));
-      case CHANNEL -> specs.add(TensorSpec.input("g", "gates", gates, b, h, n, s.headDim()));
+      case CONSTANT -> specs.add(TensorSpec.parameter("g", "gates", gates, s, HEADS));
+      case TOKEN -> specs.add(TensorSpec.input("g", "gates", gates, s, BATCH, HEADS, KEY));
+      case CHANNEL ->
+          specs.add(TensorSpec.input("g", "gates", gates, s, BATCH, HEADS, KEY, HEAD_DIM));
     }
     if (erases || weighs) {
       TensorSpec.Draw draw = (seed, shape) -> Draws.uniform(seed, 0, 1, shape);
-      specs.add(TensorSpec.input("beta", "strength", draw, b, h, n));
+      specs.add(TensorSpec.input("beta", "strength", draw, s, BATCH, HEADS, KEY));
     }
     specs.add(
         TensorSpec.optional(
-            "initial_state", "S", Draws::gaussian, b, h, s.headDim(), s.valueDim()));
+            "initial_state", "S", Draws::gaussian, s, BATCH, HEADS, HEAD_DIM, VALUE_DIM));
     return specs;
   }
 
   @Override
   public List<TensorSpec> results(AttentionShape s) {
-    return List.of(
-        TensorSpec.result(
-            "final_state", "S", s.batchSize(), s.numHeads(), s.headDim(), s.valueDim()));
+    return List.of(TensorSpec.result("final_state", "S", s, BATCH, HEADS, HEAD_DIM, VALUE_DIM));
   }
 
   /// Keys of length 1, or erasing would make the state grow without bound.

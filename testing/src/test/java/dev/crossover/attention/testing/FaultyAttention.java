@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.testing;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.QUERY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -143,7 +150,7 @@ record FaultyAttention(Fault fault) implements Attention {
     @Override
     public List<TensorSpec> inputs(AttentionShape shape) {
       List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(shape));
-      specs.add(TensorSpec.optional("no_such_input", "", Draws::gaussian, 1));
+      specs.add(TensorSpec.optional("no_such_input", "", Draws::gaussian, shape, ONE));
       return specs;
     }
   }
@@ -166,8 +173,8 @@ record FaultyAttention(Fault fault) implements Attention {
     }
 
     @Override
-    public int[] outputShape(AttentionShape s) {
-      return new int[] {s.batchSize(), s.querySeqLen(), s.numHeads(), s.valueDim()};
+    public List<Axis> outputAxes() {
+      return List.of(BATCH, QUERY, HEADS, VALUE_DIM);
     }
   }
 

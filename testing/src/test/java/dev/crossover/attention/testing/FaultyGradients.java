@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.testing;
 
+import static dev.crossover.attention.Axis.ONE;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -143,7 +145,7 @@ record FaultyGradients(Fault fault) implements Attention {
     @Override
     public List<TensorSpec> inputs(AttentionShape shape) {
       List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(shape));
-      specs.add(TensorSpec.parameter("no_such_input", "", Draws::gaussian, 1));
+      specs.add(TensorSpec.parameter("no_such_input", "", Draws::gaussian, shape, ONE));
       return specs;
     }
   }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
@@ -169,9 +173,10 @@ public record Hedgehog(
               name,
               "learned map, x W; the identity",
               (_, shape) -> identities(shape),
-              s.numHeads(),
-              s.headDim(),
-              features(s)));
+              s,
+              HEADS,
+              HEAD_DIM,
+              Axis.of("features", features(s))));
     }
     return List.copyOf(specs);
   }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY_VALUE_HEADS;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -103,6 +109,9 @@ public record LinearTransformer(
     @Parameter(value = "added to the denominator, >= 0", defaultValue = "1e-6") double eps)
     implements Attention {
 
+  private static final Axis[] STATE = {BATCH, KEY_VALUE_HEADS, HEAD_DIM, VALUE_DIM};
+  private static final Axis[] NORMALISER = {BATCH, KEY_VALUE_HEADS, HEAD_DIM};
+
   /// Feature maps.
   public enum MapKind {
     /// elu(x) + 1.
@@ -137,22 +146,22 @@ public record LinearTransformer(
   public List<TensorSpec> inputs(AttentionShape s) {
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
-        TensorSpec.optional(
-            "initial_state", "S before the first key", Draws::gaussian, stateShape(s)));
+        TensorSpec.optional("initial_state", "S before the first key", Draws::gaussian, s, STATE));
     specs.add(
         TensorSpec.optional(
             "initial_normaliser",
             "z before the first key; given together with initial_state",
             (seed, shape) -> Draws.uniform(seed, 1, 2, shape),
-            normaliserShape(s)));
+            s,
+            NORMALISER));
     return List.copyOf(specs);
   }
 
   @Override
   public List<TensorSpec> results(AttentionShape s) {
     return List.of(
-        TensorSpec.result("final_state", "S after the last key", stateShape(s)),
-        TensorSpec.result("final_normaliser", "z after the last key", normaliserShape(s)));
+        TensorSpec.result("final_state", "S after the last key", s, STATE),
+        TensorSpec.result("final_normaliser", "z after the last key", s, NORMALISER));
   }
 
   @Override
@@ -185,14 +194,6 @@ public record LinearTransformer(
 
   private LinearForm form() {
     return new LinearForm(site -> new EluPlusOne(site.shape().headDim()), Denominator.plus(eps));
-  }
-
-  private static int[] stateShape(AttentionShape s) {
-    return new int[] {s.batchSize(), s.numKeyValueHeads(), s.headDim(), s.valueDim()};
-  }
-
-  private static int[] normaliserShape(AttentionShape s) {
-    return new int[] {s.batchSize(), s.numKeyValueHeads(), s.headDim()};
   }
 
   /// φ(x) = elu(x) + 1, for queries and keys alike.

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
+import static dev.crossover.attention.Axis.HEAD_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -287,8 +290,9 @@ public record Performer(
                   "random_projection",
                   "random features, one per row; drawn as `projection` and `qr_sign` say",
                   this::draw,
-                  numFeatures,
-                  s.headDim())
+                  s,
+                  Axis.of("features", numFeatures),
+                  HEAD_DIM)
               .constant());
     }
     return List.copyOf(specs);

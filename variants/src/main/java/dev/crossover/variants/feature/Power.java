@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.KEY_VALUE_HEADS;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -171,9 +175,10 @@ public record Power(
             "log_decay",
             "log decay, <= 0, log sigmoid(N(0,1)) / 16",
             Power::decays,
-            s.batchSize(),
-            s.numKeyValueHeads(),
-            s.keySeqLen()));
+            s,
+            BATCH,
+            KEY_VALUE_HEADS,
+            KEY));
     return List.copyOf(specs);
   }
 

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -191,27 +199,30 @@ public record Rfa(
                 "random_projection",
                 "random features of each head, one per row",
                 this::draw,
-                s.numHeads(),
-                numFeatures,
-                s.headDim())
+                s,
+                HEADS,
+                Axis.of("random_features", numFeatures),
+                HEAD_DIM)
             .constant());
     specs.add(
         TensorSpec.optional(
             "sigma",
             "factor on every channel of the projection",
             (drawSeed, shape) -> Draws.uniform(drawSeed, 0.5, 1.5, shape),
-            s.numHeads(),
-            1,
-            s.headDim()));
+            s,
+            HEADS,
+            ONE,
+            HEAD_DIM));
     if (gated) {
       specs.add(
           TensorSpec.input(
               "gate",
               "forget gate, uniform in (0.8, 0.99)",
               (drawSeed, shape) -> Draws.uniform(drawSeed, 0.8, 0.99, shape),
-              s.batchSize(),
-              s.numHeads(),
-              s.keySeqLen()));
+              s,
+              BATCH,
+              HEADS,
+              KEY));
     }
     return List.copyOf(specs);
   }
@@ -240,8 +251,20 @@ public record Rfa(
     int b = s.batchSize();
     return List.of(
         TensorSpec.result(
-            "final_state", "S after the last key", b, s.numHeads(), width(), s.valueDim()),
-        TensorSpec.result("final_normaliser", "z after the last key", b, s.numHeads(), width()));
+            "final_state",
+            "S after the last key",
+            s,
+            BATCH,
+            HEADS,
+            Axis.of("features", width()),
+            VALUE_DIM),
+        TensorSpec.result(
+            "final_normaliser",
+            "z after the last key",
+            s,
+            BATCH,
+            HEADS,
+            Axis.of("features", width())));
   }
 
   @Override

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.hashing;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Ability;
 import dev.crossover.attention.Capabilities.Causality;
@@ -218,17 +223,19 @@ public record HyperAttention(
                 "projections",
                 "hash directions of all heads, N(0,1)",
                 Draws::gaussian,
-                s.headDim(),
-                lshNumProjs)
+                s,
+                HEAD_DIM,
+                Axis.of("projections", lshNumProjs))
             .constant());
     specs.add(
         TensorSpec.parameter(
                 "samples",
                 "positions in the sorted order of the keys, uniform; counted modulo their number",
                 (seed, shape) -> positions(seed, s.keySeqLen(), shape),
-                s.batchSize(),
-                s.numHeads(),
-                sampleSize)
+                s,
+                BATCH,
+                HEADS,
+                Axis.of("samples", sampleSize))
             .constant());
     return List.copyOf(specs);
   }

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.hashing;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -214,20 +220,22 @@ public record Reformer(
             "qk",
             "shared queries and keys, N(0,1)",
             Draws::gaussian,
-            s.batchSize(),
-            s.numHeads(),
-            s.keySeqLen(),
-            s.headDim()),
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            HEAD_DIM),
         AttentionInputs.qkv(s).get(2),
         TensorSpec.parameter(
                 "rotations",
                 "hash directions, N(0,1)",
                 Draws::gaussian,
-                s.batchSize(),
-                s.numHeads(),
-                s.headDim(),
-                numHashes,
-                directions(s.keySeqLen()))
+                s,
+                BATCH,
+                HEADS,
+                HEAD_DIM,
+                Axis.of("hashes", numHashes),
+                Axis.of("directions", directions(s.keySeqLen())))
             .constant());
   }
 

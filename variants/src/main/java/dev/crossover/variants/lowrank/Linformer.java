@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.lowrank;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
@@ -197,8 +204,8 @@ public record Linformer(
         specs.add(matrix("value_projection", s));
       }
     } else if (projection == Projection.CONVOLUTION) {
-      addConvolution(specs, "key", s.headDim(), taps(s));
-      addConvolution(specs, "value", s.valueDim(), taps(s));
+      addConvolution(specs, "key", s, HEAD_DIM, taps(s));
+      addConvolution(specs, "value", s, VALUE_DIM, taps(s));
     }
     return List.copyOf(specs);
   }
@@ -208,23 +215,28 @@ public record Linformer(
         name,
         "maps positions to slots, N(0,1/r)",
         (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(projectedLength), shape),
-        1,
-        perHead() ? s.numHeads() : 1,
-        projectedLength,
-        maxSeqLen.orElse(s.keySeqLen()));
+        s,
+        ONE,
+        perHead() ? HEADS : ONE,
+        Axis.of("slots", projectedLength),
+        maxSeqLen.isPresent() ? Axis.of("max_positions", maxSeqLen.getAsInt()) : KEY);
   }
 
-  private static void addConvolution(List<TensorSpec> specs, String of, int width, int taps) {
+  private static void addConvolution(
+      List<TensorSpec> specs, String of, AttentionShape s, Axis channels, int taps) {
+    int width = channels.size(s);
     specs.add(
         TensorSpec.parameter(
             of + "_conv_weight",
             "convolution [out, in, tap], N(0,1/(in · taps))",
             (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt((double) width * taps), shape),
-            width,
-            width,
-            taps));
+            s,
+            channels,
+            channels,
+            Axis.of("taps", taps)));
     specs.add(
-        TensorSpec.parameter(of + "_conv_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
+        TensorSpec.parameter(
+            of + "_conv_bias", "zeros", (_, shape) -> Tensor.zeros(shape), s, channels));
   }
 
   @Override

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.lowrank;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.MODEL_DIM;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -173,21 +181,23 @@ public record Luna(
     List<TensorSpec> specs = new ArrayList<>();
     if (level == Level.HEAD) {
       specs.addAll(AttentionInputs.qkv(s));
-      specs.add(sequence("pack_keys", s.batchSize(), s.numHeads(), s.keySeqLen(), s.headDim()));
-      specs.add(sequence("pack", s.batchSize(), s.numHeads(), packLength, s.headDim()));
+      specs.add(sequence("pack_keys", s, BATCH, HEADS, KEY, HEAD_DIM));
+      specs.add(sequence("pack", s, BATCH, HEADS, packed(), HEAD_DIM));
       return List.copyOf(specs);
     }
     int width = width(s);
-    specs.add(sequence("x", s.batchSize(), s.querySeqLen(), width));
+    specs.add(sequence("x", s, BATCH, QUERY, MODEL_DIM));
     specs.add(
         new TensorSpec(
             "context",
-            TensorSpec.Shape.of(s.batchSize(), s.keySeqLen(), width),
             s.querySeqLen() == s.keySeqLen() ? TensorSpec.Role.OPTIONAL : TensorSpec.Role.INPUT,
             "what is packed, x when absent, N(0,1)",
             Draws::gaussian,
-            true));
-    specs.add(sequence("pack", s.batchSize(), packLength, width));
+            s,
+            BATCH,
+            KEY,
+            MODEL_DIM));
+    specs.add(sequence("pack", s, BATCH, packed(), MODEL_DIM));
     for (String map : maps()) {
       specs.add(
           TensorSpec.parameter(
@@ -197,16 +207,22 @@ public record Luna(
                 double bound = Math.sqrt(3.0 / width);
                 return Draws.uniform(seed, -bound, bound, shape);
               },
-              width,
-              width));
+              s,
+              Axis.of("out", width),
+              Axis.of("in", width)));
       specs.add(
-          TensorSpec.parameter(map + "_bias", "zeros", (_, shape) -> Tensor.zeros(shape), width));
+          TensorSpec.parameter(
+              map + "_bias", "zeros", (_, shape) -> Tensor.zeros(shape), s, Axis.of("out", width)));
     }
     return List.copyOf(specs);
   }
 
-  private static TensorSpec sequence(String name, int... sizes) {
-    return TensorSpec.input(name, "N(0,1)", Draws::gaussian, sizes);
+  private static TensorSpec sequence(String name, AttentionShape s, Axis... axes) {
+    return TensorSpec.input(name, "N(0,1)", Draws::gaussian, s, axes);
+  }
+
+  private Axis packed() {
+    return Axis.of("packed", packLength);
   }
 
   /// Names of the linear maps of the module level; the untied ones cover both forms.
@@ -229,15 +245,12 @@ public record Luna(
     return level == Level.HEAD
         ? List.of()
         : List.of(
-            TensorSpec.result(
-                "out_pack", "the packed sequence", s.batchSize(), packLength, width(s)));
+            TensorSpec.result("out_pack", "the packed sequence", s, BATCH, packed(), MODEL_DIM));
   }
 
   @Override
-  public int[] outputShape(AttentionShape s) {
-    return level == Level.HEAD
-        ? new int[] {s.batchSize(), s.numHeads(), s.querySeqLen(), s.valueDim()}
-        : new int[] {s.batchSize(), s.querySeqLen(), width(s)};
+  public List<Axis> outputAxes() {
+    return level == Level.HEAD ? Attention.super.outputAxes() : List.of(BATCH, QUERY, MODEL_DIM);
   }
 
   @Override

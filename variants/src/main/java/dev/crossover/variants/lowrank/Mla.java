@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.lowrank;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.QUERY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -237,10 +245,9 @@ public record Mla(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int b = s.batchSize();
-    int h = s.numHeads();
-    int nk = s.keySeqLen();
     int r = rank(s);
+    Axis rank = Axis.of("rank", r);
+    Axis rotated = Axis.of("rotated", rotated(s));
     TensorSpec.Draw map =
         (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(Math.max(1, r)), shape);
     return List.of(
@@ -248,32 +255,43 @@ public record Mla(
             "q",
             "queries, the last features to be rotated, N(0,1)",
             Draws::gaussian,
-            b,
-            h,
-            s.querySeqLen(),
-            s.headDim()),
-        TensorSpec.input("latent", "latents before the norm, N(0,1)", Draws::gaussian, b, nk, r),
+            s,
+            BATCH,
+            HEADS,
+            QUERY,
+            HEAD_DIM),
+        TensorSpec.input(
+            "latent", "latents before the norm, N(0,1)", Draws::gaussian, s, BATCH, KEY, rank),
         TensorSpec.input(
             "key_rope",
             "key shared by all heads, to be rotated, N(0,1)",
             Draws::gaussian,
-            b,
-            nk,
-            rotated(s)),
+            s,
+            BATCH,
+            KEY,
+            rotated),
         TensorSpec.parameter(
-            "key_up", "from latents to keys, N(0,1/r)", map, h, Math.max(0, unrotated(s)), r),
+            "key_up",
+            "from latents to keys, N(0,1/r)",
+            map,
+            s,
+            HEADS,
+            Axis.of("unrotated", Math.max(0, unrotated(s))),
+            rank),
         TensorSpec.parameter(
-            "value_up", "from latents to values, N(0,1/r)", map, h, s.valueDim(), r),
+            "value_up", "from latents to values, N(0,1/r)", map, s, HEADS, VALUE_DIM, rank),
         TensorSpec.optional(
             "latent_norm_weight",
             "weight of the norm of a latent; absent: no norm",
             (seed, shape) -> Draws.uniform(seed, 0.5, 1.5, shape),
-            r),
+            s,
+            rank),
         TensorSpec.optional(
                 "rope_frequencies",
                 "angle per position of each rotated pair, instead of rope_base",
                 (seed, shape) -> Draws.uniform(seed, 0, 1, shape),
-                rotated(s) / 2)
+                s,
+                Axis.of("rotated_pairs", rotated(s) / 2))
             .constant());
   }
 

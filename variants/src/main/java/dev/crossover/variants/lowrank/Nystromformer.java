@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.lowrank;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
@@ -200,8 +204,9 @@ public record Nystromformer(
               "conv_weight",
               "skip convolution along the positions, N(0,1/conv_kernel_size)",
               (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(taps), shape),
-              s.numHeads(),
-              taps));
+              s,
+              HEADS,
+              Axis.of("taps", taps)));
     }
     return List.copyOf(specs);
   }
@@ -211,10 +216,10 @@ public record Nystromformer(
     if (isExact(s)) {
       return List.of();
     }
-    int[] sizes = {s.batchSize(), s.numHeads(), landmarks, landmarks};
+    Axis[] axes = {BATCH, HEADS, Axis.of("landmarks", landmarks), Axis.of("landmarks", landmarks)};
     return List.of(
-        TensorSpec.result("landmark_kernel", "K2", sizes),
-        TensorSpec.result("pseudo_inverse", "Z after the last iteration", sizes));
+        TensorSpec.result("landmark_kernel", "K2", s, axes),
+        TensorSpec.result("pseudo_inverse", "Z after the last iteration", s, axes));
   }
 
   @Override

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.TensorSpec;
@@ -96,22 +102,36 @@ public record DeltaProduct(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int b = s.batchSize();
-    int h = s.numHeads();
-    int rows = s.keySeqLen() * numHouseholder;
     TensorSpec decay = States.logDecayPerToken(s, 0);
     return List.of(
-        TensorSpec.input("q", "queries, N(0,1)", Draws::gaussian, b, h, s.keySeqLen(), s.headDim()),
-        TensorSpec.input("k", "keys, N(0,1)", Draws::gaussian, b, h, rows, s.headDim()),
-        TensorSpec.input("v", "values, N(0,1)", Draws::gaussian, b, h, rows, s.valueDim()),
+        TensorSpec.input("q", "queries, N(0,1)", Draws::gaussian, s, BATCH, HEADS, KEY, HEAD_DIM),
+        TensorSpec.input(
+            "k",
+            "keys, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY.times(numHouseholder),
+            HEAD_DIM),
+        TensorSpec.input(
+            "v",
+            "values, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY.times(numHouseholder),
+            VALUE_DIM),
         TensorSpec.input(
             "beta",
             "write strength in (0, 2), 2 sigmoid(N(0,1))",
             DeltaProduct::strengths,
-            b,
-            h,
-            rows),
-        TensorSpec.optional("log_decay", decay.meaning(), decay.draw(), b, h, s.keySeqLen()),
+            s,
+            BATCH,
+            HEADS,
+            KEY.times(numHouseholder)),
+        TensorSpec.optional("log_decay", decay.meaning(), decay.draw(), s, BATCH, HEADS, KEY),
         States.initialState(s));
   }
 

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -96,19 +103,13 @@ public record Gdn2(
     return States.inputs(
         s,
         States.logDecayPerChannel(s),
-        gate("erase_gate", "gate of what is erased at a key", s, s.headDim()),
-        gate("write_gate", "gate of the written value", s, s.valueDim()));
+        gate("erase_gate", "gate of what is erased at a key", s, HEAD_DIM),
+        gate("write_gate", "gate of the written value", s, VALUE_DIM));
   }
 
-  private static TensorSpec gate(String name, String meaning, AttentionShape s, int width) {
+  private static TensorSpec gate(String name, String meaning, AttentionShape s, Axis width) {
     return TensorSpec.input(
-        name,
-        meaning + ", sigmoid(N(0,1))",
-        States::sigmoid,
-        s.batchSize(),
-        s.numHeads(),
-        s.keySeqLen(),
-        width);
+        name, meaning + ", sigmoid(N(0,1))", States::sigmoid, s, BATCH, HEADS, KEY, width);
   }
 
   /// With rows of q and k divided by their lengths, and gates and decays drawn.

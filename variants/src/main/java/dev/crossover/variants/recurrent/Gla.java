@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
@@ -91,10 +96,11 @@ public record Gla(
             "log_decay",
             "log forget gates, <= 0, log sigmoid(N(0,1)) / 16",
             (seed, shape) -> States.logSigmoid(seed, TAU, shape),
-            s.batchSize(),
-            s.numHeads(),
-            s.keySeqLen(),
-            s.headDim()));
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            HEAD_DIM));
   }
 
   @Override

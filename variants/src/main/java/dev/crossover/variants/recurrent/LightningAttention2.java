@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.HEADS;
+
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.TensorSpec;
@@ -118,7 +120,8 @@ public record LightningAttention2(
             "slopes",
             "−log λ per head, >= 0, by slope_schedule",
             (_, shape) -> drawSlopes(shape[0]),
-            s.numHeads()));
+            s,
+            HEADS));
   }
 
   @Override

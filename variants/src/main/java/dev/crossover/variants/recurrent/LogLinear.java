@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
@@ -144,7 +149,6 @@ public record LogLinear(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int n = s.keySeqLen();
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(States.logDecayPerToken(s, 1));
     specs.add(
@@ -152,10 +156,11 @@ public record LogLinear(
             "level_scales",
             "weight of each level, softplus(N(0,1))",
             LogLinear::softplus,
-            s.batchSize(),
-            s.numHeads(),
-            n,
-            levelCount()));
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            Axis.of("levels", levelCount())));
     return List.copyOf(specs);
   }
 

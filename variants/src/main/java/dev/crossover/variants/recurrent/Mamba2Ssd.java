@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.GradientCost;
@@ -118,33 +125,41 @@ public record Mamba2Ssd(
 
   private List<TensorSpec> moduleInputs(AttentionShape s) {
     States.requireGroups(name(), s.numHeads(), groups);
-    int b = s.batchSize();
-    int h = s.numHeads();
-    int n = s.keySeqLen();
+    Axis group = Axis.of("groups", groups);
     return List.of(
-        TensorSpec.input("q", "C, N(0,1)", Draws::gaussian, b, groups, n, s.headDim()),
-        TensorSpec.input("k", "B, N(0,1)", Draws::gaussian, b, groups, n, s.headDim()),
-        TensorSpec.input("v", "x, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()),
+        TensorSpec.input("q", "C, N(0,1)", Draws::gaussian, s, BATCH, group, KEY, HEAD_DIM),
+        TensorSpec.input("k", "B, N(0,1)", Draws::gaussian, s, BATCH, group, KEY, HEAD_DIM),
+        TensorSpec.input("v", "x, N(0,1)", Draws::gaussian, s, BATCH, HEADS, KEY, VALUE_DIM),
         TensorSpec.input(
             "time_step",
             "dt log-uniform in [1e-3, 0.1], before the softplus if there is one",
             this::drawTimeSteps,
-            b,
-            h,
-            n),
+            s,
+            BATCH,
+            HEADS,
+            KEY),
         TensorSpec.optional(
             "time_step_bias",
             "added before the softplus, N(0,1)/10",
             (seed, shape) -> Draws.gaussian(seed, 0.1, shape),
-            h),
+            s,
+            HEADS),
         TensorSpec.parameter(
             "decay_rate",
             "A < 0, -uniform(1, 16)",
             (seed, shape) -> Draws.uniform(seed, -16, -1, shape),
-            h),
-        TensorSpec.parameter("skip", "D, 1", (_, shape) -> Draws.constant(1, shape), h),
+            s,
+            HEADS),
+        TensorSpec.parameter("skip", "D, 1", (_, shape) -> Draws.constant(1, shape), s, HEADS),
         TensorSpec.optional(
-            "output_gate", "z, enters as silu, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()),
+            "output_gate",
+            "z, enters as silu, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            VALUE_DIM),
         States.initialState(s));
   }
 

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
@@ -122,28 +129,61 @@ public record Mamba3(
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     States.requireGroups(name(), s.numHeads(), groups);
-    int b = s.batchSize();
-    int h = s.numHeads();
-    int n = s.keySeqLen();
-    int d = s.headDim();
+    Axis group = Axis.of("groups", groups);
     return List.of(
-        TensorSpec.input("q", "C, N(0,1)", Draws::gaussian, b, groups, n, d),
-        TensorSpec.input("k", "B, N(0,1)", Draws::gaussian, b, groups, n, d),
-        TensorSpec.input("v", "x, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()),
+        TensorSpec.input("q", "C, N(0,1)", Draws::gaussian, s, BATCH, group, KEY, HEAD_DIM),
+        TensorSpec.input("k", "B, N(0,1)", Draws::gaussian, s, BATCH, group, KEY, HEAD_DIM),
+        TensorSpec.input("v", "x, N(0,1)", Draws::gaussian, s, BATCH, HEADS, KEY, VALUE_DIM),
         States.logDecayPerToken(s, 1),
         TensorSpec.input(
-            "time_step", "dt > 0, log-uniform in [1e-3, 0.1]", States::timeSteps, b, h, n),
+            "time_step",
+            "dt > 0, log-uniform in [1e-3, 0.1]",
+            States::timeSteps,
+            s,
+            BATCH,
+            HEADS,
+            KEY),
         TensorSpec.input(
-            "trapezoid", "step mixture before the sigmoid, N(0,1)", Draws::gaussian, b, h, n),
+            "trapezoid",
+            "step mixture before the sigmoid, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY),
         TensorSpec.input(
-            "angles", "before tanh, N(0,1)", Draws::gaussian, b, h, n, pairs(s.headDim())),
+            "angles",
+            "before tanh, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            Axis.of("angles", pairs(s.headDim()))),
         TensorSpec.parameter(
-            "query_bias", "added to q, 1", (_, shape) -> Draws.constant(1, shape), h, d),
+            "query_bias",
+            "added to q, 1",
+            (_, shape) -> Draws.constant(1, shape),
+            s,
+            HEADS,
+            HEAD_DIM),
         TensorSpec.parameter(
-            "key_bias", "added to k, 1", (_, shape) -> Draws.constant(1, shape), h, d),
-        TensorSpec.optional("skip", "D, N(0,1)", Draws::gaussian, h),
+            "key_bias",
+            "added to k, 1",
+            (_, shape) -> Draws.constant(1, shape),
+            s,
+            HEADS,
+            HEAD_DIM),
+        TensorSpec.optional("skip", "D, N(0,1)", Draws::gaussian, s, HEADS),
         TensorSpec.optional(
-            "output_gate", "z, enters as silu, N(0,1)", Draws::gaussian, b, h, n, s.valueDim()));
+            "output_gate",
+            "z, enters as silu, N(0,1)",
+            Draws::gaussian,
+            s,
+            BATCH,
+            HEADS,
+            KEY,
+            VALUE_DIM));
   }
 
   private int pairs(int d) {

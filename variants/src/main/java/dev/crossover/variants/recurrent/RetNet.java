@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.HEADS;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -180,7 +182,7 @@ public record RetNet(
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
         TensorSpec.parameter(
-            "decay", "γ per head, 1 − 2^(−5−h)", (_, shape) -> decays(shape[0]), s.numHeads()));
+            "decay", "γ per head, 1 − 2^(−5−h)", (_, shape) -> decays(shape[0]), s, HEADS));
     if (!normalised()) {
       specs.add(States.initialState(s));
     }

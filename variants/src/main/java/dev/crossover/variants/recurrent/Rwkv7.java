@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.GradientCost;
@@ -101,24 +107,22 @@ public record Rwkv7(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int h = s.numHeads();
-    int d = s.headDim();
     return States.inputs(
         s,
         perToken("log_decay", "log decay, -exp(-1/2) sigmoid(N(0,1))", Rwkv7::decays, s),
         perToken("removal_key", "removed key, N(0,1) divided by its length", Rwkv7::unitRows, s),
         perToken("removal_rate", "removal rate, sigmoid(N(0,1))", States::sigmoid, s),
         TensorSpec.optional(
-            "norm_weight", "weight of the norm, N(1, 1)", Rwkv7::weights, h, s.valueDim()),
+            "norm_weight", "weight of the norm, N(1, 1)", Rwkv7::weights, s, HEADS, VALUE_DIM),
         TensorSpec.optional(
-            "norm_bias", "bias of the norm, N(0,1)", Draws::gaussian, h, s.valueDim()),
-        TensorSpec.optional("bonus", "weight of the own value, N(0,1)", Draws::gaussian, h, d));
+            "norm_bias", "bias of the norm, N(0,1)", Draws::gaussian, s, HEADS, VALUE_DIM),
+        TensorSpec.optional(
+            "bonus", "weight of the own value, N(0,1)", Draws::gaussian, s, HEADS, HEAD_DIM));
   }
 
   private static TensorSpec perToken(
       String name, String meaning, TensorSpec.Draw draw, AttentionShape s) {
-    return TensorSpec.input(
-        name, meaning, draw, s.batchSize(), s.numHeads(), s.keySeqLen(), s.headDim());
+    return TensorSpec.input(name, meaning, draw, s, BATCH, HEADS, KEY, HEAD_DIM);
   }
 
   private static Tensor decays(long seed, int... shape) {

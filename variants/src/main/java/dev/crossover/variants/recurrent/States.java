@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
@@ -43,16 +49,21 @@ final class States {
   /// The optional state before position 0.
   static TensorSpec initialState(AttentionShape s) {
     return TensorSpec.optional(
-        "initial_state", "S before the first token", Draws::gaussian, shape(s));
+        "initial_state",
+        "S before the first token",
+        Draws::gaussian,
+        s,
+        BATCH,
+        HEADS,
+        HEAD_DIM,
+        VALUE_DIM);
   }
 
   /// The state after the last position.
   static List<TensorSpec> results(AttentionShape s) {
-    return List.of(TensorSpec.result("final_state", "S after the last token", shape(s)));
-  }
-
-  private static int[] shape(AttentionShape s) {
-    return new int[] {s.batchSize(), s.numHeads(), s.headDim(), s.valueDim()};
+    return List.of(
+        TensorSpec.result(
+            "final_state", "S after the last token", s, BATCH, HEADS, HEAD_DIM, VALUE_DIM));
   }
 
   /// A tensor, or an empty array if it is absent: an input not given, a gradient not asked for.
@@ -127,9 +138,10 @@ final class States {
             + (int) leastRate
             + ", 16), dt log-uniform in [1e-3, 0.1]",
         (seed, shape) -> negativeRates(seed, leastRate, shape),
-        s.batchSize(),
-        s.numHeads(),
-        s.keySeqLen());
+        s,
+        BATCH,
+        HEADS,
+        KEY);
   }
 
   /// `log_decay` with one number per head, token and channel.
@@ -138,21 +150,17 @@ final class States {
         "log_decay",
         "log decay, <= 0, -A dt: A uniform in (0, 16), dt log-uniform in [1e-3, 0.1]",
         (seed, shape) -> negativeRates(seed, 0, shape),
-        s.batchSize(),
-        s.numHeads(),
-        s.keySeqLen(),
-        s.headDim());
+        s,
+        BATCH,
+        HEADS,
+        KEY,
+        HEAD_DIM);
   }
 
   /// `beta` of a delta rule.
   static TensorSpec beta(AttentionShape s) {
     return TensorSpec.input(
-        "beta",
-        "write strength in (0, 1), sigmoid(N(0,1))",
-        States::sigmoid,
-        s.batchSize(),
-        s.numHeads(),
-        s.keySeqLen());
+        "beta", "write strength in (0, 1), sigmoid(N(0,1))", States::sigmoid, s, BATCH, HEADS, KEY);
   }
 
   /// Completes q, k, v for a delta rule, with rows of q and k divided by their lengths.

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.recurrent;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.MODEL_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -173,34 +179,37 @@ public record TransformerXl(
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
-    specs.add(learned("content_bias", "added to q against keys", s.numHeads(), s.headDim()));
-    specs.add(learned("position_bias", "added to q against positions", s.numHeads(), s.headDim()));
+    specs.add(learned("content_bias", "added to q against keys", s, HEADS, HEAD_DIM));
+    specs.add(learned("position_bias", "added to q against positions", s, HEADS, HEAD_DIM));
     if (positions == Positions.SINUSOID) {
       specs.add(
           learned(
               "position_projection",
               "projects sinusoids",
-              modelWidth(s),
-              s.numHeads() * s.headDim()));
+              s,
+              Axis.of("model_width", modelWidth(s)),
+              MODEL_DIM));
     } else {
       specs.add(
           TensorSpec.parameter(
               "projected_positions",
               "position keys, row t for distance nk - 1 - t, N(0,1)",
               Draws::gaussian,
-              s.numHeads(),
-              s.keySeqLen(),
-              s.headDim()));
+              s,
+              HEADS,
+              KEY,
+              HEAD_DIM));
     }
     return List.copyOf(specs);
   }
 
-  private static TensorSpec learned(String name, String meaning, int... sizes) {
+  private static TensorSpec learned(String name, String meaning, AttentionShape s, Axis... axes) {
     return TensorSpec.parameter(
         name,
         meaning + ", N(0,0.02²) as in the run scripts",
         (seed, shape) -> Draws.gaussian(seed, INITIAL_DEVIATION, shape),
-        sizes);
+        s,
+        axes);
   }
 
   @Override

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY_DIM;
+
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -129,36 +135,41 @@ public record Additive(
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     int a = width(s);
+    Axis width = Axis.of("alignment", a);
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
-    specs.add(matrix("w_q", "projects queries, N(0,1/dq)", s.numHeads(), s.headDim(), a));
-    specs.add(matrix("w_k", "projects keys, N(0,1/dk)", s.numHeads(), s.keyDim(), a));
+    specs.add(matrix("w_q", "projects queries, N(0,1/dq)", s, HEAD_DIM, width));
+    specs.add(matrix("w_k", "projects keys, N(0,1/dk)", s, KEY_DIM, width));
     specs.add(
         TensorSpec.parameter(
-            "score_vector", "weighs the tanh, N(0,1)", Draws::gaussian, s.numHeads(), a));
+            "score_vector", "weighs the tanh, N(0,1)", Draws::gaussian, s, HEADS, width));
     if (weightNormalisation) {
       specs.add(
           TensorSpec.parameter(
               "gain",
               "length of the score vector, √a",
               (_, shape) -> Draws.constant(Math.sqrt(a), shape),
-              s.numHeads()));
+              s,
+              HEADS));
       specs.add(
           TensorSpec.parameter(
               "tanh_bias",
               "added inside the tanh, zeros",
               (_, shape) -> Tensor.zeros(shape),
-              s.numHeads(),
-              a));
+              s,
+              HEADS,
+              width));
     }
     return List.copyOf(specs);
   }
 
-  private static TensorSpec matrix(String name, String meaning, int heads, int from, int to) {
+  private static TensorSpec matrix(
+      String name, String meaning, AttentionShape s, Axis from, Axis to) {
     return TensorSpec.parameter(
         name,
         meaning,
-        (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(from), shape),
-        heads,
+        (seed, shape) -> Draws.gaussian(seed, 1 / Math.sqrt(from.size(s)), shape),
+        s,
+        HEADS,
         from,
         to);
   }

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.ONE;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -161,26 +167,29 @@ public record Cosine(
               "logit_scale",
               "logarithm of the scale, ln 10",
               (_, shape) -> Draws.constant(Math.log(10), shape),
-              s.numHeads()));
+              s,
+              HEADS));
     } else {
       specs.add(
           TensorSpec.input(
               "key_strength",
               "scale per query, uniform from 1 to 10",
               (seed, shape) -> Draws.uniform(seed, 1, 10, shape),
-              s.batchSize(),
-              s.numHeads(),
-              s.querySeqLen()));
+              s,
+              BATCH,
+              HEADS,
+              QUERY));
     }
     specs.add(
         TensorSpec.optional(
             "bias",
             "added to the scaled cosines, N(0,1)",
             Draws::gaussian,
-            1,
-            s.numHeads(),
-            s.querySeqLen(),
-            s.keySeqLen()));
+            s,
+            ONE,
+            HEADS,
+            QUERY,
+            KEY));
     return List.copyOf(specs);
   }
 

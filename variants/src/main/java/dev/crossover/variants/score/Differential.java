@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.VALUE_DIM;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -185,8 +189,7 @@ public record Differential(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    AttentionShape maps = maps(s);
-    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(maps).subList(0, 2));
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(maps(s)).subList(0, 2));
     specs.add(AttentionInputs.qkv(s).get(2));
     for (String name : LAMBDAS) {
       specs.add(
@@ -194,21 +197,24 @@ public record Differential(
               name,
               "part of λ, N(0, 0.01)",
               (seed, shape) -> Draws.gaussian(seed, 0.1, shape),
-              s.headDim()));
+              s,
+              HEAD_DIM));
     }
     specs.add(
         TensorSpec.optional(
             "norm_weight",
             "weight of the RMS norm, shared by all heads",
             (seed, shape) -> Draws.uniform(seed, 0.5, 1.5, shape),
-            s.valueDim()));
+            s,
+            VALUE_DIM));
     if (rope != Rope.NONE) {
       specs.add(
           TensorSpec.optional(
                   "rope_frequencies",
                   "angle per position of each rotated pair, instead of rope_base",
                   (seed, shape) -> Draws.uniform(seed, 0, 1, shape),
-                  ropeDim.orElse(s.headDim()) / 2)
+                  s,
+                  Axis.of("rotated_pairs", ropeDim.orElse(s.headDim()) / 2))
               .constant());
     }
     return List.copyOf(specs);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -159,9 +163,10 @@ public record Fox(
             "log_decay",
             "logarithm of the forget gate, <= 0, log σ(3 + N(0,1))",
             Fox::logGates,
-            s.batchSize(),
-            s.numHeads(),
-            s.keySeqLen()));
+            s,
+            BATCH,
+            HEADS,
+            KEY));
     return List.copyOf(specs);
   }
 

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+import static dev.crossover.attention.Axis.KEY;
+import static dev.crossover.attention.Axis.KEY_VALUE_HEADS;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Cost;
@@ -171,10 +179,23 @@ public record Sage(
     int nq = s.querySeqLen();
     int nk = s.keySeqLen();
     return List.of(
-        TensorSpec.result(QUERY_CODES, "codes of scaled queries", b, h, nq, s.headDim()),
-        TensorSpec.result(KEY_CODES, "codes of smoothed keys", b, hk, nk, s.headDim()),
-        TensorSpec.result(QUERY_SCALE, "σ of query blocks", b, h, Math.ceilDiv(nq, queryBlock)),
-        TensorSpec.result(KEY_SCALE, "σ of key blocks", b, hk, Math.ceilDiv(nk, keyBlock)));
+        TensorSpec.result(QUERY_CODES, "codes of scaled queries", s, BATCH, HEADS, QUERY, HEAD_DIM),
+        TensorSpec.result(
+            KEY_CODES, "codes of smoothed keys", s, BATCH, KEY_VALUE_HEADS, KEY, HEAD_DIM),
+        TensorSpec.result(
+            QUERY_SCALE,
+            "σ of query blocks",
+            s,
+            BATCH,
+            HEADS,
+            Axis.of("query_blocks", Math.ceilDiv(nq, queryBlock))),
+        TensorSpec.result(
+            KEY_SCALE,
+            "σ of key blocks",
+            s,
+            BATCH,
+            KEY_VALUE_HEADS,
+            Axis.of("key_blocks", Math.ceilDiv(nk, keyBlock))));
   }
 
   /// Exact attention over the coded rows.

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.QUERY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -124,12 +128,7 @@ public record StickBreaking(
   @Override
   public List<TensorSpec> results(AttentionShape s) {
     return List.of(
-        TensorSpec.result(
-                "remainder",
-                "what is left of the stick",
-                s.batchSize(),
-                s.numHeads(),
-                s.querySeqLen())
+        TensorSpec.result("remainder", "what is left of the stick", s, BATCH, HEADS, QUERY)
             .constant());
   }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.HEAD_DIM;
+
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -150,8 +153,9 @@ public record Tener(
         name,
         meaning + ", Xavier normal",
         (seed, shape) -> Draws.gaussian(seed, deviation, shape),
-        s.numHeads(),
-        s.headDim());
+        s,
+        HEADS,
+        HEAD_DIM);
   }
 
   @Override

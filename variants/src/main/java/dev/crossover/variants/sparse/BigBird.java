@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
+import static dev.crossover.attention.Axis.HEADS;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
@@ -163,9 +166,10 @@ public record BigBird(
                 "random_blocks",
                 "key-block numbers of query blocks 1 to K - 2, distinct, none listed otherwise",
                 randomPlan::draw,
-                s.numHeads(),
-                Math.max(0, blocks(s.keySeqLen()) - 2),
-                numRandomBlocks)
+                s,
+                HEADS,
+                Axis.of("query_blocks", Math.max(0, blocks(s.keySeqLen()) - 2)),
+                Axis.of("random_blocks", numRandomBlocks))
             .constant());
     return List.copyOf(specs);
   }

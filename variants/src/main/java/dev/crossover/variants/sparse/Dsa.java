@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -166,31 +170,39 @@ public record Dsa(
 
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
-    int b = s.batchSize();
-    int n = s.keySeqLen();
+    Axis indexHeads = Axis.of("index_heads", indexHeads(s));
+    Axis indexDim = Axis.of("index_dim", indexDim(s));
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
     specs.add(
         TensorSpec.input(
                 "index_query",
                 "queries of the indexer, N(0,1)",
                 Draws::gaussian,
-                b,
-                indexHeads(s),
-                n,
-                indexDim(s))
+                s,
+                BATCH,
+                indexHeads,
+                KEY,
+                indexDim)
             .constant());
     specs.add(
         TensorSpec.input(
-                "index_key", "keys of the indexer, N(0,1)", Draws::gaussian, b, n, indexDim(s))
+                "index_key",
+                "keys of the indexer, N(0,1)",
+                Draws::gaussian,
+                s,
+                BATCH,
+                KEY,
+                indexDim)
             .constant());
     specs.add(
         TensorSpec.input(
                 "index_weight",
                 "weights of the index heads, N(0,1)",
                 Draws::gaussian,
-                b,
-                indexHeads(s),
-                n)
+                s,
+                BATCH,
+                indexHeads,
+                KEY)
             .constant());
     return List.copyOf(specs);
   }

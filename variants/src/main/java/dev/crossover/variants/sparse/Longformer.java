@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.KEY;
+
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -146,8 +150,9 @@ public record Longformer(
                 "global_mask",
                 "1 = global token; drawn: the first token",
                 Longformer::firstToken,
-                s.batchSize(),
-                s.keySeqLen())
+                s,
+                BATCH,
+                KEY)
             .constant());
     String[] names = {"q_global", "k_global", "v_global"};
     for (int i = 0; i < names.length; i++) {
@@ -156,7 +161,8 @@ public record Longformer(
               names[i],
               "second projection for global queries, N(0,1)",
               Draws::gaussian,
-              specs.get(i).shape().toArray()));
+              s,
+              specs.get(i).axes().toArray(Axis[]::new)));
     }
     return List.copyOf(specs);
   }

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.sparse;
 
+import static dev.crossover.attention.Axis.BATCH;
+import static dev.crossover.attention.Axis.HEADS;
+import static dev.crossover.attention.Axis.QUERY;
+
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
@@ -132,9 +137,10 @@ public record Nsa(
               "gate_" + branch,
               "gate of the " + branch + " branch, uniform in (0, 1)",
               Nsa::gate,
-              s.batchSize(),
-              s.numHeads(),
-              s.querySeqLen()));
+              s,
+              BATCH,
+              HEADS,
+              QUERY));
     }
     return List.copyOf(specs);
   }
