@@ -12,7 +12,6 @@ import static dev.crossover.attention.Axis.VALUE_DIM;
 
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
-import java.util.Arrays;
 import java.util.List;
 
 /// The common part of what mechanisms read: `q`, `k`, `v`, and how missing inputs are drawn.
@@ -68,21 +67,6 @@ public final class AttentionInputs {
       }
     }
     return inputs;
-  }
-
-  /// Checks one tensor against its spec.
-  static void requireShape(String mechanism, TensorSpec spec, Tensor tensor) {
-    int[] expected = spec.shape().toArray();
-    if (!tensor.hasShape(expected)) {
-      throw new IllegalArgumentException(
-          mechanism
-              + ": "
-              + spec.name()
-              + " must have shape "
-              + Arrays.toString(expected)
-              + ", but was "
-              + Arrays.toString(tensor.shape()));
-    }
   }
 
   private static Tensor rank4(Tensors inputs, String name) {

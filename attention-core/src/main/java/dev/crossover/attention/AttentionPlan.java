@@ -2,7 +2,6 @@
 package dev.crossover.attention;
 
 import dev.crossover.attention.tensor.Tensor;
-import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /// An attention mechanism made ready for one shape, mask and number of threads.
@@ -29,11 +28,12 @@ public abstract class AttentionPlan {
   /// Allocator of this plan's arrays; use it in the constructor only.
   protected final Scratch scratch = new Scratch();
 
+  /// The elements of the output that the current `forward` writes.
+  protected float[] out = {};
+
   private final String mechanism;
   private final InputBinding inputs;
-  private final TensorSpec[] resultSpecs;
-  private final int[][] resultShapes;
-  private final @Nullable Tensor[] boundResults;
+  private final TensorBinding results;
   private final int[] outputShape;
   private Tensors given = Tensors.NONE;
   private @Nullable Tensor written;
@@ -47,10 +47,7 @@ public abstract class AttentionPlan {
     Attention attention = request.attention();
     mechanism = attention.name();
     inputs = new InputBinding(attention, shape);
-    resultSpecs = attention.results(shape).toArray(TensorSpec[]::new);
-    resultShapes =
-        Arrays.stream(resultSpecs).map(spec -> spec.shape().toArray()).toArray(int[][]::new);
-    boundResults = new Tensor[resultSpecs.length];
+    results = new TensorBinding(mechanism, "results", "", attention.results(shape));
     outputShape = attention.outputShape(shape);
   }
 
@@ -84,10 +81,22 @@ public abstract class AttentionPlan {
   ///     shares storage with an input or another output
   public final void forward(Tensors inputs, Tensor output, Tensors results) {
     this.inputs.bind(inputs);
-    requireOutput(output);
-    bindResults(inputs, output, results);
+    TensorBinding.requireShape(mechanism, "output", outputShape, output);
+    for (int i = 0; i < inputs.size() && output.size() > 0; i++) {
+      if (inputs.tensor(i).data() == output.data()) {
+        throw new IllegalArgumentException(
+            mechanism
+                + ": output must not share storage with an input, but was that of "
+                + inputs.name(i));
+      }
+    }
+    this.results.bind(results);
+    this.results.requireApart(inputs);
+    this.results.requireApart("output", output);
+    this.results.requireApart(results);
     given = inputs;
     written = output;
+    out = output.data();
     compute(output);
   }
 
@@ -144,77 +153,13 @@ public abstract class AttentionPlan {
 
   /// Whether the caller asked for an extra result.
   protected final boolean wantsResult(String name) {
-    for (int i = 0; i < resultSpecs.length; i++) {
-      if (resultSpecs[i].name().equals(name)) {
-        return boundResults[i] != null;
-      }
-    }
-    return false;
+    return results.has(name);
   }
 
   /// The elements of an extra result the caller asked for.
+  ///
+  /// @throws IllegalStateException if the caller did not
   protected final float[] result(String name) {
-    for (int i = 0; i < resultSpecs.length; i++) {
-      Tensor tensor = boundResults[i];
-      if (tensor != null && resultSpecs[i].name().equals(name)) {
-        return tensor.data();
-      }
-    }
-    throw new IllegalStateException(name + " is not bound");
-  }
-
-  private void requireOutput(Tensor output) {
-    if (!output.hasShape(outputShape)) {
-      throw new IllegalArgumentException(
-          mechanism
-              + ": output must have shape "
-              + Arrays.toString(outputShape)
-              + ", but was "
-              + Arrays.toString(output.shape()));
-    }
-  }
-
-  private void bindResults(Tensors inputs, Tensor output, Tensors results) {
-    requireDistinct(mechanism, inputs, "output", output);
-    int known = 0;
-    for (int i = 0; i < resultSpecs.length; i++) {
-      TensorSpec spec = resultSpecs[i];
-      boundResults[i] = null;
-      if (results.has(spec.name())) {
-        Tensor tensor = results.get(spec.name());
-        if (!tensor.hasShape(resultShapes[i])) {
-          AttentionInputs.requireShape(mechanism, spec, tensor);
-        }
-        requireDistinct(mechanism, inputs, spec.name(), tensor);
-        if (tensor.data() == output.data() && tensor.size() > 0) {
-          throw new IllegalArgumentException(
-              mechanism + ": " + spec.name() + " must not share storage, but was output's");
-        }
-        boundResults[i] = tensor;
-        known++;
-      }
-    }
-    if (known != results.size()) {
-      throw new IllegalArgumentException(
-          mechanism
-              + ": results must be among "
-              + Arrays.stream(resultSpecs).map(TensorSpec::name).toList()
-              + ", but were "
-              + results.names());
-    }
-  }
-
-  private static void requireDistinct(
-      String mechanism, Tensors inputs, String name, Tensor written) {
-    for (int i = 0; i < inputs.size(); i++) {
-      if (inputs.tensor(i).data() == written.data() && written.size() > 0) {
-        throw new IllegalArgumentException(
-            mechanism
-                + ": "
-                + name
-                + " must not share storage with an input, but was that of "
-                + inputs.name(i));
-      }
-    }
+    return results.get(name);
   }
 }

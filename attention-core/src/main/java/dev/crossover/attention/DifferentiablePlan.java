@@ -33,68 +33,27 @@ public abstract class DifferentiablePlan extends AttentionPlan {
   /// only.
   protected final Scratch kept = new Scratch();
 
-  private final TensorSpec[] specs;
-  private final String[] names;
-  private final int[][] shapes;
-  private final @Nullable Tensor[] gradients;
-  private final TensorSpec[] resultSpecs;
-  private final String[] resultNames;
-  private final int[][] resultShapes;
-  private final @Nullable Tensor[] resultGradients;
+  /// The elements of the output's gradient that the current `backward` was given.
+  protected float[] gradOut = {};
+
+  private final TensorBinding gradients;
+  private final TensorBinding resultGradients;
   private final int[] outputShape;
   private final String mechanism;
-  private final BoundTensors boundGradients =
-      new BoundTensors() {
-        @Override
-        public boolean has(String name) {
-          return wantsGradient(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return gradient(name);
-        }
-      };
-  private final BoundTensors boundResultGradients =
-      new BoundTensors() {
-        @Override
-        public boolean has(String name) {
-          return hasResultGradient(name);
-        }
-
-        @Override
-        public float[] get(String name) {
-          return resultGradient(name);
-        }
-      };
-  private @Nullable Tensor gradOutput;
 
   /// Prepares the checks of `forward` and `backward`.
   protected DifferentiablePlan(PlanRequest request) {
     super(request);
     Attention attention = request.attention();
     mechanism = attention.name();
-    specs = differentiable(attention.inputs(shape));
-    names = gradientNames(specs);
-    shapes = shapes(specs);
     outputShape = attention.outputShape(shape);
-    gradients = new Tensor[specs.length];
-    resultSpecs = differentiable(attention.results(shape));
-    resultNames = gradientNames(resultSpecs);
-    resultShapes = shapes(resultSpecs);
-    resultGradients = new Tensor[resultSpecs.length];
+    gradients = binding("gradients", attention.inputs(shape));
+    resultGradients = binding("gradients of results", attention.results(shape));
   }
 
-  private static TensorSpec[] differentiable(List<TensorSpec> all) {
-    return all.stream().filter(TensorSpec::differentiable).toArray(TensorSpec[]::new);
-  }
-
-  private static int[][] shapes(TensorSpec[] specs) {
-    return Arrays.stream(specs).map(spec -> spec.shape().toArray()).toArray(int[][]::new);
-  }
-
-  private static String[] gradientNames(TensorSpec[] specs) {
-    return Arrays.stream(specs).map(spec -> "grad_" + spec.name()).toArray(String[]::new);
+  private TensorBinding binding(String what, List<TensorSpec> all) {
+    List<TensorSpec> differentiable = all.stream().filter(TensorSpec::differentiable).toList();
+    return new TensorBinding(mechanism, what, "grad_", differentiable);
   }
 
   /// Writes the gradients that the caller supplies tensors for.
@@ -153,59 +112,41 @@ public abstract class DifferentiablePlan extends AttentionPlan {
 
   /// Where to add the gradients that the caller asked for, by the inputs' names.
   protected final BoundTensors gradients() {
-    return boundGradients;
+    return gradients;
   }
 
   /// Whether the caller asked for the gradient of an input, by the input's name.
   protected final boolean wantsGradient(String input) {
-    return find(specs, gradients, input) != null;
+    return gradients.has(input);
   }
 
   /// Where to add the gradient of an input, by the input's name; null where nobody asked for it.
   protected final float @Nullable [] wanted(String input) {
-    Tensor tensor = find(specs, gradients, input);
-    return tensor == null ? null : tensor.data();
+    return gradients.has(input) ? gradients.get(input) : null;
   }
 
   /// Where to add the gradient of an input, by the input's name.
   ///
   /// @throws IllegalStateException if it was not asked for
   protected final float[] gradient(String input) {
-    Tensor tensor = find(specs, gradients, input);
-    if (tensor == null) {
-      throw new IllegalStateException("grad_" + input + " is not bound");
-    }
-    return tensor.data();
+    return gradients.get(input);
   }
 
   /// The upstream gradients of the results, by the results' names.
   protected final BoundTensors resultGradients() {
-    return boundResultGradients;
+    return resultGradients;
   }
 
   /// Whether a result has an upstream gradient.
   protected final boolean hasResultGradient(String result) {
-    return find(resultSpecs, resultGradients, result) != null;
+    return resultGradients.has(result);
   }
 
   /// The elements of a result's upstream gradient.
   ///
   /// @throws IllegalStateException if there is none
   protected final float[] resultGradient(String result) {
-    Tensor tensor = find(resultSpecs, resultGradients, result);
-    if (tensor == null) {
-      throw new IllegalStateException("grad_" + result + " is not bound");
-    }
-    return tensor.data();
-  }
-
-  private static @Nullable Tensor find(TensorSpec[] specs, @Nullable Tensor[] bound, String name) {
-    for (int i = 0; i < specs.length; i++) {
-      if (specs[i].name().equals(name)) {
-        return bound[i];
-      }
-    }
-    return null;
+    return resultGradients.get(result);
   }
 
   private void run(Tensor newGradOutput, Tensors upstream, Tensors written, boolean add) {
@@ -214,123 +155,40 @@ public abstract class DifferentiablePlan extends AttentionPlan {
       throw new IllegalStateException(
           mechanism + ": backward must follow forward, but nothing was computed yet");
     }
-    if (!newGradOutput.hasShape(outputShape)) {
-      throw misshapen("grad_out", outputShape, newGradOutput);
-    }
-    gradOutput = newGradOutput;
-    bindUpstream(upstream);
-    bindGradients(output, upstream, written);
-    if (!add) {
-      for (Tensor gradient : gradients) {
-        if (gradient != null) {
-          Arrays.fill(gradient.data(), 0);
-        }
+    TensorBinding.requireShape(mechanism, "grad_out", outputShape, newGradOutput);
+    resultGradients.bind(upstream);
+    gradients.bind(written);
+    requireGivenInputs();
+    gradients.requireApart(boundInputs());
+    gradients.requireApart("out", output);
+    gradients.requireApart("grad_out", newGradOutput);
+    gradients.requireApart(upstream);
+    gradients.requireApart(written);
+    for (int i = 0; i < gradients.size() && !add; i++) {
+      Tensor gradient = gradients.tensor(i);
+      if (gradient != null) {
+        Arrays.fill(gradient.data(), 0);
       }
     }
-    differentiate(newGradOutput.data());
+    gradOut = newGradOutput.data();
+    differentiate(gradOut);
   }
 
-  private void bindUpstream(Tensors upstream) {
-    int known = 0;
-    for (int i = 0; i < resultSpecs.length; i++) {
-      Tensor tensor = null;
-      if (upstream.has(resultNames[i])) {
-        tensor = upstream.get(resultNames[i]);
-        if (!tensor.hasShape(resultShapes[i])) {
-          throw misshapen(resultNames[i], resultShapes[i], tensor);
-        }
-        known++;
-      }
-      resultGradients[i] = tensor;
-    }
-    if (known != upstream.size()) {
-      throw unknown("gradients of results", resultNames, upstream);
-    }
-  }
-
-  private void bindGradients(Tensor output, Tensors upstream, Tensors written) {
-    int known = 0;
-    for (int i = 0; i < specs.length; i++) {
-      Tensor tensor = null;
-      if (written.has(names[i])) {
-        tensor = written.get(names[i]);
-        if (!tensor.hasShape(shapes[i])) {
-          throw misshapen(names[i], shapes[i], tensor);
-        }
-        if (specs[i].role() == TensorSpec.Role.OPTIONAL && !hasInput(specs[i].name())) {
-          throw new IllegalArgumentException(
-              mechanism
-                  + ": "
-                  + names[i]
-                  + " must belong to a given input, but "
-                  + specs[i].name()
-                  + " is absent");
-        }
-        requireApart(names[i], tensor, output, upstream, written);
-        known++;
-      }
-      gradients[i] = tensor;
-    }
-    if (known != written.size()) {
-      throw unknown("gradients", names, written);
-    }
-  }
-
-  private void requireApart(
-      String name, Tensor tensor, Tensor output, Tensors upstream, Tensors written) {
-    if (tensor.size() == 0) {
-      return;
-    }
-    float[] data = tensor.data();
-    String other = sharing(data, boundInputs());
-    if (other == null && data == output.data()) {
-      other = "out";
-    }
-    if (other == null && gradOutput != null && data == gradOutput.data()) {
-      other = "grad_out";
-    }
-    if (other == null) {
-      other = sharing(data, upstream);
-    }
-    for (int i = 0; i < written.size() && other == null; i++) {
-      if (!written.name(i).equals(name) && written.tensor(i).data() == data) {
-        other = written.name(i);
+  /// Refuses the gradient of an option that is off.
+  private void requireGivenInputs() {
+    for (int i = 0; i < gradients.size(); i++) {
+      TensorSpec spec = gradients.spec(i);
+      if (spec.role() == TensorSpec.Role.OPTIONAL
+          && gradients.tensor(i) != null
+          && !hasInput(spec.name())) {
+        throw new IllegalArgumentException(
+            mechanism
+                + ": grad_"
+                + spec.name()
+                + " must belong to a given input, but "
+                + spec.name()
+                + " is absent");
       }
     }
-    if (other != null) {
-      throw new IllegalArgumentException(
-          mechanism + ": " + name + " must not share storage, but was that of " + other);
-    }
-  }
-
-  private static @Nullable String sharing(float[] data, Tensors tensors) {
-    for (int i = 0; i < tensors.size(); i++) {
-      if (tensors.tensor(i).data() == data) {
-        return tensors.name(i);
-      }
-    }
-    return null;
-  }
-
-  private IllegalArgumentException misshapen(String name, int[] expected, Tensor tensor) {
-    return new IllegalArgumentException(
-        mechanism
-            + ": "
-            + name
-            + " must have shape "
-            + Arrays.toString(expected)
-            + ", but was "
-            + Arrays.toString(tensor.shape()));
-  }
-
-  private IllegalArgumentException unknown(String what, String[] known, Tensors given) {
-    return new IllegalArgumentException(
-        mechanism
-            + ": "
-            + what
-            + " must be among "
-            + Arrays.toString(known)
-            + ", but were "
-            + given.names());
   }
 }

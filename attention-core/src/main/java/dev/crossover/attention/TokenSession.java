@@ -2,7 +2,6 @@
 package dev.crossover.attention;
 
 import dev.crossover.attention.tensor.Tensor;
-import java.util.Arrays;
 
 /// A decoding session whose mechanism takes one token into its state and then answers it: checks
 /// the tensors, counts the positions and feeds prefixes token by token unless the mechanism can
@@ -10,6 +9,9 @@ import java.util.Arrays;
 public abstract class TokenSession implements DecodeSession {
   /// Widths and heads; `keySeqLen` is the largest number of positions.
   protected final AttentionShape shape;
+
+  /// The elements of the output that the current `step` writes.
+  protected float[] out = {};
 
   private final Attention attention;
   private final InputBinding oneToken;
@@ -33,18 +35,12 @@ public abstract class TokenSession implements DecodeSession {
   @Override
   public final void step(Tensors inputs, Tensor output) {
     oneToken.bind(inputs);
-    if (!output.hasShape(outputShape)) {
-      throw new IllegalArgumentException(
-          attention.name()
-              + ": output must have shape "
-              + Arrays.toString(outputShape)
-              + ", but was "
-              + Arrays.toString(output.shape()));
-    }
+    TensorBinding.requireShape(attention.name(), "output", outputShape, output);
     current = oneToken;
     requireRoom(1);
     take(0, 1);
-    answer(output.data());
+    out = output.data();
+    answer(out);
     position++;
   }
 

@@ -18,7 +18,6 @@ final class CachedKeys extends TokenSession {
   private final ShortQueries[] queries;
   private final Workers workers;
   private final Workers.Task head = this::head;
-  private float[] out = new float[0];
 
   CachedKeys(Attention attention, AttentionShape shape, double scale, int threads) {
     super(attention, shape);
@@ -46,7 +45,6 @@ final class CachedKeys extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     workers.run(heads, head);
   }
 

@@ -175,7 +175,6 @@ public record Materialised(
     private final float[] scores;
     private final float[][] work = new float[threads()][];
     private final Workers.Task head = this::head;
-    private float[] out = new float[0];
 
     /// @param kept receives the weights of all pairs for a backward pass; null where the plan's own
     ///     scratch does
@@ -189,7 +188,6 @@ public record Materialised(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(shape.problems(), head);
     }
 

@@ -33,7 +33,6 @@ final class MaterialisedGradient extends DifferentiablePlan {
   private final float[][] upstream = new float[threads()][];
   private final float[][] transposed = new float[threads()][];
   private final Workers.Task head = this::head;
-  private float[] gradOut = new float[0];
   private int firstHead;
 
   /// @param plan makes the forward plan that leaves its weights in an array
@@ -72,8 +71,7 @@ final class MaterialisedGradient extends DifferentiablePlan {
   /// Query heads of a key/value head follow each other; with the gradient of a bias, which the
   /// batch shares, so do the batch entries.
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     int heads = shape.numKeyValueHeads();
     int rounds = wantsGradient("bias") ? shape.batchSize() : 1;
     int atOnce = shape.batchSize() * heads / rounds;

@@ -26,7 +26,6 @@ final class RecomputedPrefix extends TokenSession {
   private final float[][] scores;
   private final float[][] outputs;
   private final float[][] transposed;
-  private float[] out = new float[0];
 
   RecomputedPrefix(Attention attention, AttentionShape shape, double scale, int threads) {
     super(attention, shape);
@@ -58,7 +57,6 @@ final class RecomputedPrefix extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     int length = position() + 1;
     // a worker's room doubles with the prefix, so that most tokens allocate nothing
     int room = Math.min(queries.room(), shape.keySeqLen());

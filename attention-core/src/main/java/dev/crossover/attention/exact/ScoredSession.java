@@ -30,7 +30,6 @@ final class ScoredSession extends TokenSession {
   private final float[] slopes;
   private final Workers workers;
   private final Workers.Task head = this::head;
-  private float[] out = new float[0];
 
   ScoredSession(
       Attention attention, AttentionShape shape, ScoreOptions options, double scale, int threads) {
@@ -97,7 +96,6 @@ final class ScoredSession extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     if (options.alibi() == Alibi.GIVEN) {
       System.arraycopy(input("alibi_slopes"), 0, slopes, 0, slopes.length);
     }

@@ -28,7 +28,6 @@ final class ShortPlan extends AttentionPlan {
   private final float[] partOut;
   private final float[] partLse;
   private final Workers.Task part = this::part;
-  private float[] out = new float[0];
 
   ShortPlan(PlanRequest request, double scale) {
     super(request);
@@ -73,7 +72,6 @@ final class ShortPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(heads * parts, part);
     for (int head = 0; parts > 1 && head < heads; head++) {
       merge(head);

@@ -39,7 +39,6 @@ final class TiledPlan extends AttentionPlan {
   private final int[][] high = new int[threads()][];
   private final Workers.Task pack = this::pack;
   private final Workers.Task block = this::block;
-  private float[] out = new float[0];
 
   TiledPlan(PlanRequest request, double scale) {
     super(request);
@@ -79,7 +78,6 @@ final class TiledPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(panels.length * packings, pack);
     workers.run(shape.problems() * blocks, block);
   }

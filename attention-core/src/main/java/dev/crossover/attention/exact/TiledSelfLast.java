@@ -64,7 +64,6 @@ public record TiledSelfLast(double scale) implements Attention {
     private final float[][] lse = new float[threads()][];
     private final Workers.Task pack = this::pack;
     private final Workers.Task block = this::block;
-    private float[] out = new float[0];
 
     Plan(PlanRequest request) {
       super(request);
@@ -80,7 +79,6 @@ public record TiledSelfLast(double scale) implements Attention {
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(panels.length, pack);
       workers.run(panels.length * blocks, block);
     }

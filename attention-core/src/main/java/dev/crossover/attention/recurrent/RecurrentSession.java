@@ -42,7 +42,6 @@ public final class RecurrentSession extends TokenSession {
   private RecurrentChunk[] chunks = new RecurrentChunk[0];
   private int token;
   private int tokens;
-  private float[] out = new float[0];
 
   /// @param attention the mechanism, for its inputs and seed
   /// @param shape widths and heads; `keySeqLen` is the largest number of positions
@@ -262,7 +261,6 @@ public final class RecurrentSession extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     workers.run(shape.problems(), read);
   }
 

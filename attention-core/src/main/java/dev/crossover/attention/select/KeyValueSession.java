@@ -34,7 +34,6 @@ public abstract class KeyValueSession extends TokenSession {
   private final Workers workers;
   private final Workers.Task head = this::head;
   private final Kernels kernels = Kernels.get();
-  private float[] out = new float[0];
 
   /// @param attention the mechanism
   /// @param shape widths and heads; `keySeqLen` is the largest number of positions
@@ -212,7 +211,6 @@ public abstract class KeyValueSession extends TokenSession {
 
   @Override
   protected final void answer(float[] output) {
-    out = output;
     workers.run(shape.problems(), head);
   }
 

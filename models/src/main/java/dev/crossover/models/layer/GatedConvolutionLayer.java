@@ -87,7 +87,6 @@ public record GatedConvolutionLayer(
     private final float[] gates;
     private final float[][] rows = new float[threads()][];
     private final Workers.Task task = this::block;
-    private float[] out = new float[0];
 
     ConvolutionPlan(PlanRequest request) {
       super(request, 2 * MultiHeadLayer.modelDim(request.shape()));
@@ -99,7 +98,6 @@ public record GatedConvolutionLayer(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(batch * Math.ceilDiv(steps, ROWS_PER_TASK), task);
     }
 

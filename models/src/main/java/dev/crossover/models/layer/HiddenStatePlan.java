@@ -24,7 +24,6 @@ abstract class HiddenStatePlan extends BaselinePlan {
   private final float[] zeros;
   private final Workers.Task project = this::project;
   private final Workers.Task run = this::run;
-  private float[] out = new float[0];
 
   /// @param stateRows rows of width D that a sequence needs between and within steps
   HiddenStatePlan(PlanRequest request, int gates, int stateRows) {
@@ -70,7 +69,6 @@ abstract class HiddenStatePlan extends BaselinePlan {
 
   @Override
   protected final void compute(Tensor output) {
-    out = output.data();
     float[] hidden = input("hidden_weight");
     for (int o = 0; o < gates * width; o++) {
       for (int c = 0; c < width; c++) {

@@ -270,7 +270,6 @@ public record MultiHeadLayer(Attention core) implements Attention {
     private final Workers.Task merge = this::merge;
     private final int queryBlocks = Math.ceilDiv(shape.querySeqLen(), ROWS_PER_TASK);
     private final int keyBlocks = Math.ceilDiv(shape.keySeqLen(), ROWS_PER_TASK);
-    private float[] out = new float[0];
 
     Plan(PlanRequest request) {
       super(request);
@@ -301,7 +300,6 @@ public record MultiHeadLayer(Attention core) implements Attention {
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       for (int i = 0; i < copies.length; i++) {
         float[] given = input(perToken.get(i).name());
         System.arraycopy(given, 0, copies[i].data(), 0, given.length);

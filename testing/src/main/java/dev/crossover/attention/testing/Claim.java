@@ -8,6 +8,8 @@ import java.util.function.Consumer;
 /// A check takes any subject and throws [AssertionError] where the claim is broken, so that it can
 /// be run on mechanisms broken on purpose too.
 public enum Claim {
+  /// A dimension that grows with the sequence or the batch is named for what runs along it.
+  AXES_NAMED(ContractChecks::namedAxes),
   /// Missing, unknown and misshapen tensors are refused by name.
   BAD_TENSORS_REFUSED(RefusalChecks::badTensors),
   /// Masks, lengths, heads and widths beyond the capabilities are refused by name.
@@ -107,7 +109,8 @@ public enum Claim {
   /// state fills rows that see no key, and a session takes none.
   boolean isAboutPlainInputs() {
     return switch (this) {
-      case BEYOND_CAPABILITIES_REFUSED,
+      case AXES_NAMED,
+          BEYOND_CAPABILITIES_REFUSED,
           SCRATCH_DECLARED,
           EMPTY_ROWS_ZERO,
           PADDED_QUERY_ROWS,

@@ -4,9 +4,14 @@ package dev.crossover.attention.testing;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
@@ -128,6 +133,53 @@ final class ContractChecks {
       if (!moved) {
         throw new AssertionError(
             Runs.describe(subject, shape, mask, "out must depend on the values"));
+      }
+    }
+  }
+
+  static void namedAxes(ContractSubject subject) {
+    Attention attention = subject.attention();
+    AttentionShape shape = subject.shape(Runs.middleLength(subject));
+    int nq = shape.querySeqLen();
+    int nk = shape.keySeqLen();
+    requireSizes(attention, shape, shape.withSeqLens(nq + 1, nk + 1), Axis.QUERY, Axis.KEY);
+    requireSizes(
+        attention,
+        shape,
+        shape.withBatchAndHeads(shape.batchSize() + 1, shape.numHeads()),
+        Axis.BATCH);
+  }
+
+  /// Per-token inputs and options change along these axes only.
+  private static void requireSizes(
+      Attention attention, AttentionShape shape, AttentionShape larger, Axis... changed) {
+    Map<String, TensorSpec> others = new HashMap<>();
+    attention.inputs(larger).forEach(spec -> others.put(spec.name(), spec));
+    for (TensorSpec spec : attention.inputs(shape)) {
+      TensorSpec other = others.get(spec.name());
+      boolean isParameter = spec.role() == TensorSpec.Role.PARAMETER;
+      for (int d = 0; other != null && !isParameter && d < spec.axes().size(); d++) {
+        Axis axis = spec.axes().get(d);
+        boolean named = Arrays.stream(changed).anyMatch(axis::is);
+        boolean changes = !spec.shape().sizes().get(d).equals(other.shape().sizes().get(d));
+        if (changes != named) {
+          throw new AssertionError(
+              attention
+                  + ": "
+                  + spec.name()
+                  + " must change along "
+                  + Arrays.toString(changed)
+                  + " from "
+                  + shape
+                  + " to "
+                  + larger
+                  + ", but axes are "
+                  + spec.axes()
+                  + ", sizes "
+                  + spec.shape()
+                  + " and "
+                  + other.shape());
+        }
       }
     }
   }

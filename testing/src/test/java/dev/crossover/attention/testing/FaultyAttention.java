@@ -39,6 +39,7 @@ record FaultyAttention(Fault fault) implements Attention {
   /// What is wrong, and the claim it breaks.
   enum Fault {
     NOTHING(null),
+    HIDES_AN_AXIS_OF_POSITIONS(Claim.AXES_NAMED),
     ACCEPTS_UNKNOWN_INPUTS(Claim.BAD_TENSORS_REFUSED),
     ACCEPTS_CAUSAL_MASKS_IT_IGNORES(Claim.BEYOND_CAPABILITIES_REFUSED),
     HAS_ANOTHER_OUTPUT_SHAPE_THAN_DECLARED(Claim.ALIASING_REFUSED),
@@ -100,6 +101,16 @@ record FaultyAttention(Fault fault) implements Attention {
         .valueDim(true)
         .decoding(true)
         .zeroesPaddedQueries(has(Fault.SAYS_IT_ZEROES_PADDED_ROWS));
+  }
+
+  @Override
+  public List<TensorSpec> inputs(AttentionShape s) {
+    List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
+    if (has(Fault.HIDES_AN_AXIS_OF_POSITIONS)) {
+      Axis hidden = Axis.of("hidden", s.keySeqLen());
+      specs.add(TensorSpec.optional("noise", "", Draws::gaussian, s, BATCH, hidden));
+    }
+    return specs;
   }
 
   @Override
@@ -182,7 +193,6 @@ record FaultyAttention(Fault fault) implements Attention {
     private final float[][] scores = new float[threads()][];
     private final float[][] sums = new float[threads()][];
     private final Workers.Task head = this::head;
-    private float[] out = new float[0];
     private int calls;
     private float residue;
 
@@ -200,7 +210,6 @@ record FaultyAttention(Fault fault) implements Attention {
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       calls++;
       workers.run(shape.problems(), head);
       if (has(Fault.SCALES_QUERIES_IN_PLACE)) {

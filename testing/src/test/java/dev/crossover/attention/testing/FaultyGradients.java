@@ -182,8 +182,6 @@ record FaultyGradients(Fault fault) implements Attention {
     private final double factor;
     private final Workers.Task answer = this::answer;
     private final Workers.Task back = this::back;
-    private float[] out = new float[0];
-    private float[] gradOut = new float[0];
     private int calls;
     private double residue;
 
@@ -199,7 +197,6 @@ record FaultyGradients(Fault fault) implements Attention {
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(shape.problems(), answer);
     }
 
@@ -279,8 +276,7 @@ record FaultyGradients(Fault fault) implements Attention {
     }
 
     @Override
-    protected void differentiate(float[] newGradOut) {
-      gradOut = newGradOut;
+    protected void differentiate(float[] gradOutput) {
       calls++;
       workers.run(shape.batchSize() * shape.numKeyValueHeads(), back);
       if (has(Fault.SCALES_UPSTREAM_IN_PLACE) && gradOut.length > 0) {

@@ -33,7 +33,6 @@ final class EfficientDifferentiable extends DifferentiablePlan {
   private final Workers.Task queries = this::queries;
   private final Workers.Task combine = this::combine;
   private final Workers.Task keys = this::keys;
-  private float[] gradOut = new float[0];
 
   EfficientDifferentiable(PlanRequest request, Normalisation normalisation) {
     super(request);
@@ -70,8 +69,7 @@ final class EfficientDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     workers.run(shape.problems() * querySegments.count(), queries);
     workers.run(keyHeads, combine);
     workers.run(keyHeads * keySegments.count(), keys);

@@ -49,7 +49,6 @@ final class HyperPlan extends AttentionPlan {
   private final Workers.Task group = this::group;
   private final Workers.Task divide = this::divide;
   private int level;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
   HyperPlan(PlanRequest request, HyperAttention attention, float @Nullable [] lse) {
@@ -123,7 +122,6 @@ final class HyperPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     if (layout.leaf() > 0) {
       workers.run(leaves.length, pack);
       workers.run(shape.problems() * Math.ceilDiv(n, rows), leaf);

@@ -26,7 +26,6 @@ final class ReformerGradient extends DifferentiablePlan {
   private final float[] gradKeys;
   private final Rounds rounds;
   private final Workers.Task normalise = this::normalise;
-  private float[] gradOut = new float[0];
 
   ReformerGradient(PlanRequest request, Reformer attention) {
     super(request);
@@ -73,8 +72,7 @@ final class ReformerGradient extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     Arrays.fill(gradKeys, 0);
     rounds.bind(input("qk"), forward.keys(), input("v"), output(), lse);
     for (rounds.round = 0; rounds.round < attention.numHashes(); rounds.round++) {

@@ -55,7 +55,6 @@ final class ReformerPlan extends AttentionPlan {
   private final Workers.Task sort = this::sort;
   private final Workers.Task group = this::group;
   private int round;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row over all rounds, `[B,H,n]`; null where it is
   ///     not kept
@@ -143,7 +142,6 @@ final class ReformerPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(shape.problems(), measure);
     workers.run(shape.problems() * hashBlocks, hashBlock);
     workers.run(shape.problems() * rounds, sort);

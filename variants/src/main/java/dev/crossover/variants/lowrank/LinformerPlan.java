@@ -45,7 +45,6 @@ final class LinformerPlan extends AttentionPlan {
   private final Workers.Task project = this::project;
   private final Workers.Task pack = this::pack;
   private final Workers.Task attend = this::attend;
-  private float[] out = new float[0];
 
   LinformerPlan(Linformer linformer, PlanRequest request) {
     this(linformer, request, null, new float[0]);
@@ -78,7 +77,6 @@ final class LinformerPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     if (linformer.projection() == Projection.CONVOLUTION) {
       tapMajor(input("key_conv_weight"), shape.headDim(), keyFilter);
       tapMajor(input("value_conv_weight"), shape.valueDim(), valueFilter);

@@ -57,8 +57,7 @@ final class LunaDifferentiable extends DifferentiablePlan {
   private final @Nullable LunaMapGradient packContextMap;
   private final @Nullable LunaMapGradient keyMap;
   private final @Nullable LunaMapGradient valueMap;
-  private float[] gradOut = new float[0];
-  private float[] context = gradOut;
+  private float[] context = {};
 
   LunaDifferentiable(Luna luna, PlanRequest request) {
     super(request);
@@ -202,8 +201,7 @@ final class LunaDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     if (module) {
       context = input(hasInput("context") ? "context" : "x");
       int blocks = Math.ceilDiv(nq, ROWS);

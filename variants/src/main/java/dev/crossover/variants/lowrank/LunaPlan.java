@@ -70,7 +70,6 @@ final class LunaPlan extends AttentionPlan {
   private final Workers.Task causalHead = this::causalHead;
   private final Workers.Task outputMap = this::outputMap;
   private float[] context = new float[0];
-  private float[] out = new float[0];
 
   /// What a forward pass keeps for a backward pass besides the packed sequence.
   ///
@@ -177,7 +176,6 @@ final class LunaPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     if (module) {
       context = input(hasInput("context") ? "context" : "x");
       workers.run(maps.count(), takeMap);

@@ -56,7 +56,6 @@ final class MlaGradient extends DifferentiablePlan {
   private final Workers.Task query = this::query;
   private final Workers.Task token = this::token;
   private final Workers.Task head = this::head;
-  private float[] gradOut = new float[0];
   private float @Nullable [] gradQ;
   private float @Nullable [] gradLatent;
   private float @Nullable [] gradKeyRope;
@@ -121,8 +120,7 @@ final class MlaGradient extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     gradQ = wanted("q");
     gradLatent = wanted("latent");
     gradKeyRope = wanted("key_rope");

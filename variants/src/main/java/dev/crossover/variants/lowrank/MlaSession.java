@@ -54,7 +54,6 @@ abstract class MlaSession extends TokenSession {
     private final float[][] queries = new float[rows.length][group * width];
     private final float[][] mixed = new float[rows.length][group * r];
     private final Workers.Task heads = this::heads;
-    private float[] out = new float[0];
 
     Absorbed(Mla mla, AttentionShape shape, int threads) {
       super(mla, shape, threads);
@@ -79,7 +78,6 @@ abstract class MlaSession extends TokenSession {
 
     @Override
     protected void answer(float[] output) {
-      out = output;
       workers.run(shape.batchSize() * groups, heads);
     }
 
@@ -119,7 +117,6 @@ abstract class MlaSession extends TokenSession {
     private final float[][] queries = new float[rows.length][dn + dr];
     private final ShortQueries[] softmax = new ShortQueries[rows.length];
     private final Workers.Task head = this::head;
-    private float[] out = new float[0];
 
     Naive(Mla mla, AttentionShape shape, int threads) {
       super(mla, shape, threads);
@@ -152,7 +149,6 @@ abstract class MlaSession extends TokenSession {
 
     @Override
     protected void answer(float[] output) {
-      out = output;
       workers.run(shape.problems(), head);
     }
 

@@ -67,7 +67,6 @@ final class NystromformerDifferentiable extends DifferentiablePlan {
   private final Workers.Task weights = this::weights;
   private final Landmarks.RealRows realQuery;
   private final Landmarks.RealRows realKey = mask::isRealKey;
-  private float[] gradOut = new float[0];
 
   NystromformerDifferentiable(Nystromformer nystrom, PlanRequest request) {
     super(request);
@@ -229,8 +228,7 @@ final class NystromformerDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     workers.run(shape.problems(), takeLandmarks);
     float[] attended = taps == 0 ? output() : keep.attended();
     unpack.bind(input("q"), keyLandmarks, forward.mixed, attended, keep.lse());

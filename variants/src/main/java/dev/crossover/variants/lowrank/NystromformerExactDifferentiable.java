@@ -35,7 +35,6 @@ final class NystromformerExactDifferentiable extends DifferentiablePlan {
   private final Workers.Task queryGradients = this::queryGradients;
   private final Workers.Task valueGradients = this::valueGradients;
   private final Workers.Task weightGradients = this::weightGradients;
-  private float[] gradOut = new float[0];
 
   NystromformerExactDifferentiable(Nystromformer nystrom, PlanRequest request) {
     super(request);
@@ -82,8 +81,7 @@ final class NystromformerExactDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     workers.run(shape.problems(), takeQueries);
     float[] out = taps == 0 ? output() : attended;
     backward.bind(queries, input("k"), input("v"), out, lse);

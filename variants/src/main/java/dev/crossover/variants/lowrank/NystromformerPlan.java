@@ -74,7 +74,6 @@ final class NystromformerPlan extends AttentionPlan {
   private final Workers.Task solve = this::solve;
   private final Workers.Task block = this::block;
   private double scale;
-  private float[] out = new float[0];
 
   /// What a forward pass keeps for a backward pass besides landmarks, K2 and Z K3 v.
   ///
@@ -155,7 +154,6 @@ final class NystromformerPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     if (!exact) {
       workers.run(shape.problems(), takeLandmarks);
       workers.run(shape.problems() * segments * landmarkBlocks, streamKeys);

@@ -28,7 +28,6 @@ final class LogLinearSession extends TokenSession {
   private final Workers.Task read = this::read;
   private int token;
   private int tokens;
-  private float[] out = new float[0];
 
   LogLinearSession(LogLinear attention, AttentionShape shape, int threads) {
     super(attention, shape);
@@ -94,7 +93,6 @@ final class LogLinearSession extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     workers.run(shape.problems(), read);
   }
 

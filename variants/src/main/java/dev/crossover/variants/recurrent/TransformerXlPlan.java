@@ -58,7 +58,6 @@ final class TransformerXlPlan extends AttentionPlan {
   private final Workers.Task project = this::project;
   private final Workers.Task transpose = this::transpose;
   private final Workers.Task block = this::block;
-  private float[] out = new float[0];
 
   TransformerXlPlan(TransformerXl xl, PlanRequest request) {
     this(xl, request, null, new float[0]);
@@ -103,7 +102,6 @@ final class TransformerXlPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(panels.length, pack);
     if (xl.positions() == Positions.SINUSOID) {
       workers.run(positionBlocks, project);

@@ -253,7 +253,6 @@ public record Additive(
     private final float[] noGain = new float[0];
     private final Workers.Task keys = this::keys;
     private final Workers.Task queries = this::queries;
-    private float[] out = new float[0];
 
     Plan(PlanRequest request) {
       super(request);
@@ -265,7 +264,6 @@ public record Additive(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       scoreVectors(
           input("score_vector"), weightNormalisation ? input("gain") : noGain, a, scoreVectors);
       workers.run(shape.problems() * keyBlocks, keys);

@@ -62,7 +62,6 @@ final class AdditiveDifferentiable extends DifferentiablePlan {
   private final Workers.Task sumKeys = this::sumKeys;
   private final Workers.Task keyHead = this::keyHead;
   private final Workers.Task parameters = this::parameters;
-  private float[] gradOut = noGain;
 
   /// What one worker alone uses.
   private final class Worker {
@@ -139,8 +138,7 @@ final class AdditiveDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     float[] gain = normalised ? input("gain") : noGain;
     Additive.scoreVectors(input("score_vector"), gain, a, scoreVectors);
     workers.run(shape.problems(), projectKeys);

@@ -32,7 +32,6 @@ final class DifferentialGradient extends DifferentiablePlan {
   private final Workers.Task norm = this::norm;
   private final Workers.Task query = this::query;
   private final Workers.Task key = this::key;
-  private float[] gradOut = new float[0];
   private float @Nullable [] weight;
 
   DifferentialGradient(Differential differential, PlanRequest request) {
@@ -74,8 +73,7 @@ final class DifferentialGradient extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     weight = hasInput("norm_weight") ? input("norm_weight") : null;
     Arrays.fill(gradLambda, 0);
     Arrays.fill(gradWeight, 0);

@@ -298,7 +298,6 @@ public record Fox(
     private final Workers.Task reaches = this::reaches;
     private final Workers.Task block = this::block;
     private final float[] lse;
-    private float[] out = new float[0];
 
     Plan(PlanRequest request, float[] lse) {
       super(request);
@@ -316,7 +315,6 @@ public record Fox(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(panels.length * packings, keys);
       workers.run(shape.problems(), sum);
       if (pruneTolerance > 0) {

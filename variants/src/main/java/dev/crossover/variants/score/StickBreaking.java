@@ -210,7 +210,6 @@ public record StickBreaking(
     private final StickBlock[] sticks = new StickBlock[threads()];
     private final int[][] limits = new int[threads()][];
     private final Workers.Task block = this::block;
-    private float[] out = new float[0];
 
     Plan(PlanRequest request) {
       super(request);
@@ -222,7 +221,6 @@ public record StickBreaking(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(shape.problems() * blocks, block);
     }
 

@@ -30,7 +30,6 @@ final class StickBreakingDifferentiable extends DifferentiablePlan {
   private final Tensors results;
   private final Part[] parts = new Part[threads()];
   private final Workers.Task head = this::head;
-  private float[] gradOut = new float[0];
 
   StickBreakingDifferentiable(StickBreaking mechanism, PlanRequest request) {
     super(request);
@@ -76,8 +75,7 @@ final class StickBreakingDifferentiable extends DifferentiablePlan {
   }
 
   @Override
-  protected void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected void differentiate(float[] gradOut) {
     workers.run(shape.batchSize() * shape.numKeyValueHeads(), head);
   }
 

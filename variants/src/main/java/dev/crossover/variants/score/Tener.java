@@ -336,7 +336,6 @@ public record Tener(
     private final Workers.Task keys = this::keys;
     private final Workers.Task queries = this::queries;
     private final float[] lse;
-    private float[] out = new float[0];
 
     Plan(PlanRequest request, float[] lse) {
       super(request);
@@ -356,7 +355,6 @@ public record Tener(
 
     @Override
     protected void compute(Tensor output) {
-      out = output.data();
       workers.run(panels.length * keyBlocks, keys);
       workers.run(shape.problems() * queryBlocks, queries);
     }

@@ -29,7 +29,6 @@ final class BigBirdPlan extends AttentionPlan {
   private final IntervalTile[] tiles = new IntervalTile[threads()];
   private final Workers.Task pack = this::pack;
   private final Workers.Task tile = this::queries;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
   BigBirdPlan(PlanRequest request, BigBird attention, float @Nullable [] lse) {
@@ -58,7 +57,6 @@ final class BigBirdPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(panels.length, pack);
     workers.run(shape.problems() * tilesPerHead, tile);
   }

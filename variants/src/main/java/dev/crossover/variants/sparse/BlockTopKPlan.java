@@ -54,7 +54,6 @@ final class BlockTopKPlan extends AttentionPlan {
   private final int[][] choice = new int[threads()][];
   private final Workers.Task pack = this::pack;
   private final Workers.Task part = this::part;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,nq]`; null where it is not kept
   /// @param keptBlocks receives the chosen blocks, `[B,H,groups,perQuery]`; null likewise
@@ -119,7 +118,6 @@ final class BlockTopKPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(heads, pack);
     workers.run(shape.problems() * parts, part);
   }

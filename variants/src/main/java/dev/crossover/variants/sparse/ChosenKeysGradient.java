@@ -19,7 +19,6 @@ abstract class ChosenKeysGradient extends DifferentiablePlan {
   private final float[][] slopes = new float[threads()][];
   private final float[][] sums = new float[threads()][];
   private final Workers.Task part = this::part;
-  private float[] gradOut = new float[0];
 
   /// @param scale factor on the dot products
   /// @param most keys of a row
@@ -45,8 +44,7 @@ abstract class ChosenKeysGradient extends DifferentiablePlan {
   abstract void block(int worker, int task, int batch, int head, int block);
 
   @Override
-  protected final void differentiate(float[] newGradOut) {
-    gradOut = newGradOut;
+  protected final void differentiate(float[] gradOut) {
     shares.bind(wanted("k"), wanted("v"));
     workers.run(shares.tasks(), part);
     shares.sum(workers);

@@ -58,7 +58,6 @@ final class DsaPlan extends AttentionPlan {
   private final Workers.Task packKeys = this::packKeys;
   private final Workers.Task attendAll = this::attendAll;
   private final Workers.Task attend = this::attend;
-  private float[] out = new float[0];
 
   /// @param kept allocator of the chosen positions; null for this plan's own
   DsaPlan(PlanRequest request, Dsa attention, @Nullable Scratch kept) {
@@ -129,7 +128,6 @@ final class DsaPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     if (sparse < n) {
       workers.run(panels.length, pack);
     }

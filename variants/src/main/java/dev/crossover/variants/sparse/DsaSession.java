@@ -41,7 +41,6 @@ final class DsaSession extends TokenSession {
   private final Workers.Task part = this::part;
   private final Workers.Task choose = this::choose;
   private final Workers.Task head = this::head;
-  private float[] out = new float[0];
 
   DsaSession(Dsa attention, AttentionShape shape, int threads, Storage storage) {
     super(attention, shape);
@@ -85,7 +84,6 @@ final class DsaSession extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     workers.run(shape.batchSize() * Math.ceilDiv(position() + 1, PART), part);
     workers.run(shape.batchSize(), choose);
     workers.run(shape.problems(), head);

@@ -45,7 +45,6 @@ final class LongformerPlan extends AttentionPlan {
   private final Workers.Task local = this::localBlock;
   private final Workers.Task global = this::globalBlock;
   private int globalBlocks;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
   LongformerPlan(PlanRequest request, Longformer attention, float @Nullable [] lse) {
@@ -105,7 +104,6 @@ final class LongformerPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(shape.batchSize(), classify);
     workers.run(panels.length, pack);
     workers.run(shape.problems() * blocks, local);

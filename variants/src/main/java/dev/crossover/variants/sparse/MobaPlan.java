@@ -40,7 +40,6 @@ final class MobaPlan extends AttentionPlan {
   private final float[][] transposed = new float[threads()][];
   private final Workers.Task pack = this::pack;
   private final Workers.Task part = this::part;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
   /// @param keptBlocks receives the chosen blocks, `[B,H,n,chosenBefore]`; null likewise
@@ -90,7 +89,6 @@ final class MobaPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(groups, pack);
     workers.run(shape.problems() * parts, part);
   }

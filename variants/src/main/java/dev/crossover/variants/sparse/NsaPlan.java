@@ -60,7 +60,6 @@ final class NsaPlan extends AttentionPlan {
   private final Workers.Task pack = this::pack;
   private final Workers.Task choose = this::choose;
   private final Workers.Task attend = this::attend;
-  private float[] out = new float[0];
 
   /// What a backward pass needs of the three branches: outputs before their gates `[B,H,n,dv]` and
   /// log-sum-exps `[B,H,n]`.
@@ -168,7 +167,6 @@ final class NsaPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(groups, pack);
     workers.run(groups * choiceBlocks, choose);
     workers.run(shape.problems() * parts, attend);

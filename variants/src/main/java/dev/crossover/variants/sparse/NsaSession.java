@@ -40,7 +40,6 @@ final class NsaSession extends TokenSession {
 
   private final int[][] chosen;
   private final Workers.Task group = this::group;
-  private float[] out = new float[0];
 
   NsaSession(Nsa attention, AttentionShape shape, int threads, Storage storage) {
     super(attention, shape);
@@ -94,7 +93,6 @@ final class NsaSession extends TokenSession {
 
   @Override
   protected void answer(float[] output) {
-    out = output;
     workers.run(groups, group);
   }
 

@@ -42,7 +42,6 @@ final class SparseTransformerPlan extends AttentionPlan {
   private final Workers.Task summarise = this::summarise;
   private final Workers.Task column = this::columnBlock;
   private final Workers.Task block = this::block;
-  private float[] out = new float[0];
 
   /// @param lse receives the log-sum-exp of every row, `[B,H,n]`; null where it is not kept
   SparseTransformerPlan(PlanRequest request, SparseTransformer attention, float @Nullable [] lse) {
@@ -100,7 +99,6 @@ final class SparseTransformerPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(natural.length + columns.length, pack);
     workers.run(shape.problems(), summarise);
     if (columns.length > 0) {

@@ -13,7 +13,6 @@ final class TopKPlan extends AttentionPlan {
   private final TopKRows.Row mix = this::mix;
   private final Workers.Task pack = this::pack;
   private final Workers.Task block = this::block;
-  private float[] out = new float[0];
 
   TopKPlan(PlanRequest request, TopK attention) {
     super(request);
@@ -27,7 +26,6 @@ final class TopKPlan extends AttentionPlan {
 
   @Override
   protected void compute(Tensor output) {
-    out = output.data();
     workers.run(rows.groups(), pack);
     workers.run(shape.problems() * rows.blocks(), block);
   }
