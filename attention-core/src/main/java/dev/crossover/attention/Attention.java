@@ -60,14 +60,6 @@ public interface Attention {
     return AttentionInputs.shapeOf(inputs);
   }
 
-  /// This mechanism with the sizes that only given tensors tell: by default itself.
-  ///
-  /// A replay calls it before [#inputs], for example to learn the model width of a Transformer-XL
-  /// from its `position_projection`.
-  default Attention fittedTo(Tensors inputs) {
-    return this;
-  }
-
   /// Adapts plain queries, keys and values to this mechanism: inputs it does not take are dropped,
   /// per-token inputs it needs beyond them are drawn from `seed` as [#inputs] documents.
   ///

@@ -7,6 +7,7 @@ import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
@@ -50,7 +51,7 @@ public final class Replay {
   /// Whether a mechanism has every parameter and reads every input of a file.
   public static boolean covers(GoldenFile file, MechanismType type) {
     try {
-      Attention attention = type.createGolden(file.parameters()).fittedTo(file.given());
+      Attention attention = FittedAttention.of(type.createGolden(file.parameters()), file.given());
       List<String> read =
           attention.inputs(attention.shapeOf(file.inputs())).stream()
               .map(TensorSpec::name)
@@ -89,7 +90,7 @@ public final class Replay {
       throw new CannotReplay(
           "mechanism must be " + type.goldenName() + ", but was " + file.mechanism());
     }
-    Attention attention = type.createGolden(file.parameters()).fittedTo(file.given());
+    Attention attention = FittedAttention.of(type.createGolden(file.parameters()), file.given());
     mechanism = type.describe(attention);
     AttentionShape shape = attention.shapeOf(file.inputs());
     List<String> taken = attention.inputs(shape).stream().map(TensorSpec::name).toList();

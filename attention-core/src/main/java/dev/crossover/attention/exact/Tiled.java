@@ -21,6 +21,7 @@ import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -100,7 +101,7 @@ public record Tiled(
         Gate outputGateActivation,
     @Parameter(value = "one gate per head instead of per feature", defaultValue = "false")
         boolean gatePerHead)
-    implements CachingAttention {
+    implements CachingAttention, FittedAttention {
 
   /// Validates the parameters.
   public Tiled {

@@ -83,11 +83,6 @@ public record Cached(CachingAttention core, CacheOptions cache) implements Atten
   }
 
   @Override
-  public Attention fittedTo(Tensors inputs) {
-    return of(core.fittedTo(inputs), cache);
-  }
-
-  @Override
   public Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
     return core.adapt(shape, qkv, seed);
   }

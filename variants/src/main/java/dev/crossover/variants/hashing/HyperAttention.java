@@ -16,6 +16,7 @@ import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -140,7 +141,7 @@ public record HyperAttention(
     @Parameter(value = "factor on the scores; 1/sqrt(d) when absent", defaultValue = "")
         OptionalDouble scale,
     @Parameter(value = "seed of projections and samples", defaultValue = "42") long seed)
-    implements Attention {
+    implements FittedAttention {
   private static final int MOST_BITS = 20;
 
   /// What queries and keys are sorted by.

@@ -18,6 +18,7 @@ import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -153,7 +154,7 @@ public record Mla(
     @Parameter(value = "factor on the scores; 1/sqrt(dn + dr) when absent", defaultValue = "")
         OptionalDouble scale,
     @Parameter(value = "seed of the drawn parameters", defaultValue = "42") long seed)
-    implements CachingAttention {
+    implements CachingAttention, FittedAttention {
 
   /// The form that is computed.
   public enum Form {

@@ -14,6 +14,7 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -104,7 +105,7 @@ public record LogLinear(
             value = "rows C of a chunk, a power of two, no effect on the result",
             defaultValue = "")
         OptionalInt chunkLength)
-    implements Attention {
+    implements FittedAttention {
 
   private static final int DEFAULT_LEVELS = 21;
 

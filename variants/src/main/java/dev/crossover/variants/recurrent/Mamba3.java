@@ -12,6 +12,7 @@ import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Axis;
 import dev.crossover.attention.Cost;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.TensorSpec;
@@ -105,7 +106,7 @@ public record Mamba3(
         OptionalInt rotatedPairs,
     @Parameter(value = "rows of a chunk, >= 1, no effect on the result", defaultValue = "")
         OptionalInt chunkLength)
-    implements MatrixRecurrence {
+    implements MatrixRecurrence, FittedAttention {
 
   /// Validates groups, pairs and chunk length.
   public Mamba3 {

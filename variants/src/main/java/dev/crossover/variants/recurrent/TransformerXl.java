@@ -17,6 +17,7 @@ import dev.crossover.attention.Capabilities.Padding;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -115,7 +116,7 @@ public record TransformerXl(
     @Parameter(value = "width of the sinusoid, heads times d when absent", defaultValue = "")
         OptionalInt modelDim,
     @Parameter(value = "seed of the drawn parameters", defaultValue = "42") long seed)
-    implements CachingAttention {
+    implements CachingAttention, FittedAttention {
 
   private static final double INITIAL_DEVIATION = 0.02;
 

@@ -16,6 +16,7 @@ import dev.crossover.attention.Cost;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.DifferentiablePlan;
 import dev.crossover.attention.ExactTarget;
+import dev.crossover.attention.FittedAttention;
 import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
@@ -110,7 +111,7 @@ public record Dsa(
             value = "factor on index_query.index_key; 1/sqrt(its width) when absent",
             defaultValue = "")
         OptionalDouble indexScale)
-    implements CachingAttention {
+    implements CachingAttention, FittedAttention {
 
   /// Validates the parameters.
   public Dsa {
