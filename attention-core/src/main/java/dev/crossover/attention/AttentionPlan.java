@@ -10,8 +10,8 @@ import org.jspecify.annotations.Nullable;
 /// and again, and gives the same bits for any number of threads. A plan is used by one caller at a
 /// time; two plans run concurrently.
 ///
-/// Subclasses allocate through [#scratch], so that [#scratchBytes] is exact, and read their inputs
-/// with [#input].
+/// Subclasses allocate through [#scratch], so that [#scratchBytes] is exact, read their inputs with
+/// [#input] and write [#out].
 public abstract class AttentionPlan {
   /// The checked request this plan was built from.
   protected final PlanRequest request;

@@ -30,7 +30,16 @@ class AxisTest {
   void takesItsSizeFromTheShape() {
     List<Axis> axes =
         List.of(
-            BATCH, HEADS, KEY_VALUE_HEADS, QUERY, KEY, HEAD_DIM, KEY_DIM, VALUE_DIM, MODEL_DIM, ONE);
+            BATCH,
+            HEADS,
+            KEY_VALUE_HEADS,
+            QUERY,
+            KEY,
+            HEAD_DIM,
+            KEY_DIM,
+            VALUE_DIM,
+            MODEL_DIM,
+            ONE);
     assertArrayEquals(new int[] {2, 6, 3, 4, 5, 8, 7, 9, 48, 1}, Axis.sizes(SHAPE, axes));
     assertEquals(15, KEY.times(3).size(SHAPE));
     assertEquals(11, Axis.of("features", 11).size(SHAPE));

@@ -7,6 +7,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Mask;
+import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
@@ -38,7 +39,7 @@ public final class MechanismPairs {
 
   private MechanismPairs(Attention attention, AttentionShape shape, Mask mask, Tensors inputs) {
     this.plan = attention.plan(shape, mask, 1);
-    this.varied = inputs.has("v") ? "v" : inputs.has("x") ? "x" : "latent";
+    this.varied = inputs.has("v") ? "v" : tokenRow(attention.inputs(shape));
     this.axes = attention.outputAxes();
     this.n = shape.querySeqLen();
     Tensor given = inputs.get(varied);
@@ -47,6 +48,17 @@ public final class MechanismPairs {
     this.output = Tensor.zeros(attention.outputShape(shape));
     plan.forward(this.inputs, output);
     this.unchanged = output.copy();
+  }
+
+  /// The tokens' rows of a mechanism that makes values of them: the first input that has positions
+  /// and no heads.
+  private static String tokenRow(List<TensorSpec> specs) {
+    return specs.stream()
+        .filter(spec -> spec.has(Axis.QUERY, Axis.KEY))
+        .filter(spec -> !spec.has(Axis.HEADS, Axis.KEY_VALUE_HEADS))
+        .findFirst()
+        .orElseThrow()
+        .name();
   }
 
   /// The pairs of all heads of one layer; empty when the mechanism cannot honour the mask or

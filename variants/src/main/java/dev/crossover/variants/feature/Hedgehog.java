@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.feature;
 
-import static dev.crossover.attention.Axis.HEADS;
-import static dev.crossover.attention.Axis.HEAD_DIM;
-
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
@@ -174,8 +171,8 @@ public record Hedgehog(
               "learned map, x W; the identity",
               (_, shape) -> identities(shape),
               s,
-              HEADS,
-              HEAD_DIM,
+              Axis.HEADS,
+              Axis.HEAD_DIM,
               Axis.of("features", features(s))));
     }
     return List.copyOf(specs);
