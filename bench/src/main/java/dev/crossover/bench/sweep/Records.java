@@ -6,6 +6,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.bench.input.AttentionRows;
+import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.peak.PeakMeter;
@@ -24,6 +25,7 @@ import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.result.ResultRecord.Time;
 import dev.crossover.bench.result.SampleStatistics;
 import dev.crossover.models.layer.LayerCatalogue;
+import java.io.IOException;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
@@ -80,6 +82,19 @@ final class Records {
         earlier == null ? null : earlier.error(),
         null,
         "");
+  }
+
+  /// Identity of a point's records, wherever they were measured.
+  ///
+  /// @throws IOException if the input cannot be read
+  String pointKey(Point point, InputSource input) throws IOException {
+    Problem problem;
+    try {
+      problem = Problem.of(point, input);
+    } catch (IllegalArgumentException e) {
+      problem = null;
+    }
+    return skipped(point, problem, "").pointKey();
   }
 
   /// A point after one more fork.

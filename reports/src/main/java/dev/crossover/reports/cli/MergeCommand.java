@@ -2,9 +2,12 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.quality.QualityRun;
 import dev.crossover.bench.result.JsonLines;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.bench.sweep.Completeness;
 import dev.crossover.bench.tune.FrontFile;
 import dev.crossover.bench.tune.FrontRecord;
 import java.io.IOException;
@@ -17,6 +20,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Model.CommandSpec;
@@ -50,6 +54,16 @@ final class MergeCommand implements Callable<Integer> {
       names = "--different-machines",
       description = "Keep records of different machines in one file, each as a curve of its own.")
   private boolean differentMachines;
+
+  @Option(
+      names = "--expect",
+      paramLabel = "SWEEP",
+      description = {
+        "List the points of this sweep (quick, standard, full or a YAML file; of training runs a"
+            + " grid) that are not in OUT or not finished; exit code 1 if there are any.",
+        "Options that the sweep was given beside its file are not known here."
+      })
+  private @Nullable String expected;
 
   @Spec private @Nullable CommandSpec spec;
 
@@ -123,7 +137,45 @@ final class MergeCommand implements Callable<Integer> {
             + ": "
             + to.toAbsolutePath());
     out.flush();
-    return 0;
+    return told(missing(records));
+  }
+
+  /// The points of the expected sweep that records do not finish, in words; threads that the sweep
+  /// leaves to the machine are those of the machine that measured.
+  private List<String> missing(List<ResultRecord> records) throws IOException, UsageException {
+    if (expected == null) {
+      return List.of();
+    }
+    int cores = records.getFirst().environment().cores();
+    return Completeness.missing(SweepCommand.planNamed(expected, cores), records).stream()
+        .map(
+            point ->
+                String.join(
+                    " ",
+                    point.study().word(),
+                    point.spec(),
+                    "n=" + point.n(),
+                    point.mask(),
+                    point.input(),
+                    "threads=" + point.threads(),
+                    "seed=" + point.seed()))
+        .toList();
+  }
+
+  /// Tells what is missing.
+  ///
+  /// @return exit code
+  private int told(List<String> missing) {
+    PrintWriter err = Objects.requireNonNull(spec).commandLine().getErr();
+    missing.forEach(point -> err.println("missing: " + point));
+    if (!missing.isEmpty()) {
+      err.println(
+          missing.size()
+              + (missing.size() == 1 ? " point of " : " points of ")
+              + expected
+              + " missing");
+    }
+    return missing.isEmpty() ? 0 : Main.FAILED;
   }
 
   /// Joins training runs; of several records of one run the last counts.
@@ -142,7 +194,17 @@ final class MergeCommand implements Callable<Integer> {
             + (files.size() == 1 ? " file: " : " files: ")
             + to.toAbsolutePath());
     out.flush();
-    return 0;
+    if (expected == null) {
+      return 0;
+    }
+    Set<String> known =
+        contents.records().stream().map(QualityRecord::key).collect(Collectors.toSet());
+    return told(
+        TrainCommand.grids(List.of(expected)).stream()
+            .flatMap(grid -> grid.runs().stream())
+            .filter(run -> !known.contains(run.key()))
+            .map(QualityRun::label)
+            .toList());
   }
 
   private boolean isAmongInputs(Path to) throws IOException {

@@ -293,7 +293,8 @@ final class SweepCommand implements Callable<Integer> {
     if (share.length != 2 || !share[0].matches("[0-9]{1,6}") || !share[1].matches("[0-9]{1,6}")) {
       throw new IllegalArgumentException("shard must read I/N, but was '" + shard + "'");
     }
-    SweepPlan usual = namedPlan();
+    SweepPlan usual =
+        planNamed(named == null ? "quick" : named, Runtime.getRuntime().availableProcessors());
     return new SweepPlan(
         usual.parts().stream().map(this::overridden).distinct().toList(),
         chosenEffort(usual.effort()),
@@ -302,9 +303,10 @@ final class SweepCommand implements Callable<Integer> {
         alone);
   }
 
-  private SweepPlan namedPlan() throws IOException, UsageException {
-    int cores = Runtime.getRuntime().availableProcessors();
-    String name = named == null ? "quick" : named;
+  /// A built-in sweep, or that of a YAML file.
+  ///
+  /// @param cores threads where the sweep names none
+  static SweepPlan planNamed(String name, int cores) throws IOException, UsageException {
     if (SweepFile.PRESETS.contains(name)) {
       return SweepFile.read(name + ".yaml", SweepFile.preset(name), cores);
     }

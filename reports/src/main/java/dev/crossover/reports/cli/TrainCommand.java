@@ -268,7 +268,7 @@ final class TrainCommand implements Callable<Integer> {
   /// The grids with what the options override.
   private List<QualityGrid> changedGrids() throws IOException {
     List<QualityGrid> changed = new ArrayList<>();
-    for (QualityGrid grid : grids()) {
+    for (QualityGrid grid : grids(tasks)) {
       Map<String, String> options = new LinkedHashMap<>(grid.options());
       options.putAll(options());
       changed.add(
@@ -285,7 +285,7 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   /// The grids of a file or a built-in one, or that of the tasks named.
-  private List<QualityGrid> grids() throws IOException {
+  static List<QualityGrid> grids(List<String> tasks) throws IOException {
     String first = tasks.getFirst();
     if (QualityGridFile.PRESETS.contains(first) || first.endsWith(".yaml")) {
       if (tasks.size() > 1) {

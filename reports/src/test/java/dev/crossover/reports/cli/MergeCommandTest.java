@@ -77,6 +77,39 @@ class MergeCommandTest {
   }
 
   @Test
+  void whatShardsLackOfASweepIsToldByName() throws IOException {
+    Path sweep = Files.writeString(folder.resolve("mine.yaml"), SWEEP + "threads: [1]\n");
+    Path first = measured(SWEEP, 0, 3, "a.jsonl");
+    Path third = measured(SWEEP, 2, 3, "c.jsonl");
+    Path merged = folder.resolve("merged.jsonl");
+    Path few = measured(SWEEP.replace("forks: 2", "forks: 1"), 1, 3, "few.jsonl");
+    assertEquals(Main.FAILED, run("merge", merged, first, few, third, "--expect", sweep));
+    assertTrue(said.contains("3 points of " + sweep + " missing"), said);
+    Path second = measured(SWEEP, 1, 3, "b.jsonl");
+    assertEquals(0, run("merge", merged, merged, second, "--expect", sweep), said);
+    assertEquals(Main.FAILED, run("merge", merged, merged, "--expect", "quick"), said);
+    Path part = folder.resolve("part.jsonl");
+    assertEquals(Main.FAILED, run("merge", part, first, third, "--expect", sweep));
+    assertEquals(9, keys(part).size(), "what is there is merged");
+    assertTrue(said.contains("missing: forward longformer:window=1 n=16 causal"), said);
+    assertTrue(said.contains("3 points of " + sweep + " missing"), said);
+    assertEquals(Main.USAGE, run("merge", merged, merged, "--expect", "quik"));
+    assertTrue(said.contains("did you mean quick?"), said);
+  }
+
+  @Test
+  void whatShardsLackOfAGridIsToldByName() throws IOException {
+    Path grid = folder.resolve("grid.yaml");
+    Files.writeString(grid, "tasks: ['mqar:n=64,pairs=4']\nmixers: [tiled]\nseeds: 2\n");
+    QualityRecord other = QualityRecords.run("mqar", "tiled", "1e-3", 1, 1, 64, 0.5);
+    Path shard = folder.resolve("a-quality.jsonl");
+    JsonLines.replace(shard, List.of(other));
+    Path all = folder.resolve("quality.jsonl");
+    assertEquals(Main.FAILED, run("merge", all, shard, "--expect", grid), said);
+    assertTrue(said.contains("2 points of " + grid + " missing"), said);
+  }
+
+  @Test
   void recordWithMoreForksWinsWhateverTheOrder() throws IOException {
     Path few = measured(SWEEP.replace("forks: 2", "forks: 1"), 0, 1, "few.jsonl");
     Path more = measured(SWEEP, 0, 1, "more.jsonl");
