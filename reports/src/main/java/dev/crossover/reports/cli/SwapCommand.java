@@ -111,8 +111,8 @@ final class SwapCommand implements Callable<Integer> {
       names = "--texts",
       paramLabel = "FILE",
       description =
-          "Texts, one a line; 64 built-in ones when absent. With bytes a text whose last 5 % are"
-              + " read, and whose rest is learned from; the built-in one when absent.")
+          "Texts, one a line; 64 built-in ones when absent. With bytes a text whose last twentieth"
+              + " is read, and whose rest is learned from; the built-in one when absent.")
   private @Nullable Path texts;
 
   @Mixin private LanguageSwapOptions language = new LanguageSwapOptions();
