@@ -83,9 +83,18 @@ public final class SwapFigure {
       String origin) {
     points.forEach(
         (mechanism, some) -> plot.dots(Labels.title(mechanism), Palette.look(mechanism, 0), some));
+    long without =
+        points.values().stream()
+            .flatMap(List::stream)
+            .filter(point -> !(point[0] > 0 && point[1] > 0))
+            .count();
+    String told =
+        without == 0
+            ? subtitle
+            : subtitle + "; " + without + " at or below zero have no place on logarithmic axes";
     return plot.isEmpty()
         ? Optional.empty()
-        : Optional.of(new Figure(name, title, subtitle, origin, plot));
+        : Optional.of(new Figure(name, title, told, origin, plot));
   }
 
   /// The mechanism's name; all controls share one.

@@ -19,6 +19,7 @@ import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
@@ -69,8 +70,7 @@ final class SplitCommand implements Callable<Integer> {
       description = "The shortest time of each task of so many passes is kept; 8 when absent.")
   private int repetitions = 8;
 
-  @Option(names = "--json", description = "Print one JSON array.")
-  private boolean json;
+  @Mixin private JsonOption json = new JsonOption();
 
   @Spec private @Nullable CommandSpec spec;
 
@@ -83,17 +83,15 @@ final class SplitCommand implements Callable<Integer> {
       throw new IllegalArgumentException("repetitions must be >= 1, but was " + repetitions);
     }
     List<Integer> counts = Lists.lengths("cores", cores);
-    if (counts.stream().anyMatch(count -> count < 1)) {
-      throw new IllegalArgumentException("cores must be >= 1, but was " + cores);
-    }
     List<String> specs =
         mechanisms == null
             ? Catalogue.all().stream().map(type -> type.name()).toList()
             : Lists.specs(mechanisms);
     Map<String, WorkSplit> splits = new LinkedHashMap<>();
     for (String one : specs) {
+      Problem problem = problem(one);
       try {
-        splits.put(one, WorkSplit.of(problem(one), repetitions));
+        splits.put(one, WorkSplit.of(problem, repetitions));
         err.println(one + "  " + splits.get(one).tasks() + " tasks");
       } catch (IllegalArgumentException | UnsupportedOperationException e) {
         err.println(one + "  not timed: " + e.getMessage());
@@ -102,7 +100,11 @@ final class SplitCommand implements Callable<Integer> {
     if (splits.isEmpty()) {
       throw new UsageException("no mechanism could be timed");
     }
-    out.print(json ? Json.of(splits, counts) + "\n" : table(splits, counts, TypedCommand.of(self)));
+    if (json.wanted()) {
+      out.println(Json.of(splits, counts));
+    } else {
+      out.print(table(splits, counts, TypedCommand.of(self)));
+    }
     out.flush();
     return 0;
   }

@@ -5,7 +5,6 @@ import static dev.crossover.attention.Axis.HEADS;
 import static dev.crossover.attention.Axis.HEAD_DIM;
 import static dev.crossover.attention.Axis.KEY_DIM;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
