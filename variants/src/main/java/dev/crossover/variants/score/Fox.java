@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.variants.score;
 
-import static dev.crossover.attention.Axis.BATCH;
-import static dev.crossover.attention.Axis.HEADS;
-import static dev.crossover.attention.Axis.KEY;
-
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.Capabilities.Padding;
@@ -164,9 +161,9 @@ public record Fox(
             "logarithm of the forget gate, <= 0, log σ(3 + N(0,1))",
             Fox::logGates,
             s,
-            BATCH,
-            HEADS,
-            KEY));
+            Axis.BATCH,
+            Axis.HEADS,
+            Axis.KEY));
     return List.copyOf(specs);
   }
 
