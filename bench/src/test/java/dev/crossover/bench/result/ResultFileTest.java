@@ -163,7 +163,9 @@ class ResultFileTest {
 
   @Test
   void replacedFileHasTheModeOfAnyOtherAndLinksStayLinks() throws IOException {
-    Assumptions.assumeTrue(folder.getFileSystem().supportedFileAttributeViews().contains("posix"));
+    Assumptions.assumeTrue(
+        folder.getFileSystem().supportedFileAttributeViews().contains("posix"),
+        "the file system knows no POSIX permissions to compare");
     Path plain = Files.writeString(folder.resolve("plain"), "");
     Path fresh = folder.resolve("fresh.jsonl");
     ResultFile.replace(fresh, List.of(point("tiled", 256, 1)));

@@ -77,7 +77,8 @@ class FirstUseTest {
   /// Whatever a report writes: each of its files in turn stands for a full disk.
   @Test
   void fullDiskNamesTheFile() throws IOException {
-    Assumptions.assumeTrue(Files.isWritable(FULL));
+    Assumptions.assumeTrue(
+        Files.isWritable(FULL), FULL + " must be there to stand for a full disk");
     Path results = results();
     Path whole = folder.resolve("whole");
     assertEquals(0, run("report", results.toString(), "-o", whole.toString()).code);
