@@ -5,6 +5,7 @@ module dev.crossover.testing {
   requires transitive org.junit.jupiter.api;
   requires static transitive org.jspecify;
   requires java.management;
+  requires jdk.jfr;
   requires jdk.management;
 
   exports dev.crossover.attention.testing;

@@ -55,6 +55,13 @@ public record Spectrum(String input, int head, List<Double> cumulative, double e
     return new Spectrum(input, head, List.copyOf(cumulative), Math.exp(entropy));
   }
 
+  /// Share of the sum in the largest singular values.
+  ///
+  /// @param count how many, from 1 to their number
+  public double share(int count) {
+    return cumulative.get(count - 1);
+  }
+
   /// The number of singular values that hold a share of their sum.
   public int holding(double share) {
     for (int i = 0; i < cumulative.size(); i++) {

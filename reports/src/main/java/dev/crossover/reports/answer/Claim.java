@@ -96,7 +96,7 @@ public record Claim(
   }
 
   /// What counts as reproduced.
-  public sealed interface Rule permits ClaimRules.Measured, ClaimRules.Errors, ClaimRules.Closed {
+  public sealed interface Rule permits ClaimRules.Measured, ClaimRules.Computed, ClaimRules.Closed {
     /// The rule in words.
     String words();
   }

@@ -67,17 +67,18 @@ public record ClaimReplay(List<Result> results, Noise noise, List<FittedLines> f
   ///
   /// @param claims the claims
   /// @param records records of any number of panels
-  /// @param errors the verdict on a rule about errors
+  /// @param computed the verdict on a rule about what is computed
   public static ClaimReplay of(
-      List<Claim> claims, List<ResultRecord> records, Function<ClaimRules.Errors, Outcome> errors) {
+      List<Claim> claims,
+      List<ResultRecord> records,
+      Function<ClaimRules.Computed, Outcome> computed) {
     List<Panel> panels = Panel.of(records);
     List<Result> results = new ArrayList<>();
     for (Claim claim : claims) {
       results.add(
           switch (claim.rule()) {
             case ClaimRules.Measured rule -> measured(claim, rule, panels);
-            case ClaimRules.Errors rule ->
-                new Result(claim, errors.apply(rule), "Gaussian inputs, computed");
+            case ClaimRules.Computed rule -> computed(claim, rule, computed.apply(rule));
             case ClaimRules.Closed rule -> new Result(claim, Outcome.incomparable(rule.why()), "");
           });
     }
@@ -100,6 +101,11 @@ public record ClaimReplay(List<Result> results, Noise noise, List<FittedLines> f
   /// Number of claims with a verdict.
   public long count(Verdict verdict) {
     return results.stream().filter(r -> r.outcome().verdict() == verdict).count();
+  }
+
+  private static Result computed(Claim claim, ClaimRules.Computed rule, Outcome outcome) {
+    boolean looked = outcome.verdict() != Verdict.NOT_COMPARABLE;
+    return new Result(claim, outcome, looked ? rule.from() : "");
   }
 
   private static Result measured(Claim claim, ClaimRules.Measured rule, List<Panel> panels) {

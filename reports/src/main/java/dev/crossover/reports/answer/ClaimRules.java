@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.answer;
 
+import dev.crossover.bench.result.Student;
+import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.TaskTraining.Look;
 import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.Claim.Setting;
 import dev.crossover.reports.answer.Claim.Verdict;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 
@@ -234,11 +238,17 @@ public final class ClaimRules {
     }
   }
 
+  /// A rule on what is computed rather than timed.
+  public sealed interface Computed extends Claim.Rule permits Errors, Spectra, Trained {
+    /// What it is computed from, as text.
+    String from();
+  }
+
   /// One setting of a mechanism has a smaller error than another, over seeds.
   ///
   /// @param better spec without a seed
   /// @param worse spec without a seed
-  public record Errors(String better, String worse) implements Claim.Rule {
+  public record Errors(String better, String worse) implements Computed {
     /// Positions and head width of the paper's figure.
     public static final int N = 4096;
 
@@ -253,6 +263,11 @@ public final class ClaimRules {
 
     /// Numbers of features that are compared.
     public static final List<Integer> FEATURES = List.of(16, 64, 256);
+
+    @Override
+    public String from() {
+      return "Gaussian inputs, computed";
+    }
 
     @Override
     public String words() {
@@ -297,6 +312,148 @@ public final class ClaimRules {
     }
   }
 
+  /// Attention matrices of a trained model are close to low rank, more so in its highest layer.
+  ///
+  /// @param layers inputs that hold a layer's queries and keys, the lowest layer first
+  /// @param n positions
+  public record Spectra(List<String> layers, int n) implements Computed {
+    /// Share of the singular values' sum that the largest quarter of them must exceed.
+    public static final double SKEWED = 0.5;
+
+    /// Copies the list.
+    public Spectra {
+      layers = List.copyOf(layers);
+    }
+
+    @Override
+    public String from() {
+      return "built-in language model, held-out text, n = " + Wording.length(n) + ", computed";
+    }
+
+    @Override
+    public String words() {
+      return "the largest quarter of an attention matrix's singular values holds more than "
+          + Wording.percent(SKEWED)
+          + " of their sum in every layer, and more in the highest layer than in the lowest, mean"
+          + " over heads, with the whole interval";
+    }
+
+    /// The verdict.
+    ///
+    /// @param shares by layer, the lowest first: share of the sum in the largest quarter, one a
+    ///     head
+    public Outcome outcome(List<double[]> shares) {
+      double[] lowest = shares.getFirst();
+      double[] highest = shares.getLast();
+      Ratio higher =
+          Ratio.of(Student.mean(highest) / Student.mean(lowest), logs(highest), logs(lowest));
+      String own =
+          Wording.percent(Student.mean(lowest))
+              + " in the lowest layer, "
+              + Wording.percent(Student.mean(highest))
+              + " in the highest: "
+              + higher.words(1)
+              + " times";
+      boolean all = true;
+      boolean none = false;
+      for (double[] layer : shares) {
+        all &= Student.mean(layer) - Student.half(layer) > SKEWED;
+        none |= Student.mean(layer) + Student.half(layer) < SKEWED;
+      }
+      if (none || higher.below(1)) {
+        return Outcome.of(Verdict.CONTRADICTED, own);
+      }
+      return all && higher.above(1)
+          ? Outcome.of(Verdict.REPRODUCED, own)
+          : Outcome.undecided(own, "an interval over heads lies across its limit");
+    }
+  }
+
+  /// After as many training steps one mixer reaches the loss of another, and a third ends higher.
+  ///
+  /// @param task the task's name
+  /// @param spec mechanism that reaches it
+  /// @param baseline mechanism whose loss is reached
+  /// @param worse mechanism that ends higher than `spec`
+  public record Trained(String task, String spec, String baseline, String worse)
+      implements Computed {
+    /// Losses within this factor are alike.
+    public static final double ALIKE = 2;
+
+    @Override
+    public String from() {
+      return "training runs of " + task;
+    }
+
+    @Override
+    public String words() {
+      return "after as many steps on "
+          + task
+          + ", the test loss of "
+          + spec
+          + " over that of "
+          + baseline
+          + ", geometric mean over seeds, lies below "
+          + Judgement.plain(ALIKE)
+          + " with its whole interval, and that of "
+          + worse
+          + " over that of "
+          + spec
+          + " above 1";
+    }
+
+    /// The verdict on the first results of the task that hold all three with two seeds or more.
+    public Outcome outcome(List<QualityResults> results) {
+      for (QualityResults result : results) {
+        if (!Tasks.nameOf(Tasks.parse(result.task())).equals(task)) {
+          continue;
+        }
+        double[] own = losses(result, spec);
+        double[] reference = losses(result, baseline);
+        double[] other = losses(result, worse);
+        if (own.length >= 2 && reference.length == own.length && other.length == own.length) {
+          return outcome(Ratio.paired(own, reference), Ratio.paired(other, own));
+        }
+      }
+      return Outcome.incomparable(
+          "no runs were given: crossover train "
+              + task
+              + " -m "
+              + String.join(",", baseline, spec, worse)
+              + " --seeds 3 makes them");
+    }
+
+    private Outcome outcome(Ratio alike, Ratio higher) {
+      String own =
+          spec
+              + " over "
+              + baseline
+              + " "
+              + alike.words(ALIKE)
+              + ", "
+              + worse
+              + " over "
+              + spec
+              + " "
+              + higher.words(1);
+      if (alike.above(ALIKE) || higher.below(1)) {
+        return Outcome.of(Verdict.CONTRADICTED, own);
+      }
+      return alike.below(ALIKE) && higher.above(1)
+          ? Outcome.of(Verdict.REPRODUCED, own)
+          : Outcome.undecided(own, "an interval over seeds lies across its limit");
+    }
+
+    /// Test losses at the trained length, by seed; empty without runs.
+    private static double[] losses(QualityResults result, String mechanism) {
+      return result.rows().stream()
+          .filter(row -> row.mechanism().equals(mechanism))
+          .findFirst()
+          .map(row -> row.looks(result.positions()).stream().mapToDouble(Look::loss).toArray())
+          .orElse(new double[0]);
+    }
+  }
+
   /// A claim that cannot be looked at here.
   ///
   /// @param why the reason
@@ -305,6 +462,10 @@ public final class ClaimRules {
     public String words() {
       return "none: " + why;
     }
+  }
+
+  private static double[] logs(double[] values) {
+    return Arrays.stream(values).map(Math::log).toArray();
   }
 
   private static String bound(double times) {

@@ -216,7 +216,7 @@ final class AdviseCommand implements Callable<Integer> {
             input.label(),
             Draws.DEFAULT_SEED);
     try {
-      return ClaimErrors.relative(Problem.of(point, input), threads);
+      return ClaimEvidence.relative(Problem.of(point, input), threads);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     } catch (UnsupportedOperationException e) {

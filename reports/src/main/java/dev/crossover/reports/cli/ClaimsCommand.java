@@ -3,6 +3,7 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.random.Draws;
 import dev.crossover.bench.jmh.JmhForks;
+import dev.crossover.bench.quality.QualityFile;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
@@ -11,8 +12,8 @@ import dev.crossover.bench.sweep.Sweep;
 import dev.crossover.bench.sweep.SweepRunner;
 import dev.crossover.reports.answer.Claim;
 import dev.crossover.reports.answer.ClaimReplay;
-import dev.crossover.reports.answer.ClaimRules;
 import dev.crossover.reports.answer.PaperClaims;
+import dev.crossover.reports.answer.QualityResults;
 import dev.crossover.reports.page.ClaimPage;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -46,7 +47,12 @@ final class ClaimsCommand implements Callable<Integer> {
   private static final String INPUT = "gaussian:scale=1";
   private static final String PAGE = "claims.md";
 
-  @Parameters(arity = "0..*", paramLabel = "FILE", description = "Result files (.jsonl).")
+  @Parameters(
+      arity = "0..*",
+      paramLabel = "FILE",
+      description =
+          "Result files, training runs (quality.jsonl) or folders of them; claims about trained"
+              + " models are judged by training runs only.")
   private List<Path> files = new ArrayList<>();
 
   @Option(
@@ -80,9 +86,12 @@ final class ClaimsCommand implements Callable<Integer> {
     Sweep.Effort effort = Sweep.Effort.QUICK.withForks(forks);
     List<Claim> claims = PaperClaims.all();
     List<ResultRecord> records = new ArrayList<>();
-    if (!files.isEmpty()) {
-      records.addAll(RecordFiles.read(files, err));
+    QualityFiles given = QualityFiles.of(files);
+    if (!given.sweeps().isEmpty()) {
+      records.addAll(RecordFiles.read(given.sweeps(), err));
     }
+    QualityFile.Contents trained = QualityFile.read(given.quality());
+    trained.warnings().forEach(err::println);
     Path own = SweepCommand.resultsIn(folder);
     if (noMeasure) {
       records.addAll(ResultFile.read(own).records());
@@ -90,12 +99,9 @@ final class ClaimsCommand implements Callable<Integer> {
       return Main.FAILED;
     }
     Files.createDirectories(folder);
-    ClaimErrors errors = new ClaimErrors(INPUT, threadCount);
-    ClaimReplay replay =
-        ClaimReplay.of(
-            claims,
-            records,
-            rule -> ClaimRules.Errors.outcome(errors.of(rule.better()), errors.of(rule.worse())));
+    ClaimEvidence evidence =
+        new ClaimEvidence(INPUT, threadCount, QualityResults.of(trained.records()));
+    ClaimReplay replay = ClaimReplay.of(claims, records, evidence::of);
     Path page = folder.resolve(PAGE);
     NamedFiles.write(page, ClaimPage.markdown(replay, TypedCommand.of(self)));
     if (json.wanted()) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
+import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.reports.answer.Claim.Outcome;
@@ -16,7 +17,9 @@ import dev.crossover.reports.answer.ClaimRules.Crosses;
 import dev.crossover.reports.answer.ClaimRules.Grows;
 import dev.crossover.reports.answer.ClaimRules.Measured;
 import dev.crossover.reports.answer.ClaimRules.Quantity;
+import dev.crossover.reports.answer.ClaimRules.Spectra;
 import dev.crossover.reports.answer.ClaimRules.Times;
+import dev.crossover.reports.answer.ClaimRules.Trained;
 import dev.crossover.reports.answer.ClaimRules.WholeImage;
 import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
@@ -266,6 +269,59 @@ class ClaimsTest {
     }
     assertEquals(List.of("performer"), ClaimReplay.uncovered(claims, records, Study.FORWARD));
     assertEquals(List.of(), ClaimReplay.uncovered(claims, records, Study.DECODE));
+  }
+
+  @Test
+  void spectraAreJudgedByEveryLayerAndByLowestAgainstHighest() {
+    Spectra rule = new Spectra(List.of("a", "b", "c"), 512);
+    double[] low = {0.58, 0.6, 0.62};
+    double[] high = {0.78, 0.8, 0.82};
+    double[] flat = {0.28, 0.3, 0.32};
+    assertEquals(Verdict.REPRODUCED, rule.outcome(List.of(low, high, high)).verdict());
+    assertEquals(Verdict.CONTRADICTED, rule.outcome(List.of(high, high, low)).verdict());
+    assertEquals(
+        Verdict.CONTRADICTED, rule.outcome(List.of(low, flat, high)).verdict(), "not skewed");
+    assertEquals(Verdict.UNDECIDED, rule.outcome(List.of(low, low, low)).verdict());
+    double[] wide = {0.4, 0.9, 0.8};
+    assertEquals(Verdict.UNDECIDED, rule.outcome(List.of(low, wide, high)).verdict());
+  }
+
+  @Test
+  void trainingRunsAreJudgedByLossesOfEqualSeeds() {
+    Trained rule = new Trained("repeat", "linear_transformer", "tiled", "reformer");
+    assertEquals(Verdict.REPRODUCED, trained(rule, 1.1, 1.2, 5, 6));
+    assertEquals(Verdict.CONTRADICTED, trained(rule, 3, 3.1, 5, 6), "ends above softmax");
+    assertEquals(Verdict.CONTRADICTED, trained(rule, 1.1, 1.2, 0.5, 0.54), "hashing ends lower");
+    assertEquals(Verdict.UNDECIDED, trained(rule, 0.1, 9, 50, 60), "seeds disagree");
+  }
+
+  @Test
+  void runsOfAnotherTaskOrOfOneSeedDecideNothing() {
+    Trained rule = new Trained("repeat", "linear_transformer", "tiled", "reformer");
+    assertEquals(Verdict.NOT_COMPARABLE, rule.outcome(List.of()).verdict());
+    List<QualityRecord> one = runs("repeat", 1, 1, 1.1, 5);
+    assertEquals(Verdict.NOT_COMPARABLE, rule.outcome(QualityResults.of(one)).verdict());
+    List<QualityRecord> other = runs("parity", 1, 1, 1.1, 5);
+    other.addAll(runs("parity", 2, 1, 1.1, 5));
+    assertEquals(Verdict.NOT_COMPARABLE, rule.outcome(QualityResults.of(other)).verdict());
+    assertTrue(rule.outcome(List.of()).why().contains("crossover train repeat"));
+  }
+
+  /// The verdict on two seeds in which softmax ends at a loss of 1 and 2.
+  private static Verdict trained(
+      Trained rule, double linear1, double linear2, double worse1, double worse2) {
+    List<QualityRecord> records = runs("repeat", 1, 1, linear1, worse1);
+    records.addAll(runs("repeat", 2, 2, 2 * linear2, 2 * worse2));
+    return rule.outcome(QualityResults.of(records)).verdict();
+  }
+
+  private static List<QualityRecord> runs(
+      String task, long seed, double softmax, double linear, double worse) {
+    List<QualityRecord> runs = new ArrayList<>();
+    runs.add(QualityRecords.ended(task, "tiled", seed, softmax));
+    runs.add(QualityRecords.ended(task, "linear_transformer", seed, linear));
+    runs.add(QualityRecords.ended(task, "reformer:chunk_length=32", seed, worse));
+    return runs;
   }
 
   @Test

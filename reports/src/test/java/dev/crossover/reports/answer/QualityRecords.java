@@ -5,6 +5,7 @@ import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRecord.CurvePoint;
 import dev.crossover.bench.quality.QualityRecord.Status;
+import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining.Look;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,6 +25,17 @@ public final class QualityRecords {
     for (int i = 0; i < accuracies.length; i += 2) {
       looks.add(new Look(100, (int) accuracies[i], 0.5, accuracies[i + 1], accuracies[i + 1] / 4));
     }
+    return run(task, mixer, rate, seed, stateBytes, looks);
+  }
+
+  /// A run that ended with a test loss at the task's own length.
+  static QualityRecord ended(String task, String mixer, long seed, double loss) {
+    int length = Tasks.parse(task).positions();
+    return run(task, mixer, "1e-3", seed, 64, List.of(new Look(100, length, loss, 0.5, 0.1)));
+  }
+
+  private static QualityRecord run(
+      String task, String mixer, String rate, long seed, long stateBytes, List<Look> looks) {
     return new QualityRecord(
         "quality",
         task,

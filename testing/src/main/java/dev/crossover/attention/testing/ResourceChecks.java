@@ -19,6 +19,7 @@ final class ResourceChecks {
   private static final int ROUNDS_PER_PAUSE = 10;
   private static final int CALLS_PER_ROUND = 5;
   private static final int QUIET_ROUNDS = 3;
+  private static final int SAMPLED_CALLS = 5_000;
 
   private ResourceChecks() {}
 
@@ -197,7 +198,8 @@ final class ResourceChecks {
               + CALLS_PER_ROUND
               + " calls allocated at least "
               + least
-              + " bytes");
+              + " bytes: "
+              + AllocationSites.of(call, SAMPLED_CALLS));
     }
   }
 

@@ -3,13 +3,17 @@ package dev.crossover.reports.cli;
 
 import dev.crossover.attention.AttentionPlan;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorProblem;
+import dev.crossover.bench.error.Spectrum;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
+import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.ClaimRules;
+import dev.crossover.reports.answer.QualityResults;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
@@ -17,22 +21,56 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/// Squared errors of mechanisms by number of features, one per seed of draws and inputs, each
-/// computed once.
-final class ClaimErrors {
+/// What rules need that is computed rather than timed: errors, spectra, and training runs that were
+/// given. Errors of a mechanism are computed once.
+final class ClaimEvidence {
+  private static final long SEED = Draws.DEFAULT_SEED;
+
   private final String input;
   private final int threads;
+  private final List<QualityResults> trained;
   private final Map<String, List<double[]>> known = new HashMap<>();
 
-  ClaimErrors(String input, int threads) {
+  /// @param input label of the tensors that errors are taken on
+  /// @param threads number of threads; nothing depends on it
+  /// @param trained results of training runs, none for none
+  ClaimEvidence(String input, int threads, List<QualityResults> trained) {
     this.input = input;
     this.threads = threads;
+    this.trained = List.copyOf(trained);
+  }
+
+  /// The verdict on a rule.
+  Outcome of(ClaimRules.Computed computed) {
+    return switch (computed) {
+      case ClaimRules.Errors rule ->
+          ClaimRules.Errors.outcome(errors(rule.better()), errors(rule.worse()));
+      case ClaimRules.Spectra rule -> rule.outcome(shares(rule));
+      case ClaimRules.Trained rule -> rule.outcome(trained);
+    };
+  }
+
+  /// By layer, share of the singular values' sum in the largest quarter of them, one a head.
+  private List<double[]> shares(ClaimRules.Spectra rule) {
+    List<double[]> layers = new ArrayList<>();
+    for (String layer : rule.layers()) {
+      try {
+        ErrorProblem problem = ErrorProblem.of(layer, rule.n(), true, SEED, threads);
+        layers.add(
+            Spectrum.of(problem).stream()
+                .mapToDouble(spectrum -> spectrum.share(spectrum.cumulative().size() / 4))
+                .toArray());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+    return layers;
   }
 
   /// Squared relative errors, one array for each number of features, in the order of the seeds.
   ///
   /// @param spec a mechanism that approximates softmax attention on the given tensors
-  List<double[]> of(String spec) {
+  List<double[]> errors(String spec) {
     return known.computeIfAbsent(spec, this::computed);
   }
 
