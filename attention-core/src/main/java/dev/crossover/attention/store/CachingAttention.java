@@ -22,6 +22,14 @@ public interface CachingAttention extends Attention {
     return Caching.REWRITTEN;
   }
 
+  /// Opens a session that caches everything, as floats, where the mechanism decodes at all.
+  @Override
+  default DecodeSession decode(AttentionShape shape, int threads) {
+    return capabilities().decoding()
+        ? decode(shape, threads, CacheOptions.NONE)
+        : Attention.super.decode(shape, threads);
+  }
+
   /// Opens a causal decoding session over a cache with options.
   ///
   /// @param shape the widths and heads; `keySeqLen` is the largest number of positions

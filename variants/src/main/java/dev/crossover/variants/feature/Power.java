@@ -280,29 +280,25 @@ public record Power(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return quadratic(shape)
-        ? new PowerSession(this, shape, threads)
-        : new LinearDecodeSession(this, shape, threads, form());
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }
 
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
-    if (!quadratic(shape) && cache.changesOutputs()) {
+    if (!cache.changesOutputs()) {
+      return quadratic(shape)
+          ? new PowerSession(this, shape, threads)
+          : new LinearDecodeSession(this, shape, threads, form());
+    }
+    if (!quadratic(shape)) {
       throw new IllegalArgumentException(
           "power: store and cache must not be given where keySeqLen ("
               + shape.keySeqLen()
               + ") is beyond switch_over_seq_len, because a state replaces the cache, but were "
               + cache.toMap());
     }
-    return cache.changesOutputs()
-        ? new PowerCompressed(this, shape, threads, cache)
-        : decode(shape, threads);
+    return new PowerCompressed(this, shape, threads, cache);
   }
 
   private LinearForm form() {

@@ -399,14 +399,6 @@ public record Mla(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    requireWidths(shape);
-    return attnImpl == Form.NAIVE
-        ? new MlaSession.Naive(this, shape, threads)
-        : new MlaSession.Absorbed(this, shape, threads);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }
@@ -414,9 +406,12 @@ public record Mla(
   @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireWidths(shape);
-    return cache.changesOutputs()
-        ? new MlaCompressed(this, shape, threads, cache)
-        : decode(shape, threads);
+    if (cache.changesOutputs()) {
+      return new MlaCompressed(this, shape, threads, cache);
+    }
+    return attnImpl == Form.NAIVE
+        ? new MlaSession.Naive(this, shape, threads)
+        : new MlaSession.Absorbed(this, shape, threads);
   }
 
   private void requireWidths(AttentionShape s) {

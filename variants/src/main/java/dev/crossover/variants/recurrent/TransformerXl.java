@@ -271,11 +271,6 @@ public record TransformerXl(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     if (positions == Positions.GIVEN) {
       return CachingAttention.super.decode(shape, threads);

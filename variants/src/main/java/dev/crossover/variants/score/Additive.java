@@ -204,11 +204,6 @@ public record Additive(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }
@@ -217,7 +212,7 @@ public record Additive(
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.changesOutputs()
         ? new AdditiveCompressed(this, shape, threads, cache)
-        : decode(shape, threads);
+        : new Session(shape);
   }
 
   /// Alignment width a.

@@ -232,11 +232,6 @@ public record Cosine(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }

@@ -348,11 +348,6 @@ public record Differential(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.APPENDED;
   }

@@ -259,11 +259,6 @@ public record Fox(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }

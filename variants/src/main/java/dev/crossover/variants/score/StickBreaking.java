@@ -188,11 +188,6 @@ public record StickBreaking(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return new Session(shape);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }
@@ -201,7 +196,7 @@ public record StickBreaking(
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return cache.changesOutputs()
         ? new StickCompressed(this, shape, threads, cache)
-        : decode(shape, threads);
+        : new Session(shape);
   }
 
   private final class Plan extends AttentionPlan {

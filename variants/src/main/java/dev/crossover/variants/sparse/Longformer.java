@@ -208,11 +208,6 @@ public record Longformer(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireDilations(shape);
     return new LongformerSession(this, shape, threads, SlotStore.storageOf(this, cache));

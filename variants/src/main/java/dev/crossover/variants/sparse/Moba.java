@@ -155,11 +155,6 @@ public record Moba(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     return new Session(shape, threads, SlotStore.storageOf(this, cache));
   }

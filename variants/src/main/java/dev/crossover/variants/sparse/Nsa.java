@@ -181,11 +181,6 @@ public record Nsa(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.APPENDED;
   }

@@ -282,11 +282,6 @@ public record SparseTransformer(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public DecodeSession decode(AttentionShape shape, int threads, CacheOptions cache) {
     requireHeads(shape);
     return new SparseTransformerSession(this, shape, threads, SlotStore.storageOf(this, cache));

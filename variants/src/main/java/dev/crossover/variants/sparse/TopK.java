@@ -160,11 +160,6 @@ public record TopK(
   }
 
   @Override
-  public DecodeSession decode(AttentionShape shape, int threads) {
-    return decode(shape, threads, CacheOptions.NONE);
-  }
-
-  @Override
   public Caching caching() {
     return Caching.COMPRESSED;
   }
