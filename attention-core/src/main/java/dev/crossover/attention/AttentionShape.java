@@ -71,6 +71,19 @@ public record AttentionShape(
         valueDim);
   }
 
+  /// The same problem with another width of queries and keys.
+  public AttentionShape withHeadDim(int newHeadDim) {
+    return new AttentionShape(
+        batchSize,
+        numHeads,
+        numKeyValueHeads,
+        querySeqLen,
+        keySeqLen,
+        newHeadDim,
+        newHeadDim,
+        valueDim);
+  }
+
   /// The same problem with another value width.
   public AttentionShape withValueDim(int newValueDim) {
     return new AttentionShape(

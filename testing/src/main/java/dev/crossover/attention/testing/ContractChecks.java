@@ -78,15 +78,7 @@ final class ContractChecks {
   }
 
   static AttentionShape widths(AttentionShape s, int d, int dv) {
-    return new AttentionShape(
-        s.batchSize(),
-        s.numHeads(),
-        s.numKeyValueHeads(),
-        s.querySeqLen(),
-        s.keySeqLen(),
-        d,
-        d,
-        dv);
+    return s.withHeadDim(d).withValueDim(dv);
   }
 
   private static void requireWidth(ContractSubject subject, AttentionShape shape) {

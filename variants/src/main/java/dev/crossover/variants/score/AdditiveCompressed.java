@@ -19,25 +19,20 @@ final class AdditiveCompressed extends CompressedSession {
   private final float[][] transposed;
 
   AdditiveCompressed(Additive additive, AttentionShape shape, int threads, CacheOptions cache) {
-    super(additive, shape, projected(additive, shape), false, 1, Form.ANY, cache, threads);
+    super(
+        additive,
+        shape,
+        shape.withHeadDim(additive.width(shape) * shape.groupSize()),
+        false,
+        1,
+        Form.ANY,
+        cache,
+        threads);
     this.additive = additive;
     a = additive.width(shape);
     width = cached.headDim();
     scoreVectors = new float[shape.numHeads() * a];
     transposed = new float[threads][a * MOST_KEYS];
-  }
-
-  private static AttentionShape projected(Additive additive, AttentionShape s) {
-    int width = additive.width(s) * s.groupSize();
-    return new AttentionShape(
-        s.batchSize(),
-        s.numHeads(),
-        s.numKeyValueHeads(),
-        s.querySeqLen(),
-        s.keySeqLen(),
-        width,
-        width,
-        s.valueDim());
   }
 
   @Override

@@ -272,15 +272,7 @@ public record Differential(
 
   /// The sizes of the exact attention that all maps are: two heads for one.
   AttentionShape maps(AttentionShape s) {
-    return new AttentionShape(
-        s.batchSize(),
-        2 * s.numHeads(),
-        2 * s.numKeyValueHeads(),
-        s.querySeqLen(),
-        s.keySeqLen(),
-        s.headDim(),
-        s.keyDim(),
-        s.valueDim());
+    return s.withBatchAndHeads(s.batchSize(), 2 * s.numHeads());
   }
 
   /// The exact attention that all maps are.

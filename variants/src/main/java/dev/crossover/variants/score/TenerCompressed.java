@@ -18,7 +18,7 @@ final class TenerCompressed extends CompressedSession {
     super(
         tener,
         shape,
-        expanded(tener, shape),
+        shape.withHeadDim(tener.width(shape.headDim())),
         false,
         tener.scale(shape.headDim()),
         Form.DOT_PRODUCT,
@@ -26,19 +26,6 @@ final class TenerCompressed extends CompressedSession {
         threads);
     this.tener = tener;
     Tener.fillTable(shape.keySeqLen(), d, table);
-  }
-
-  private static AttentionShape expanded(Tener tener, AttentionShape s) {
-    int width = tener.width(s.headDim());
-    return new AttentionShape(
-        s.batchSize(),
-        s.numHeads(),
-        s.numKeyValueHeads(),
-        s.querySeqLen(),
-        s.keySeqLen(),
-        width,
-        width,
-        s.valueDim());
   }
 
   @Override

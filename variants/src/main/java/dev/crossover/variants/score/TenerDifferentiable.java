@@ -92,16 +92,7 @@ final class TenerDifferentiable extends DifferentiablePlan {
 
   /// The sizes of the long rows.
   private static AttentionShape wide(Tener tener, AttentionShape s) {
-    int width = tener.width(s.headDim());
-    return new AttentionShape(
-        s.batchSize(),
-        s.numHeads(),
-        s.numKeyValueHeads(),
-        s.querySeqLen(),
-        s.keySeqLen(),
-        width,
-        width,
-        s.valueDim());
+    return s.withHeadDim(tener.width(s.headDim()));
   }
 
   private static long queries(AttentionShape s) {
