@@ -24,42 +24,22 @@ final class ByteRows extends RowStore {
     }
   }
 
-  /// A single query row meets the codes in registers; several meet rows restored once.
   @Override
-  void dots(
-      int count,
-      float[] q,
-      int qo,
-      int from,
-      int to,
-      float[] scores,
-      int so,
-      int lds,
-      RowTile tile) {
-    if (count == 1 && NarrowRows.isFused()) {
+  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+    boolean fused = NarrowRows.isFused();
+    if (fused) {
       NarrowRows.byteDots(to - from, dim, q, qo, codes, from * dim, scales, from, scores, so);
-    } else {
-      super.dots(count, q, qo, from, to, scores, so, lds, tile);
     }
+    return fused;
   }
 
   @Override
-  void mix(
-      int count,
-      float[] w,
-      int wo,
-      int ldw,
-      int from,
-      int to,
-      int width,
-      float[] out,
-      int oo,
-      RowTile tile) {
-    if (count == 1 && NarrowRows.isFused()) {
+  boolean mixInRegisters(float[] w, int wo, int from, int to, int width, float[] out, int oo) {
+    boolean fused = NarrowRows.isFused();
+    if (fused) {
       NarrowRows.byteMix(to - from, dim, width, w, wo, codes, from * dim, scales, from, out, oo);
-    } else {
-      super.mix(count, w, wo, ldw, from, to, width, out, oo, tile);
     }
+    return fused;
   }
 
   @Override

@@ -18,38 +18,6 @@ final class FloatRows extends RowStore {
   }
 
   @Override
-  void dots(
-      int count,
-      float[] q,
-      int qo,
-      int from,
-      int to,
-      float[] scores,
-      int so,
-      int lds,
-      RowTile tile) {
-    for (int j = from; j < to; j += RowTile.ROWS) {
-      int n = Math.min(RowTile.ROWS, to - j);
-      floatDots(count, q, qo, n, data, j * dim, scores, so + j - from, lds, tile);
-    }
-  }
-
-  @Override
-  void mix(
-      int count,
-      float[] w,
-      int wo,
-      int ldw,
-      int from,
-      int to,
-      int width,
-      float[] out,
-      int oo,
-      RowTile tile) {
-    floatMix(count, w, wo, ldw, to - from, data, from * dim, width, out, oo, tile);
-  }
-
-  @Override
   float[] inPlace() {
     return data;
   }

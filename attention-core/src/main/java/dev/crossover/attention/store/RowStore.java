@@ -32,11 +32,12 @@ abstract class RowStore {
   /// Restores the rows `from … to - 1`.
   abstract void read(int from, int to, float[] into, int at);
 
-  /// Dot products of some query rows with the rows `from … to - 1`.
+  /// Dot products of some query rows with the rows `from … to - 1`. A single query row meets them
+  /// in registers where it can; several meet rows that lie as floats or are restored once.
   ///
   /// @param count query rows, `dim` apart from `qo`
   /// @param scores that of query row r and row j goes to `so + r * lds + j - from`
-  void dots(
+  final void dots(
       int count,
       float[] q,
       int qo,
@@ -46,11 +47,33 @@ abstract class RowStore {
       int so,
       int lds,
       RowTile tile) {
-    float[] rows = tile.rows();
+    if (count == 1 && dotsInRegisters(q, qo, from, to, scores, so)) {
+      return;
+    }
+    float[] inPlace = inPlace();
+    float[] rows = inPlace == null ? tile.rows() : inPlace;
     for (int j = from; j < to; j += RowTile.ROWS) {
       int n = Math.min(RowTile.ROWS, to - j);
-      read(j, j + n, rows, 0);
-      floatDots(count, q, qo, n, rows, 0, scores, so + j - from, lds, tile);
+      int ro = inPlace == null ? 0 : j * dim;
+      if (inPlace == null) {
+        read(j, j + n, rows, 0);
+      }
+      tile.kernels.multiplyTransposedB(
+          count,
+          n,
+          dim,
+          q,
+          qo,
+          dim,
+          rows,
+          ro,
+          dim,
+          scores,
+          so + j - from,
+          lds,
+          false,
+          tile.work,
+          0);
     }
   }
 
@@ -58,7 +81,7 @@ abstract class RowStore {
   ///
   /// @param count output rows, `width` apart from `oo`
   /// @param w the weight of row j for output row r is at `wo + r * ldw + j - from`
-  void mix(
+  final void mix(
       int count,
       float[] w,
       int wo,
@@ -69,44 +92,35 @@ abstract class RowStore {
       float[] out,
       int oo,
       RowTile tile) {
-    float[] rows = tile.rows();
-    for (int j = from; j < to; j += RowTile.ROWS) {
-      int n = Math.min(RowTile.ROWS, to - j);
-      read(j, j + n, rows, 0);
-      floatMix(count, w, wo + j - from, ldw, n, rows, 0, width, out, oo, tile);
+    if (count == 1 && mixInRegisters(w, wo, from, to, width, out, oo)) {
+      return;
+    }
+    float[] inPlace = inPlace();
+    float[] rows = inPlace == null ? tile.rows() : inPlace;
+    int most = inPlace == null ? RowTile.ROWS : to - from;
+    for (int j = from; j < to; j += most) {
+      int n = Math.min(most, to - j);
+      int ro = inPlace == null ? 0 : j * dim;
+      if (inPlace == null) {
+        read(j, j + n, rows, 0);
+      }
+      tile.kernels.multiply(
+          count, width, n, w, wo + j - from, ldw, rows, ro, dim, out, oo, width, true);
     }
   }
 
-  /// [#dots] with `n` rows of floats from `ro`, at most [RowTile#ROWS].
-  final void floatDots(
-      int count,
-      float[] q,
-      int qo,
-      int n,
-      float[] rows,
-      int ro,
-      float[] scores,
-      int so,
-      int lds,
-      RowTile tile) {
-    tile.kernels.multiplyTransposedB(
-        count, n, dim, q, qo, dim, rows, ro, dim, scores, so, lds, false, tile.work, 0);
+  /// Writes the dot products of one query row, where rows are widened in registers.
+  ///
+  /// @return false where they are not, and nothing was written
+  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+    return false;
   }
 
-  /// [#mix] of `n` rows of floats from `ro`.
-  final void floatMix(
-      int count,
-      float[] w,
-      int wo,
-      int ldw,
-      int n,
-      float[] rows,
-      int ro,
-      int width,
-      float[] out,
-      int oo,
-      RowTile tile) {
-    tile.kernels.multiply(count, width, n, w, wo, ldw, rows, ro, dim, out, oo, width, true);
+  /// Adds the weighted sum for one output row, where rows are widened in registers.
+  ///
+  /// @return false where they are not, and nothing was added
+  boolean mixInRegisters(float[] w, int wo, int from, int to, int width, float[] out, int oo) {
+    return false;
   }
 
   /// The code of a number, or −1 where it is in full precision.

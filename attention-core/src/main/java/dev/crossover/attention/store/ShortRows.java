@@ -25,43 +25,23 @@ final class ShortRows extends RowStore {
     }
   }
 
-  /// A single query row meets bfloat16 in registers; halves, and what several rows meet, are
-  /// restored once.
+  /// Halves are restored: see [NarrowRows].
   @Override
-  void dots(
-      int count,
-      float[] q,
-      int qo,
-      int from,
-      int to,
-      float[] scores,
-      int so,
-      int lds,
-      RowTile tile) {
-    if (count == 1 && !half && NarrowRows.isFused()) {
+  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+    boolean fused = !half && NarrowRows.isFused();
+    if (fused) {
       NarrowRows.brainDots(to - from, dim, q, qo, data, from * dim, scores, so);
-    } else {
-      super.dots(count, q, qo, from, to, scores, so, lds, tile);
     }
+    return fused;
   }
 
   @Override
-  void mix(
-      int count,
-      float[] w,
-      int wo,
-      int ldw,
-      int from,
-      int to,
-      int width,
-      float[] out,
-      int oo,
-      RowTile tile) {
-    if (count == 1 && !half && NarrowRows.isFused()) {
+  boolean mixInRegisters(float[] w, int wo, int from, int to, int width, float[] out, int oo) {
+    boolean fused = !half && NarrowRows.isFused();
+    if (fused) {
       NarrowRows.brainMix(to - from, dim, width, w, wo, data, from * dim, out, oo);
-    } else {
-      super.mix(count, w, wo, ldw, from, to, width, out, oo, tile);
     }
+    return fused;
   }
 
   @Override
