@@ -10,10 +10,10 @@ final class FusedBlocks {
 
   /// A product with a score tile: how its factor is read and how one goes on to later steps.
   private enum Product {
-    WEIGHTED("weighted", "`o[r] += Σ_{j < k} p[r][j] · v[j]`", "po + l + %d + %d * STRIDE", "even"),
+    WEIGHTED("weighted", "`c[r] += Σ_{l < k} p[r][l] · b[l]`", "po + l + %d + %d * STRIDE", "even"),
     TRANSPOSED(
         "transposed",
-        "`c[r] += Σ_{i < k} p[i][r] · b[i]`, a product with a score tile's transpose,",
+        "`c[r] += Σ_{l < k} p[l][r] · b[l]`",
         "po + (l + %d) * STRIDE + %d",
         "even * STRIDE");
 
@@ -38,14 +38,15 @@ final class FusedBlocks {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-        /// Generated: the products of fused attention for groups of %d query rows.
+        /// Generated: the products of fused attention for groups of %d query rows. Rows of a score
+        /// tile, s and p, are `STRIDE` apart.
         final class FusedKernels%d {
           private static final int ROWS = %d;
           private static final int STRIDE = Lanes.TILE;
           private FusedKernels%d() {}
 
-          /// Scores of one group and `panels` key panels: `s[r][·] = start[r] + Σ_c q[c][r] ·
-          /// k[c][·]`.
+          /// Scores of one group and `panels` panels: `s[r] = start[r] +
+          /// Σ_{l < k} q[l][r] · panel[l]`.
           static void scores(
               int k, float[] q, int qo, float[] panel, int po, int panels,
               float[] s, int so, float[] start, int offset) {
@@ -100,7 +101,7 @@ final class FusedBlocks {
   /// A product of two vectors of columns: by two steps as far as that goes.
   private static String pairs(Product product) {
     return """
-      /// %s for 2 vectors of columns.
+      /// %s for two vectors of columns.
       static void %s2(
           int k, float[] p, int po, float[] b, int bo, int ldb,
           float[] c, int co, int ldc) {
@@ -124,15 +125,16 @@ final class FusedBlocks {
     StringBuilder out = new StringBuilder();
     out.append(
         """
-          /// %s for %d vector(s) of columns%s.
+          /// %s for %s of columns%s%s.
           %sstatic void %s%d%s(
               int k, float[] p, int po, float[] b, int bo, int ldb,
               float[] c, int co, int ldc%s%s) {
         """
             .formatted(
                 product.meaning,
-                vectors,
+                vectors == 2 ? "two vectors" : "one vector",
                 masked ? ", `tail` columns of the last" : "",
+                apart ? ".\n  /// k is even; `to` and `ldt` repeat `co` and `ldc`" : "",
                 kind.startsWith("By") ? "private " : "",
                 product.method,
                 vectors,

@@ -16,7 +16,7 @@ final class NarrowBlocks {
             "LOAD", "VectorWidening.byteVector",
             "TAIL", "ScalarNarrowRows.byteDot",
             "MIX_TAIL", "ScalarNarrowRows.byteMix",
-            "SCALES, ", "scale, so, ",
+            "SCALES", "scale, so, ",
             "SCALE_PARAMETERS", " float[] scale, int so,",
             "WEIGHT", "w[wo + j] * scale[so + j]"));
   }
@@ -31,7 +31,7 @@ final class NarrowBlocks {
             "LOAD", "VectorWidening.brainVector",
             "TAIL", "ScalarNarrowRows.brainDot",
             "MIX_TAIL", "ScalarNarrowRows.brainMix",
-            "SCALES, ", "",
+            "SCALES", "",
             "SCALE_PARAMETERS", "",
             "WEIGHT", "w[wo + j]"));
   }
@@ -111,7 +111,7 @@ final class NarrowBlocks {
               s.intoArray(y, yo + c);
             }
             if (c < width) {
-              #{MIX_TAIL}(n, dim, c, width, w, wo, b, bo, #{SCALES, }y, yo);
+              #{MIX_TAIL}(n, dim, c, width, w, wo, b, bo, #{SCALES}y, yo);
             }
           }
         }
