@@ -43,18 +43,9 @@ final class DotBlocks {
             return VectorShuffle.fromOp(FLOATS, lane -> (lane ^ distance) %% L);
           }
 
-          /// The sums of the lanes of four vectors, in lanes 0 to 3; from eight lanes on.
-          static FloatVector sumsOfFour(
-              FloatVector a, FloatVector b, FloatVector c, FloatVector d) {
-            FloatVector ab = a.blend(b, UPPER_1).add(b.blend(a, UPPER_1).rearrange(SWAP_1));
-            FloatVector cd = c.blend(d, UPPER_1).add(d.blend(c, UPPER_1).rearrange(SWAP_1));
-            FloatVector sums = ab.blend(cd, UPPER_2).add(cd.blend(ab, UPPER_2).rearrange(SWAP_2));
-            sums = sums.add(sums.rearrange(VectorMath.BY_4));
-            return L > 8 ? sums.add(sums.rearrange(VectorMath.BY_8)) : sums;
-          }
-
         """
             .formatted(MAX_VECTORS));
+    out.append(sumsOfFour());
     out.append(dispatch());
     for (int rows : new int[] {8, 4}) {
       for (int vectors = 1; vectors <= MAX_VECTORS; vectors++) {
@@ -64,6 +55,18 @@ final class DotBlocks {
       }
     }
     return out.append("}\n").toString();
+  }
+
+  private static String sumsOfFour() {
+    StringBuilder out = new StringBuilder();
+    out.append(
+        """
+          /// The sums of the lanes of four vectors, in lanes 0 to 3.
+          static FloatVector sumsOfFour(
+              FloatVector s0r0, FloatVector s0r1, FloatVector s0r2, FloatVector s0r3) {
+        """);
+    String sums = sums(out, 4);
+    return out.append("    return %s;\n  }\n\n".formatted(sums)).toString();
   }
 
   private static String dispatch() {
