@@ -80,11 +80,6 @@ final class GroupedRows extends RowStore {
     }
   }
 
-  /// Encodes what the next row would find encoded.
-  void settle() {
-    beforeAppend(count());
-  }
-
   private void encodeKeys(int first) {
     int size = storage.groupSize();
     for (int c = 0; c < dim; c++) {

@@ -193,10 +193,8 @@ public final class KeyValueStore {
   /// Encodes what the next appended position would find encoded: grouped storage encodes late.
   public void settle() {
     for (int h = 0; h < keys.length; h++) {
-      if (keys[h] instanceof GroupedRows k && values[h] instanceof GroupedRows v) {
-        k.settle();
-        v.settle();
-      }
+      keys[h].settle();
+      values[h].settle();
     }
   }
 

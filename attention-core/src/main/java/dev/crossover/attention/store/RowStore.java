@@ -29,6 +29,11 @@ abstract class RowStore {
     count++;
   }
 
+  /// Encodes what the next row would find encoded.
+  final void settle() {
+    beforeAppend(count);
+  }
+
   /// Restores the rows `from … to - 1`.
   abstract void read(int from, int to, float[] into, int at);
 
