@@ -52,7 +52,7 @@ public final class CompressedDecoder {
   private final double[][] sorted;
   private final int[] kept;
 
-  /// 0, 1, 2, …: the positions of a prompt.
+  /// 0, 1, 2, …: the positions of a prompt, and the places that are read where none is passed over.
   private final int[] counting;
 
   private final View view;
@@ -127,7 +127,10 @@ public final class CompressedDecoder {
     for (int t = 0; t < threads; t++) {
       tiles[t] = new RowTile(new Scratch(), store.widest());
     }
-    places = new int[heads * group][capacity];
+    places = new int[heads * group][pages == null ? 0 : capacity];
+    if (pages == null) {
+      Arrays.fill(places, counting);
+    }
     attended = new int[heads * group][capacity];
     attendedCount = new int[heads * group];
   }
@@ -327,17 +330,15 @@ public final class CompressedDecoder {
 
   /// Lists the places that a query reads and their positions.
   private int choose(int h, int problem, int cached) {
-    int[] list = places[problem];
     int count = cached;
     if (pages == null || paging == null) {
-      for (int j = 0; j < cached; j++) {
-        list[j] = j;
-      }
+      System.arraycopy(positions[h], 0, attended[problem], 0, cached);
     } else {
+      int[] list = places[problem];
       count = pages.select(h, cached, paging, q, problem * dim, marks[h], sorted[h], list);
-    }
-    for (int s = 0; s < count; s++) {
-      attended[problem][s] = positions[h][list[s]];
+      for (int s = 0; s < count; s++) {
+        attended[problem][s] = positions[h][list[s]];
+      }
     }
     attendedCount[problem] = count;
     return count;
