@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
-/// The scalar twin of [VectorWidening].
+/// The scalar twin of [VectorWidening], and halves, which have no other.
 final class ScalarWidening {
   private ScalarWidening() {}
 

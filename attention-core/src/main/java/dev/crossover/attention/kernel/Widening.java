@@ -3,12 +3,12 @@ package dev.crossover.attention.kernel;
 
 /// Turns numbers stored in fewer bits into floats, exactly.
 ///
-/// Chosen once like all kernels: vector code where the vector kernels run, the scalar twin
-/// otherwise; both give the same bits.
+/// bfloat16 and bytes have vector code, chosen once like all kernels, and a scalar twin; both give
+/// the same bits. The rest are loops that the compiler turns into vectors itself, or cannot.
 public final class Widening {
   private Widening() {}
 
-  /// IEEE half precision, subnormals, infinities and NaN included.
+  /// IEEE half precision, subnormals, infinities and NaN included; see [NarrowRows].
   public static void half(int count, short[] from, int at, float[] to, int o) {
     ScalarWidening.half(count, from, at, to, o);
   }
