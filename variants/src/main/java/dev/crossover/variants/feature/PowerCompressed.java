@@ -7,8 +7,6 @@ import dev.crossover.attention.store.CompressedSession;
 
 /// Decoding with the quadratic form of [Power] over a compressed cache.
 final class PowerCompressed extends CompressedSession {
-  private static final float[] NO_DECAY = {};
-
   private final PowerWeights weights;
 
   PowerCompressed(Power power, AttentionShape shape, int threads, CacheOptions cache) {
@@ -19,7 +17,7 @@ final class PowerCompressed extends CompressedSession {
   @Override
   protected void keys(int t, int tokens, int position, float[] toKeys, float[] toValues) {
     super.keys(t, tokens, position, toKeys, toValues);
-    weights.take(hasInput("log_decay") ? input("log_decay") : NO_DECAY, t, tokens, position);
+    weights.take(inputs(), t, tokens, position);
   }
 
   @Override

@@ -9,8 +9,6 @@ import java.util.Arrays;
 /// Decoding with the quadratic form of [Power]: all keys and values are kept, and the cumulative
 /// decays.
 final class PowerSession extends KeyValueSession {
-  private static final float[] NO_DECAY = {};
-
   private final Kernels kernels = Kernels.get();
   private final PowerWeights weights;
   private final float ratio;
@@ -25,7 +23,7 @@ final class PowerSession extends KeyValueSession {
 
   @Override
   protected void accept(int t, int tokens) {
-    weights.take(hasInput("log_decay") ? input("log_decay") : NO_DECAY, t, tokens, position());
+    weights.take(inputs(), t, tokens, position());
   }
 
   @Override

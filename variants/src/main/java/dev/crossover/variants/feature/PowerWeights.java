@@ -2,11 +2,14 @@
 package dev.crossover.variants.feature;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.BoundTensors;
 import dev.crossover.attention.kernel.Kernels;
 
 /// Weights of the quadratic form of [Power] while decoding, and the cumulative decays, which stay
 /// for every position.
 final class PowerWeights {
+  private static final float[] NO_DECAY = {};
+
   private final Kernels kernels = Kernels.get();
   private final Power power;
   private final int heads;
@@ -27,8 +30,9 @@ final class PowerWeights {
 
   /// Takes the decays of row `t`.
   ///
-  /// @param logDecay `[batch, kvHeads, tokens]`; empty without decay
-  void take(float[] logDecay, int t, int tokens, int position) {
+  /// @param inputs perhaps with `log_decay`, `[batch, kvHeads, tokens]`
+  void take(BoundTensors inputs, int t, int tokens, int position) {
+    float[] logDecay = inputs.has("log_decay") ? inputs.get("log_decay") : NO_DECAY;
     for (int h = 0; h < heads; h++) {
       int at = h * capacity + position;
       double before = position == 0 ? 0 : cumulative[at - 1];

@@ -14,16 +14,14 @@ import java.util.Arrays;
 /// out_t = (S_tᵀ q_t + D x_t) · silu(z_t)
 /// ```
 final class Mamba2Layer extends SkipAndGate {
-  private static final float[] ABSENT = new float[0];
-
   /// From here on softplus(x) = x in float32.
   private static final double LINEAR = 20;
 
   private final int groups;
   private final boolean softplus;
-  private float[] timeStep = ABSENT;
-  private float[] bias = ABSENT;
-  private float[] rate = ABSENT;
+  private float[] timeStep = UNWANTED;
+  private float[] bias = UNWANTED;
+  private float[] rate = UNWANTED;
   private float[] gradTimeStep = UNWANTED;
   private float[] gradBias = UNWANTED;
   private float[] gradRate = UNWANTED;
@@ -57,7 +55,7 @@ final class Mamba2Layer extends SkipAndGate {
     super.bind(inputs);
     timeStep = inputs.get("time_step");
     rate = inputs.get("decay_rate");
-    bias = inputs.has("time_step_bias") ? inputs.get("time_step_bias") : ABSENT;
+    bias = States.place(inputs, "time_step_bias");
   }
 
   /// a_t = dt_t A.

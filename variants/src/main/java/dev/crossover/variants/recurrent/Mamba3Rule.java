@@ -18,8 +18,6 @@ import org.jspecify.annotations.Nullable;
 /// S_t   = α_t S_{t−1} + α_t (1 − λ_t) dt_t k_{t−1} v_{t−1}ᵀ + λ_t dt_t k_t v_tᵀ
 /// ```
 final class Mamba3Rule extends SkipAndGate {
-  private static final float[] ABSENT = new float[0];
-
   private final Kernels kernels = Kernels.get();
   private final int groups;
   private final int dim;
@@ -28,19 +26,19 @@ final class Mamba3Rule extends SkipAndGate {
   /// θ of every head, at the last token so far.
   private final double[] theta;
 
-  private float[] q = ABSENT;
-  private float[] k = ABSENT;
-  private float[] logDecay = ABSENT;
-  private float[] timeStep = ABSENT;
-  private float[] trapezoid = ABSENT;
-  private float[] angles = ABSENT;
-  private float[] queryBias = ABSENT;
-  private float[] keyBias = ABSENT;
+  private float[] q = UNWANTED;
+  private float[] k = UNWANTED;
+  private float[] logDecay = UNWANTED;
+  private float[] timeStep = UNWANTED;
+  private float[] trapezoid = UNWANTED;
+  private float[] angles = UNWANTED;
+  private float[] queryBias = UNWANTED;
+  private float[] keyBias = UNWANTED;
 
   /// cos θ and sin θ of every row and pair.
-  private float[] cosines = ABSENT;
+  private float[] cosines = UNWANTED;
 
-  private float[] sines = ABSENT;
+  private float[] sines = UNWANTED;
   private int tokens;
   private Mask mask = Mask.none();
   private @Nullable Workers workers;

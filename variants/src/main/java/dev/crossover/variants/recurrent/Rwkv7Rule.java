@@ -17,8 +17,6 @@ import java.util.Arrays;
 ///
 /// Norm and bonus complete whole output rows.
 final class Rwkv7Rule implements UpdateRule {
-  private static final float[] ABSENT = new float[0];
-
   private final Kernels kernels = Kernels.get();
   private final float scale;
   private final double eps;
@@ -26,15 +24,15 @@ final class Rwkv7Rule implements UpdateRule {
   private final int problems;
   private final int dim;
   private final int valueDim;
-  private float[] q = ABSENT;
-  private float[] k = ABSENT;
-  private float[] v = ABSENT;
-  private float[] logDecay = ABSENT;
-  private float[] removalKey = ABSENT;
-  private float[] removalRate = ABSENT;
-  private float[] normWeight = ABSENT;
-  private float[] normBias = ABSENT;
-  private float[] bonus = ABSENT;
+  private float[] q = UNWANTED;
+  private float[] k = UNWANTED;
+  private float[] v = UNWANTED;
+  private float[] logDecay = UNWANTED;
+  private float[] removalKey = UNWANTED;
+  private float[] removalRate = UNWANTED;
+  private float[] normWeight = UNWANTED;
+  private float[] normBias = UNWANTED;
+  private float[] bonus = UNWANTED;
   private float[] gradQ = UNWANTED;
   private float[] gradK = UNWANTED;
   private float[] gradV = UNWANTED;
@@ -95,9 +93,9 @@ final class Rwkv7Rule implements UpdateRule {
     logDecay = inputs.get("log_decay");
     removalKey = inputs.get("removal_key");
     removalRate = inputs.get("removal_rate");
-    normWeight = inputs.has("norm_weight") ? inputs.get("norm_weight") : ABSENT;
-    normBias = inputs.has("norm_bias") ? inputs.get("norm_bias") : ABSENT;
-    bonus = inputs.has("bonus") ? inputs.get("bonus") : ABSENT;
+    normWeight = States.place(inputs, "norm_weight");
+    normBias = States.place(inputs, "norm_bias");
+    bonus = States.place(inputs, "bonus");
     if (normWeight.length != normBias.length) {
       throw new IllegalArgumentException(
           "rwkv7: norm_weight and norm_bias must be given together, but "
