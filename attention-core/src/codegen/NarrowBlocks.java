@@ -71,7 +71,16 @@ final class NarrowBlocks {
               if (j + L <= n) {
                 sums.intoArray(y, yo + j);
               } else {
-                sums.intoArray(y, yo + j, FLOATS.indexInRange(0, Math.min(4, last + 1)));
+                y[yo + j] = sums.lane(0);
+                if (last > 0) {
+                  y[yo + j + 1] = sums.lane(1);
+                }
+                if (last > 1) {
+                  y[yo + j + 2] = sums.lane(2);
+                }
+                if (last > 2) {
+                  y[yo + j + 3] = sums.lane(3);
+                }
               }
             }
             for (int j = 0; whole < dim && j < n; j++) {
