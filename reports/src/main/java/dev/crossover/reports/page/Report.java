@@ -140,6 +140,10 @@ public final class Report {
     view.put("several", answers.size() > 1);
     view.put("capabilities", HtmlTable.of(capabilities));
     view.put("capabilitiesMarkdown", capabilities.markdown());
+    Table paths = PathsTable.known(mechanisms(records, quality));
+    files.csv(paths.name(), paths);
+    tables(view, "paths", paths);
+    view.put("pathPositions", PathsTable.POSITIONS);
     List<String> doubts = new ArrayList<>();
     if (!records.isEmpty()) {
       doubts.addAll(Doubts.of(answers, records));
@@ -187,6 +191,13 @@ public final class Report {
       phases.add(view);
     }
     return phases;
+  }
+
+  private static Set<String> mechanisms(List<ResultRecord> records, List<QualityRecord> quality) {
+    Set<String> names = new TreeSet<>();
+    records.forEach(record -> names.add(record.mechanism()));
+    quality.forEach(record -> names.add(record.mixer().split("[:+]")[0]));
+    return names;
   }
 
   private static int largest(PanelAnswer answer) {
@@ -343,7 +354,7 @@ public final class Report {
     return script.replace("</script", "<\\/script").replace("<!--", "<\\!--");
   }
 
-  private static String resource(String name) throws IOException {
+  static String resource(String name) throws IOException {
     try (InputStream in = Report.class.getResourceAsStream(name)) {
       if (in == null) {
         throw new IOException(name + " is missing from the class path");
