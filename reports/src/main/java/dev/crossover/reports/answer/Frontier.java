@@ -14,9 +14,11 @@ import org.jspecify.annotations.Nullable;
 ///
 /// @param n sequence length
 /// @param exact time of the optimised exact baseline; absent where it was not timed
+/// @param missed error of exact attention: zero, or what its accuracy on a task leaves to 1
 /// @param entries settings that were timed and steady, fastest first
 /// @param tried number of settings whose error was computed
-public record Frontier(int n, Optional<Sample> exact, List<Entry> entries, int tried) {
+public record Frontier(
+    int n, Optional<Sample> exact, Interval missed, List<Entry> entries, int tried) {
 
   /// Sorts the entries.
   public Frontier {
@@ -81,6 +83,8 @@ public record Frontier(int n, Optional<Sample> exact, List<Entry> entries, int t
     UNDECIDED,
     /// Exact attention: nothing within the error is faster.
     EXACT,
+    /// Nothing is within the error, exact attention neither.
+    NONE,
     /// Exact attention was not timed, so nothing can be said.
     MISSING
   }
@@ -117,6 +121,9 @@ public record Frontier(int n, Optional<Sample> exact, List<Entry> entries, int t
       return new Cell(n, error, Kind.MISSING, null, null, null);
     }
     List<Entry> within = entries.stream().filter(e -> e.chosen().within(error)).toList();
+    if (!missed.within(error)) {
+      return withoutExact(error, within);
+    }
     List<Entry> certain = within.stream().filter(Entry::surelyFaster).toList();
     if (!certain.isEmpty()) {
       Entry best = certain.getFirst();
@@ -149,6 +156,26 @@ public record Frontier(int n, Optional<Sample> exact, List<Entry> entries, int t
           n, error, Kind.UNDECIDED, open.get(), next(within, open.get()).orElse(null), null);
     }
     return new Cell(n, error, Kind.EXACT, null, within.stream().findFirst().orElse(null), null);
+  }
+
+  /// The answer where exact attention is not within the error for certain: the fastest that is.
+  private Cell withoutExact(double error, List<Entry> within) {
+    if (within.isEmpty()) {
+      Optional<Entry> open = entries.stream().filter(e -> e.chosen().holds(error)).findFirst();
+      Kind kind = open.isPresent() || missed.holds(error) ? Kind.UNDECIDED : Kind.NONE;
+      return new Cell(n, error, kind, open.orElse(null), null, null);
+    }
+    Entry best = within.getFirst();
+    Optional<Entry> rival = rival(within, best);
+    boolean tie = rival.isPresent() && !Ratio.of(rival.get().time(), best.time()).above(1);
+    boolean open = missed.holds(error) && !best.surelyFaster();
+    return new Cell(
+        n,
+        error,
+        open ? Kind.UNDECIDED : tie ? Kind.TIE : Kind.FASTEST,
+        best,
+        rival.or(() -> next(within, best)).orElse(null),
+        null);
   }
 
   private static Optional<Entry> rival(List<Entry> within, Entry best) {

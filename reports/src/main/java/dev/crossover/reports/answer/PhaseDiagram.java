@@ -21,21 +21,32 @@ import java.util.TreeSet;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/// Which mechanism is the fastest within a permitted error at a sequence length: one cell for each
-/// pair, for one mask, input and machine.
+/// Which mechanism is the fastest within a permitted error, or with a required accuracy, at a
+/// sequence length: one cell for each pair, for one mask, input and machine.
 ///
+/// @param face what is asked for
+/// @param task what models were trained on; empty where an error is asked for
 /// @param panel the records of times
 /// @param tuned whether settings were searched by `crossover tune`; if not, they are those that
 ///     were measured, and every error is that of the heads on which the setting is chosen
 /// @param parts where settings are chosen and judged, in words
-/// @param errors permitted errors, ascending
+/// @param errors permitted errors, or what required accuracies leave to 1, ascending
 /// @param frontiers one for each length, ascending
 public record PhaseDiagram(
-    Panel panel, boolean tuned, String parts, List<Double> errors, List<Frontier> frontiers) {
+    PhaseFace face,
+    String task,
+    Panel panel,
+    boolean tuned,
+    String parts,
+    List<Double> errors,
+    List<Frontier> frontiers) {
   /// Permitted errors where none were asked for.
   public static final List<Double> PERMITTED = List.of(0.01, 0.02, 0.05, 0.1, 0.2);
 
-  private static final String BASELINE = "tiled";
+  static final String BASELINE = "tiled";
+
+  /// The error of exact attention.
+  private static final Interval EXACT = new Interval(0, 0, 0);
 
   /// Copies the lists.
   public PhaseDiagram {
@@ -132,7 +143,8 @@ public record PhaseDiagram(
             : single
                 ? "one head only: judged where they were chosen"
                 : "chosen on the even heads, judged on the odd ones";
-    return new PhaseDiagram(panel, true, parts, List.copyOf(errors), frontiers);
+    return new PhaseDiagram(
+        PhaseFace.ERROR, "", panel, true, parts, List.copyOf(errors), frontiers);
   }
 
   private static PhaseDiagram measured(Panel panel) {
@@ -142,7 +154,13 @@ public record PhaseDiagram(
       frontiers.add(frontier(panel, n, PhaseDiagram::own, tried));
     }
     return new PhaseDiagram(
-        panel, false, "error measured where it was chosen", PERMITTED, frontiers);
+        PhaseFace.ERROR,
+        "",
+        panel,
+        false,
+        "error measured where it was chosen",
+        PERMITTED,
+        frontiers);
   }
 
   /// Errors of a setting on both parts.
@@ -190,10 +208,10 @@ public record PhaseDiagram(
                                             both.other));
                                   }
                                 })));
-    return new Frontier(n, exact, entries, tried);
+    return new Frontier(n, exact, EXACT, entries, tried);
   }
 
-  private static Optional<Sample> sample(Point point) {
+  static Optional<Sample> sample(Point point) {
     List<Double> medians = point.forkMedians();
     return medians.isEmpty() ? Optional.empty() : Optional.of(new Sample(point.n(), medians));
   }
@@ -201,6 +219,12 @@ public record PhaseDiagram(
   /// The lengths, ascending.
   public List<Integer> lengths() {
     return frontiers.stream().map(Frontier::n).toList();
+  }
+
+  /// The permitted errors, or what required accuracies leave to 1, from the top of the diagram to
+  /// its bottom.
+  public List<Double> downward() {
+    return face.downward(errors);
   }
 
   /// The cells of one permitted error, by length.
@@ -231,7 +255,7 @@ public record PhaseDiagram(
 
   /// For example `Forward pass, causal · captured`.
   public String title() {
-    return panel.title();
+    return task.isEmpty() ? panel.title() : task + " · " + panel.title();
   }
 
   /// How settings were found and judged, and what is left out.
@@ -239,6 +263,9 @@ public record PhaseDiagram(
     int tried = frontiers.stream().mapToInt(Frontier::tried).sum();
     int timed = frontiers.stream().mapToInt(f -> f.entries().size()).sum();
     int unsteady = panel.unsteady().size();
+    if (face == PhaseFace.ACCURACY) {
+      return parts + "." + leftOut(unsteady);
+    }
     return (tuned
             ? tried
                 + " pairs of a setting and a length were tried by their error, "
@@ -247,10 +274,14 @@ public record PhaseDiagram(
             : timed + " pairs of a setting and a length, as measured, not searched; ")
         + parts
         + "."
-        + (unsteady == 0
-            ? ""
-            : " Left out, as never steady when timed: "
-                + unsteady
-                + (unsteady == 1 ? " point." : " points."));
+        + leftOut(unsteady);
+  }
+
+  private static String leftOut(int unsteady) {
+    return unsteady == 0
+        ? ""
+        : " Left out, as never steady when timed: "
+            + unsteady
+            + (unsteady == 1 ? " point." : " points.");
   }
 }

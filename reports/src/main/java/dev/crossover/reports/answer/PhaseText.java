@@ -7,15 +7,9 @@ import dev.crossover.reports.answer.Frontier.Entry;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import org.jspecify.annotations.Nullable;
 
 /// A [PhaseDiagram] as text, and its cells in words.
 public final class PhaseText {
-  /// What the marks of a drawn cell mean.
-  public static final String KEY =
-      "Hatched: intervals do not decide between the two colours. * and a dashed edge: within the"
-          + " error only where the setting was chosen, not on the part that had no say.";
-
   private PhaseText() {}
 
   /// The letter of a mechanism in the text form, by its place in the diagram: A to Z, AA, AB, …
@@ -28,14 +22,14 @@ public final class PhaseText {
   public static List<String> of(PhaseDiagram diagram) {
     List<String> lines = new ArrayList<>();
     lines.add(diagram.title() + " (" + diagram.panel().sizes() + ")");
-    lines.add("Fastest within an error, and how many times faster than tiled. " + diagram.how());
+    lines.add(diagram.face().headline() + " " + diagram.how());
     lines.add("");
     List<String> names = diagram.mechanisms();
     List<List<String>> rows = new ArrayList<>();
-    List<String> head = new ArrayList<>(List.of("error"));
+    List<String> head = new ArrayList<>(List.of(diagram.face().axis()));
     diagram.lengths().forEach(n -> head.add("n=" + Wording.length(n)));
-    for (double error : diagram.errors().reversed()) {
-      List<String> row = new ArrayList<>(List.of(Wording.percent(error)));
+    for (double error : diagram.downward()) {
+      List<String> row = new ArrayList<>(List.of(diagram.face().level(error)));
       diagram.row(error).forEach(cell -> row.add(word(names, cell)));
       rows.add(row);
     }
@@ -69,8 +63,10 @@ public final class PhaseText {
   private static String word(List<String> names, Cell cell) {
     return switch (cell.kind()) {
       case MISSING -> "–";
+      case NONE -> "none";
       case EXACT -> "exact";
-      case UNDECIDED -> marked(cell, letter(names, Frontier.best(cell)), "?");
+      case UNDECIDED ->
+          cell.best() == null ? "?" : marked(cell, letter(names, Frontier.best(cell)), "?");
       case FASTEST -> marked(cell, letter(names, Frontier.best(cell)), "");
       case TIE -> {
         Entry rival = cell.runnerUp();
@@ -105,6 +101,7 @@ public final class PhaseText {
     Frontier frontier = diagram.at(cell);
     double limit = cell.error();
     List<String> lines = new ArrayList<>();
+    PhaseFace face = diagram.face();
     Entry best = cell.best();
     switch (cell.kind()) {
       case MISSING -> lines.add("exact attention was not timed here, or was not steady");
@@ -112,7 +109,10 @@ public final class PhaseText {
           lines.add(
               "exact attention (tiled), "
                   + Wording.seconds(frontier.exactSeconds())
-                  + ": nothing within the error is faster");
+                  + ": "
+                  + face.nothing()
+                  + " is faster");
+      case NONE -> lines.add("nothing that was timed is " + face.within());
       case UNDECIDED, FASTEST, TIE -> {
         if (best != null) {
           lines.add(
@@ -121,24 +121,31 @@ public final class PhaseText {
                   + Wording.seconds(best.seconds())
                   + " instead of "
                   + Wording.seconds(frontier.exactSeconds()));
-          lines.add("error " + range(best.chosen(), limit) + " where it was chosen");
-          lines.add(judged(best, limit));
+          String reached = face.axis() + " " + face.range(best.chosen(), limit);
+          lines.add(face == PhaseFace.ERROR ? reached + " where it was chosen" : reached);
+          if (face == PhaseFace.ERROR) {
+            lines.add(judged(best, limit));
+          }
         }
       }
     }
     if (cell.kind() == Frontier.Kind.UNDECIDED) {
       lines.add(
-          "intervals do not decide whether it is faster than exact attention within the error");
+          "intervals do not decide whether it is faster than exact attention " + face.within());
     }
     Entry holding = cell.holding();
     if (cell.onlyWhereChosen()) {
       lines.add(
           holding == null
               ? "nothing faster than exact attention holds on both parts"
-              : "fastest that holds on both parts: " + brief(holding, limit));
+              : "fastest that holds on both parts: " + brief(face, holding, limit));
     }
-    lines.add(runnerUp(cell));
-    lines.add(frontier.tried() + " settings tried, " + frontier.entries().size() + " timed");
+    if (cell.kind() != Frontier.Kind.NONE) {
+      lines.add(runnerUp(face, cell));
+    }
+    if (face == PhaseFace.ERROR) {
+      lines.add(frontier.tried() + " settings tried, " + frontier.entries().size() + " timed");
+    }
     return lines;
   }
 
@@ -148,40 +155,33 @@ public final class PhaseText {
       return "not judged on another part";
     }
     return "error "
-        + range(other, limit)
+        + PhaseFace.ERROR.range(other, limit)
         + " on the other part: "
         + (entry.onlyWhereChosen(limit) ? "holds only where it was chosen" : "holds there too");
   }
 
-  private static String runnerUp(Cell cell) {
+  private static String runnerUp(PhaseFace face, Cell cell) {
     Entry next = cell.runnerUp();
     if (next == null) {
-      return cell.best() == null ? "nothing else within the error was timed" : "runner-up: tiled";
+      return cell.best() == null
+          ? "nothing else " + face.within() + " was timed"
+          : "runner-up: tiled";
     }
     return (cell.kind() == Frontier.Kind.TIE
             ? "as fast as intervals tell: "
             : cell.kind() == Frontier.Kind.EXACT ? "nearest: " : "runner-up: ")
-        + brief(next, cell.error());
+        + brief(face, next, cell.error());
   }
 
-  private static String brief(Entry entry, double limit) {
+  private static String brief(PhaseFace face, Entry entry, double limit) {
     return entry.spec()
         + ", "
         + entry.speedUp().words(1)
-        + " times, error "
-        + Wording.percent(entry.chosen().error(), limit)
+        + " times, "
+        + face.axis()
+        + " "
+        + Wording.percent(face.shown(entry.chosen().error()), face.shown(limit))
         + (entry.other() == null ? "" : " and " + Wording.percent(entry.other().error(), limit));
-  }
-
-  /// An error with its interval, on the right side of a permitted error when rounded.
-  public static String range(@Nullable Interval interval, double limit) {
-    if (interval == null) {
-      return "–";
-    }
-    String error = Wording.percent(interval.error(), limit);
-    String low = Wording.percent(interval.low(), limit);
-    String high = Wording.percent(interval.high(), limit);
-    return low.equals(high) ? error : error + " (" + low.replace(" %", "") + "–" + high + ")";
   }
 
   /// What a cell is called in a table: its setting, or exact attention.
@@ -189,8 +189,9 @@ public final class PhaseText {
     Entry best = cell.best();
     return switch (cell.kind()) {
       case MISSING -> "not measured";
+      case NONE -> "none";
       case EXACT -> "exact attention";
-      case UNDECIDED -> "undecided: exact attention or " + (best == null ? "" : best.spec());
+      case UNDECIDED -> best == null ? "undecided" : "undecided: exact attention or " + best.spec();
       case FASTEST -> best == null ? "" : best.spec();
       case TIE ->
           (best == null ? "" : best.spec())

@@ -20,7 +20,8 @@ import java.util.Optional;
 /// A mixer is advised only when its accuracy reaches the one asked for (the whole 95 % interval
 /// over seeds, or the one seed there is, which is told) and the whole 95 % interval of its
 /// speed-up against the fastest exact baseline lies above 1; of several the one with the largest
-/// lower end. Otherwise exact attention is the answer, where it learned the task. Times are those
+/// lower end. Where exact attention did not learn the task, a mixer need not be faster. Otherwise
+/// exact attention is the answer, where it learned the task. Times are those
 /// of the mechanism alone, nothing is extrapolated, and between two measured lengths the slower
 /// one counts.
 ///
@@ -114,21 +115,23 @@ public record QualityAdvice(
               .map(p -> Advice.beyond(p, question.n()))
               .orElse("No record has a forward pass with mask " + mask + ": no time is known."));
     }
-    List<Candidate> eligible = new ArrayList<>();
-    List<Candidate> rejected = new ArrayList<>();
-    for (Row row : results.rows()) {
-      if (!PanelAnswer.BASELINES.contains(row.mechanism())) {
-        Candidate candidate = candidate(row, results, panel, exact, lengths, minAccuracy);
-        (candidate.objection().isEmpty() ? eligible : rejected).add(candidate);
-      }
-    }
-    eligible.sort(Comparator.comparingDouble(c -> -c.speedUp().low()));
     double learned =
         results.rows().stream()
             .filter(row -> PanelAnswer.BASELINES.contains(row.mechanism()))
             .mapToDouble(row -> least(row, results.positions()))
             .max()
             .orElse(Double.NaN);
+    boolean needsSpeed = learned >= minAccuracy;
+    List<Candidate> eligible = new ArrayList<>();
+    List<Candidate> rejected = new ArrayList<>();
+    for (Row row : results.rows()) {
+      if (!PanelAnswer.BASELINES.contains(row.mechanism())) {
+        Candidate candidate =
+            candidate(row, results, panel, exact, lengths, minAccuracy, needsSpeed);
+        (candidate.objection().isEmpty() ? eligible : rejected).add(candidate);
+      }
+    }
+    eligible.sort(Comparator.comparingDouble(c -> -c.speedUp().low()));
     return new QualityAdvice(
         results.task(),
         question,
@@ -170,7 +173,8 @@ public record QualityAdvice(
       Optional<Panel> panel,
       Optional<Series> exact,
       List<Integer> lengths,
-      double minAccuracy) {
+      double minAccuracy,
+      boolean needsSpeed) {
     String words = QualityResults.words(row, results.positions());
     Ratio none = new Ratio(Double.NaN, Double.NaN, Double.NaN);
     String objection = "";
@@ -199,9 +203,10 @@ public record QualityAdvice(
       }
     }
     Ratio speedUp = Ratio.of(baseline, own, worst);
-    if (objection.isEmpty() && !speedUp.hasInterval()) {
+    boolean timeDecides = objection.isEmpty() && needsSpeed;
+    if (timeDecides && !speedUp.hasInterval()) {
       objection = "measured in one process only: the speed-up has no interval";
-    } else if (objection.isEmpty() && !speedUp.above(1)) {
+    } else if (timeDecides && !speedUp.above(1)) {
       objection = speedUp.below(1) ? "slower than exact" : "the interval of the speed-up holds 1";
     }
     double seconds = series.orElseThrow().at(worst).orElseThrow().seconds();

@@ -14,6 +14,9 @@ import java.util.function.Predicate;
 /// @param title in words
 /// @param panel where the times are from
 public record QualityTimes(String name, String title, Panel panel) {
+  /// Name of the times of causal forward passes of mechanisms.
+  static final String FORWARD = "forward";
+
   /// What some records offer: causal forward passes of mechanisms, the same of layers around them,
   /// decoding; of several panels of a kind the one with most series.
   public static List<QualityTimes> of(List<ResultRecord> records) {
@@ -24,7 +27,7 @@ public record QualityTimes(String name, String title, Panel panel) {
     List<QualityTimes> times = new ArrayList<>();
     first(panels, causal.and(layers.negate()))
         .ifPresent(
-            p -> times.add(new QualityTimes("forward", "time per token, causal forward pass", p)));
+            p -> times.add(new QualityTimes(FORWARD, "time per token, causal forward pass", p)));
     first(panels, causal.and(layers))
         .ifPresent(
             p -> times.add(new QualityTimes("layer", "time per token of a causal layer", p)));

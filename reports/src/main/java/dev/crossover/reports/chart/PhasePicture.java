@@ -24,7 +24,8 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/// A [PhaseDiagram] as a picture: sequence length across, permitted error upward.
+/// A [PhaseDiagram] as a picture: sequence length across, permitted error or required accuracy
+/// upward.
 ///
 /// A mechanism has its colour and its marker of all other charts, and every cell says its factor in
 /// figures, so that nothing rests on colour alone.
@@ -53,15 +54,11 @@ public final class PhasePicture {
     int room = WIDTH - 2 * MARGIN;
     this.head =
         Sketch.wrapped(
-            "Fastest mechanism within a permitted error, and how many times faster than tiled exact"
-                + " attention. "
-                + diagram.panel().sizes()
-                + ". "
-                + diagram.how(),
+            diagram.face().headline() + " " + diagram.panel().sizes() + ". " + diagram.how(),
             12.5,
             room);
     List<String> lines = new ArrayList<>();
-    lines.addAll(Sketch.wrapped(PhaseText.KEY, 12, room));
+    lines.addAll(Sketch.wrapped(diagram.face().key(), 12, room));
     lines.addAll(Sketch.wrapped(origin.replaceAll("\\p{Cntrl}", " "), 11, room));
     this.foot = lines;
   }
@@ -103,11 +100,11 @@ public final class PhasePicture {
     for (int i = 0; i < head.size(); i++) {
       words(g, head.get(i), MARGIN, 54 + LINE * i, 12.5, false, SOFT);
     }
-    List<Double> errors = diagram.errors().reversed();
+    List<Double> errors = diagram.downward();
     double cellWidth = (WIDTH - 2.0 * MARGIN - LABELS) / diagram.lengths().size();
     for (int row = 0; row < errors.size(); row++) {
       double y = top() + row * CELL_HEIGHT;
-      String label = Wording.percent(errors.get(row));
+      String label = diagram.face().level(errors.get(row));
       words(
           g,
           label,
@@ -146,7 +143,7 @@ public final class PhasePicture {
         12,
         false,
         SOFT);
-    words(g, "error", MARGIN, bottom() + 18, 12, false, SOFT);
+    words(g, diagram.face().axis(), MARGIN, bottom() + 18, 12, false, SOFT);
     legend(g, bottom() + 62);
     for (int i = 0; i < foot.size(); i++) {
       words(g, foot.get(i), MARGIN, bottom() + 62 + 22 * legendLines() + LINE * i, 11, false, SOFT);
@@ -156,13 +153,20 @@ public final class PhasePicture {
   private void cell(Graphics2D g, Cell cell, Rectangle2D box) {
     Entry best = cell.best();
     if (best == null) {
-      boolean missing = cell.kind() == Frontier.Kind.MISSING;
-      g.setColor(missing ? GROUND : EXACT);
+      boolean exact = cell.kind() == Frontier.Kind.EXACT;
+      g.setColor(exact ? EXACT : GROUND);
       g.fill(box);
-      if (missing) {
+      if (!exact) {
         outline(g, box, EXACT, false);
       }
-      centred(g, missing ? "–" : "exact", box.getCenterX(), box.getCenterY() + 5, 13, false, SOFT);
+      String word =
+          switch (cell.kind()) {
+            case EXACT -> "exact";
+            case NONE -> "none";
+            case MISSING -> "–";
+            case UNDECIDED, TIE, FASTEST -> "?";
+          };
+      centred(g, word, box.getCenterX(), box.getCenterY() + 5, 13, false, SOFT);
       return;
     }
     Look look = Palette.look(best.mechanism(), 0);
@@ -208,7 +212,7 @@ public final class PhasePicture {
       case UNDECIDED -> EXACT;
       case TIE ->
           cell.runnerUp() == null ? EXACT : Palette.look(cell.runnerUp().mechanism(), 0).color();
-      case FASTEST, EXACT, MISSING -> null;
+      case FASTEST, EXACT, NONE, MISSING -> null;
     };
   }
 

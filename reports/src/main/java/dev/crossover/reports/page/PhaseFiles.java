@@ -6,6 +6,7 @@ import dev.crossover.reports.answer.Frontier;
 import dev.crossover.reports.answer.Frontier.Cell;
 import dev.crossover.reports.answer.Frontier.Entry;
 import dev.crossover.reports.answer.PhaseDiagram;
+import dev.crossover.reports.answer.PhaseFace;
 import dev.crossover.reports.answer.PhaseText;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.Palette;
@@ -40,20 +41,22 @@ public final class PhaseFiles {
     view.put("sizes", diagram.panel().sizes());
     view.put("how", diagram.how());
     view.put("howMarkdown", Markdown.escape(diagram.how()));
-    view.put("key", PhaseText.KEY);
+    view.put("key", diagram.face().key());
+    view.put("headline", diagram.face().headline());
+    view.put("axis", diagram.face().axis());
     view.put("origin", origin);
     view.put("lengths", diagram.lengths().stream().map(Wording::length).toList());
     view.put("columns", diagram.lengths().size());
     List<Map<String, Object>> rows = new ArrayList<>();
-    for (double error : diagram.errors().reversed()) {
+    for (double error : diagram.downward()) {
       List<Map<String, Object>> cells = new ArrayList<>();
       diagram.row(error).forEach(cell -> cells.add(view(diagram, cell)));
-      rows.add(Map.of("error", Wording.percent(error), "cells", cells));
+      rows.add(Map.of("error", diagram.face().level(error), "cells", cells));
     }
     view.put("rows", rows);
     view.put("legend", diagram.mechanisms().stream().map(PhaseFiles::legend).toList());
-    view.put("table", HtmlTable.of(shown(table)));
-    view.put("tableMarkdown", shown(table).markdown());
+    view.put("table", HtmlTable.of(shown(diagram, table)));
+    view.put("tableMarkdown", shown(diagram, table).markdown());
     return view;
   }
 
@@ -80,18 +83,19 @@ public final class PhaseFiles {
         "text",
         switch (cell.kind()) {
           case MISSING -> "–";
+          case NONE -> "none";
           case EXACT -> "exact";
           case UNDECIDED, FASTEST, TIE ->
               best == null
-                  ? ""
+                  ? "?"
                   : PhaseText.factor(best) + "×" + (cell.onlyWhereChosen() ? "*" : "");
         });
     view.put(
         "head",
         "n = "
             + Wording.length(cell.n())
-            + ", error at most "
-            + Wording.percent(cell.error())
+            + ", "
+            + diagram.face().asked(cell.error())
             + ": "
             + PhaseText.answer(cell));
     view.put("facts", facts);
@@ -121,14 +125,17 @@ public final class PhaseFiles {
         + "\n\n```text\n"
         + String.join("\n", PhaseText.of(diagram)).replace("```", "'''")
         + "\n```\n\n"
-        + shown(table(diagram)).markdown()
+        + shown(diagram, table(diagram)).markdown()
         + "\n"
         + "The front: none is both faster and more accurate where settings are chosen.\n\n"
         + front(diagram).markdown()
         + "\n";
   }
 
-  private static Table shown(Table table) {
+  private static Table shown(PhaseDiagram diagram, Table table) {
+    if (diagram.face() == PhaseFace.ACCURACY) {
+      return table;
+    }
     return table.select(
         "phase",
         "n",
@@ -144,8 +151,55 @@ public final class PhaseFiles {
         "runner_up");
   }
 
-  /// A row for each length and permitted error.
+  /// A row for each length and permitted error or required accuracy.
   static Table table(PhaseDiagram diagram) {
+    return diagram.face() == PhaseFace.ERROR ? errors(diagram) : accuracies(diagram);
+  }
+
+  private static Table accuracies(PhaseDiagram diagram) {
+    List<Table.Column> columns =
+        List.of(
+            column("n", "n", true),
+            column("required accuracy", "required_accuracy", true),
+            column("answer", "answer", false),
+            column("kind", "kind", false),
+            column("mechanism", "mechanism", false),
+            column("times faster than tiled", "times_faster", true),
+            column("from", "times_faster_low", true),
+            column("to", "times_faster_high", true),
+            column("time", "seconds", true),
+            column("time of tiled", "tiled_seconds", true),
+            column("accuracy", "accuracy", true),
+            column("runner-up", "runner_up", false));
+    List<List<Table.Cell>> rows = new ArrayList<>();
+    for (double limit : diagram.downward()) {
+      for (Cell cell : diagram.row(limit)) {
+        Entry best = cell.best();
+        double exact = diagram.at(cell).exactSeconds();
+        double seconds = best == null ? Double.NaN : best.seconds();
+        double required = diagram.face().shown(limit);
+        double reached = best == null ? Double.NaN : diagram.face().shown(best.chosen().error());
+        rows.add(
+            List.of(
+                Table.Cell.number(Wording.length(cell.n()), cell.n()),
+                Table.Cell.number(diagram.face().level(limit), required),
+                Table.Cell.text(PhaseText.answer(cell)),
+                Table.Cell.text(cell.kind().name().toLowerCase(Locale.ROOT)),
+                Table.Cell.text(best == null ? "" : best.mechanism()),
+                number(best == null ? Double.NaN : best.speedUp().value()),
+                number(best == null ? Double.NaN : best.speedUp().low()),
+                number(best == null ? Double.NaN : best.speedUp().high()),
+                Table.Cell.number(Wording.seconds(seconds), seconds),
+                Table.Cell.number(Wording.seconds(exact), exact),
+                Table.Cell.number(
+                    diagram.face().range(best == null ? null : best.chosen(), limit), reached),
+                Table.Cell.text(cell.runnerUp() == null ? "" : cell.runnerUp().spec())));
+      }
+    }
+    return new Table("phase", columns, rows);
+  }
+
+  private static Table errors(PhaseDiagram diagram) {
     List<Table.Column> columns =
         List.of(
             column("n", "n", true),
@@ -171,7 +225,7 @@ public final class PhaseFiles {
             column("settings tried", "tried", true),
             column("settings timed", "timed", true));
     List<List<Table.Cell>> rows = new ArrayList<>();
-    for (double error : diagram.errors().reversed()) {
+    for (double error : diagram.downward()) {
       diagram.row(error).forEach(cell -> rows.add(row(diagram.at(cell), cell)));
     }
     return new Table("phase", columns, rows);
@@ -208,7 +262,7 @@ public final class PhaseFiles {
 
   private static void interval(List<Table.Cell> row, @Nullable Interval interval, double limit) {
     Interval is = interval == null ? new Interval(Double.NaN, Double.NaN, Double.NaN) : interval;
-    row.add(Table.Cell.number(PhaseText.range(is, limit), is.error()));
+    row.add(Table.Cell.number(PhaseFace.ERROR.range(is, limit), is.error()));
     row.add(Table.Cell.number(Wording.percent(is.low(), limit), is.low()));
     row.add(Table.Cell.number(Wording.percent(is.high(), limit), is.high()));
   }
@@ -233,9 +287,9 @@ public final class PhaseFiles {
                 Table.Cell.text(entry.speedUp().words(1)),
                 Table.Cell.number(Wording.seconds(entry.seconds()), entry.seconds()),
                 Table.Cell.number(
-                    PhaseText.range(entry.chosen(), Double.NaN), entry.chosen().error()),
+                    PhaseFace.ERROR.range(entry.chosen(), Double.NaN), entry.chosen().error()),
                 Table.Cell.number(
-                    PhaseText.range(other, Double.NaN),
+                    PhaseFace.ERROR.range(other, Double.NaN),
                     other == null ? Double.NaN : other.error())));
       }
     }

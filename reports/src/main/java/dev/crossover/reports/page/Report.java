@@ -9,9 +9,11 @@ import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Chart;
 import dev.crossover.reports.answer.Headlines;
+import dev.crossover.reports.answer.LearnedPhases;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
 import dev.crossover.reports.answer.PhaseDiagram;
+import dev.crossover.reports.answer.QualityResults;
 import dev.crossover.reports.answer.ScalingFit;
 import dev.crossover.reports.chart.Figure;
 import dev.crossover.reports.chart.Figures;
@@ -118,7 +120,7 @@ public final class Report {
       String command)
       throws IOException {
     List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
-    List<Map<String, Object>> phases = phases(records, front, command, files);
+    List<Map<String, Object>> phases = phases(records, front, quality, command, files);
     List<Map<String, Object>> panels = new ArrayList<>();
     int room = Maps.MOST_BYTES;
     for (int i = 0; i < answers.size(); i++) {
@@ -176,15 +178,21 @@ public final class Report {
   }
 
   private static List<Map<String, Object>> phases(
-      List<ResultRecord> records, List<FrontRecord> front, String command, ReportFiles files)
+      List<ResultRecord> records,
+      List<FrontRecord> front,
+      List<QualityRecord> quality,
+      String command,
+      ReportFiles files)
       throws IOException {
+    List<PhaseDiagram> diagrams = new ArrayList<>(PhaseDiagram.of(records, front));
+    diagrams.addAll(LearnedPhases.of(QualityResults.of(quality), records));
     List<Map<String, Object>> phases = new ArrayList<>();
-    for (PhaseDiagram diagram : PhaseDiagram.of(records, front)) {
+    for (PhaseDiagram diagram : diagrams) {
       int number = phases.size() + 1;
       Map<String, Object> view =
           PhaseFiles.written(
               diagram,
-              "phase-" + number + "-" + slug(diagram.panel()),
+              "phase-" + number + "-" + slug(diagram),
               origin(diagram.panel().environment(), command),
               files);
       view.put("folded", number > OPEN_PHASES);
@@ -316,6 +324,12 @@ public final class Report {
 
   private static void csv(ReportFiles files, String prefix, Table table) throws IOException {
     files.csv(prefix + "-" + table.name(), table);
+  }
+
+  private static String slug(PhaseDiagram diagram) {
+    return diagram.task().isEmpty()
+        ? slug(diagram.panel())
+        : Markdown.slug(diagram.task() + " " + diagram.panel().view().slug("causal"));
   }
 
   private static String slug(Panel panel) {

@@ -41,7 +41,7 @@ public final class TableRows {
     return all;
   }
 
-  /// Every phase diagram, a row for each length and permitted error.
+  /// Every phase diagram of permitted errors, a row for each length and error.
   public static List<Map<String, @Nullable Object>> phases(
       List<ResultRecord> records, List<FrontRecord> front) {
     List<Map<String, @Nullable Object>> all = new ArrayList<>();

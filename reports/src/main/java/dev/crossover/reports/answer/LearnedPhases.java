@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+package dev.crossover.reports.answer;
+
+import dev.crossover.bench.error.HeadErrors.Interval;
+import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.Frontier.Entry;
+import dev.crossover.reports.answer.QualityResults.Row;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/// Phase diagrams of required accuracy: for each task that models were trained on, which mechanism
+/// is the fastest at a length among those with which a model reached it.
+///
+/// Accuracy is that of training runs at the task's own length; times are of causal forward passes
+/// at the lengths of a sweep. The whole interval over seeds must reach the accuracy; with one seed
+/// its accuracy does.
+public final class LearnedPhases {
+  /// Required accuracies.
+  public static final List<Double> REQUIRED = List.of(0.99, 0.95, 0.9, 0.8, 0.7, 0.5);
+
+  private static final List<Double> LIMITS = REQUIRED.stream().map(a -> 1 - a).toList();
+
+  private LearnedPhases() {}
+
+  /// The diagrams that records allow: one for each task of which at least one mechanism beside
+  /// exact attention was timed.
+  ///
+  /// @param results what was learned
+  /// @param sweeps measured points
+  public static List<PhaseDiagram> of(List<QualityResults> results, List<ResultRecord> sweeps) {
+    List<PhaseDiagram> diagrams = new ArrayList<>();
+    for (QualityTimes times : QualityTimes.of(sweeps)) {
+      if (times.name().equals(QualityTimes.FORWARD)
+          && times.panel().baseline(PhaseDiagram.BASELINE).flatMap(Series::time).isPresent()) {
+        results.stream()
+            .map(result -> diagram(result, times.panel()))
+            .filter(d -> d.frontiers().stream().anyMatch(f -> !f.entries().isEmpty()))
+            .forEach(diagrams::add);
+      }
+    }
+    return List.copyOf(diagrams);
+  }
+
+  private static PhaseDiagram diagram(QualityResults result, Panel panel) {
+    List<Frontier> frontiers = new ArrayList<>();
+    for (int n : panel.lengths()) {
+      frontiers.add(frontier(result, panel, n));
+    }
+    boolean one = result.rows().stream().anyMatch(row -> row.records().size() < 2);
+    String parts =
+        "Accuracy is that of small models at the length they were trained at, "
+            + Wording.length(result.positions())
+            + " positions; times are those of the mechanism alone at n"
+            + (one ? "; some accuracies are of one seed" : "");
+    return new PhaseDiagram(
+        PhaseFace.ACCURACY, result.title(), panel, false, parts, LIMITS, frontiers);
+  }
+
+  private static Frontier frontier(QualityResults result, Panel panel, int n) {
+    Optional<Sample> exact =
+        panel.baseline(PhaseDiagram.BASELINE).flatMap(s -> s.at(n)).flatMap(PhaseDiagram::sample);
+    Interval learned = new Interval(1, 1, 1);
+    List<Entry> entries = new ArrayList<>();
+    for (Row row : result.rows()) {
+      Interval missed = missed(row, result.positions());
+      if (PanelAnswer.BASELINES.contains(row.mechanism())) {
+        learned = missed.high() < learned.high() ? missed : learned;
+        continue;
+      }
+      Optional<Sample> time =
+          panel.series().stream()
+              .filter(series -> row.isOf(series, false))
+              .findFirst()
+              .flatMap(series -> series.at(n))
+              .flatMap(PhaseDiagram::sample);
+      if (exact.isPresent() && time.isPresent() && !Double.isNaN(missed.error())) {
+        entries.add(
+            new Entry(
+                row.label(),
+                row.mechanism(),
+                row.spec(),
+                time.get(),
+                Ratio.of(exact.get(), time.get()),
+                missed,
+                null));
+      }
+    }
+    return new Frontier(n, exact, learned, entries, entries.size());
+  }
+
+  /// What the accuracy at a length leaves to 1, with its interval over seeds.
+  private static Interval missed(Row row, int length) {
+    double mean = row.accuracy(length);
+    double low = row.low(length);
+    return Double.isNaN(low)
+        ? new Interval(1 - mean, 1 - mean, 1 - mean)
+        : new Interval(1 - mean, 1 - row.high(length), 1 - low);
+  }
+}
