@@ -671,7 +671,8 @@ final class VectorKernels implements Kernels {
           VectorMath.LANE_NUMBERS.add(yt - vBase)
               .selectFrom(FloatVector.fromArray(FLOATS, y, vBase).reinterpretAsInts())
               .reinterpretAsFloats();
-      FloatVector r = factor.fma(u, v);
+      // broadcast anew: carried over the loop, it is boxed by some compilations
+      FloatVector r = FloatVector.broadcast(FLOATS, alpha).fma(u, v);
       // a[o ...] = the first n lanes of v; nothing else is touched; a holds at least L elements.
       int rTo = Math.min(yt, y.length - L);
       int rTurn = yt - rTo;

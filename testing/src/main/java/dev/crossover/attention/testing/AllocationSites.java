@@ -17,7 +17,7 @@ import jdk.jfr.consumer.RecordingFile;
 /// so, because compiled code that boxes a vector depends on what ran before and seldom comes back.
 final class AllocationSites {
   private static final String EVENT = "jdk.ObjectAllocationSample";
-  private static final int FRAMES = 3;
+  private static final int FRAMES = 8;
   private static final int SITES = 3;
 
   private AllocationSites() {}
