@@ -27,7 +27,7 @@ final class KernelSelection {
     String wanted = System.getProperty(KERNELS_PROPERTY, "").toLowerCase(Locale.ROOT);
     switch (wanted) {
       case "scalar":
-        return announced("asked for by " + KERNELS_PROPERTY);
+        return scalar("asked for by " + KERNELS_PROPERTY);
       case "", "vector":
         break;
       default:
@@ -75,9 +75,14 @@ final class KernelSelection {
     return null;
   }
 
+  /// Scalar kernels that nobody asked for, and therefore said.
   private static Kernels announced(String reason) {
     System.getLogger("dev.crossover.attention.kernel")
         .log(System.Logger.Level.INFO, "Using scalar kernels: {0}", reason);
+    return scalar(reason);
+  }
+
+  private static Kernels scalar(String reason) {
     return new ScalarKernels("scalar (" + reason + ")");
   }
 

@@ -83,6 +83,8 @@ public record Frontier(
     UNDECIDED,
     /// Exact attention: nothing within the error is faster.
     EXACT,
+    /// Something may be within the error, but intervals do not decide it; exact attention is not.
+    PERHAPS,
     /// Nothing is within the error, exact attention neither.
     NONE,
     /// Exact attention was not timed, so nothing can be said.
@@ -162,7 +164,8 @@ public record Frontier(
   private Cell withoutExact(double error, List<Entry> within) {
     if (within.isEmpty()) {
       Optional<Entry> open = entries.stream().filter(e -> e.chosen().holds(error)).findFirst();
-      Kind kind = open.isPresent() || missed.holds(error) ? Kind.UNDECIDED : Kind.NONE;
+      Kind kind =
+          missed.holds(error) ? Kind.UNDECIDED : open.isPresent() ? Kind.PERHAPS : Kind.NONE;
       return new Cell(n, error, kind, open.orElse(null), null, null);
     }
     Entry best = within.getFirst();

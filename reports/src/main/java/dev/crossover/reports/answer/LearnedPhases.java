@@ -7,6 +7,7 @@ import dev.crossover.reports.answer.Frontier.Entry;
 import dev.crossover.reports.answer.QualityResults.Row;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.LongSummaryStatistics;
 import java.util.Optional;
 
 /// Phase diagrams of required accuracy: for each task that models were trained on, which mechanism
@@ -49,12 +50,25 @@ public final class LearnedPhases {
     }
     boolean one = result.rows().stream().anyMatch(row -> row.records().size() < 2);
     String parts =
-        "Accuracy is that of small models at the length they were trained at, "
+        "Accuracy is that of models of "
+            + sizes(result)
+            + " parameters at the length they were trained at, "
             + Wording.length(result.positions())
             + " positions; times are those of the mechanism alone at n"
             + (one ? "; some accuracies are of one seed" : "");
     return new PhaseDiagram(
         PhaseFace.ACCURACY, result.title(), panel, false, parts, LIMITS, frontiers);
+  }
+
+  private static String sizes(QualityResults result) {
+    LongSummaryStatistics sizes =
+        result.rows().stream()
+            .mapToLong(row -> row.first().parameters())
+            .filter(size -> size > 0)
+            .summaryStatistics();
+    return sizes.getMin() == sizes.getMax()
+        ? Wording.whole(sizes.getMax())
+        : Wording.whole(sizes.getMin()) + " to " + Wording.whole(sizes.getMax());
   }
 
   private static Frontier frontier(QualityResults result, Panel panel, int n) {

@@ -65,7 +65,7 @@ public final class PhaseText {
       case MISSING -> "–";
       case NONE -> "none";
       case EXACT -> "exact";
-      case UNDECIDED ->
+      case UNDECIDED, PERHAPS ->
           cell.best() == null ? "?" : marked(cell, letter(names, Frontier.best(cell)), "?");
       case FASTEST -> marked(cell, letter(names, Frontier.best(cell)), "");
       case TIE -> {
@@ -113,7 +113,7 @@ public final class PhaseText {
                   + face.nothing()
                   + " is faster");
       case NONE -> lines.add("nothing that was timed is " + face.within());
-      case UNDECIDED, FASTEST, TIE -> {
+      case UNDECIDED, PERHAPS, FASTEST, TIE -> {
         if (best != null) {
           lines.add(
               best.speedUp().words(1)
@@ -129,7 +129,11 @@ public final class PhaseText {
         }
       }
     }
-    if (cell.kind() == Frontier.Kind.UNDECIDED) {
+    if (cell.kind() == Frontier.Kind.PERHAPS) {
+      lines.add("intervals do not decide whether it is " + face.within() + "; tiled is not");
+    } else if (cell.kind() == Frontier.Kind.UNDECIDED && best == null) {
+      lines.add("intervals do not decide whether exact attention is " + face.within());
+    } else if (cell.kind() == Frontier.Kind.UNDECIDED) {
       lines.add(
           "intervals do not decide whether it is faster than exact attention " + face.within());
     }
@@ -140,7 +144,7 @@ public final class PhaseText {
               ? "nothing faster than exact attention holds on both parts"
               : "fastest that holds on both parts: " + brief(face, holding, limit));
     }
-    if (cell.kind() != Frontier.Kind.NONE) {
+    if (cell.kind() != Frontier.Kind.NONE && cell.kind() != Frontier.Kind.PERHAPS) {
       lines.add(runnerUp(face, cell));
     }
     if (face == PhaseFace.ERROR) {
@@ -190,6 +194,7 @@ public final class PhaseText {
     return switch (cell.kind()) {
       case MISSING -> "not measured";
       case NONE -> "none";
+      case PERHAPS -> "undecided: none or " + (best == null ? "" : best.spec());
       case EXACT -> "exact attention";
       case UNDECIDED -> best == null ? "undecided" : "undecided: exact attention or " + best.spec();
       case FASTEST -> best == null ? "" : best.spec();

@@ -164,7 +164,7 @@ public final class PhasePicture {
             case EXACT -> "exact";
             case NONE -> "none";
             case MISSING -> "–";
-            case UNDECIDED, TIE, FASTEST -> "?";
+            case UNDECIDED, PERHAPS, TIE, FASTEST -> "?";
           };
       centred(g, word, box.getCenterX(), box.getCenterY() + 5, 13, false, SOFT);
       return;
@@ -210,6 +210,7 @@ public final class PhasePicture {
   private static @Nullable Color second(Cell cell) {
     return switch (cell.kind()) {
       case UNDECIDED -> EXACT;
+      case PERHAPS -> GROUND;
       case TIE ->
           cell.runnerUp() == null ? EXACT : Palette.look(cell.runnerUp().mechanism(), 0).color();
       case FASTEST, EXACT, NONE, MISSING -> null;

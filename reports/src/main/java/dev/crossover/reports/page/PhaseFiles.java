@@ -74,6 +74,10 @@ public final class PhaseFiles {
             best == null
                 ? Map.of()
                 : colours(best.mechanism(), rival == null ? null : rival.mechanism()));
+    if (cell.kind() == Frontier.Kind.PERHAPS) {
+      view.put("otherLight", "var(--ground)");
+      view.put("otherDark", "var(--ground)");
+    }
     List<String> facts = PhaseText.facts(diagram, cell);
     view.put("kind", cell.kind().name().toLowerCase(Locale.ROOT));
     view.put("only", cell.onlyWhereChosen());
@@ -85,7 +89,7 @@ public final class PhaseFiles {
           case MISSING -> "–";
           case NONE -> "none";
           case EXACT -> "exact";
-          case UNDECIDED, FASTEST, TIE ->
+          case UNDECIDED, PERHAPS, FASTEST, TIE ->
               best == null
                   ? "?"
                   : PhaseText.factor(best) + "×" + (cell.onlyWhereChosen() ? "*" : "");
@@ -170,6 +174,8 @@ public final class PhaseFiles {
             column("time", "seconds", true),
             column("time of tiled", "tiled_seconds", true),
             column("accuracy", "accuracy", true),
+            column("from", "accuracy_low", true),
+            column("to", "accuracy_high", true),
             column("runner-up", "runner_up", false));
     List<List<Table.Cell>> rows = new ArrayList<>();
     for (double limit : diagram.downward()) {
@@ -179,6 +185,8 @@ public final class PhaseFiles {
         double seconds = best == null ? Double.NaN : best.seconds();
         double required = diagram.face().shown(limit);
         double reached = best == null ? Double.NaN : diagram.face().shown(best.chosen().error());
+        double least = best == null ? Double.NaN : diagram.face().shown(best.chosen().high());
+        double most = best == null ? Double.NaN : diagram.face().shown(best.chosen().low());
         rows.add(
             List.of(
                 Table.Cell.number(Wording.length(cell.n()), cell.n()),
@@ -193,6 +201,8 @@ public final class PhaseFiles {
                 Table.Cell.number(Wording.seconds(exact), exact),
                 Table.Cell.number(
                     diagram.face().range(best == null ? null : best.chosen(), limit), reached),
+                Table.Cell.number(Wording.percent(least, required), least),
+                Table.Cell.number(Wording.percent(most, required), most),
                 Table.Cell.text(cell.runnerUp() == null ? "" : cell.runnerUp().spec())));
       }
     }

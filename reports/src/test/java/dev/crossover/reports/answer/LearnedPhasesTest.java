@@ -70,9 +70,29 @@ class LearnedPhasesTest {
             run("mqar", "tiled", "3e-3", 1, 1, 64, 0.6),
             run("mqar", WINDOW, "3e-3", 1, 1, 64, 0.99),
             run("mqar", WINDOW, "3e-3", 2, 1, 64, 0.91));
-    Cell cell = cell(diagram(runs), 0.9, 8192);
-    assertEquals(Kind.UNDECIDED, cell.kind());
+    PhaseDiagram diagram = diagram(runs);
+    Cell cell = cell(diagram, 0.9, 8192);
+    assertEquals(Kind.PERHAPS, cell.kind());
     assertEquals(WINDOW, best(cell));
+    assertEquals("undecided: none or " + WINDOW, PhaseText.answer(cell));
+    String facts = String.join("\n", PhaseText.facts(diagram, cell));
+    assertTrue(facts.contains("do not decide whether it is at the accuracy; tiled is not"), facts);
+  }
+
+  @Test
+  void whereSeedsOfExactAttentionDisagreeAMechanismMustBeFasterForCertain() {
+    List<QualityRecord> runs =
+        List.of(
+            run("mqar", "tiled", "3e-3", 1, 1, 64, 0.99),
+            run("mqar", "tiled", "3e-3", 2, 1, 64, 0.91),
+            run("mqar", WINDOW, "3e-3", 1, 1, 64, 0.95));
+    PhaseDiagram diagram = diagram(runs);
+    assertEquals(Kind.FASTEST, cell(diagram, 0.9, 8192).kind());
+    Cell beyond = cell(diagram, 0.99, 8192);
+    assertEquals(Kind.UNDECIDED, beyond.kind());
+    assertNull(beyond.best());
+    String facts = String.join("\n", PhaseText.facts(diagram, beyond));
+    assertTrue(facts.contains("whether exact attention is at the accuracy"), facts);
   }
 
   /// The diagram and `advise --task` give the same answer wherever both can.
