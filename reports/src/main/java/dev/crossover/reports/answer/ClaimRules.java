@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.answer;
 
+import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.Student;
 import dev.crossover.models.task.Tasks;
-import dev.crossover.models.training.TaskTraining.Look;
 import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.Claim.Setting;
 import dev.crossover.reports.answer.Claim.Verdict;
+import dev.crossover.reports.answer.QualityResults.Row;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Stream;
 
 /// The kinds of rules a [Claim] can have.
 public final class ClaimRules {
@@ -346,7 +349,7 @@ public final class ClaimRules {
       double[] lowest = shares.getFirst();
       double[] highest = shares.getLast();
       Ratio higher =
-          Ratio.of(Student.mean(highest) / Student.mean(lowest), logs(highest), logs(lowest));
+          Ratio.of(Student.mean(highest) / Student.mean(lowest), Logs.of(highest), Logs.of(lowest));
       String own =
           Wording.percent(Student.mean(lowest))
               + " in the lowest layer, "
@@ -402,25 +405,29 @@ public final class ClaimRules {
           + " above 1";
     }
 
-    /// The verdict on the first results of the task that hold all three with two seeds or more.
+    /// The verdict on the first results of the task that hold all three with two seeds or more, the
+    /// same for all, after equal numbers of steps.
     public Outcome outcome(List<QualityResults> results) {
       for (QualityResults result : results) {
-        if (!Tasks.nameOf(Tasks.parse(result.task())).equals(task)) {
-          continue;
-        }
-        double[] own = losses(result, spec);
-        double[] reference = losses(result, baseline);
-        double[] other = losses(result, worse);
-        if (own.length >= 2 && reference.length == own.length && other.length == own.length) {
-          return outcome(Ratio.paired(own, reference), Ratio.paired(other, own));
+        Map<Long, Double> own = losses(result, spec);
+        Map<Long, Double> reference = losses(result, baseline);
+        Map<Long, Double> other = losses(result, worse);
+        if (Tasks.nameOf(Tasks.parse(result.task())).equals(task)
+            && own.size() >= 2
+            && own.keySet().equals(reference.keySet())
+            && own.keySet().equals(other.keySet())
+            && equalSteps(result)) {
+          return outcome(
+              Ratio.paired(values(own), values(reference)),
+              Ratio.paired(values(other), values(own)));
         }
       }
       return Outcome.incomparable(
-          "no runs were given: crossover train "
+          "no runs of equal seeds and steps were given: crossover train "
               + task
               + " -m "
               + String.join(",", baseline, spec, worse)
-              + " --seeds 3 makes them");
+              + " --seeds 3 --model evaluate_every=2000 makes them");
     }
 
     private Outcome outcome(Ratio alike, Ratio higher) {
@@ -444,13 +451,35 @@ public final class ClaimRules {
           : Outcome.undecided(own, "an interval over seeds lies across its limit");
     }
 
-    /// Test losses at the trained length, by seed; empty without runs.
-    private static double[] losses(QualityResults result, String mechanism) {
-      return result.rows().stream()
-          .filter(row -> row.mechanism().equals(mechanism))
-          .findFirst()
-          .map(row -> row.looks(result.positions()).stream().mapToDouble(Look::loss).toArray())
-          .orElse(new double[0]);
+    private Optional<Row> row(QualityResults result, String mechanism) {
+      return result.rows().stream().filter(row -> row.mechanism().equals(mechanism)).findFirst();
+    }
+
+    private boolean equalSteps(QualityResults result) {
+      return Stream.of(spec, baseline, worse)
+              .flatMap(mechanism -> row(result, mechanism).stream())
+              .flatMap(row -> row.records().stream())
+              .mapToLong(QualityRecord::steps)
+              .distinct()
+              .count()
+          == 1;
+    }
+
+    /// Test losses at the trained length by seed; empty without runs.
+    private Map<Long, Double> losses(QualityResults result, String mechanism) {
+      Map<Long, Double> losses = new TreeMap<>();
+      row(result, mechanism).stream()
+          .flatMap(row -> row.records().stream())
+          .forEach(
+              record ->
+                  record
+                      .last(result.positions())
+                      .ifPresent(look -> losses.put(record.seed(), look.loss())));
+      return losses;
+    }
+
+    private static double[] values(Map<Long, Double> bySeed) {
+      return bySeed.values().stream().mapToDouble(Double::doubleValue).toArray();
     }
   }
 
@@ -462,10 +491,6 @@ public final class ClaimRules {
     public String words() {
       return "none: " + why;
     }
-  }
-
-  private static double[] logs(double[] values) {
-    return Arrays.stream(values).map(Math::log).toArray();
   }
 
   private static String bound(double times) {

@@ -20,7 +20,12 @@ final class Logs {
 
   /// One value per fork.
   static double[] of(Sample sample) {
-    return sample.forks().stream().mapToDouble(Math::log).toArray();
+    return of(sample.forks().stream().mapToDouble(Double::doubleValue).toArray());
+  }
+
+  /// The logarithms of any values.
+  static double[] of(double[] values) {
+    return Arrays.stream(values).map(Math::log).toArray();
   }
 
   /// The fewest forks of a length.

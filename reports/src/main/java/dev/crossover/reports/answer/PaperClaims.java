@@ -100,8 +100,8 @@ public final class PaperClaims {
           + " own.";
 
   private static final String COPYING =
-      "The paper trains four layers of eight heads on 128 symbols; here the model is smaller and"
-          + " trained for fewer steps.";
+      "The paper trains four layers of eight heads on 128 symbols; here it is"
+          + " whatever training runs were given.";
   private static final String TRIANGULAR =
       "The paper looks at the twelve or more layers of a bidirectional RoBERTa; here it is a causal"
           + " model of four layers over bytes, whose attention matrices are triangular.";

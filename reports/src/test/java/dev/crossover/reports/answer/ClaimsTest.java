@@ -307,6 +307,20 @@ class ClaimsTest {
     assertTrue(rule.outcome(List.of()).why().contains("crossover train repeat"));
   }
 
+  @Test
+  void runsOfOtherSeedsOrStepsAreNotPaired() {
+    Trained rule = new Trained("repeat", "linear_transformer", "tiled", "reformer");
+    List<QualityRecord> runs = runs("repeat", 1, 1, 1.1, 5);
+    runs.addAll(runs("repeat", 2, 2, 2.4, 12));
+    assertEquals(Verdict.REPRODUCED, rule.outcome(QualityResults.of(runs)).verdict());
+    QualityRecord last = runs.removeLast();
+    runs.add(QualityRecords.ended("repeat", last.mixer(), 3, 12, 100));
+    assertEquals(Verdict.NOT_COMPARABLE, rule.outcome(QualityResults.of(runs)).verdict(), "seed");
+    runs.removeLast();
+    runs.add(QualityRecords.ended("repeat", last.mixer(), 2, 12, 50));
+    assertEquals(Verdict.NOT_COMPARABLE, rule.outcome(QualityResults.of(runs)).verdict(), "steps");
+  }
+
   /// The verdict on two seeds in which softmax ends at a loss of 1 and 2.
   private static Verdict trained(
       Trained rule, double linear1, double linear2, double worse1, double worse2) {
@@ -318,9 +332,9 @@ class ClaimsTest {
   private static List<QualityRecord> runs(
       String task, long seed, double softmax, double linear, double worse) {
     List<QualityRecord> runs = new ArrayList<>();
-    runs.add(QualityRecords.ended(task, "tiled", seed, softmax));
-    runs.add(QualityRecords.ended(task, "linear_transformer", seed, linear));
-    runs.add(QualityRecords.ended(task, "reformer:chunk_length=32", seed, worse));
+    runs.add(QualityRecords.ended(task, "tiled", seed, softmax, 100));
+    runs.add(QualityRecords.ended(task, "linear_transformer", seed, linear, 100));
+    runs.add(QualityRecords.ended(task, "reformer:chunk_length=32", seed, worse, 100));
     return runs;
   }
 

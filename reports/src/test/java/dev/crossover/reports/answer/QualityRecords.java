@@ -25,17 +25,24 @@ public final class QualityRecords {
     for (int i = 0; i < accuracies.length; i += 2) {
       looks.add(new Look(100, (int) accuracies[i], 0.5, accuracies[i + 1], accuracies[i + 1] / 4));
     }
-    return run(task, mixer, rate, seed, stateBytes, looks);
+    return run(task, mixer, rate, seed, stateBytes, looks, 100);
   }
 
   /// A run that ended with a test loss at the task's own length.
-  static QualityRecord ended(String task, String mixer, long seed, double loss) {
+  static QualityRecord ended(String task, String mixer, long seed, double loss, int steps) {
     int length = Tasks.parse(task).positions();
-    return run(task, mixer, "1e-3", seed, 64, List.of(new Look(100, length, loss, 0.5, 0.1)));
+    List<Look> looks = List.of(new Look(steps, length, loss, 0.5, 0.1));
+    return run(task, mixer, "1e-3", seed, 64, looks, steps);
   }
 
   private static QualityRecord run(
-      String task, String mixer, String rate, long seed, long stateBytes, List<Look> looks) {
+      String task,
+      String mixer,
+      String rate,
+      long seed,
+      long stateBytes,
+      List<Look> looks,
+      int steps) {
     return new QualityRecord(
         "quality",
         task,
@@ -45,7 +52,7 @@ public final class QualityRecords {
         42,
         Status.FINISHED,
         "",
-        100,
+        steps,
         List.of(new CurvePoint(50, 2), new CurvePoint(100, 0.5)),
         looks,
         task.startsWith("parity") ? 0.5 : 0.25,
