@@ -35,7 +35,7 @@ public final class LearnedPhases {
       if (times.name().equals(QualityTimes.FORWARD)
           && times.panel().baseline(PhaseDiagram.BASELINE).flatMap(Series::time).isPresent()) {
         results.stream()
-            .map(result -> diagram(result, times.panel()))
+            .map(result -> diagram(result, times))
             .filter(d -> d.frontiers().stream().anyMatch(f -> !f.entries().isEmpty()))
             .forEach(diagrams::add);
       }
@@ -43,10 +43,10 @@ public final class LearnedPhases {
     return List.copyOf(diagrams);
   }
 
-  private static PhaseDiagram diagram(QualityResults result, Panel panel) {
+  private static PhaseDiagram diagram(QualityResults result, QualityTimes times) {
     List<Frontier> frontiers = new ArrayList<>();
-    for (int n : panel.lengths()) {
-      frontiers.add(frontier(result, panel, n));
+    for (int n : times.panel().lengths()) {
+      frontiers.add(frontier(result, times, n));
     }
     boolean one = result.rows().stream().anyMatch(row -> row.records().size() < 2);
     String parts =
@@ -57,7 +57,7 @@ public final class LearnedPhases {
             + " positions; times are those of the mechanism alone at n"
             + (one ? "; some accuracies are of one seed" : "");
     return new PhaseDiagram(
-        PhaseFace.ACCURACY, result.title(), panel, false, parts, LIMITS, frontiers);
+        PhaseFace.ACCURACY, result.title(), times.panel(), false, parts, LIMITS, frontiers);
   }
 
   private static String sizes(QualityResults result) {
@@ -71,9 +71,13 @@ public final class LearnedPhases {
         : Wording.whole(sizes.getMin()) + " to " + Wording.whole(sizes.getMax());
   }
 
-  private static Frontier frontier(QualityResults result, Panel panel, int n) {
+  private static Frontier frontier(QualityResults result, QualityTimes times, int n) {
     Optional<Sample> exact =
-        panel.baseline(PhaseDiagram.BASELINE).flatMap(s -> s.at(n)).flatMap(PhaseDiagram::sample);
+        times
+            .panel()
+            .baseline(PhaseDiagram.BASELINE)
+            .flatMap(s -> s.at(n))
+            .flatMap(PhaseDiagram::sample);
     Interval learned = new Interval(1, 1, 1);
     List<Entry> entries = new ArrayList<>();
     for (Row row : result.rows()) {
@@ -82,12 +86,7 @@ public final class LearnedPhases {
         learned = missed.high() < learned.high() ? missed : learned;
         continue;
       }
-      Optional<Sample> time =
-          panel.series().stream()
-              .filter(series -> row.isOf(series, false))
-              .findFirst()
-              .flatMap(series -> series.at(n))
-              .flatMap(PhaseDiagram::sample);
+      Optional<Sample> time = times.point(row, n).flatMap(PhaseDiagram::sample);
       if (exact.isPresent() && time.isPresent() && !Double.isNaN(missed.error())) {
         entries.add(
             new Entry(
@@ -105,10 +104,6 @@ public final class LearnedPhases {
 
   /// What the accuracy at a length leaves to 1, with its interval over seeds.
   private static Interval missed(Row row, int length) {
-    double mean = row.accuracy(length);
-    double low = row.low(length);
-    return Double.isNaN(low)
-        ? new Interval(1 - mean, 1 - mean, 1 - mean)
-        : new Interval(1 - mean, 1 - row.high(length), 1 - low);
+    return new Interval(1 - row.accuracy(length), 1 - row.most(length), 1 - row.least(length));
   }
 }

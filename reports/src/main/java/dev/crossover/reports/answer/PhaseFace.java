@@ -62,6 +62,13 @@ public enum PhaseFace {
     return this == ERROR ? share : 1 - share;
   }
 
+  /// A share that is wrong with its interval, as this face shows it.
+  public Interval shown(Interval share) {
+    return this == ERROR
+        ? share
+        : new Interval(shown(share.error()), shown(share.high()), shown(share.low()));
+  }
+
   /// Limits from the top of a diagram to its bottom.
   List<Double> downward(List<Double> ascending) {
     return this == ERROR ? ascending.reversed() : ascending;
@@ -73,11 +80,10 @@ public enum PhaseFace {
     if (interval == null) {
       return "–";
     }
-    double least = this == ERROR ? interval.low() : interval.high();
-    double most = this == ERROR ? interval.high() : interval.low();
-    String middle = Wording.percent(shown(interval.error()), shown(limit));
-    String low = Wording.percent(shown(least), shown(limit));
-    String high = Wording.percent(shown(most), shown(limit));
+    Interval is = shown(interval);
+    String middle = Wording.percent(is.error(), shown(limit));
+    String low = Wording.percent(is.low(), shown(limit));
+    String high = Wording.percent(is.high(), shown(limit));
     return low.equals(high) ? middle : middle + " (" + low.replace(" %", "") + "–" + high + ")";
   }
 

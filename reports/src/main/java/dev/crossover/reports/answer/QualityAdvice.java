@@ -117,13 +117,13 @@ public record QualityAdvice(
     double learned =
         results.rows().stream()
             .filter(row -> PanelAnswer.BASELINES.contains(row.mechanism()))
-            .mapToDouble(row -> least(row, results.positions()))
+            .mapToDouble(row -> row.least(results.positions()))
             .max()
             .orElse(Double.NaN);
     boolean needsSpeed =
         results.rows().stream()
             .filter(row -> PanelAnswer.BASELINES.contains(row.mechanism()))
-            .anyMatch(row -> most(row, results.positions()) >= minAccuracy);
+            .anyMatch(row -> row.most(results.positions()) >= minAccuracy);
     List<Candidate> eligible = new ArrayList<>();
     List<Candidate> rejected = new ArrayList<>();
     for (Row row : results.rows()) {
@@ -163,18 +163,6 @@ public record QualityAdvice(
     return same.getFirst();
   }
 
-  /// Lower end of the interval, or the mean where there is none.
-  private static double least(Row row, int length) {
-    double low = row.low(length);
-    return Double.isNaN(low) ? row.accuracy(length) : low;
-  }
-
-  /// Upper end of the interval, or the mean where there is none.
-  private static double most(Row row, int length) {
-    double high = row.high(length);
-    return Double.isNaN(high) ? row.accuracy(length) : high;
-  }
-
   private static Candidate candidate(
       Row row,
       QualityResults results,
@@ -188,7 +176,7 @@ public record QualityAdvice(
     String objection = "";
     if (!row.refusal().isEmpty()) {
       objection = "refused: " + row.refusal();
-    } else if (!(least(row, results.positions()) >= minAccuracy)) {
+    } else if (!(row.least(results.positions()) >= minAccuracy)) {
       objection = "accuracy too low";
     }
     Optional<Series> series =

@@ -87,6 +87,18 @@ public record QualityResults(
           : Math.min(1, Student.mean(values) + Student.half(values));
     }
 
+    /// Lower end of the interval over seeds, or the accuracy of the one seed there is.
+    double least(int length) {
+      double low = low(length);
+      return Double.isNaN(low) ? accuracy(length) : low;
+    }
+
+    /// Upper end of the interval over seeds, or the accuracy of the one seed there is.
+    double most(int length) {
+      double high = high(length);
+      return Double.isNaN(high) ? accuracy(length) : high;
+    }
+
     /// Median over seeds; NaN where none was tested.
     public double median(int length) {
       double[] values = accuracies(length);

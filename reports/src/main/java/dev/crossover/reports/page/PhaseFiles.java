@@ -55,8 +55,8 @@ public final class PhaseFiles {
     }
     view.put("rows", rows);
     view.put("legend", diagram.mechanisms().stream().map(PhaseFiles::legend).toList());
-    view.put("table", HtmlTable.of(shown(diagram, table)));
-    view.put("tableMarkdown", shown(diagram, table).markdown());
+    view.put("table", HtmlTable.of(shown(table)));
+    view.put("tableMarkdown", shown(table).markdown());
     return view;
   }
 
@@ -129,21 +129,19 @@ public final class PhaseFiles {
         + "\n\n```text\n"
         + String.join("\n", PhaseText.of(diagram)).replace("```", "'''")
         + "\n```\n\n"
-        + shown(diagram, table(diagram)).markdown()
+        + shown(table(diagram)).markdown()
         + "\n"
         + "The front: none is both faster and more accurate where settings are chosen.\n\n"
         + front(diagram).markdown()
         + "\n";
   }
 
-  private static Table shown(PhaseDiagram diagram, Table table) {
-    if (diagram.face() == PhaseFace.ACCURACY) {
-      return table;
-    }
+  private static Table shown(Table table) {
     return table.select(
         "phase",
         "n",
         "permitted_error",
+        "required_accuracy",
         "answer",
         "times_faster",
         "times_faster_low",
@@ -152,100 +150,63 @@ public final class PhaseFiles {
         "error_chosen",
         "error_other",
         "holds",
+        "accuracy",
         "runner_up");
   }
 
   /// A row for each length and permitted error or required accuracy.
   static Table table(PhaseDiagram diagram) {
-    return diagram.face() == PhaseFace.ERROR ? errors(diagram) : accuracies(diagram);
-  }
-
-  private static Table accuracies(PhaseDiagram diagram) {
+    PhaseFace face = diagram.face();
+    boolean judged = face == PhaseFace.ERROR;
     List<Table.Column> columns =
-        List.of(
-            column("n", "n", true),
-            column("required accuracy", "required_accuracy", true),
-            column("answer", "answer", false),
-            column("kind", "kind", false),
-            column("mechanism", "mechanism", false),
-            column("times faster than tiled", "times_faster", true),
-            column("from", "times_faster_low", true),
-            column("to", "times_faster_high", true),
-            column("time", "seconds", true),
-            column("time of tiled", "tiled_seconds", true),
-            column("accuracy", "accuracy", true),
-            column("from", "accuracy_low", true),
-            column("to", "accuracy_high", true),
-            column("runner-up", "runner_up", false));
+        new ArrayList<>(
+            List.of(
+                column("n", "n", true),
+                judged
+                    ? column("permitted error", "permitted_error", true)
+                    : column("required accuracy", "required_accuracy", true),
+                column("answer", "answer", false),
+                column("kind", "kind", false),
+                column("mechanism", "mechanism", false),
+                column("setting", "spec", false),
+                column("times faster than tiled", "times_faster", true),
+                column("from", "times_faster_low", true),
+                column("to", "times_faster_high", true),
+                column("time", "seconds", true),
+                column("time of tiled", "tiled_seconds", true)));
+    if (judged) {
+      interval(columns, "error where chosen", "error_chosen");
+      interval(columns, "error on the other part", "error_other");
+      columns.add(column("holds on the other part", "holds", false));
+      columns.add(column("fastest that holds on both", "holding", false));
+    } else {
+      interval(columns, "accuracy", "accuracy");
+    }
+    columns.add(column("runner-up", "runner_up", false));
+    if (judged) {
+      columns.add(column("settings tried", "tried", true));
+      columns.add(column("settings timed", "timed", true));
+    }
     List<List<Table.Cell>> rows = new ArrayList<>();
     for (double limit : diagram.downward()) {
-      for (Cell cell : diagram.row(limit)) {
-        Entry best = cell.best();
-        double exact = diagram.at(cell).exactSeconds();
-        double seconds = best == null ? Double.NaN : best.seconds();
-        double required = diagram.face().shown(limit);
-        double reached = best == null ? Double.NaN : diagram.face().shown(best.chosen().error());
-        double least = best == null ? Double.NaN : diagram.face().shown(best.chosen().high());
-        double most = best == null ? Double.NaN : diagram.face().shown(best.chosen().low());
-        rows.add(
-            List.of(
-                Table.Cell.number(Wording.length(cell.n()), cell.n()),
-                Table.Cell.number(diagram.face().level(limit), required),
-                Table.Cell.text(PhaseText.answer(cell)),
-                Table.Cell.text(cell.kind().name().toLowerCase(Locale.ROOT)),
-                Table.Cell.text(best == null ? "" : best.mechanism()),
-                number(best == null ? Double.NaN : best.speedUp().value()),
-                number(best == null ? Double.NaN : best.speedUp().low()),
-                number(best == null ? Double.NaN : best.speedUp().high()),
-                Table.Cell.number(Wording.seconds(seconds), seconds),
-                Table.Cell.number(Wording.seconds(exact), exact),
-                Table.Cell.number(
-                    diagram.face().range(best == null ? null : best.chosen(), limit), reached),
-                Table.Cell.number(Wording.percent(least, required), least),
-                Table.Cell.number(Wording.percent(most, required), most),
-                Table.Cell.text(cell.runnerUp() == null ? "" : cell.runnerUp().spec())));
-      }
+      diagram.row(limit).forEach(cell -> rows.add(row(face, diagram.at(cell), cell)));
     }
     return new Table("phase", columns, rows);
   }
 
-  private static Table errors(PhaseDiagram diagram) {
-    List<Table.Column> columns =
-        List.of(
-            column("n", "n", true),
-            column("permitted error", "permitted_error", true),
-            column("answer", "answer", false),
-            column("kind", "kind", false),
-            column("mechanism", "mechanism", false),
-            column("setting", "spec", false),
-            column("times faster than tiled", "times_faster", true),
-            column("from", "times_faster_low", true),
-            column("to", "times_faster_high", true),
-            column("time", "seconds", true),
-            column("time of tiled", "tiled_seconds", true),
-            column("error where chosen", "error_chosen", true),
-            column("from", "error_chosen_low", true),
-            column("to", "error_chosen_high", true),
-            column("error on the other part", "error_other", true),
-            column("from", "error_other_low", true),
-            column("to", "error_other_high", true),
-            column("holds on the other part", "holds", false),
-            column("fastest that holds on both", "holding", false),
-            column("runner-up", "runner_up", false),
-            column("settings tried", "tried", true),
-            column("settings timed", "timed", true));
-    List<List<Table.Cell>> rows = new ArrayList<>();
-    for (double error : diagram.downward()) {
-      diagram.row(error).forEach(cell -> rows.add(row(diagram.at(cell), cell)));
-    }
-    return new Table("phase", columns, rows);
+  private static void interval(List<Table.Column> columns, String title, String key) {
+    columns.add(column(title, key, true));
+    columns.add(column("from", key + "_low", true));
+    columns.add(column("to", key + "_high", true));
   }
 
-  private static List<Table.Cell> row(Frontier frontier, Cell cell) {
+  private static List<Table.Cell> row(PhaseFace face, Frontier frontier, Cell cell) {
+    boolean judged = face == PhaseFace.ERROR;
+    double limit = cell.error();
     Entry best = cell.best();
     List<Table.Cell> row = new ArrayList<>();
     row.add(Table.Cell.number(Wording.length(cell.n()), cell.n()));
-    row.add(Table.Cell.number(Wording.percent(cell.error()), cell.error()));
+    row.add(Table.Cell.number(face.level(limit), face.shown(limit)));
     row.add(Table.Cell.text(PhaseText.answer(cell)));
     row.add(Table.Cell.text(cell.kind().name().toLowerCase(Locale.ROOT)));
     row.add(Table.Cell.text(best == null ? "" : best.mechanism()));
@@ -256,25 +217,32 @@ public final class PhaseFiles {
     double seconds = best == null ? Double.NaN : best.seconds();
     row.add(Table.Cell.number(Wording.seconds(seconds), seconds));
     row.add(Table.Cell.number(Wording.seconds(frontier.exactSeconds()), frontier.exactSeconds()));
-    interval(row, best == null ? null : best.chosen(), cell.error());
-    interval(row, best == null ? null : best.other(), cell.error());
-    row.add(
-        Table.Cell.text(
-            best == null || best.other() == null
-                ? ""
-                : best.onlyWhereChosen(cell.error()) ? "only where chosen" : "yes"));
-    row.add(Table.Cell.text(cell.holding() == null ? "" : cell.holding().spec()));
+    interval(face, row, best == null ? null : best.chosen(), limit);
+    if (judged) {
+      interval(face, row, best == null ? null : best.other(), limit);
+      row.add(
+          Table.Cell.text(
+              best == null || best.other() == null
+                  ? ""
+                  : best.onlyWhereChosen(limit) ? "only where chosen" : "yes"));
+      row.add(Table.Cell.text(cell.holding() == null ? "" : cell.holding().spec()));
+    }
     row.add(Table.Cell.text(cell.runnerUp() == null ? "" : cell.runnerUp().spec()));
-    row.add(Table.Cell.number(Wording.whole(frontier.tried()), frontier.tried()));
-    row.add(Table.Cell.number(Wording.whole(frontier.entries().size()), frontier.entries().size()));
+    if (judged) {
+      int timed = frontier.entries().size();
+      row.add(Table.Cell.number(Wording.whole(frontier.tried()), frontier.tried()));
+      row.add(Table.Cell.number(Wording.whole(timed), timed));
+    }
     return row;
   }
 
-  private static void interval(List<Table.Cell> row, @Nullable Interval interval, double limit) {
+  private static void interval(
+      PhaseFace face, List<Table.Cell> row, @Nullable Interval interval, double limit) {
     Interval is = interval == null ? new Interval(Double.NaN, Double.NaN, Double.NaN) : interval;
-    row.add(Table.Cell.number(PhaseFace.ERROR.range(is, limit), is.error()));
-    row.add(Table.Cell.number(Wording.percent(is.low(), limit), is.low()));
-    row.add(Table.Cell.number(Wording.percent(is.high(), limit), is.high()));
+    Interval shown = face.shown(is);
+    row.add(Table.Cell.number(face.range(is, limit), shown.error()));
+    row.add(Table.Cell.number(Wording.percent(shown.low(), face.shown(limit)), shown.low()));
+    row.add(Table.Cell.number(Wording.percent(shown.high(), face.shown(limit)), shown.high()));
   }
 
   private static Table front(PhaseDiagram diagram) {

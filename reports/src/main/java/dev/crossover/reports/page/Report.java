@@ -120,7 +120,8 @@ public final class Report {
       String command)
       throws IOException {
     List<PanelAnswer> answers = Panel.of(records).stream().map(PanelAnswer::of).toList();
-    List<Map<String, Object>> phases = phases(records, front, quality, command, files);
+    List<QualityResults> results = QualityResults.of(quality);
+    List<Map<String, Object>> phases = phases(records, front, results, command, files);
     List<Map<String, Object>> panels = new ArrayList<>();
     int room = Maps.MOST_BYTES;
     for (int i = 0; i < answers.size(); i++) {
@@ -142,7 +143,7 @@ public final class Report {
     view.put("several", answers.size() > 1);
     view.put("capabilities", HtmlTable.of(capabilities));
     view.put("capabilitiesMarkdown", capabilities.markdown());
-    Table paths = PathsTable.known(mechanisms(records, quality));
+    Table paths = PathsTable.known(mechanisms(records, results));
     files.csv(paths.name(), paths);
     tables(view, "paths", paths);
     view.put("pathPositions", PathsTable.POSITIONS);
@@ -180,12 +181,12 @@ public final class Report {
   private static List<Map<String, Object>> phases(
       List<ResultRecord> records,
       List<FrontRecord> front,
-      List<QualityRecord> quality,
+      List<QualityResults> learned,
       String command,
       ReportFiles files)
       throws IOException {
     List<PhaseDiagram> diagrams = new ArrayList<>(PhaseDiagram.of(records, front));
-    diagrams.addAll(LearnedPhases.of(QualityResults.of(quality), records));
+    diagrams.addAll(LearnedPhases.of(learned, records));
     List<Map<String, Object>> phases = new ArrayList<>();
     for (PhaseDiagram diagram : diagrams) {
       int number = phases.size() + 1;
@@ -201,10 +202,12 @@ public final class Report {
     return phases;
   }
 
-  private static Set<String> mechanisms(List<ResultRecord> records, List<QualityRecord> quality) {
+  private static Set<String> mechanisms(List<ResultRecord> records, List<QualityResults> learned) {
     Set<String> names = new TreeSet<>();
     records.forEach(record -> names.add(record.mechanism()));
-    quality.forEach(record -> names.add(record.mixer().split("[:+]")[0]));
+    for (QualityResults results : learned) {
+      results.rows().forEach(row -> names.add(row.mechanism()));
+    }
     return names;
   }
 
