@@ -4,10 +4,12 @@ package dev.crossover.bench.quality;
 import dev.crossover.attention.tensor.TensorFileException;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.QualityRecord.CurvePoint;
+import dev.crossover.bench.quality.QualityRecord.Evaluation;
 import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.OtherSetting;
 import dev.crossover.models.training.Recipe;
 import dev.crossover.models.training.TaskTraining;
 import java.io.IOException;
@@ -94,6 +96,32 @@ final class QualityCourse {
     return record;
   }
 
+  /// Looks at a model that was kept with the settings of which its record says nothing.
+  ///
+  /// @param kept the model as its run left it
+  /// @throws TensorFileException if the file holds no such model
+  QualityRecord evaluate(QualityRecord record, Path kept) throws TensorFileException {
+    TaskTraining training = fresh();
+    training.resume(kept);
+    settings.progress.start(run, number, of, training.steps());
+    List<Evaluation> all = new ArrayList<>(record.evaluated());
+    all.addAll(evaluations(training, run.missing(record)));
+    return record.evaluated(all);
+  }
+
+  /// Looks at the task's own length, and at other lengths, with other settings.
+  private List<Evaluation> evaluations(TaskTraining training, List<OtherSetting> others) {
+    List<Evaluation> all = new ArrayList<>();
+    for (OtherSetting other : others) {
+      String text = other.of(run.recipe().layers());
+      all.add(new Evaluation(text, training.look(run.task(), other)));
+      for (int length : run.lengths()) {
+        all.add(new Evaluation(text, training.look(run.task().atLength(length), other)));
+      }
+    }
+    return all;
+  }
+
   private TaskTraining fresh() {
     return new TaskTraining(run.task(), run.recipe(), run.seed(), run.dataSeed(), settings.threads);
   }
@@ -146,7 +174,11 @@ final class QualityCourse {
     if (status != Status.DIVERGED) {
       finish(training);
     }
-    return ended(training, status, reason);
+    return ended(
+        training,
+        status,
+        reason,
+        status == Status.DIVERGED ? List.of() : evaluations(training, run.settings()));
   }
 
   /// The last look at the task's own length, and those at other lengths.
@@ -163,7 +195,8 @@ final class QualityCourse {
     }
   }
 
-  private QualityRecord ended(TaskTraining training, Status status, String reason) {
+  private QualityRecord ended(
+      TaskTraining training, Status status, String reason, List<Evaluation> evaluations) {
     List<TaskTraining.Look> looks = List.copyOf(training.looks());
     long numbers =
         training.parameters().all().stream()
@@ -181,7 +214,8 @@ final class QualityCourse {
         numbers,
         trained == 0 ? 0 : tokens / trained,
         (settings.nanos.getAsLong() - start) / NANOS,
-        StateBytes.of(run.recipe().layers(), training.parameters(), run.task().positions()));
+        StateBytes.of(run.recipe().layers(), training.parameters(), run.task().positions()),
+        evaluations);
   }
 
   private static List<CurvePoint> thinned(List<Double> losses) {
@@ -204,7 +238,7 @@ final class QualityCourse {
   }
 
   private QualityRecord refused(String reason) {
-    return record(Status.REFUSED, reason, 0, List.of(), List.of(), 0, 0, 0, -1);
+    return record(Status.REFUSED, reason, 0, List.of(), List.of(), 0, 0, 0, -1, List.of());
   }
 
   private QualityRecord record(
@@ -216,7 +250,8 @@ final class QualityCourse {
       long parameters,
       double tokensPerSecond,
       double seconds,
-      long stateBytes) {
+      long stateBytes,
+      List<Evaluation> evaluations) {
     return new QualityRecord(
         "quality",
         Tasks.describe(run.task()),
@@ -237,6 +272,7 @@ final class QualityCourse {
         settings.threads,
         settings.machine,
         settings.commit,
-        settings.command.isEmpty() ? null : settings.command);
+        settings.command.isEmpty() ? null : settings.command,
+        evaluations.isEmpty() ? null : evaluations);
   }
 }

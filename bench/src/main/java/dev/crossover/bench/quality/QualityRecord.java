@@ -31,6 +31,8 @@ import org.jspecify.annotations.Nullable;
 /// @param machine where it ran
 /// @param commit of the code
 /// @param command as it was typed; null where nobody typed one
+/// @param evaluations what looks at test samples saw at other settings of the mechanism, once the
+///     model was trained; null in files that were written before there were any
 public record QualityRecord(
     String kind,
     String task,
@@ -51,7 +53,14 @@ public record QualityRecord(
     int threads,
     Machine machine,
     String commit,
-    @Nullable String command) {
+    @Nullable String command,
+    @Nullable List<Evaluation> evaluations) {
+
+  /// A look at the trained model at another setting of its mechanism.
+  ///
+  /// @param mixer the mechanism and all of the setting, as on the command line
+  /// @param look what it saw
+  public record Evaluation(String mixer, TaskTraining.Look look) {}
 
   /// How a run ended.
   public enum Status {
@@ -97,6 +106,37 @@ public record QualityRecord(
         throw new IllegalArgumentException("record must be complete, but parts were missing");
       }
     }
+  }
+
+  /// What looks at other settings saw; empty where there were none.
+  public List<Evaluation> evaluated() {
+    return evaluations == null ? List.of() : evaluations;
+  }
+
+  /// The same run with what looks at other settings saw.
+  QualityRecord evaluated(List<Evaluation> all) {
+    return new QualityRecord(
+        kind,
+        task,
+        mixer,
+        recipe,
+        seed,
+        dataSeed,
+        status,
+        reason,
+        steps,
+        curve,
+        looks,
+        chance,
+        parameters,
+        stateBytes,
+        tokensPerSecond,
+        seconds,
+        threads,
+        machine,
+        commit,
+        command,
+        all);
   }
 
   /// The learning rate.

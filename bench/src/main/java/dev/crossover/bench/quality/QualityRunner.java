@@ -14,12 +14,15 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.LongSupplier;
 
 /// Runs training runs one after the other; each ends as a record.
 ///
-/// Runs that the file already holds are left out. A run is saved from time to time; one that was
+/// Runs that the file already holds are left out; where it holds one without a setting at which its
+/// model is to be looked at, the model that was kept is looked at, and trained anew where none was.
+/// A run is saved from time to time; one that was
 /// killed goes on from there and gives the bits of no interruption.
 public final class QualityRunner {
   private static final double NANOS = 1e9;
@@ -91,10 +94,29 @@ public final class QualityRunner {
     for (QualityRecord record : file.read().records()) {
       known.put(record.key(), record);
     }
-    List<QualityRun> open = runs.stream().filter(run -> !known.containsKey(run.key())).toList();
+    List<QualityRun> later = new ArrayList<>();
+    List<QualityRun> open = new ArrayList<>();
+    for (QualityRun run : runs) {
+      QualityRecord record = known.get(run.key());
+      if (record == null) {
+        open.add(run);
+      } else if (!run.missing(record).isEmpty()) {
+        (Files.exists(kept(run)) ? later : open).add(run);
+      }
+    }
     LongSupplier nanos = settings.nanos();
     long start = nanos.getAsLong();
     try (JsonLines lines = file.open()) {
+      for (int i = 0; i < later.size(); i++) {
+        QualityRun run = later.get(i);
+        QualityRecord before = Objects.requireNonNull(known.get(run.key()));
+        QualityRecord record =
+            new QualityCourse(run, settings, i + 1, later.size(), Double.POSITIVE_INFINITY)
+                .evaluate(before, kept(run));
+        lines.append(record);
+        known.put(record.key(), record);
+        settings.progress().end(run, record);
+      }
       double[] needs =
           Double.isInfinite(budgetSeconds)
               ? new double[open.size()]

@@ -12,6 +12,7 @@ import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.bench.result.JsonLines;
 import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.OtherSetting;
 import dev.crossover.models.training.TaskTraining;
 import dev.crossover.models.training.TrainedModel;
 import java.io.IOException;
@@ -124,6 +125,44 @@ class QualityRunnerTest {
         String.valueOf(
             assertThrows(TensorFileException.class, () -> TrainedModel.read(other)).getMessage());
     assertTrue(message.contains("must be a checkpoint of crossover train"), message);
+  }
+
+  /// A record without a setting gets it from the kept model; without one it is trained anew.
+  @Test
+  void trainedModelsAreLookedAtWithOtherSettings() throws IOException {
+    List<QualityRun> runs =
+        runs("repeat:length=8,vocab=4", "reformer:chunk_length=4", List.of(), 1);
+    List<QualityRun> two =
+        QualityRun.evaluatedAt(
+            runs,
+            List.of(
+                new OtherSetting("reformer:num_hashes=2"),
+                new OtherSetting("reformer:num_hashes=4")));
+    QualityRecord plain =
+        runner(Double.POSITIVE_INFINITY, new Watch(-1)).run(runs, true).getFirst();
+    assertEquals(List.of(), plain.evaluated());
+    Watch watch = new Watch(-1);
+    QualityRecord later = runner(Double.POSITIVE_INFINITY, watch).run(two).getFirst();
+    assertEquals(plain.evaluated(later.evaluated()), later, "nothing else changes");
+    assertEquals(0, watch.looks, "nothing is trained");
+    assertEquals(
+        List.of("reformer:chunk_length=4,num_hashes=2", "reformer:chunk_length=4,num_hashes=4"),
+        later.evaluated().stream().map(QualityRecord.Evaluation::mixer).toList());
+    assertEquals(16, later.evaluated().getFirst().look().length());
+    assertEquals(List.of(later), file().read().records());
+    Files.delete(file().path());
+    QualityRecord anew = runner(Double.POSITIVE_INFINITY, new Watch(-1)).run(two).getFirst();
+    assertEquals(later.evaluated(), anew.evaluated());
+    Watch third = new Watch(-1);
+    runner(Double.POSITIVE_INFINITY, third).run(two);
+    assertEquals(0, third.starts, "what is there is left out");
+  }
+
+  @Test
+  void aSettingOfWhatIsNotTrainedIsRefused() {
+    List<QualityRun> runs = runs("repeat:length=8,vocab=4", "tiled", List.of(), 1);
+    List<OtherSetting> settings = List.of(new OtherSetting("reformer:num_hashes=2"));
+    assertThrows(IllegalArgumentException.class, () -> QualityRun.evaluatedAt(runs, settings));
   }
 
   @Test

@@ -9,6 +9,7 @@ import dev.crossover.attention.tensor.TensorFileException;
 import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.model.Batch;
 import dev.crossover.models.model.Initialisation;
 import dev.crossover.models.model.Model;
@@ -70,13 +71,16 @@ public final class TaskTraining {
     this.recipe = recipe;
     this.dataSeed = dataSeed;
     this.threads = threads;
-    kind =
-        task.reading() == Task.Reading.AUTOENCODER
-            ? ModelKind.AUTOENCODER
-            : ModelKind.LANGUAGE_MODEL;
+    kind = kind(task);
     parameters = Initialisation.of(kind, recipe.layers(), recipe.sizes(), seed);
     stage = recipe.curriculum().stage(0);
     trainer = new Trainer(planned(), parameters, recipe.optimiser(), threads);
+  }
+
+  private static ModelKind kind(Task task) {
+    return task.reading() == Task.Reading.AUTOENCODER
+        ? ModelKind.AUTOENCODER
+        : ModelKind.LANGUAGE_MODEL;
   }
 
   private Task stageTask() {
@@ -119,12 +123,46 @@ public final class TaskTraining {
 
   /// Looks at the test samples of a task of the same kind, for example at another length.
   public Look look(Task test) {
+    Look look = look(test, recipe.layers(), parameters);
+    looks.add(look);
+    return look;
+  }
+
+  /// Looks at the same samples with the model at another setting of its mechanism; the look is not
+  /// among those of the run.
+  ///
+  /// @throws IllegalArgumentException if the setting needs other weights, by name
+  public Look look(Task test, OtherSetting setting) {
+    return look(
+        test,
+        setting.in(recipe.layers()),
+        setting.parameters(kind, recipe.layers(), recipe.sizes(), parameters));
+  }
+
+  /// Refuses a setting at which a model that a recipe trains cannot be looked at.
+  ///
+  /// @param test at its length
+  /// @throws IllegalArgumentException if it needs other weights or cannot take the length, by name
+  /// @throws UnsupportedOperationException if it cannot do what the model asks, by name
+  public static void requireLooksAt(Task test, Recipe recipe, OtherSetting setting) {
+    ModelKind kind = kind(test);
+    Parameters trained = Initialisation.of(kind, recipe.layers(), recipe.sizes(), 0);
+    Model.plan(
+        kind,
+        setting.in(recipe.layers()).with("training", "false"),
+        setting.parameters(kind, recipe.layers(), recipe.sizes(), trained),
+        shape(test, 1),
+        Purpose.EVALUATE,
+        1);
+  }
+
+  private Look look(Task test, LayerOptions layers, Parameters weights) {
     int batch = Math.min(recipe.testSamples(), recipe.batch());
     Model model =
         Model.plan(
             kind,
-            recipe.layers().with("training", "false"),
-            parameters,
+            layers.with("training", "false"),
+            weights,
             shape(test, batch),
             Purpose.EVALUATE,
             threads);
@@ -141,15 +179,12 @@ public final class TaskTraining {
       right += model.correct();
       whole += wholes(model, samples, batch);
     }
-    Look look =
-        new Look(
-            trainer.steps(),
-            test.positions(),
-            loss / asked,
-            (double) right / asked,
-            (double) whole / ((long) batches * batch));
-    looks.add(look);
-    return look;
+    return new Look(
+        trainer.steps(),
+        test.positions(),
+        loss / asked,
+        (double) right / asked,
+        (double) whole / ((long) batches * batch));
   }
 
   /// Samples of which every asked position was right.

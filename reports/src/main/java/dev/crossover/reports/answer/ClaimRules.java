@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.answer;
 
-import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.Student;
-import dev.crossover.models.task.Tasks;
 import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.Claim.Setting;
 import dev.crossover.reports.answer.Claim.Verdict;
-import dev.crossover.reports.answer.QualityResults.Row;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
-import java.util.TreeMap;
-import java.util.stream.Stream;
 
 /// The kinds of rules a [Claim] can have.
 public final class ClaimRules {
@@ -242,7 +236,8 @@ public final class ClaimRules {
   }
 
   /// A rule on what is computed rather than timed.
-  public sealed interface Computed extends Claim.Rule permits Errors, Spectra, Trained {
+  public sealed interface Computed extends Claim.Rule
+      permits Errors, Spectra, TrainedRules.Trained, TrainedRules.Evaluated {
     /// What it is computed from, as text.
     String from();
   }
@@ -369,117 +364,6 @@ public final class ClaimRules {
       return all && higher.above(1)
           ? Outcome.of(Verdict.REPRODUCED, own)
           : Outcome.undecided(own, "an interval over heads lies across its limit");
-    }
-  }
-
-  /// After as many training steps one mixer reaches the loss of another, and a third ends higher.
-  ///
-  /// @param task the task's name
-  /// @param spec mechanism that reaches it
-  /// @param baseline mechanism whose loss is reached
-  /// @param worse mechanism that ends higher than `spec`
-  public record Trained(String task, String spec, String baseline, String worse)
-      implements Computed {
-    /// Losses within this factor are alike.
-    public static final double ALIKE = 2;
-
-    @Override
-    public String from() {
-      return "training runs of " + task;
-    }
-
-    @Override
-    public String words() {
-      return "after as many steps on "
-          + task
-          + ", the test loss of "
-          + spec
-          + " over that of "
-          + baseline
-          + ", geometric mean over seeds, lies below "
-          + Judgement.plain(ALIKE)
-          + " with its whole interval, and that of "
-          + worse
-          + " over that of "
-          + spec
-          + " above 1";
-    }
-
-    /// The verdict on the first results of the task that hold all three with two seeds or more, the
-    /// same for all, after equal numbers of steps.
-    public Outcome outcome(List<QualityResults> results) {
-      for (QualityResults result : results) {
-        Map<Long, Double> own = losses(result, spec);
-        Map<Long, Double> reference = losses(result, baseline);
-        Map<Long, Double> other = losses(result, worse);
-        if (Tasks.nameOf(Tasks.parse(result.task())).equals(task)
-            && own.size() >= 2
-            && own.keySet().equals(reference.keySet())
-            && own.keySet().equals(other.keySet())
-            && equalSteps(result)) {
-          return outcome(
-              Ratio.paired(values(own), values(reference)),
-              Ratio.paired(values(other), values(own)));
-        }
-      }
-      return Outcome.incomparable(
-          "no runs of equal seeds and steps were given: crossover train "
-              + task
-              + " -m "
-              + String.join(",", baseline, spec, worse)
-              + " --seeds 3 --model evaluate_every=2000 makes them");
-    }
-
-    private Outcome outcome(Ratio alike, Ratio higher) {
-      String own =
-          spec
-              + " over "
-              + baseline
-              + " "
-              + alike.words(ALIKE)
-              + ", "
-              + worse
-              + " over "
-              + spec
-              + " "
-              + higher.words(1);
-      if (alike.above(ALIKE) || higher.below(1)) {
-        return Outcome.of(Verdict.CONTRADICTED, own);
-      }
-      return alike.below(ALIKE) && higher.above(1)
-          ? Outcome.of(Verdict.REPRODUCED, own)
-          : Outcome.undecided(own, "an interval over seeds lies across its limit");
-    }
-
-    private Optional<Row> row(QualityResults result, String mechanism) {
-      return result.rows().stream().filter(row -> row.mechanism().equals(mechanism)).findFirst();
-    }
-
-    private boolean equalSteps(QualityResults result) {
-      return Stream.of(spec, baseline, worse)
-              .flatMap(mechanism -> row(result, mechanism).stream())
-              .flatMap(row -> row.records().stream())
-              .mapToLong(QualityRecord::steps)
-              .distinct()
-              .count()
-          == 1;
-    }
-
-    /// Test losses at the trained length by seed; empty without runs.
-    private Map<Long, Double> losses(QualityResults result, String mechanism) {
-      Map<Long, Double> losses = new TreeMap<>();
-      row(result, mechanism).stream()
-          .flatMap(row -> row.records().stream())
-          .forEach(
-              record ->
-                  record
-                      .last(result.positions())
-                      .ifPresent(look -> losses.put(record.seed(), look.loss())));
-      return losses;
-    }
-
-    private static double[] values(Map<Long, Double> bySeed) {
-      return bySeed.values().stream().mapToDouble(Double::doubleValue).toArray();
     }
   }
 

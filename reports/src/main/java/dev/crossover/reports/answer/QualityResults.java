@@ -65,6 +65,37 @@ public record QualityResults(
       return records.stream().flatMap(record -> record.last(length).stream()).toList();
     }
 
+    /// Settings of the mechanism at which the trained models were evaluated beside their own.
+    public List<String> settings() {
+      return records.stream()
+          .flatMap(record -> record.evaluated().stream())
+          .map(QualityRecord.Evaluation::mixer)
+          .distinct()
+          .toList();
+    }
+
+    /// Accuracies of trained models at a length and another setting of the mechanism, or the one
+    /// they were trained at, in the order of the records; of the runs that were evaluated so.
+    ///
+    /// @param setting the shortest text
+    public double[] accuracies(String setting, int length) {
+      boolean own = shortest(core()).filter(setting::equals).isPresent();
+      return records.stream()
+          .flatMap(record -> look(record, setting, length, own).stream())
+          .mapToDouble(Look::accuracy)
+          .toArray();
+    }
+
+    private static Optional<Look> look(
+        QualityRecord record, String setting, int length, boolean own) {
+      Optional<Look> found =
+          record.evaluated().stream()
+              .filter(one -> one.mixer().equals(setting) && one.look().length() == length)
+              .map(QualityRecord.Evaluation::look)
+              .reduce((_, later) -> later);
+      return found.isEmpty() && own ? record.last(length) : found;
+    }
+
     /// Mean accuracy at a length; NaN where none was tested.
     public double accuracy(int length) {
       double[] values = accuracies(length);
@@ -73,18 +104,12 @@ public record QualityResults(
 
     /// Lower end of the interval over seeds; NaN with fewer than two.
     public double low(int length) {
-      double[] values = accuracies(length);
-      return values.length < 2
-          ? Double.NaN
-          : Math.max(0, Student.mean(values) - Student.half(values));
+      return QualityResults.low(accuracies(length));
     }
 
     /// Upper end of the interval over seeds; NaN with fewer than two.
     public double high(int length) {
-      double[] values = accuracies(length);
-      return values.length < 2
-          ? Double.NaN
-          : Math.min(1, Student.mean(values) + Student.half(values));
+      return QualityResults.high(accuracies(length));
     }
 
     /// Lower end of the interval over seeds, or the accuracy of the one seed there is.
@@ -253,13 +278,29 @@ public record QualityResults(
 
   /// `0.994`, with its interval where there are several seeds; `–` where nothing was tested.
   public static String words(Row row, int length) {
-    double mean = row.accuracy(length);
-    if (Double.isNaN(mean)) {
+    return words(row.accuracies(length));
+  }
+
+  /// The same of accuracies of seeds.
+  public static String words(double[] accuracies) {
+    if (accuracies.length == 0) {
       return "–";
     }
-    if (Double.isNaN(row.low(length))) {
-      return String.format(Locale.ROOT, "%.3f", mean);
-    }
-    return String.format(Locale.ROOT, "%.3f (%.3f–%.3f)", mean, row.low(length), row.high(length));
+    double mean = Student.mean(accuracies);
+    return accuracies.length < 2
+        ? String.format(Locale.ROOT, "%.3f", mean)
+        : String.format(Locale.ROOT, "%.3f (%.3f–%.3f)", mean, low(accuracies), high(accuracies));
+  }
+
+  private static double low(double[] values) {
+    return values.length < 2
+        ? Double.NaN
+        : Math.max(0, Student.mean(values) - Student.half(values));
+  }
+
+  private static double high(double[] values) {
+    return values.length < 2
+        ? Double.NaN
+        : Math.min(1, Student.mean(values) + Student.half(values));
   }
 }

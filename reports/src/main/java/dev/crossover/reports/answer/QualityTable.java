@@ -49,6 +49,7 @@ public final class QualityTable {
       text.append(first.parameters()).append(" | ");
       text.append(String.format(Locale.ROOT, "%.0f", first.tokensPerSecond())).append(" |\n");
     }
+    settings(text, results);
     for (Row row : results.rows()) {
       for (QualityRecord record : row.records()) {
         if (!record.reason().isEmpty()) {
@@ -59,6 +60,26 @@ public final class QualityTable {
       }
     }
     text.append('\n');
+  }
+
+  /// A table of trained models at other settings of their mechanism, where there are any.
+  private static void settings(StringBuilder text, QualityResults results) {
+    if (results.rows().stream().allMatch(row -> row.settings().isEmpty())) {
+      return;
+    }
+    text.append("\n| trained | evaluated |");
+    results.lengths().forEach(length -> text.append(" n = ").append(length).append(" |"));
+    text.append("\n|---|---|").append("---|".repeat(results.lengths().size())).append('\n');
+    for (Row row : results.rows()) {
+      for (String setting : row.settings()) {
+        text.append("| `").append(row.mixer()).append("` | `").append(setting).append("` |");
+        for (int length : results.lengths()) {
+          String words = QualityResults.words(row.accuracies(setting, length));
+          text.append(' ').append(words).append(" |");
+        }
+        text.append('\n');
+      }
+    }
   }
 
   private static String steps(Row row) {

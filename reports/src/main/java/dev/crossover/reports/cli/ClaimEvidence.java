@@ -14,6 +14,7 @@ import dev.crossover.bench.sweep.Problem;
 import dev.crossover.reports.answer.Claim.Outcome;
 import dev.crossover.reports.answer.ClaimRules;
 import dev.crossover.reports.answer.QualityResults;
+import dev.crossover.reports.answer.TrainedRules;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
@@ -46,7 +47,8 @@ final class ClaimEvidence {
       case ClaimRules.Errors rule ->
           ClaimRules.Errors.outcome(errors(rule.better()), errors(rule.worse()));
       case ClaimRules.Spectra rule -> rule.outcome(shares(rule));
-      case ClaimRules.Trained rule -> rule.outcome(trained);
+      case TrainedRules.Trained rule -> rule.outcome(trained);
+      case TrainedRules.Evaluated rule -> rule.outcome(trained);
     };
   }
 

@@ -13,6 +13,7 @@ import dev.crossover.bench.quality.QualityRunner;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.ResultFile;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.models.training.OtherSetting;
 import dev.crossover.models.training.TaskTraining;
 import dev.crossover.models.training.TrainedModel;
 import dev.crossover.reports.answer.QualityTable;
@@ -110,6 +111,16 @@ final class TrainCommand implements Callable<Integer> {
   private @Nullable String lengths;
 
   @Option(
+      names = "--evaluate-with",
+      paramLabel = "SPEC,…",
+      description = {
+        "Settings of trained mechanisms at which their models are tested, too, for example"
+            + " reformer:num_hashes=8; parameters that are not named stay as they were trained.",
+        "A model of --keep is not trained again for it."
+      })
+  private @Nullable String evaluateWith;
+
+  @Option(
       names = "--budget",
       paramLabel = "TIME",
       description = "Wall time of all runs together, for example 10m, 90s, 2h; none when absent.")
@@ -193,7 +204,8 @@ final class TrainCommand implements Callable<Integer> {
     }
     double seconds = budget == null ? Double.POSITIVE_INFINITY : seconds(budget);
     List<QualityGrid> grids = changedGrids();
-    List<QualityRun> runs = sharded(grids.stream().flatMap(grid -> grid.runs().stream()).toList());
+    List<QualityRun> runs =
+        sharded(evaluated(grids.stream().flatMap(grid -> grid.runs().stream()).toList()));
     QualityFile file = new QualityFile(folder.resolve(QualityFile.NAME));
     if (dryRun) {
       tell(out, runs, jobs.threads());
@@ -256,6 +268,7 @@ final class TrainCommand implements Callable<Integer> {
     refuse("budget", budget != null, "where nothing is timed");
     refuse("dry-run", dryRun, "where nothing is timed");
     refuse("keep", keep, "where models stay on its machines");
+    refuse("evaluate-with", evaluateWith != null, "where models stay on its machines");
   }
 
   private static void refuse(String option, boolean given, String why) {
@@ -263,6 +276,13 @@ final class TrainCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           option + " must be absent on a cluster, " + why + ", but was given");
     }
+  }
+
+  private List<QualityRun> evaluated(List<QualityRun> runs) {
+    return evaluateWith == null
+        ? runs
+        : QualityRun.evaluatedAt(
+            runs, Lists.specs(evaluateWith).stream().map(OtherSetting::new).toList());
   }
 
   /// The grids with what the options override.

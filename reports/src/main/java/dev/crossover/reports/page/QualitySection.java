@@ -114,6 +114,15 @@ final class QualitySection {
     files.csv(prefix, table);
     view.put("table", HtmlTable.of(table));
     view.put("tableMarkdown", table.markdown());
+    Table settings = QualityTables.settings(one);
+    boolean evaluated = !settings.rows().isEmpty();
+    if (evaluated) {
+      files.csv(prefix + "-settings", settings);
+      view.put("settings", HtmlTable.of(settings));
+      view.put("settingsMarkdown", settings.markdown());
+      view.put("settingsCsv", prefix + "-settings");
+    }
+    view.put("hasSettings", evaluated);
     List<Map<String, Object>> charts = new ArrayList<>();
     for (Figure figure : files.figures(() -> QualityFigures.of(one, times, prefix, origin))) {
       String kind = figure.name().substring(prefix.length() + 1);

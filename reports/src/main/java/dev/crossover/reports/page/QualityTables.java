@@ -2,6 +2,7 @@
 package dev.crossover.reports.page;
 
 import dev.crossover.bench.quality.QualityRecord;
+import dev.crossover.bench.result.Student;
 import dev.crossover.models.training.TaskTraining.Look;
 import dev.crossover.reports.answer.QualityResults;
 import dev.crossover.reports.answer.QualityResults.Row;
@@ -120,6 +121,32 @@ final class QualityTables {
         Cell.number(Wording.whole(first.tokensPerSecond()), zeroIsNone(first.tokensPerSecond())));
     cells.add(Cell.text(note(row)));
     return cells;
+  }
+
+  /// Accuracy of trained models at other settings of their mechanism, a row per setting; none where
+  /// no model was evaluated so.
+  static Table settings(QualityResults results) {
+    List<Column> columns =
+        new ArrayList<>(
+            List.of(
+                new Column("trained", "mixer", false), new Column("evaluated", "setting", false)));
+    for (int n : results.lengths()) {
+      columns.add(new Column("accuracy, n = " + Wording.length(n), "accuracy_" + n, true));
+    }
+    List<List<Cell>> rows = new ArrayList<>();
+    for (Row row : results.rows()) {
+      for (String setting : row.settings()) {
+        List<Cell> cells = new ArrayList<>(List.of(new Cell(row.label(), row.mixer())));
+        cells.add(Cell.text(setting));
+        for (int n : results.lengths()) {
+          double[] values = row.accuracies(setting, n);
+          double mean = values.length == 0 ? Double.NaN : Student.mean(values);
+          cells.add(Cell.number(QualityResults.words(values), mean));
+        }
+        rows.add(cells);
+      }
+    }
+    return new Table("settings", columns, rows);
   }
 
   private static double zeroIsNone(double value) {

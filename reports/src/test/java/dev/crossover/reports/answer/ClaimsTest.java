@@ -19,12 +19,14 @@ import dev.crossover.reports.answer.ClaimRules.Measured;
 import dev.crossover.reports.answer.ClaimRules.Quantity;
 import dev.crossover.reports.answer.ClaimRules.Spectra;
 import dev.crossover.reports.answer.ClaimRules.Times;
-import dev.crossover.reports.answer.ClaimRules.Trained;
 import dev.crossover.reports.answer.ClaimRules.WholeImage;
+import dev.crossover.reports.answer.TrainedRules.Evaluated;
+import dev.crossover.reports.answer.TrainedRules.Trained;
 import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
 import org.junit.jupiter.api.Test;
@@ -34,6 +36,9 @@ class ClaimsTest {
   // the synthetic records have width 64
   private static final Setting DECODE = new Setting(Study.DECODE, "causal", 64);
   private static final int[] LENGTHS = {128, 256, 512, 1024, 2048, 4096, 8192};
+
+  private static final Evaluated HASHES =
+      new Evaluated("repeat", "reformer", "num_hashes", List.of(1, 2, 4), "repeat -m reformer");
 
   private final RandomGenerator random = Curves.random(21);
 
@@ -327,6 +332,50 @@ class ClaimsTest {
     List<QualityRecord> records = runs("repeat", 1, 1, linear1, worse1);
     records.addAll(runs("repeat", 2, 2, 2 * linear2, 2 * worse2));
     return rule.outcome(QualityResults.of(records)).verdict();
+  }
+
+  @Test
+  void moreOfAParameterAtEvaluationIsJudgedSeedBySeed() {
+    assertEquals(Verdict.REPRODUCED, hashes(0.5, 0.7, 0.9, 0.5, 0.72, 0.91).verdict());
+    assertEquals(Verdict.CONTRADICTED, hashes(0.9, 0.7, 0.5, 0.9, 0.71, 0.5).verdict(), "falls");
+    assertEquals(
+        Verdict.CONTRADICTED, hashes(0.5, 0.4, 0.9, 0.5, 0.41, 0.9).verdict(), "one step falls");
+    assertEquals(Verdict.UNDECIDED, hashes(1, 1, 1, 1, 1, 1).verdict(), "nothing left to raise");
+    Outcome apart = hashes(0.5, 0.7, 0.9, 0.9, 0.9, 0.91);
+    assertEquals(Verdict.UNDECIDED, apart.verdict(), "seeds disagree");
+    assertTrue(apart.own().startsWith("reformer:chunk_length=8: 0.700 at 1, "), apart.own());
+  }
+
+  @Test
+  void aSettingThatIsMissingDecidesNothing() {
+    List<QualityRecord> one = List.of(evaluated(1, 0.5, 0.7, 0.9));
+    assertEquals(Verdict.NOT_COMPARABLE, HASHES.outcome(QualityResults.of(one)).verdict());
+    List<QualityRecord> partly =
+        List.of(
+            evaluated(1, 0.5, 0.7, 0.9),
+            QualityRecords.evaluated("repeat", "reformer:chunk_length=8", 2, Map.of()));
+    Outcome outcome = HASHES.outcome(QualityResults.of(partly));
+    assertEquals(Verdict.NOT_COMPARABLE, outcome.verdict());
+    assertTrue(
+        outcome.why().contains("train repeat -m reformer --seeds 3 --evaluate-with"),
+        outcome.why());
+  }
+
+  /// The verdict on two seeds with accuracies at 1, 2 and 4 hashes.
+  private static Outcome hashes(
+      double one1, double two1, double four1, double one2, double two2, double four2) {
+    return HASHES.outcome(
+        QualityResults.of(
+            List.of(evaluated(1, one1, two1, four1), evaluated(2, one2, two2, four2))));
+  }
+
+  private static QualityRecord evaluated(long seed, double one, double two, double four) {
+    String spec = "reformer:chunk_length=8";
+    return QualityRecords.evaluated(
+        "repeat",
+        spec,
+        seed,
+        Map.of(spec, one, spec + ",num_hashes=2", two, spec + ",num_hashes=4", four));
   }
 
   private static List<QualityRecord> runs(

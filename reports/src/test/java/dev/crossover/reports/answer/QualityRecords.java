@@ -4,12 +4,14 @@ package dev.crossover.reports.answer;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.quality.QualityRecord.CurvePoint;
+import dev.crossover.bench.quality.QualityRecord.Evaluation;
 import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining.Look;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /// Training runs that nobody trained.
 public final class QualityRecords {
@@ -35,6 +37,20 @@ public final class QualityRecords {
     return run(task, mixer, "1e-3", seed, 64, looks, steps);
   }
 
+  /// A run whose model was evaluated at other settings at the task's own length.
+  ///
+  /// @param accuracies by setting, the shortest text
+  public static QualityRecord evaluated(
+      String task, String mixer, long seed, Map<String, Double> accuracies) {
+    int length = Tasks.parse(task).positions();
+    List<Evaluation> evaluations = new ArrayList<>();
+    accuracies.forEach(
+        (setting, accuracy) ->
+            evaluations.add(new Evaluation(setting, new Look(100, length, 1, accuracy, 0))));
+    List<Look> looks = List.of(new Look(100, length, 1, 0.5, 0));
+    return run(task, mixer, "1e-3", seed, 64, looks, 100, evaluations);
+  }
+
   private static QualityRecord run(
       String task,
       String mixer,
@@ -43,6 +59,18 @@ public final class QualityRecords {
       long stateBytes,
       List<Look> looks,
       int steps) {
+    return run(task, mixer, rate, seed, stateBytes, looks, steps, null);
+  }
+
+  private static QualityRecord run(
+      String task,
+      String mixer,
+      String rate,
+      long seed,
+      long stateBytes,
+      List<Look> looks,
+      int steps,
+      @Nullable List<Evaluation> evaluations) {
     return new QualityRecord(
         "quality",
         task,
@@ -63,6 +91,7 @@ public final class QualityRecords {
         2,
         new Machine("Test CPU", 2, 1L << 33, "Linux", "25"),
         "abc",
-        "crossover train " + task);
+        "crossover train " + task,
+        evaluations);
   }
 }

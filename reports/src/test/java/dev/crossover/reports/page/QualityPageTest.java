@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.ResultRecord;
+import dev.crossover.reports.answer.QualityRecords;
 import dev.crossover.reports.answer.QualityResults;
 import dev.crossover.reports.answer.QualityTimes;
 import dev.crossover.reports.answer.SyntheticStudy;
@@ -16,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -53,6 +55,21 @@ class QualityPageTest {
     }
     assertFalse(html.contains("quality-2-mqar-lengths"), "mqar was tested at one length");
     assertFalse(html.contains("-forward.png"), "no time was measured");
+  }
+
+  @Test
+  void trainedModelsAtOtherSettingsHaveATable() throws IOException {
+    Map<String, Double> seen = Map.of("reformer:num_hashes=8", 0.75);
+    List<QualityRecord> runs =
+        List.of(
+            QualityRecords.evaluated("repeat:length=8", "reformer", 1, seen),
+            QualityRecords.evaluated("repeat:length=8", "reformer", 2, seen));
+    Report.write(List.of(), List.of(), runs, folder, "crossover train");
+    String markdown = Files.readString(folder.resolve("report.md"));
+    assertTrue(markdown.contains("evaluated at other settings"), markdown);
+    assertTrue(markdown.contains("0.750 (0.750–0.750)"), markdown);
+    String csv = Files.readString(folder.resolve("csv/quality-1-repeat-length-8-settings.csv"));
+    assertTrue(csv.contains("reformer:num_hashes=8,0.75"), csv);
   }
 
   @Test
