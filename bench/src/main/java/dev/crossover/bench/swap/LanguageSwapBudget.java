@@ -30,7 +30,7 @@ public record LanguageSwapBudget(
     }
   }
 
-  /// What is done with every mechanism.
+  /// What is done with every mechanism read whole.
   public List<Treatment> treatments() {
     List<Treatment> treatments = new ArrayList<>(List.of(Treatment.AS_IS));
     if (transferSteps + tuneSteps > 0) {
@@ -45,7 +45,7 @@ public record LanguageSwapBudget(
   /// Steps of all kinds that a treatment takes.
   public int steps(Treatment treatment) {
     return switch (treatment) {
-      case AS_IS -> 0;
+      case AS_IS, DECODED -> 0;
       case TRANSFERRED -> transferSteps + tuneSteps;
       case SCRATCH -> scratchSteps;
     };
@@ -55,7 +55,7 @@ public record LanguageSwapBudget(
   public String text(Treatment treatment) {
     String each = " of " + batch + " x " + n + " bytes";
     return switch (treatment) {
-      case AS_IS -> "";
+      case AS_IS, DECODED -> "";
       case TRANSFERRED -> "transfer " + transferSteps + ", tune " + tuneSteps + " steps" + each;
       case SCRATCH -> scratchSteps + " steps" + each;
     };

@@ -64,6 +64,9 @@ public record LanguageSwapRecord(
   public enum Treatment {
     /// Put in, nothing learned.
     AS_IS,
+    /// Put in with a store or a policy of its cache, nothing learned: the first half of every
+    /// window is a prompt, the other half is decoded token by token.
+    DECODED,
     /// Fitted to the original's head outputs, then trained a little on the next byte.
     TRANSFERRED,
     /// In a fresh model of the same sizes.

@@ -4,6 +4,9 @@ package dev.crossover.bench.swap;
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.Capabilities.Ability;
 import dev.crossover.attention.Capabilities.Causality;
+import dev.crossover.attention.mechanism.RecordType;
+import dev.crossover.attention.store.CachePolicies;
+import dev.crossover.attention.store.CachePolicy;
 import dev.crossover.attention.store.Cached;
 import dev.crossover.bench.machine.Commit;
 import dev.crossover.bench.machine.Machine;
@@ -32,13 +35,14 @@ import java.util.stream.DoubleStream;
 /// from scratch; each ends as a record. What the file already holds, for the same weights, text,
 /// windows and budget, is left out.
 ///
-/// A setting with a store or a policy (`tiled:cache=h2o,budget=256`) is decoded token by token, in
-/// the first window only: whole sequences use neither. It has no output error.
+/// A setting with a store or a policy (`tiled:cache=h2o,budget=256`) is decoded token by token in
+/// the windows that all others read whole, which use neither. It has no output error.
 public final class LanguageSwapRunner {
   /// The name of the file of records inside its folder.
   public static final String FILE = "language-swap.jsonl";
 
   private static final int MOST_STATE_TOKENS = 2048;
+  private static final List<Integer> BUDGETS = List.of(64, 256, 1024);
 
   private final PretrainedModel model;
   private final Bytes text;
@@ -111,6 +115,20 @@ public final class LanguageSwapRunner {
         .toList();
   }
 
+  /// Caches of exact attention: stores, and every policy at three budgets.
+  public static List<String> caches() {
+    List<String> settings = new ArrayList<>();
+    for (String store : List.of("f32", "f16", "int8", "int8_grouped", "int4_grouped")) {
+      settings.add("tiled:store=" + store);
+    }
+    for (RecordType<CachePolicy> policy : CachePolicies.all()) {
+      for (int budget : BUDGETS) {
+        settings.add("tiled:cache=" + policy.name() + ",budget=" + budget);
+      }
+    }
+    return List.copyOf(settings);
+  }
+
   /// The records of a file, the last one of every run.
   ///
   /// @param warnings receives one line per line that was skipped
@@ -144,21 +162,35 @@ public final class LanguageSwapRunner {
   public List<LanguageSwapRecord> run(Path file, List<String> settings) throws IOException {
     List<Job> jobs = new ArrayList<>();
     for (Treatment treatment : budget.treatments()) {
-      settings.forEach(setting -> jobs.add(new Job(setting, treatment)));
+      settings.forEach(setting -> jobs.add(new Job(setting, of(treatment, setting))));
     }
     KeptRecords<LanguageSwapRecord> kept =
         new KeptRecords<>(file, LanguageSwapRecord.class, LanguageSwapRunner::checkedKey, progress);
-    return kept.complete(jobs, this::key, this::start, LanguageSwapRunner::line);
+    boolean decodes = jobs.stream().anyMatch(job -> job.treatment() == Treatment.DECODED);
+    return kept.complete(jobs, this::key, () -> start(decodes), LanguageSwapRunner::line);
+  }
+
+  /// A store or a policy shows in decoding alone.
+  private static Treatment of(Treatment treatment, String setting) {
+    return treatment == Treatment.AS_IS && isCached(setting) ? Treatment.DECODED : treatment;
+  }
+
+  private static boolean isCached(String setting) {
+    return Mechanisms.parse(setting) instanceof Cached;
   }
 
   private String key(Job job) {
     return record(job, Status.REFUSED, Found.nothing(""), List.of()).key();
   }
 
-  private Function<Job, LanguageSwapRecord> start() {
+  private Function<Job, LanguageSwapRecord> start(boolean decodes) {
     LanguageSwapStudy study = study();
     progress.accept("checking that an exact mechanism gives the original's loss");
     study.check(shortest());
+    if (decodes) {
+      progress.accept("checking that a whole cache decodes the original's loss");
+      study.checkDecoding(shortest());
+    }
     progress.accept("reading the held-out text with the original");
     List<List<Double>> original =
         lengths.stream().map(n -> SwapRecord.stored(study.original(n))).toList();
@@ -181,8 +213,8 @@ public final class LanguageSwapRunner {
 
   private Found found(LanguageSwapStudy study, SwapLearning learning, Job job) {
     boolean scratch = job.treatment() == Treatment.SCRATCH;
-    boolean cached = Mechanisms.parse(job.setting()) instanceof Cached;
-    if (cached && job.treatment() != Treatment.AS_IS) {
+    boolean decoded = job.treatment() == Treatment.DECODED;
+    if (isCached(job.setting()) && !decoded) {
       throw new IllegalArgumentException(
           "store and cache must be absent where a mechanism learns, but was " + job.setting());
     }
@@ -193,21 +225,26 @@ public final class LanguageSwapRunner {
     SwapLearning.Learned learned =
         swap == null
             ? learning.scratch(job.setting())
-            : job.treatment() == Treatment.AS_IS
+            : job.treatment() == Treatment.AS_IS || decoded
                 ? new SwapLearning.Learned(swap.layers(), swap.parameters(), Double.NaN)
                 : learning.tune(swap);
     List<List<Double>> bits = new ArrayList<>();
     List<List<Double>> errors = new ArrayList<>();
     List<Double> work = new ArrayList<>();
     List<String> reasons = new ArrayList<>();
+    long state = -1;
     for (int n : lengths) {
       try {
         double one = study.work(job.setting(), n);
-        double[] asked =
-            cached
-                ? study.decodedBits(learned.layers(), learned.parameters(), n)
-                : study.bits(learned.layers(), learned.parameters(), n);
-        double[] wrong = swap == null || cached ? new double[0] : study.errors(swap, n);
+        double[] asked;
+        if (decoded) {
+          var found = study.decoded(learned.layers(), learned.parameters(), n);
+          asked = found.bits();
+          state = n == stateTokens() ? found.stateBytes() : state;
+        } else {
+          asked = study.bits(learned.layers(), learned.parameters(), n);
+        }
+        double[] wrong = swap == null || decoded ? new double[0] : study.errors(swap, n);
         requireFinite(asked, wrong);
         bits.add(SwapRecord.stored(asked));
         errors.add(SwapRecord.stored(wrong));
@@ -219,10 +256,9 @@ public final class LanguageSwapRunner {
         reasons.add(n + " bytes: " + e.getMessage());
       }
     }
-    long state =
-        reasons.size() == lengths.size()
-            ? -1
-            : StateBytes.of(learned.layers(), learned.parameters(), stateTokens());
+    if (state < 0 && reasons.size() < lengths.size()) {
+      state = StateBytes.of(learned.layers(), learned.parameters(), stateTokens());
+    }
     String reason = reasons.isEmpty() ? "" : reasons.getFirst();
     return new Found(bits, errors, work, reason, state, learned.loss());
   }
@@ -299,7 +335,8 @@ public final class LanguageSwapRunner {
   }
 
   /// How long everything takes, from one window of the shortest length of every mechanism; longer
-  /// ones and steps of learning by their floating-point operations. Nothing is kept.
+  /// ones and steps of learning by their floating-point operations. Decoding is priced by some
+  /// steps at every length. Nothing is kept.
   ///
   /// @param nanos a clock
   public List<Forecast> forecast(List<String> settings, LongSupplier nanos) {
@@ -312,6 +349,13 @@ public final class LanguageSwapRunner {
     try {
       study.work(setting, n);
       MechanismSwap swap = study.swap(setting);
+      if (isCached(setting)) {
+        double decoding = 0;
+        for (int length : lengths) {
+          decoding += study.decodingSeconds(swap.layers(), swap.parameters(), length, nanos);
+        }
+        return new Forecast(setting, decoding, "");
+      }
       study.firstBits(swap.layers(), swap.parameters(), n, 1);
       long before = nanos.getAsLong();
       study.firstBits(swap.layers(), swap.parameters(), n, 1);

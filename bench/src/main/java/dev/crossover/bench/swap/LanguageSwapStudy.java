@@ -11,7 +11,6 @@ import dev.crossover.models.graph.Parameters;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.Batch;
-import dev.crossover.models.model.LanguageModelSession;
 import dev.crossover.models.model.Model;
 import dev.crossover.models.model.ModelKind;
 import dev.crossover.models.model.ModelShape;
@@ -25,6 +24,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.LongSupplier;
 
 /// What exchanging the attention of a trained byte-level language model does to its bits per byte
 /// on text that it has not seen.
@@ -37,6 +37,7 @@ public final class LanguageSwapStudy {
   /// Sums in another order move a logit by some 1e-6 of its size, and a loss by no more.
   private static final double SAME_BITS = 1e-5;
 
+  private static final String WHOLE_CACHE = "tiled:store=f32";
   private static final double SAME_ERROR = 1e-5;
   private static final int MOST_OF_MEMORY = 3;
   private static final double BITS_PER_NAT = 1 / Math.log(2);
@@ -77,9 +78,13 @@ public final class LanguageSwapStudy {
     return Math.min(windows, (text.length - 1) / n);
   }
 
-  private Batch window(int n, int index) {
+  private int start(int n, int index) {
     int count = windows(n);
-    int from = count == 1 ? 0 : (int) ((long) index * (text.length - n - 1) / (count - 1));
+    return count == 1 ? 0 : (int) ((long) index * (text.length - n - 1) / (count - 1));
+  }
+
+  private Batch window(int n, int index) {
+    int from = start(n, index);
     int[] labels = Bytes.tokens(text, from + 1, n);
     Arrays.fill(labels, 0, n / 2, Task.IGNORE);
     return Batch.of(Bytes.tokens(text, from, n), labels);
@@ -115,35 +120,30 @@ public final class LanguageSwapStudy {
     return bits;
   }
 
-  /// Bits per byte of the first window, decoded token by token: what a session makes of stores and
-  /// of policies that drop positions, which whole sequences do not use.
+  /// The same windows decoded token by token, their first halves as prompts: what a session makes
+  /// of stores and of policies that drop positions, which whole sequences do not use.
   ///
+  /// @return bits per byte by window, and the state
   /// @throws UnsupportedOperationException if the mechanism does not decode, by name
-  double[] decodedBits(LayerOptions layers, Parameters parameters, int n) {
-    LanguageModelSession session = new LanguageModelSession(layers, parameters, 1, n, threads);
-    int[] token = new int[1];
-    double sum = 0;
-    for (int t = 0; t < n; t++) {
-      token[0] = Byte.toUnsignedInt(text[t]);
-      float[] logits = session.step(token).data();
-      if (t >= n / 2) {
-        sum += surprise(logits, Byte.toUnsignedInt(text[t + 1]));
-      }
-    }
-    return new double[] {sum * BITS_PER_NAT / (n - n / 2)};
+  Decoded decoded(LayerOptions layers, Parameters parameters, int n) {
+    WindowDecoding.Decoded found =
+        new WindowDecoding(layers, parameters, threads)
+            .read(text, window -> start(n, window), windows(n), n);
+    double[] bits = Arrays.stream(found.nats()).map(nats -> nats * BITS_PER_NAT).toArray();
+    return new Decoded(bits, found.stateBytes());
   }
 
-  /// −ln of the softmax of logits at a place.
-  private static double surprise(float[] logits, int place) {
-    double most = Double.NEGATIVE_INFINITY;
-    for (float logit : logits) {
-      most = Math.max(most, logit);
-    }
-    double total = 0;
-    for (float logit : logits) {
-      total += Math.exp(logit - most);
-    }
-    return Math.log(total) + most - logits[place];
+  /// What decoding gives.
+  ///
+  /// @param bits bits per byte, by window
+  /// @param stateBytes kept of one window at its end, all blocks
+  record Decoded(double[] bits, long stateBytes) {}
+
+  /// Seconds that [#decoded] takes, from some steps.
+  ///
+  /// @param nanos a clock
+  double decodingSeconds(LayerOptions layers, Parameters parameters, int n, LongSupplier nanos) {
+    return new WindowDecoding(layers, parameters, threads).seconds(shape(n), windows(n), n, nanos);
   }
 
   /// A mechanism in every block; the model itself stays as it is.
@@ -204,6 +204,38 @@ public final class LanguageSwapStudy {
   public void check(int n) {
     MechanismSwap swap = swap(new Materialised().name());
     requireExact(original(n), bits(swap.layers(), swap.parameters(), n), errors(swap, n));
+  }
+
+  /// Decodes with the model's own caches, all of them in single precision, which must give the
+  /// original's bits of the same windows read whole, since only the order of sums differs: the
+  /// check of everything that is decoded.
+  ///
+  /// @throws IllegalStateException if it does not
+  void checkDecoding(int n) {
+    MechanismSwap swap = swap(WHOLE_CACHE);
+    requireDecoded(original(n), decoded(swap.layers(), swap.parameters(), n).bits());
+  }
+
+  /// Refuses what decoding over a whole cache must not give.
+  static void requireDecoded(double[] original, double[] decoded) {
+    double most = 0;
+    for (int w = 0; w < decoded.length; w++) {
+      most = Math.max(most, Math.abs(decoded[w] - original[w]));
+    }
+    if (decoded.length != original.length || !(most <= SAME_BITS)) {
+      throw new IllegalStateException(
+          "a whole cache in single precision ("
+              + WHOLE_CACHE
+              + ") must decode the original's bits"
+              + " per byte in every window (within "
+              + SAME_BITS
+              + "), but "
+              + decoded.length
+              + " of "
+              + original.length
+              + " windows differ by up to "
+              + most);
+    }
   }
 
   /// Refuses what an exact mechanism must not give.

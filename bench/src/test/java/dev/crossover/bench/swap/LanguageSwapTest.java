@@ -11,10 +11,6 @@ import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
 import dev.crossover.models.model.LanguageModelSession;
 import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.task.Bytes;
-import dev.crossover.models.task.Task;
-import dev.crossover.models.task.Tasks;
-import dev.crossover.models.training.Recipe;
-import dev.crossover.models.training.TaskTraining;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,22 +32,8 @@ class LanguageSwapTest {
 
   @BeforeAll
   static void train() throws IOException {
-    text = folder.resolve("text.txt");
-    StringBuilder lines = new StringBuilder();
-    for (int i = 0; i < 900; i++) {
-      lines.append("line ").append(i * i % 97).append(" of a text\n");
-    }
-    Files.writeString(text, lines);
-    Task task = Tasks.parse("bytes:n=32,text=" + text);
-    Map<String, String> small =
-        Map.of("width", "16", "layers", "2", "heads", "2", "batch", "4", "steps", "20");
-    TaskTraining training =
-        new TaskTraining(task, Recipe.of(task, "tiled", small, task.positions()), 1, 42, 1);
-    for (int step = 0; step < 20; step++) {
-      training.step();
-    }
-    weights = folder.resolve("weights.safetensors");
-    training.save(weights);
+    text = SmallByteModel.text(folder);
+    weights = SmallByteModel.trained(folder, text, Map.of());
   }
 
   private static PretrainedModel model() throws IOException {
@@ -97,24 +79,6 @@ class LanguageSwapTest {
       }
       assertEquals(sum / 16, bits[w], 1e-5, "window " + w);
     }
-  }
-
-  /// A budget that holds everything loses nothing; whole sequences would lose nothing with
-  /// eight positions, which a session feels.
-  @Test
-  void policiesAreReadTokenByTokenInTheFirstWindow() throws IOException {
-    Path file = folder.resolve("policies.jsonl");
-    List<String> settings =
-        List.of("tiled:cache=streaming_llm,budget=64", "tiled:cache=streaming_llm,budget=8");
-    LanguageSwapBudget tuned = new LanguageSwapBudget(0, 1, 0, 2, 32);
-    List<LanguageSwapRecord> records = runner(tuned, new ArrayList<>()).run(file, settings);
-    assertEquals(1, records.get(0).bits().getFirst().size());
-    assertEquals(0, records.get(0).meanLoss(1), 1e-5);
-    assertTrue(Math.abs(records.get(1).meanLoss(1)) > 1e-4, "" + records.get(1).meanLoss(1));
-    assertTrue(records.get(1).stateBytes() < records.get(0).stateBytes());
-    assertTrue(Double.isNaN(records.get(1).meanError(0)));
-    assertEquals(Status.REFUSED, records.get(2).status());
-    assertTrue(records.get(2).reason().contains("cache must be absent"), records.get(2).reason());
   }
 
   @Test

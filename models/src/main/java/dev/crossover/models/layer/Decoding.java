@@ -10,6 +10,7 @@ public final class Decoding {
   private final int longest;
   private final List<State> states = new ArrayList<>();
   private int position;
+  private int prompt;
 
   /// What a layer keeps between tokens.
   interface State {
@@ -41,6 +42,23 @@ public final class Decoding {
     return position;
   }
 
+  /// Says that the first tokens are a prompt, which caches with a policy take together.
+  ///
+  /// @param tokens of every sequence
+  /// @throws IllegalStateException if tokens were taken before
+  public void beginPrompt(int tokens) {
+    if (position > 0) {
+      throw new IllegalStateException(
+          "prompt must come first, but " + position + " tokens were taken before");
+    }
+    prompt = tokens;
+  }
+
+  /// Tokens of the prompt; 0 where none was announced.
+  int prompt() {
+    return prompt;
+  }
+
   void keep(State state) {
     states.add(state);
   }
@@ -56,6 +74,7 @@ public final class Decoding {
   /// Forgets all tokens.
   public void reset() {
     position = 0;
+    prompt = 0;
     states.forEach(State::reset);
   }
 

@@ -97,6 +97,11 @@ final class MechanismNode extends Operation {
       return mechanism;
     }
 
+    /// Names of the inputs made from tokens.
+    List<String> names() {
+      return List.copyOf(names);
+    }
+
     /// Everything the mechanism reads.
     ///
     /// @param inputs the values, in the order they were added

@@ -4,17 +4,23 @@ package dev.crossover.models.layer;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.store.Cached;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.models.graph.Graph;
 import dev.crossover.models.graph.Operation;
 import dev.crossover.models.graph.Team;
 import dev.crossover.models.graph.Value;
 import java.util.List;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
-/// A mechanism's decoding session as one operation; the session is the state.
+/// A mechanism's decoding session as one operation; the session is the state. Where a policy drops
+/// positions of its cache, a prompt goes through [PromptStep] first.
 final class MechanismStep extends Operation implements Decoding.State {
   private final MechanismNode.Builder builder;
   private final DecodeSession session;
+  private final Decoding decoding;
+  private final @Nullable PromptStep prompt;
   private Tensors given = Tensors.NONE;
   private Tensor out = Tensor.zeros(0);
 
@@ -28,8 +34,13 @@ final class MechanismStep extends Operation implements Decoding.State {
       Decoding decoding) {
     super(graph, out, inputs);
     this.builder = builder;
+    this.decoding = decoding;
     int longest = decoding.longest();
     session = builder.mechanism().decode(shape.withSeqLens(longest, longest), graph.threads());
+    prompt =
+        builder.mechanism() instanceof Cached cached && cached.cache().policy() != null
+            ? new PromptStep(cached.core(), shape, builder.names(), graph.threads())
+            : null;
     decoding.keep(this);
   }
 
@@ -46,7 +57,11 @@ final class MechanismStep extends Operation implements Decoding.State {
 
   @Override
   protected void forward(Team team) {
-    session.step(given, out);
+    if (prompt == null || decoding.position() >= decoding.prompt()) {
+      session.step(given, out);
+    } else {
+      prompt.step(given, out, decoding.position(), decoding.prompt(), session);
+    }
   }
 
   @Override
@@ -61,6 +76,7 @@ final class MechanismStep extends Operation implements Decoding.State {
 
   @Override
   public long bytes() {
-    return session.stateBytes();
+    boolean reading = prompt != null && decoding.position() < decoding.prompt();
+    return reading ? Objects.requireNonNull(prompt).stateBytes() : session.stateBytes();
   }
 }

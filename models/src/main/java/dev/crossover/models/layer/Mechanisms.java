@@ -3,7 +3,10 @@ package dev.crossover.models.layer;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.mechanism.MechanismType;
+import dev.crossover.attention.store.Cached;
+import dev.crossover.attention.store.PyramidKv;
 import dev.crossover.variants.Catalogue;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -46,6 +49,23 @@ public final class Mechanisms {
             .map(entry -> entry.getKey() + "=" + entry.getValue())
             .collect(Collectors.joining(","));
     return pairs.isEmpty() ? type.name() : type.name() + ":" + pairs;
+  }
+
+  /// The mechanism as it stands in one block of a model: a cache whose budget differs from block to
+  /// block is told which it is, unless the text says so itself.
+  ///
+  /// @param text `name` or `name:param=value,…`
+  /// @param block from 0
+  /// @param blocks of the model
+  public static String inBlock(String text, int block, int blocks) {
+    boolean byBlock =
+        blocks > 1
+            && !isBaseline(text)
+            && parse(text) instanceof Cached cached
+            && cached.cache().policy() instanceof PyramidKv
+            && Collections.disjoint(
+                Catalogue.values(catalogued(text)).keySet(), List.of("layer", "layers"));
+    return byBlock ? text + ",layer=" + block + ",layers=" + blocks : text;
   }
 
   private static String catalogued(String text) {

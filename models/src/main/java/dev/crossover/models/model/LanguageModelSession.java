@@ -26,6 +26,29 @@ public final class LanguageModelSession {
     model = Model.planStep(options.with("training", "false"), parameters, batch, decoding, threads);
   }
 
+  /// Takes the prompt of every sequence. A cache with a policy takes it as the policies' papers do:
+  /// exact attention over the whole prompt, of which positions are dropped at its end. Whatever
+  /// else is kept is what [#step] on each token would have left.
+  ///
+  /// @param tokens `[length, batch]`, at least one token of every sequence
+  /// @return `[batch, 1, vocabulary]` after the last; written anew by the next call
+  /// @throws IllegalStateException if tokens were taken before, or there are more than fit
+  public Tensor read(int[][] tokens) {
+    if (tokens.length < 1 || tokens.length > decoding.longest()) {
+      throw new IllegalStateException(
+          "prompt must hold from 1 to "
+              + decoding.longest()
+              + " tokens, but held "
+              + tokens.length);
+    }
+    decoding.beginPrompt(tokens.length);
+    Tensor logits = step(tokens[0]);
+    for (int t = 1; t < tokens.length; t++) {
+      logits = step(tokens[t]);
+    }
+    return logits;
+  }
+
   /// Takes one token of every sequence.
   ///
   /// @param tokens `[batch]`

@@ -3,6 +3,7 @@ package dev.crossover.models.model;
 
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
 import org.apache.commons.rng.UniformRandomProvider;
 
 /// Continues a sequence of tokens with a [LanguageModelSession]: the likeliest token, or one drawn
@@ -25,12 +26,18 @@ public final class TextGenerator {
     random = Draws.generator(Draws.seedFor(seed, "text"));
   }
 
-  /// Reads a prompt.
+  /// Reads a prompt, or more text.
   ///
   /// @param tokens at least one
   public void read(int[] tokens) {
     if (tokens.length == 0) {
       throw new IllegalArgumentException("prompt must hold a token, but was empty");
+    }
+    if (session.position() == 0) {
+      int[][] prompt = new int[tokens.length][];
+      Arrays.setAll(prompt, t -> new int[] {tokens[t]});
+      logits = session.read(prompt);
+      return;
     }
     for (int token : tokens) {
       logits = session.step(new int[] {token});

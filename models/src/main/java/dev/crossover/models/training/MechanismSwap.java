@@ -41,7 +41,8 @@ public final class MechanismSwap {
     LayerOptions swapped = model.layers();
     for (int block = 0; block < swapped.layers(); block++) {
       requireMechanism(swapped.mixer(block));
-      swapped = swapped.with("mixer." + block, mechanism);
+      swapped =
+          swapped.with("mixer." + block, Mechanisms.inBlock(mechanism, block, swapped.layers()));
     }
     requireMechanism(mechanism);
     this.layers = swapped;

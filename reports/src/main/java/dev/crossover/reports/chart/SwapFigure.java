@@ -11,9 +11,13 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /// The figures of swap studies: what an approximation's error costs in a model's answers.
 public final class SwapFigure {
+  private static final Pattern CACHE = Pattern.compile("[:,](?:cache|store)=([^,/]+)");
+
   private SwapFigure() {}
 
   /// Draws 1 − mean cosine against mean output error, a point a setting; empty where no setting has
@@ -97,8 +101,9 @@ public final class SwapFigure {
         : Optional.of(new Figure(name, title, told, origin, plot));
   }
 
-  /// The mechanism's name; all controls share one.
+  /// The mechanism's name, or that of the policy or store of its cache; all controls share one.
   private static String name(String setting) {
-    return setting.split("[:+]", 2)[0];
+    Matcher cache = CACHE.matcher(setting);
+    return cache.find() ? cache.group(1) : setting.split("[:+]", 2)[0];
   }
 }

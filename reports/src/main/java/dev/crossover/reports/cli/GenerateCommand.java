@@ -226,7 +226,8 @@ final class GenerateCommand implements Callable<Integer> {
     LayerOptions layers = model.layers();
     for (int block = 0; block < layers.layers(); block++) {
       String own = mixer.isEmpty() ? layers.mixer(block) : mixer;
-      layers = layers.with("mixer." + block, cached(own));
+      layers =
+          layers.with("mixer." + block, Mechanisms.inBlock(cached(own), block, layers.layers()));
     }
     return new Chosen(
         layers, model.sizes(), model.parameters(), name + ", trained on " + model.task());

@@ -46,6 +46,7 @@ import picocli.CommandLine.Spec;
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class SwapCommand implements Callable<Integer> {
+  private static final String CACHES = "caches";
   private static final List<String> MODELS = List.of("minilm", "bytes");
 
   /// The settings of the published table, and controls.
@@ -81,7 +82,8 @@ final class SwapCommand implements Callable<Integer> {
           "Mechanisms as for sweep, longformer also with +global=first, last or ends, reformer with"
               + " +shared=keys; balanced_pools:projected_length=R; control:uniform, own_value or"
               + " zero. The settings of the published table when absent; with bytes every mechanism"
-              + " that has a causal form.")
+              + " that has a causal form; there caches stands for exact attention with stores, and"
+              + " with every policy at budgets 64, 256 and 1024.")
   private @Nullable String settings;
 
   @Option(
@@ -179,7 +181,9 @@ final class SwapCommand implements Callable<Integer> {
           "tokenizer must not be given with --model bytes, but was " + tokenizer);
     }
     List<String> given =
-        settings == null ? LanguageSwapRunner.everyCausal() : Lists.specs(settings);
+        settings == null
+            ? LanguageSwapRunner.everyCausal()
+            : settings.strip().equals(CACHES) ? LanguageSwapRunner.caches() : Lists.specs(settings);
     List<String> wanted = specs(given, "causal", err);
     wanted.forEach(Mechanisms::parse);
     String name = weights == null ? PretrainedModel.BUILT_IN : weights.toString();

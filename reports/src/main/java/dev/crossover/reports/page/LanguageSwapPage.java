@@ -27,6 +27,16 @@ public final class LanguageSwapPage {
   /// Below it a mechanism is exact, and says nothing about errors.
   private static final double EXACT = 1e-4;
 
+  private static final String DECODING =
+      "Stores and policies of caches, which whole sequences do not use. The first half of every"
+          + " window is a prompt: a policy sees exact attention over the whole of it and drops"
+          + " positions at its end, then after every token or, where it was published for prompts"
+          + " only, no more; a store alone holds every token from the first one on. The second half"
+          + " is decoded token by token and asked, in the windows that the original reads whole, so"
+          + " that Δ is paired with the same windows. A whole cache in single precision, decoded"
+          + " so, gave the original's bits before anything else was decoded. Rotations of keys stay"
+          + " those of their positions in the text.";
+
   private final List<LanguageSwapRecord> records;
   private final List<Integer> lengths;
   private final MarkdownPage page;
@@ -85,6 +95,7 @@ public final class LanguageSwapPage {
   private static String title(Treatment treatment) {
     return switch (treatment) {
       case AS_IS -> "As it is";
+      case DECODED -> "Decoded token by token";
       case TRANSFERRED -> "After transfer and tuning";
       case SCRATCH -> "From scratch";
     };
@@ -127,6 +138,10 @@ public final class LanguageSwapPage {
       if (!some.isEmpty()) {
         page.line("## " + title(treatment));
         page.line("");
+        if (treatment == Treatment.DECODED) {
+          page.line(DECODING);
+          page.line("");
+        }
         String budget = some.getFirst().budget();
         if (!budget.isEmpty()) {
           page.line("Learning: " + budget + ".");

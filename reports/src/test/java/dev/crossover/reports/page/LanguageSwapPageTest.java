@@ -12,6 +12,7 @@ import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -26,6 +27,8 @@ class LanguageSwapPageTest {
     boolean refused = setting.equals("linformer");
     boolean everywhere = !setting.equals("power");
     List<Double> bits = List.of(first, second);
+    boolean learned = treatment == Treatment.TRANSFERRED || treatment == Treatment.SCRATCH;
+    @Nullable Double loss = learned ? 1.5 : null;
     return new LanguageSwapRecord(
         "language_swap",
         "builtin",
@@ -34,7 +37,7 @@ class LanguageSwapPageTest {
         "digest",
         setting,
         treatment,
-        treatment == Treatment.AS_IS ? "" : "300 steps",
+        loss == null ? "" : "300 steps",
         refused ? Status.REFUSED : Status.DONE,
         refused ? "linformer: causal must be absent" : everywhere ? "" : "128 bytes: too long",
         List.of(64, 128),
@@ -48,7 +51,7 @@ class LanguageSwapPageTest {
         64,
         setting.equals("sage") ? -1 : 4096,
         setting.equals("reformer"),
-        treatment == Treatment.AS_IS ? null : 1.5,
+        loss,
         new Machine("cpu", 2, 1, "os", "jdk"),
         "commit");
   }
@@ -62,6 +65,7 @@ class LanguageSwapPageTest {
         record("gla", Treatment.AS_IS, 5, 7, 0.9),
         record("power", Treatment.AS_IS, 3, 3, 0.8),
         record("linformer", Treatment.AS_IS, 0, 0, 0),
+        record("tiled:cache=h2o,budget=8", Treatment.DECODED, 2.5, 2.5, 0),
         record("gla", Treatment.SCRATCH, 2.2, 2.2, 0.9));
   }
 
@@ -95,6 +99,17 @@ class LanguageSwapPageTest {
     assertFalse(scratch.contains("longformer"), scratch);
     assertTrue(page.contains("128 bytes: too long"), page);
     assertTrue(page.contains("- `linformer`, as it is: linformer: causal must be absent"), page);
+  }
+
+  @Test
+  void cachesAreToldApartFromWhatIsReadWhole() throws Exception {
+    String page = page();
+    int decoded = page.indexOf("## Decoded token by token");
+    String section = page.substring(decoded, page.indexOf("## From scratch"));
+    assertTrue(decoded > page.indexOf("## As it is"), page);
+    assertTrue(section.contains("The first half of every window is a prompt"), section);
+    assertTrue(
+        section.contains("| tiled:cache=h2o,budget=8 | 2.5000 | +0.5000 | 0.0000 |"), section);
   }
 
   /// Errors and losses of the inexact ones are in the same order; `power` has none at 128.
