@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.input;
 
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.ExactTarget;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -31,12 +34,10 @@ public record AttentionRows(
   ///
   /// @param target the exact problem; a row that may see no key is left out
   public static AttentionRows of(ExactTarget target) {
-    var shape = target.shape();
+    AttentionShape shape = target.shape();
     int nq = shape.querySeqLen();
     int nk = shape.keySeqLen();
-    double perRow = (double) shape.problems() * nk * shape.headDim();
-    int affordable = (int) Math.clamp(MOST_PRODUCTS / perRow, 4, ROWS_PER_HEAD);
-    int sampled = Math.min(affordable, nq);
+    int sampled = sampled(shape);
     double[] weights = new double[nk];
     double entropy = 0;
     double uniform = 0;
@@ -45,7 +46,7 @@ public record AttentionRows(
     for (int b = 0; b < shape.batchSize(); b++) {
       for (int h = 0; h < shape.numHeads(); h++) {
         for (int s = 0; s < sampled; s++) {
-          int i = (int) ((2L * s + 1) * nq / (2L * sampled));
+          int i = position(s, sampled, nq);
           int visible = softmaxRow(target, b, h, i, weights);
           if (visible > 0) {
             entropy += entropy(weights, visible);
@@ -66,6 +67,41 @@ public record AttentionRows(
         rows == 0 ? 0 : uniform / rows,
         Double.isNaN(rank) ? null : rank,
         mass);
+  }
+
+  /// The entropy of each head alone, in nats: the mean over the rows that [#of] samples, and over
+  /// the batch; 0 for a head whose rows see no key.
+  ///
+  /// @param target the exact problem
+  public static List<Double> entropyByHead(ExactTarget target) {
+    AttentionShape shape = target.shape();
+    int sampled = sampled(shape);
+    double[] weights = new double[shape.keySeqLen()];
+    List<Double> byHead = new ArrayList<>();
+    for (int h = 0; h < shape.numHeads(); h++) {
+      double entropy = 0;
+      int rows = 0;
+      for (int b = 0; b < shape.batchSize(); b++) {
+        for (int s = 0; s < sampled; s++) {
+          int i = position(s, sampled, shape.querySeqLen());
+          int visible = softmaxRow(target, b, h, i, weights);
+          entropy += entropy(weights, visible);
+          rows += visible > 0 ? 1 : 0;
+        }
+      }
+      byHead.add(rows == 0 ? 0 : entropy / rows);
+    }
+    return byHead;
+  }
+
+  private static int sampled(AttentionShape shape) {
+    double perRow = (double) shape.problems() * shape.keySeqLen() * shape.headDim();
+    int affordable = (int) Math.clamp(MOST_PRODUCTS / perRow, 4, ROWS_PER_HEAD);
+    return Math.min(affordable, shape.querySeqLen());
+  }
+
+  private static int position(int s, int sampled, int nq) {
+    return (int) ((2L * s + 1) * nq / (2L * sampled));
   }
 
   /// Writes the weights of the visible keys, side by side, and returns their number.

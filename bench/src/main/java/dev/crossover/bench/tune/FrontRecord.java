@@ -26,6 +26,8 @@ import org.jspecify.annotations.Nullable;
 /// @param chosen error where settings are chosen
 /// @param other error on the other part; absent for an input of one head
 /// @param perHead relative error of each head
+/// @param entropy of each head's exact weights in nats, mean over sampled rows: beside the exact
+///     baseline where settings are sought by head, otherwise absent
 /// @param rows rows of each head that were compared; all where the sampled ones left open on which
 ///     side of a permitted error the setting lies
 /// @param seconds of a forward pass, about: the fastest of a few calls in the process that computes
@@ -51,6 +53,7 @@ public record FrontRecord(
     Interval chosen,
     @Nullable Interval other,
     List<Double> perHead,
+    @Nullable List<Double> entropy,
     int rows,
     @Nullable Double seconds,
     String cpu,
@@ -84,6 +87,7 @@ public record FrontRecord(
     }
     permitted = List.copyOf(permitted);
     perHead = List.copyOf(perHead);
+    entropy = entropy == null ? null : List.copyOf(entropy);
   }
 
   /// Identity of the problem: settings of one problem compete.

@@ -136,7 +136,10 @@ public final class FrontSearch implements AutoCloseable {
   /// Whether the file says what has to be known of a setting.
   private boolean usable(Tuner tuner, String spec, List<Double> permitted) {
     FrontRecord before = known.get(tuner.key(spec));
-    return before != null && before.permitted().containsAll(permitted) && before.decides(permitted);
+    return before != null
+        && before.permitted().containsAll(permitted)
+        && before.decides(permitted)
+        && (before.entropy() != null || !tuner.wantsEntropy(spec));
   }
 
   private FrontRecord record(Tuner tuner, String spec, List<Double> permitted) throws IOException {

@@ -11,6 +11,7 @@ import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.error.ExactRows;
 import dev.crossover.bench.error.HeadErrors;
 import dev.crossover.bench.error.HeadErrors.Interval;
+import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.variants.Catalogue;
@@ -154,7 +155,7 @@ public final class Tuner {
 
   /// Identity of a setting's record on this problem.
   String key(String spec) {
-    return record(spec, 0, new Interval(0, 0, 0), null, List.of(), 1, null).key();
+    return record(spec, 0, new Judged(new Interval(0, 0, 0), null, List.of(), 1), null, null).key();
   }
 
   /// Tries a setting.
@@ -177,8 +178,14 @@ public final class Tuner {
                     run.attention().name() + problem.mask().label(),
                     () -> plan.forward(run.inputs(), output))
             : null;
-    return record(
-        spec, flops(spec), judged.chosen, judged.other, judged.perHead, judged.rows, seconds);
+    List<Double> entropy = wantsEntropy(spec) ? AttentionRows.entropyByHead(run.target()) : null;
+    return record(spec, flops(spec), judged, entropy, seconds);
+  }
+
+  /// Whether the record of a setting says how peaked each head is: that of the exact baseline where
+  /// settings are sought by head.
+  boolean wantsEntropy(String spec) {
+    return perHead && spec.equals(exactSpec());
   }
 
   /// Errors of a setting on both parts.
@@ -224,10 +231,8 @@ public final class Tuner {
   private FrontRecord record(
       String spec,
       double flops,
-      Interval chosen,
-      @Nullable Interval judged,
-      List<Double> perHead,
-      int rows,
+      Judged judged,
+      @Nullable List<Double> entropy,
       @Nullable Double seconds) {
     return new FrontRecord(
         FrontRecord.KIND,
@@ -244,10 +249,11 @@ public final class Tuner {
         spec,
         permitted,
         flops,
-        chosen,
-        judged,
-        perHead,
-        rows,
+        judged.chosen,
+        judged.other,
+        judged.perHead,
+        entropy,
+        judged.rows,
         seconds,
         cpu,
         commit);

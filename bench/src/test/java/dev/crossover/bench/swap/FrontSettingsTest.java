@@ -31,6 +31,7 @@ class FrontSettingsTest {
         new Interval(low, low, high),
         null,
         List.of(low),
+        null,
         512,
         seconds,
         "cpu",

@@ -3,15 +3,18 @@ package dev.crossover.bench.tune;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.bench.error.ErrorProblem;
 import dev.crossover.bench.error.HeadErrors.Interval;
+import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.tune.PerHead.Assignment;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.concurrent.atomic.AtomicLong;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -39,6 +42,7 @@ class PerHeadTest {
         any,
         any,
         List.of(perHead),
+        null,
         1024,
         seconds,
         "cpu",
@@ -142,5 +146,30 @@ class PerHeadTest {
     assertEquals("mixed", mixes.getFirst().mechanism());
     assertTrue(mixes.getFirst().perHead().get(1) < 1e-5, "the exact head");
     assertEquals(mixes, FrontFile.read(List.of(path)).records());
+  }
+
+  @Test
+  void theExactBaselineSaysHowPeakedEachHeadIs() throws IOException {
+    AtomicLong now = new AtomicLong();
+    ErrorProblem problem = ErrorProblem.of("gaussian:scale=2", 64, true, 42, 1);
+    ErrorProblem other = ErrorProblem.of("gaussian:scale=2", 64, true, 43, 1);
+    Path path = folder.resolve("front.jsonl");
+    List<Double> permitted = List.of(0.3);
+    FrontRecord without;
+    FrontRecord with;
+    try (FrontSearch search = new FrontSearch(path, () -> false, _ -> {})) {
+      Stopwatch watch = new Stopwatch(() -> now.addAndGet(100_000_000));
+      Tuner plain = new Tuner(problem, other, permitted, "cpu", "commit", watch);
+      without = search.on(plain, List.of(), permitted).records().getFirst();
+      Tuner byHead = new Tuner(problem, other, permitted, "cpu", "commit", watch).perHead();
+      with = search.on(byHead, List.of(), permitted).records().getFirst();
+    }
+    assertNull(without.entropy());
+    List<Double> entropy = Objects.requireNonNull(with.entropy());
+    assertEquals(problem.shape().numHeads(), entropy.size());
+    AttentionRows all = AttentionRows.of(problem.run("tiled").orElseThrow().target());
+    double mean = entropy.stream().mapToDouble(Double::doubleValue).average().orElseThrow();
+    assertEquals(all.entropy(), mean, 1e-12);
+    assertEquals(entropy, FrontFile.read(List.of(path)).records().getFirst().entropy());
   }
 }

@@ -144,6 +144,7 @@ class TunerTest {
         interval,
         other == null ? null : new Interval(other, other, other),
         List.of(error),
+        null,
         256,
         seconds,
         "cpu",

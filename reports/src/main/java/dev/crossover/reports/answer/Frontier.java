@@ -63,7 +63,7 @@ public record Frontier(
       return other == null ? chosen.high() : Math.max(chosen.high(), other.high());
     }
 
-    private boolean surelyFaster() {
+    boolean surelyFaster() {
       return speedUp.hasInterval() && speedUp.above(1);
     }
 

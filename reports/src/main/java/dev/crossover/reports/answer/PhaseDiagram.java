@@ -132,19 +132,25 @@ public record PhaseDiagram(
                         bySpec.values().stream()
                             .filter(f -> !f.mechanism().equals(BASELINE))
                             .count())));
-    String other = records.getFirst().otherInput();
-    boolean single = records.getFirst().heads() == 1;
-    String parts =
-        other != null
-            ? "chosen on "
-                + Labels.clean(panel.key().input())
-                + ", judged on "
-                + Labels.clean(other)
-            : single
-                ? "one head only: judged where they were chosen"
-                : "chosen on the even heads, judged on the odd ones";
     return new PhaseDiagram(
-        PhaseFace.ERROR, "", panel, true, parts, List.copyOf(errors), frontiers);
+        PhaseFace.ERROR,
+        "",
+        panel,
+        true,
+        parts(records.getFirst()),
+        List.copyOf(errors),
+        frontiers);
+  }
+
+  /// Where the settings of a problem are chosen and judged, in words.
+  static String parts(FrontRecord record) {
+    String other = record.otherInput();
+    if (other != null) {
+      return "chosen on " + Labels.clean(record.input()) + ", judged on " + Labels.clean(other);
+    }
+    return record.heads() == 1
+        ? "one head only: judged where they were chosen"
+        : "chosen on the even heads, judged on the odd ones";
   }
 
   private static PhaseDiagram measured(Panel panel) {

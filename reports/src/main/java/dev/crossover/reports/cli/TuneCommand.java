@@ -21,6 +21,7 @@ import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.bench.tune.FrontSearch;
 import dev.crossover.bench.tune.Stopwatch;
 import dev.crossover.bench.tune.Tuner;
+import dev.crossover.reports.answer.HeadMixes;
 import dev.crossover.reports.answer.PhaseDiagram;
 import dev.crossover.reports.answer.PhaseText;
 import dev.crossover.reports.page.PhaseFiles;
@@ -374,7 +375,8 @@ final class TuneCommand implements Callable<Integer> {
       throws IOException {
     List<PhaseDiagram> diagrams = PhaseDiagram.of(records, front);
     StringBuilder text = new StringBuilder(head(self));
-    diagrams.forEach(diagram -> text.append(PhaseFiles.markdown(diagram)));
+    diagrams.forEach(
+        diagram -> text.append(PhaseFiles.markdown(diagram, HeadMixes.of(diagram, front))));
     Files.createDirectories(folder);
     Path words = folder.resolve("tune.md");
     NamedFiles.write(words, text.toString());
@@ -397,7 +399,7 @@ final class TuneCommand implements Callable<Integer> {
                 "phases",
                 TableRows.phases(records, front)),
         () -> {
-          diagrams.forEach(diagram -> tell(out, diagram));
+          diagrams.forEach(diagram -> tell(out, diagram, front));
           if (diagrams.isEmpty()) {
             out.println(
                 "no diagram: exact attention was not steady at any length; the same command"
@@ -409,8 +411,9 @@ final class TuneCommand implements Callable<Integer> {
         });
   }
 
-  private static void tell(PrintWriter out, PhaseDiagram diagram) {
+  private static void tell(PrintWriter out, PhaseDiagram diagram, List<FrontRecord> front) {
     PhaseText.of(diagram).forEach(out::println);
+    HeadMixes.of(diagram, front).lines().forEach(out::println);
     out.println();
   }
 

@@ -5,6 +5,7 @@ import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.reports.answer.Frontier;
 import dev.crossover.reports.answer.Frontier.Cell;
 import dev.crossover.reports.answer.Frontier.Entry;
+import dev.crossover.reports.answer.HeadMixes;
 import dev.crossover.reports.answer.PhaseDiagram;
 import dev.crossover.reports.answer.PhaseFace;
 import dev.crossover.reports.answer.PhaseText;
@@ -28,13 +29,19 @@ public final class PhaseFiles {
   ///
   /// @param name name of the files without extension
   /// @param origin where it comes from, in small print
+  /// @param heads what was found for each head
   /// @param files where they go
   static Map<String, Object> written(
-      PhaseDiagram diagram, String name, String origin, ReportFiles files) throws IOException {
+      PhaseDiagram diagram, String name, String origin, HeadMixes heads, ReportFiles files)
+      throws IOException {
     files.phase(name, () -> new PhasePicture(diagram, origin));
     Table table = table(diagram);
     files.csv(name, table);
-    Map<String, Object> view = new LinkedHashMap<>();
+    Table byHead = HeadTable.of(heads);
+    if (!byHead.rows().isEmpty()) {
+      files.csv(name + "-heads", byHead);
+    }
+    Map<String, Object> view = new LinkedHashMap<>(HeadTable.view(heads));
     view.put("name", name);
     view.put("title", diagram.title());
     view.put("titleMarkdown", Markdown.escape(diagram.title()));
@@ -122,8 +129,10 @@ public final class PhaseFiles {
     return colours;
   }
 
-  /// A diagram in Markdown: its text form and a table of its cells.
-  public static String markdown(PhaseDiagram diagram) {
+  /// A diagram in Markdown: its text form, a table of its cells and the settings of each head.
+  ///
+  /// @param heads what was found for each head
+  public static String markdown(PhaseDiagram diagram, HeadMixes heads) {
     return "## "
         + Markdown.escape(diagram.title())
         + "\n\n```text\n"
@@ -133,7 +142,8 @@ public final class PhaseFiles {
         + "\n"
         + "The front: none is both faster and more accurate where settings are chosen.\n\n"
         + front(diagram).markdown()
-        + "\n";
+        + "\n"
+        + HeadTable.markdown(heads);
   }
 
   private static Table shown(Table table) {

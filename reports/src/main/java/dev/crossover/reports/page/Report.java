@@ -8,6 +8,7 @@ import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.tune.FrontRecord;
 import dev.crossover.reports.answer.AttentionMap;
 import dev.crossover.reports.answer.Chart;
+import dev.crossover.reports.answer.HeadMixes;
 import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.LearnedPhases;
 import dev.crossover.reports.answer.Panel;
@@ -195,6 +196,7 @@ public final class Report {
               diagram,
               "phase-" + number + "-" + slug(diagram),
               origin(diagram.panel().environment(), command),
+              HeadMixes.of(diagram, front),
               files);
       view.put("folded", number > OPEN_PHASES);
       phases.add(view);

@@ -4,6 +4,7 @@ package dev.crossover.reports.page;
 import dev.crossover.bench.quality.QualityRecord;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.tune.FrontRecord;
+import dev.crossover.reports.answer.HeadMixes;
 import dev.crossover.reports.answer.Headlines;
 import dev.crossover.reports.answer.Panel;
 import dev.crossover.reports.answer.PanelAnswer;
@@ -50,6 +51,11 @@ public final class TableRows {
       values.put("title", diagram.title());
       values.put("sizes", diagram.panel().sizes());
       values.put("cells", PhaseFiles.table(diagram).values());
+      HeadMixes heads = HeadMixes.of(diagram, front);
+      if (!heads.lines().isEmpty()) {
+        values.put("mixes", heads.lines());
+        values.put("heads", HeadTable.of(heads).values());
+      }
       all.add(values);
     }
     return all;

@@ -56,6 +56,7 @@ class PhaseDiagramTest {
         new Interval(chosen, chosen, chosen),
         other == null ? null : new Interval(other, other, other),
         List.of(chosen),
+        null,
         N,
         0.01,
         "Example CPU @ 2.5 GHz",

@@ -55,6 +55,7 @@ class TunedErrorsTest {
         new Interval(chosen, chosen, chosen),
         new Interval(other, other, other),
         List.of(chosen, other),
+        null,
         N,
         0.01,
         "Example CPU @ 2.5 GHz",

@@ -160,6 +160,7 @@ class MergeCommandTest {
         error,
         null,
         List.of(0.1, 0.1),
+        null,
         16,
         null,
         "cpu",
