@@ -29,6 +29,10 @@ final class NsaPlan extends AttentionPlan {
 
   private static final int MOST_ROWS = CHOICE_ROWS + TOO_FEW;
 
+  /// Rows of a product with the means; what is left of a group of queries is filled up to as many,
+  /// for the same reason.
+  private static final int PRODUCT_ROWS = 4;
+
   private final Nsa attention;
   private final @Nullable Branches branches;
   private final Kernels kernels = Kernels.get();
@@ -53,6 +57,9 @@ final class NsaPlan extends AttentionPlan {
   private final float[][] scores = new float[threads()][];
   private final float[][] importance = new float[threads()][];
   private final float[][] transposed = new float[threads()][];
+  private final float[][] leftQueries = new float[threads()][];
+  private final float[][] leftWeights = new float[threads()][];
+  private final float[][] leftRows = new float[threads()][];
   private final SelectedBlocks[] selected = new SelectedBlocks[threads()];
   private final float[][] selection = new float[threads()][];
   private final IntervalTile[] tiles = new IntervalTile[threads()];
@@ -111,6 +118,9 @@ final class NsaPlan extends AttentionPlan {
       scores[t] = scratch.floats((long) MOST_ROWS * pitch);
       importance[t] = scratch.floats(shape.groupSize() > 1 ? (long) MOST_ROWS * pitch : 0);
       transposed[t] = scratch.floats(transposeScratch(attention, shape));
+      leftQueries[t] = scratch.floats((long) PRODUCT_ROWS * d);
+      leftWeights[t] = scratch.floats((long) PRODUCT_ROWS * pitch);
+      leftRows[t] = scratch.floats((long) PRODUCT_ROWS * dv);
       selected[t] = new SelectedBlocks(scratch, b, n, chosenBefore, d, dv);
       selection[t] = scratch.floats((long) queries * dv);
       tiles[t] = new IntervalTile(scratch, rows, d, dv);
@@ -130,9 +140,10 @@ final class NsaPlan extends AttentionPlan {
     long groups = (long) s.batchSize() * s.numKeyValueHeads();
     long shared = groups * (pitch * (long) (d + dv) + (long) n * before) + n;
     long words =
-        (s.groupSize() > 1 ? 2L : 1L) * MOST_ROWS * pitch
+        ((s.groupSize() > 1 ? 2L : 1L) * MOST_ROWS + PRODUCT_ROWS) * pitch
             + transposeScratch(attention, s)
-            + (long) (queries + rows) * dv;
+            + (long) (queries + rows) * dv
+            + (long) PRODUCT_ROWS * (d + dv);
     long perThread =
         words * Float.BYTES
             + SelectedBlocks.bytes(attention.blockSize(), n, before, d, dv)
@@ -218,22 +229,14 @@ final class NsaPlan extends AttentionPlan {
   /// p and gate_compression · oc; leaves p in the scores, zeros up to a whole vector.
   private void compress(int worker, int group, int head, int first, int count) {
     float[] p = scores[worker];
-    kernels.multiplyTransposedB(
-        count,
-        BlockMeans.pitch(limit[first + count - 1] / b),
-        d,
-        input("q"),
-        (head * n + first) * d,
-        d,
-        keyMeans,
-        group * pitch * d,
-        d,
-        p,
-        0,
-        pitch,
-        false,
-        transposed[worker],
-        0);
+    int columns = BlockMeans.pitch(limit[first + count - 1] / b);
+    int q = (head * n + first) * d;
+    int whole = count & -PRODUCT_ROWS;
+    score(worker, group, whole, columns, input("q"), q, 0);
+    if (whole < count) {
+      System.arraycopy(input("q"), q + whole * d, leftQueries[worker], 0, (count - whole) * d);
+      score(worker, group, PRODUCT_ROWS, columns, leftQueries[worker], 0, whole);
+    }
     for (int from = 0; from < count; ) {
       int visible = limit[first + from] / b;
       int to = from;
@@ -244,20 +247,7 @@ final class NsaPlan extends AttentionPlan {
         }
         to++;
       }
-      kernels.multiply(
-          to - from,
-          dv,
-          visible,
-          p,
-          from * pitch,
-          pitch,
-          valueMeans,
-          group * pitch * dv,
-          dv,
-          out,
-          (head * n + first + from) * dv,
-          dv,
-          false);
+      mix(worker, group, to - from, visible, from * pitch, (head * n + first + from) * dv);
       from = to;
     }
     float[] gate = input("gate_compression");
@@ -268,6 +258,47 @@ final class NsaPlan extends AttentionPlan {
       }
       kernels.scale(dv, gate[head * n + first + r], out, o, out, o);
     }
+  }
+
+  /// q · k̄ of some queries, to rows of the scores.
+  private void score(int worker, int group, int rows, int columns, float[] from, int q, int row) {
+    kernels.multiplyTransposedB(
+        rows,
+        columns,
+        d,
+        from,
+        q,
+        d,
+        keyMeans,
+        group * pitch * d,
+        d,
+        scores[worker],
+        row * pitch,
+        pitch,
+        false,
+        transposed[worker],
+        0);
+  }
+
+  /// p · v̄ of queries that see the same blocks.
+  private void mix(int worker, int group, int rows, int visible, int at, int o) {
+    if (visible == 0) {
+      Arrays.fill(out, o, o + rows * dv, 0);
+      return;
+    }
+    int whole = rows & -PRODUCT_ROWS;
+    weigh(group, whole, visible, scores[worker], at, out, o);
+    int left = rows - whole;
+    if (left > 0) {
+      System.arraycopy(scores[worker], at + whole * pitch, leftWeights[worker], 0, left * pitch);
+      weigh(group, PRODUCT_ROWS, visible, leftWeights[worker], 0, leftRows[worker], 0);
+      System.arraycopy(leftRows[worker], 0, out, o + whole * dv, left * dv);
+    }
+  }
+
+  private void weigh(int group, int rows, int visible, float[] p, int at, float[] to, int o) {
+    int means = group * pitch * dv;
+    kernels.multiply(rows, dv, visible, p, at, pitch, valueMeans, means, dv, to, o, dv, false);
   }
 
   /// Softmax of scores, not yet scaled, in whole vectors: a tail costs more than what it saves.
