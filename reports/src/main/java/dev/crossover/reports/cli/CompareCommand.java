@@ -5,6 +5,7 @@ import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.reports.answer.Regressions;
 import dev.crossover.reports.answer.Regressions.Change;
 import dev.crossover.reports.answer.Regressions.Verdict;
+import dev.crossover.reports.answer.TunedComparison;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -34,6 +35,9 @@ import picocli.CommandLine.Spec;
       "Slower means: relabelling whole processes, for all points at once, gives p at most alpha,"
           + " and the ratio of medians exceeds the least effect. If nothing changed, any point at"
           + " all is called slower with probability alpha at most.",
+      "With --tuned: what two runs of crossover tune picked, for instance with two seeds, by"
+          + " length, mask and permitted error. Exit code 1 if the picks of any cell differ in time"
+          + " by --min-effect or more.",
       "Exit code 1 if anything regressed or is missing, 3 if nothing could be decided."
     },
     mixinStandardHelpOptions = true,
@@ -85,8 +89,13 @@ final class CompareCommand implements Callable<Integer> {
   @Option(
       names = "--min-effect",
       paramLabel = "SHARE",
-      description = "Smallest relative change that counts; 0.05 when absent.")
-  private double leastEffect = 0.05;
+      description = "Smallest relative change that counts; 0.05 when absent, 0.1 with --tuned.")
+  private @Nullable Double leastEffect;
+
+  @Option(
+      names = "--tuned",
+      description = "Compare the settings that tune picked; front.jsonl lies beside each file.")
+  private boolean tuned;
 
   @Option(
       names = "--different-machines",
@@ -110,8 +119,12 @@ final class CompareCommand implements Callable<Integer> {
     CommandSpec self = Objects.requireNonNull(spec);
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
-    Path oldFile = Objects.requireNonNull(old);
-    Path newFile = Objects.requireNonNull(now);
+    if (tuned && interleave) {
+      throw new UsageException(
+          "tuned must be given with two files of tune, but came with --interleave");
+    }
+    Path oldFile = file(Objects.requireNonNull(old));
+    Path newFile = file(Objects.requireNonNull(now));
     if (interleave) {
       if (forks < FEWEST_FORKS) {
         throw new IllegalArgumentException(
@@ -138,7 +151,14 @@ final class CompareCommand implements Callable<Integer> {
               + String.join(" and ", machines)
               + "; --different-machines compares them anyway");
     }
-    Regressions result = Regressions.of(before, after, alpha, leastEffect);
+    if (tuned) {
+      return tuned(
+          out,
+          new TunedComparison.Run(before, RecordFiles.front(List.of(oldFile), err)),
+          new TunedComparison.Run(after, RecordFiles.front(List.of(newFile), err)));
+    }
+    double least = leastEffect == null ? 0.05 : leastEffect;
+    Regressions result = Regressions.of(before, after, alpha, least);
     if (json.wanted()) {
       out.println(Json.of(result));
     } else {
@@ -146,6 +166,21 @@ final class CompareCommand implements Callable<Integer> {
     }
     out.flush();
     return exitCode(result);
+  }
+
+  /// A file, or with `--tuned` the one in the folder of a run.
+  private Path file(Path path) {
+    return tuned ? RecordFiles.named(List.of(path)).getFirst() : path;
+  }
+
+  private int tuned(PrintWriter out, TunedComparison.Run before, TunedComparison.Run after) {
+    TunedComparison result =
+        TunedComparison.of(before, after, leastEffect == null ? 0.1 : leastEffect);
+    json.print(out, () -> TunedTable.values(result), () -> TunedTable.print(out, result));
+    if (result.cells().isEmpty()) {
+      return Main.UNANSWERED;
+    }
+    return result.same() == result.cells().size() ? 0 : Main.FAILED;
   }
 
   private int exitCode(Regressions result) {
