@@ -25,7 +25,8 @@ final class ByteRows extends RowStore {
   }
 
   @Override
-  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+  boolean dotsInRegisters(
+      float[] q, int qo, int from, int to, float[] scores, int so, RowTile tile) {
     boolean fused = NarrowRows.isFused();
     if (fused) {
       NarrowRows.byteDots(to - from, dim, q, qo, codes, from * dim, scales, from, scores, so);

@@ -2,7 +2,7 @@
 package dev.crossover.attention.store;
 
 import dev.crossover.attention.kernel.Kernels;
-import dev.crossover.attention.kernel.Widening;
+import dev.crossover.attention.kernel.PackedRows;
 import java.util.Arrays;
 
 /// KIVI's rows: old ones in groups of few bits, the newest in full precision.
@@ -15,12 +15,13 @@ import java.util.Arrays;
 /// Keys: a group is some consecutive tokens of one channel; once R = residualLength rows are in
 /// full precision, all R are encoded when the next row arrives. Values: a group is some consecutive
 /// channels of one token; a row is encoded when R newer ones have been stored before the next.
-/// Codes are packed, and never change once written.
+/// Codes are packed in the planes of [PackedRows], and never change once written.
 final class GroupedRows extends RowStore {
   private final Kernels kernels = Kernels.get();
   private final Storage storage;
   private final boolean keys;
-  private final int perByte;
+  private final int bits;
+  private final int stride;
   private final int levels;
   private byte[] codes;
   private float[] scales;
@@ -36,8 +37,9 @@ final class GroupedRows extends RowStore {
     super(dim);
     this.storage = storage;
     this.keys = keys;
-    perByte = 8 / storage.bits();
-    levels = (1 << storage.bits()) - 1;
+    bits = storage.bits();
+    stride = PackedRows.stride(dim, bits);
+    levels = (1 << bits) - 1;
     ring = storage.residualLength() + 1;
     recent = new float[ring * dim];
     codes = new byte[0];
@@ -48,7 +50,7 @@ final class GroupedRows extends RowStore {
 
   private void grow(int rows) {
     capacity = rows;
-    codes = Arrays.copyOf(codes, Math.ceilDiv(rows * dim, perByte));
+    codes = Arrays.copyOf(codes, rows * stride);
     int groups = Math.ceilDiv(rows * dim, storage.groupSize()) + dim;
     scales = Arrays.copyOf(scales, groups);
     minima = Arrays.copyOf(minima, groups);
@@ -129,47 +131,92 @@ final class GroupedRows extends RowStore {
     float value = recent[row % ring * dim + channel];
     float steps = scale == 0 ? 0 : (value - minima[group]) / scale;
     int code = (int) Math.rint(Math.clamp(steps, 0, (float) levels));
-    int at = row * dim + channel;
-    int shift = at % perByte * storage.bits();
-    int others = codes[at / perByte] & ~(levels << shift);
-    codes[at / perByte] = (byte) (others | code << shift);
+    int at = row * stride + channel % stride;
+    int shift = channel / stride * bits;
+    int others = codes[at] & ~(levels << shift);
+    codes[at] = (byte) (others | code << shift);
   }
 
   @Override
   int code(int row, int channel) {
-    return row < encoded ? stored(row * dim + channel) : -1;
-  }
-
-  private int stored(int at) {
-    return codes[at / perByte] >>> at % perByte * storage.bits() & levels;
+    int packed = codes[row * stride + channel % stride];
+    return row < encoded ? packed >>> channel / stride * bits & levels : -1;
   }
 
   @Override
   void read(int from, int to, float[] into, int at) {
+    int size = storage.groupSize();
     for (int row = from; row < to; row++) {
       int o = at + (row - from) * dim;
+      int group = group(row, 0);
       if (row >= encoded) {
         System.arraycopy(recent, row % ring * dim, into, o, dim);
-        continue;
-      }
-      Widening.packed(dim, storage.bits(), codes, row * dim, into, o);
-      int group = group(row, 0);
-      if (keys) {
-        kernels.multiplyElements(dim, into, o, scales, group, into, o);
-        kernels.add(dim, into, o, minima, group, into, o);
+      } else if (keys) {
+        PackedRows.restoreColumns(dim, bits, codes, row * stride, scales, minima, group, into, o);
       } else {
-        int size = storage.groupSize();
-        for (int c = 0; c < dim; c += size, group++) {
-          Widening.affine(size, scales[group], minima[group], into, o + c);
-        }
+        PackedRows.restoreGroups(
+            dim, bits, size, codes, row * stride, scales, minima, group, into, o);
       }
     }
+  }
+
+  /// Rows of a group meet the query times their scales: q · (code · s + m) = (q · s) · code + q ·
+  /// m.
+  @Override
+  boolean dotsInRegisters(
+      float[] q, int qo, int from, int to, float[] scores, int so, RowTile tile) {
+    if (!keys || !PackedRows.dotsInRegisters(dim, bits)) {
+      return false;
+    }
+    int size = storage.groupSize();
+    float[] scaled = tile.rows();
+    int end = Math.clamp(encoded, from, to);
+    for (int row = from; row < end; ) {
+      int next = Math.min(end, (row / size + 1) * size);
+      int group = group(row, 0);
+      kernels.multiplyElements(dim, q, qo, scales, group, scaled, 0);
+      float shift = kernels.dot(dim, q, qo, minima, group);
+      int at = so + row - from;
+      PackedRows.dots(next - row, dim, bits, scaled, 0, shift, codes, row * stride, scores, at);
+      row = next;
+    }
+    for (int row = end; row < to; row++) {
+      scores[so + row - from] = kernels.dot(dim, q, qo, recent, row % ring * dim);
+    }
+    return true;
+  }
+
+  @Override
+  boolean mixInRegisters(float[] w, int wo, int from, int to, int width, float[] out, int oo) {
+    int size = storage.groupSize();
+    if (keys || width != dim || !PackedRows.mixInRegisters(dim, bits, size)) {
+      return false;
+    }
+    int end = Math.clamp(encoded, from, to);
+    PackedRows.mix(
+        end - from,
+        dim,
+        bits,
+        size,
+        w,
+        wo,
+        codes,
+        from * stride,
+        scales,
+        minima,
+        group(from, 0),
+        out,
+        oo);
+    for (int row = end; row < to; row++) {
+      kernels.axpy(dim, w[wo + row - from], recent, row % ring * dim, out, oo);
+    }
+    return true;
   }
 
   @Override
   long bytes() {
     long groups = (long) encoded * dim / storage.groupSize();
-    return (long) encoded * dim * storage.bits() / 8
+    return (long) encoded * stride
         + 2 * groups * Float.BYTES
         + (long) (count() - encoded) * dim * Float.BYTES;
   }

@@ -52,7 +52,7 @@ abstract class RowStore {
       int so,
       int lds,
       RowTile tile) {
-    if (count == 1 && dotsInRegisters(q, qo, from, to, scores, so)) {
+    if (count == 1 && dotsInRegisters(q, qo, from, to, scores, so, tile)) {
       return;
     }
     float[] inPlace = inPlace();
@@ -116,8 +116,10 @@ abstract class RowStore {
 
   /// Writes the dot products of one query row, where rows are widened in registers.
   ///
+  /// @param tile room for a row that the query is turned into
   /// @return false where they are not, and nothing was written
-  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+  boolean dotsInRegisters(
+      float[] q, int qo, int from, int to, float[] scores, int so, RowTile tile) {
     return false;
   }
 

@@ -27,7 +27,8 @@ final class ShortRows extends RowStore {
 
   /// Halves are restored: see [NarrowRows].
   @Override
-  boolean dotsInRegisters(float[] q, int qo, int from, int to, float[] scores, int so) {
+  boolean dotsInRegisters(
+      float[] q, int qo, int from, int to, float[] scores, int so, RowTile tile) {
     boolean fused = !half && NarrowRows.isFused();
     if (fused) {
       NarrowRows.brainDots(to - from, dim, q, qo, data, from * dim, scores, so);

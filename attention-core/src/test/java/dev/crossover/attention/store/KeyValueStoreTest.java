@@ -214,4 +214,58 @@ class KeyValueStoreTest {
       }
     }
   }
+
+  /// A query meets what [KeyValueStore#readKeys] and [KeyValueStore#readValues] restore, from any
+  /// position to any other, those in full precision included: alone it may meet the codes in
+  /// registers. Products of 64 numbers, sums of 150 values, and what belongs to groups besides.
+  @ParameterizedTest
+  @MethodSource("wideStorages")
+  void aQueryMeetsTheRestoredRows(Storage storage) {
+    int n = 150;
+    int dim = 64;
+    AttentionShape shape = new AttentionShape(1, 1, 1, n, n, dim, dim, dim);
+    KeyValueStore store = new KeyValueStore(storage, shape);
+    store.append(Draws.gaussian(3, 1, n, dim).data(), Draws.gaussian(4, 1, n, dim).data(), 0, n, n);
+    float[] q = Draws.gaussian(5, 1, dim).data();
+    float[] w = Draws.uniform(6, 0, 1, 1, n).data();
+    float[] rows = new float[n * dim];
+    RowTile tile = new RowTile(new Scratch(), dim);
+    for (int from : new int[] {0, 1, 31, 33, 70}) {
+      for (int to : new int[] {from, from + 1, 71, 128, 149, n}) {
+        float[] scores = new float[n];
+        store.dots(0, from, to, 1, q, 0, scores, 0, n, tile);
+        store.readKeys(0, from, to, rows, 0);
+        for (int j = 0; j < to - from; j++) {
+          double sum = 0;
+          for (int c = 0; c < dim; c++) {
+            sum += (double) q[c] * rows[j * dim + c];
+          }
+          assertEquals(sum, scores[j], 1e-4, "row " + j + " from " + from);
+        }
+        float[] out = new float[dim];
+        store.mix(0, from, to, 1, w, 0, n, out, 0, tile);
+        store.readValues(0, from, to, rows, 0);
+        for (int c = 0; c < dim; c++) {
+          double sum = 0;
+          for (int j = 0; j < to - from; j++) {
+            sum += (double) w[j] * rows[j * dim + c];
+          }
+          assertEquals(sum, out[c], 1e-4, "column " + c + " from " + from);
+        }
+      }
+    }
+  }
+
+  static Stream<Storage> wideStorages() {
+    return Stream.of(
+        Storage.F16,
+        Storage.INT8_ROW,
+        Storage.grouped(8, 32, 32),
+        Storage.grouped(4, 32, 32),
+        Storage.grouped(4, 32, 64),
+        Storage.grouped(4, 16, 32),
+        Storage.grouped(8, 16, 16),
+        Storage.grouped(4, 8, 8),
+        Storage.grouped(2, 32, 32));
+  }
 }

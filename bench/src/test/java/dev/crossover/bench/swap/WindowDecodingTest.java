@@ -198,9 +198,10 @@ class WindowDecodingTest {
     List<LanguageSwapRunner.Forecast> forecasts =
         runner(new LanguageSwapBudget(0, 0, 0, 2, 32))
             .forecast(
-                List.of("tiled:cache=tova,budget=8", "tiled:store=int8"),
+                List.of("tiled:cache=tova,budget=8", setting("snapkv", 8), "tiled:store=int8"),
                 () -> clock[0] += 1_000_000_000);
     assertEquals((1 + 2 * 2) + (2 + 2 * 3), forecasts.getFirst().seconds(), 1e-9);
+    assertEquals(forecasts.getFirst().seconds(), forecasts.get(1).seconds(), 1e-9);
     assertEquals((1 + 2) + (2 + 2 * 2), forecasts.getLast().seconds(), 1e-9);
   }
 }
