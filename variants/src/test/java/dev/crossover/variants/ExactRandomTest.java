@@ -6,7 +6,9 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.testing.ContractSubject;
-import dev.crossover.variants.RandomCases.Problem;
+import dev.crossover.attention.testing.RandomCases;
+import dev.crossover.attention.testing.RandomCases.Problem;
+import dev.crossover.attention.testing.RandomGradients;
 import java.util.OptionalDouble;
 import org.junit.jupiter.api.Test;
 

@@ -15,6 +15,7 @@ import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.Forward;
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
 import java.lang.management.MemoryPoolMXBean;

@@ -22,6 +22,9 @@ import org.jspecify.annotations.Nullable;
 /// A golden file, format version 2: an attention problem in a `.safetensors` file, its parameters
 /// in the metadata, and the answer in double precision.
 ///
+/// Where a mechanism and a layer share a name, the key `level` says which is meant, by the values
+/// that each declares ([dev.crossover.attention.mechanism.Mechanism#goldenLevels]).
+///
 /// Metadata keys are common (mechanism, case, causal, causal_offset, kv_heads, padded_query_rows,
 /// source, note), checks that no replay needs (float32_error and others), or parameters of the
 /// mechanism. Tensors are told apart by their element types: F64 are answers, `grad_NAME` among

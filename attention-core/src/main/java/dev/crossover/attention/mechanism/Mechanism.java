@@ -19,6 +19,10 @@ public @interface Mechanism {
   /// Name in golden files' metadata when it differs from [#name].
   String golden() default "";
 
+  /// Values of the key `level` with which golden files mean this one, where a mechanism and a layer
+  /// share [#golden]: `head` and `module`; an empty text is a file without the key.
+  String[] goldenLevels() default {};
+
   /// What the mechanism is called in prose, for example `Performer (FAVOR+)`.
   String title();
 

@@ -2,13 +2,16 @@
 package dev.crossover.attention.mechanism;
 
 import dev.crossover.attention.Attention;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /// A mechanism's class seen through its annotations: name, documentation, parameters, construction.
 ///
 /// Parameters are those of its [RecordType].
 public final class MechanismType {
+  private static final String LEVEL = "level";
 
   private final RecordType<Attention> record;
   private final Mechanism mechanism;
@@ -43,6 +46,23 @@ public final class MechanismType {
     return mechanism.golden().isEmpty() ? mechanism.name() : mechanism.golden();
   }
 
+  /// Whether a golden file means this mechanism: by its name, and by the key `level` where a layer
+  /// shares the name.
+  ///
+  /// @param golden the file's mechanism
+  /// @param values the file's parameters
+  public boolean isMeantBy(String golden, Map<String, String> values) {
+    List<String> levels = goldenLevels();
+    return golden.equals(goldenName())
+        && (levels.isEmpty() || levels.contains(values.getOrDefault(LEVEL, "")));
+  }
+
+  /// What golden files say as `level` to mean this mechanism, see [Mechanism#goldenLevels]; empty
+  /// where they need not.
+  public List<String> goldenLevels() {
+    return List.of(mechanism.goldenLevels());
+  }
+
   /// The record class.
   public Class<? extends Attention> type() {
     return record.type();
@@ -74,10 +94,19 @@ public final class MechanismType {
 
   /// The mechanism a golden file means: parameters it does not give take [Parameter#goldenDefault].
   ///
-  /// @param values text per parameter name
-  /// @throws IllegalArgumentException as [#create]
+  /// @param values text per parameter name; `level`, where that chooses the mechanism
+  /// @throws IllegalArgumentException as [#create], and where `level` means another
   public Attention createGolden(Map<String, String> values) {
-    return record.createGolden(values);
+    if (goldenLevels().isEmpty()) {
+      return record.createGolden(values);
+    }
+    Map<String, String> own = new LinkedHashMap<>(values);
+    String level = Objects.requireNonNullElse(own.remove(LEVEL), "");
+    if (!goldenLevels().contains(level)) {
+      throw new IllegalArgumentException(
+          name() + ": level must be one of " + goldenLevels() + ", but was '" + level + "'");
+    }
+    return record.createGolden(own);
   }
 
   /// All parameters of a value of this type as text, defaults included; absent ones are left out.

@@ -30,7 +30,7 @@ class LayerSweepTest {
   @ParameterizedTest
   @CsvSource({
     "'layer/longformer:window=7,dilation=1',layer/longformer:window=7",
-    "layer/luna,luna",
+    "layer/luna,layer/luna",
     "layer/lstm,layer/lstm",
     "layer/gated_convolution:width=2,layer/gated_convolution",
     "layer/tiled,layer/tiled"

@@ -5,7 +5,6 @@ import static dev.crossover.attention.Axis.BATCH;
 import static dev.crossover.attention.Axis.MODEL_DIM;
 import static dev.crossover.attention.Axis.QUERY;
 
-import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionInputs;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Axis;
@@ -13,7 +12,6 @@ import dev.crossover.attention.Capabilities;
 import dev.crossover.attention.Capabilities.Causality;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.random.Draws;
 import java.util.List;
 
@@ -22,13 +20,7 @@ import java.util.List;
 /// causal by construction, without biases, as [MultiHeadLayer] is.
 ///
 /// Models use [Layers], which has biases, initial states and gradients.
-public sealed interface BaselineLayer extends Attention
-    permits LstmLayer, GruLayer, GatedConvolutionLayer {
-
-  @Override
-  default String name() {
-    return LayerCatalogue.LAYER + Mechanism.Names.of(getClass());
-  }
+public interface BaselineLayer extends NamedLayer {
 
   @Override
   default Capabilities capabilities() {

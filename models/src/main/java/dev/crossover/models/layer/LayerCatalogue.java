@@ -10,19 +10,23 @@ import dev.crossover.variants.Catalogue;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /// Mechanisms as the [Catalogue] has them and, as `layer/NAME`, the multi-head layer around each;
-/// also as `layer/NAME` the layers that have no attention: LSTM, GRU and gated convolution.
+/// also as `layer/NAME` the layers that are made as a whole: those without attention, Luna, and the
+/// layer core of Mamba-2.
 public final class LayerCatalogue {
   static final String LAYER = "layer/";
 
   private static final String MIXED = Mixed.NAME + ":";
 
-  private static final List<MechanismType> BASELINES =
+  private static final List<MechanismType> NAMED =
       List.of(
           MechanismType.of(LstmLayer.class),
           MechanismType.of(GruLayer.class),
-          MechanismType.of(GatedConvolutionLayer.class));
+          MechanismType.of(GatedConvolutionLayer.class),
+          MechanismType.of(LunaLayer.class),
+          MechanismType.of(Mamba2Layer.class));
 
   private LayerCatalogue() {}
 
@@ -39,15 +43,35 @@ public final class LayerCatalogue {
     if (core.startsWith(LAYER)) {
       throw new IllegalArgumentException("layer/ must be given once, but was '" + text + "'");
     }
-    Optional<MechanismType> baseline = baseline(core.split(":", 2)[0]);
-    return baseline.isPresent()
-        ? baseline.get().create(Catalogue.values(core))
+    Optional<MechanismType> named = named(core.split(":", 2)[0]);
+    return named.isPresent()
+        ? named.get().create(Catalogue.values(core))
         : MultiHeadLayer.around(plain(core));
   }
 
-  /// A layer without attention by its name, as it stands behind `layer/`.
-  public static Optional<MechanismType> baseline(String name) {
-    return BASELINES.stream().filter(type -> type.name().equals(name)).findFirst();
+  /// The layers that are no mechanism between projections.
+  public static List<MechanismType> named() {
+    return NAMED;
+  }
+
+  /// One of [#named] by its name, as it stands behind `layer/`.
+  public static Optional<MechanismType> named(String name) {
+    return NAMED.stream().filter(type -> type.name().equals(name)).findFirst();
+  }
+
+  /// One of [#named] by `layer/NAME`; empty where the text names none.
+  public static Optional<MechanismType> namedOf(String text) {
+    return text.startsWith(LAYER) ? named(text.substring(LAYER.length())) : Optional.empty();
+  }
+
+  /// The mechanisms and layers that a golden file means, see [MechanismType#isMeantBy].
+  ///
+  /// @param golden the file's mechanism
+  /// @param values the file's parameters
+  public static List<MechanismType> findGolden(String golden, Map<String, String> values) {
+    return Stream.concat(Catalogue.all().stream(), NAMED.stream())
+        .filter(type -> type.isMeantBy(golden, values))
+        .toList();
   }
 
   private static Attention plain(String text) {
@@ -59,8 +83,8 @@ public final class LayerCatalogue {
   /// The description of what [#parse] made; of a layer, that of the mechanism inside; of a mix,
   /// that of its first head that approximates, or else of its first.
   public static MechanismType typeOf(Attention attention) {
-    if (attention instanceof BaselineLayer) {
-      return baseline(attention.name().substring(LAYER.length())).orElseThrow();
+    if (attention instanceof NamedLayer) {
+      return named(attention.name().substring(LAYER.length())).orElseThrow();
     }
     if (core(attention) instanceof Mixed(List<Attention> heads)) {
       List<MechanismType> types = heads.stream().map(LayerCatalogue::typeOf).toList();
@@ -94,7 +118,7 @@ public final class LayerCatalogue {
 
   /// All parameters as text, defaults included; of a layer, those of the mechanism inside.
   public static Map<String, String> parametersOf(Attention attention) {
-    if (attention instanceof BaselineLayer) {
+    if (attention instanceof NamedLayer) {
       return typeOf(attention).parametersOf(attention);
     }
     return core(attention) instanceof Mixed mixed
@@ -104,7 +128,7 @@ public final class LayerCatalogue {
 
   /// The shortest text that [#parse] turns into an equal mechanism or layer.
   public static String describe(Attention attention) {
-    if (attention instanceof BaselineLayer) {
+    if (attention instanceof NamedLayer) {
       return LAYER + typeOf(attention).describe(attention);
     }
     String core =

@@ -44,8 +44,8 @@ import org.jspecify.annotations.Nullable;
 /// A mechanism that shares queries and keys (`qk`, Reformer) gets one projection for both.
 /// Per-token inputs beyond q, k, v (gates) pass through unchanged; a parameter NAME of the
 /// mechanism may be given as `core.NAME` and is drawn from the mechanism's seed otherwise.
-/// Mechanisms that take no queries (Luna at module level) are refused: they are layers already;
-/// [#around] returns them as they are.
+/// Mechanisms that merge their heads themselves are refused: they are layers already; [#around]
+/// returns them as they are.
 ///
 /// This is the layer that sweeps time, around any mechanism, without options. Models use
 /// [Layers#attention], which has the published ones.

@@ -55,7 +55,7 @@ public final class Labels {
   /// The catalogue's title, or the name itself when the catalogue does not know it.
   public static String title(String mechanism) {
     return find(mechanism)
-        .or(() -> LayerCatalogue.baseline(mechanism))
+        .or(() -> LayerCatalogue.named(mechanism))
         .map(t -> t.mechanism().title())
         .orElse(clean(mechanism));
   }

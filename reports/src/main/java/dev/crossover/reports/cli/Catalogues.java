@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.reports.cli;
 
+import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.bench.input.Inputs;
 import dev.crossover.bench.result.ResultRecord.Study;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.TaskInfo;
 import dev.crossover.models.task.Tasks;
@@ -19,8 +21,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
 
-/// What is declared once beside mechanisms, as `crossover list` prints it: inputs, tasks, metrics
-/// and studies. An entry holds texts, and lists of texts or of parameters.
+/// What is declared once beside mechanisms, as `crossover list` prints it: inputs, tasks, layers,
+/// metrics and studies. An entry holds texts, and lists of texts or of parameters.
 final class Catalogues {
   private static final Map<String, Supplier<List<Map<String, Object>>>> BY_NAME = byName();
 
@@ -30,6 +32,7 @@ final class Catalogues {
     Map<String, Supplier<List<Map<String, Object>>>> all = new LinkedHashMap<>();
     all.put("inputs", Catalogues::inputs);
     all.put("tasks", Catalogues::tasks);
+    all.put("layers", Catalogues::layers);
     all.put("metrics", Catalogues::metrics);
     all.put("studies", Catalogues::studies);
     return all;
@@ -48,6 +51,16 @@ final class Catalogues {
           "catalogue must be one of " + names() + ", but was " + name);
     }
     return entries.get();
+  }
+
+  private static List<Map<String, Object>> layers() {
+    List<Map<String, Object>> all = new ArrayList<>();
+    for (MechanismType type : LayerCatalogue.named()) {
+      Map<String, Object> one = entry("layer/" + type.name(), type.mechanism().title());
+      one.put("parameter", parameters(type.parameters()));
+      all.add(one);
+    }
+    return all;
   }
 
   private static List<Map<String, Object>> inputs() {

@@ -9,6 +9,7 @@ import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.tensor.TensorFileException;
 import dev.crossover.bench.swap.MiniLmFiles;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.variants.Catalogue;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -107,7 +108,7 @@ final class ConformanceCommand implements Callable<Integer> {
       refused(path, String.valueOf(e.getMessage()));
       return;
     }
-    List<MechanismType> types = Catalogue.findGolden(file.mechanism());
+    List<MechanismType> types = LayerCatalogue.findGolden(file.mechanism(), file.parameters());
     if (types.isEmpty()) {
       List<String> known = Catalogue.all().stream().map(MechanismType::goldenName).toList();
       refused(

@@ -14,6 +14,7 @@ import dev.crossover.attention.store.CachePolicies;
 import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.store.CachingAttention.Caching;
 import dev.crossover.attention.store.Storage;
+import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.variants.Catalogue;
 import java.io.PrintWriter;
 import java.util.ArrayList;
@@ -36,7 +37,7 @@ import picocli.CommandLine.Spec;
     name = "list",
     description =
         "Describe the mechanisms: paper, parameters with defaults, capabilities, exactness; or"
-            + " inputs, tasks, metrics, studies.",
+            + " inputs, tasks, layers, metrics, studies.",
     mixinStandardHelpOptions = true,
     sortOptions = false)
 final class ListCommand implements Callable<Integer> {
@@ -63,7 +64,7 @@ final class ListCommand implements Callable<Integer> {
       return 0;
     }
     List<MechanismType> types =
-        names.isEmpty() ? Catalogue.all() : names.stream().map(Catalogue::find).toList();
+        names.isEmpty() ? Catalogue.all() : names.stream().map(ListCommand::find).toList();
     if (json.wanted()) {
       out.println(Json.of(types));
     } else if (markdown) {
@@ -73,6 +74,11 @@ final class ListCommand implements Callable<Integer> {
     }
     out.flush();
     return 0;
+  }
+
+  /// A mechanism by its name, a layer that is none between projections by `layer/NAME`.
+  private static MechanismType find(String name) {
+    return LayerCatalogue.namedOf(name).orElseGet(() -> Catalogue.find(name));
   }
 
   private static void describe(PrintWriter out, MechanismType type) {

@@ -47,7 +47,7 @@ public final class GoldenTests {
   public static Stream<DynamicTest> of(
       Class<? extends Attention> mechanism, Map<String, String> notReplayed) {
     MechanismType type = MechanismType.of(mechanism);
-    List<Path> files = files(type.goldenName());
+    List<Path> files = files(type);
     if (files.isEmpty()) {
       throw new AssertionError("no golden file of " + type.goldenName() + " was found");
     }
@@ -56,6 +56,21 @@ public final class GoldenTests {
             file ->
                 DynamicTest.dynamicTest(
                     String.valueOf(file.getFileName()), () -> check(file, type, notReplayed)));
+  }
+
+  /// The golden files of a mechanism among the module's test resources, in the order of their
+  /// names.
+  public static List<Path> files(MechanismType type) {
+    return files(type.goldenName()).stream().filter(path -> isMeant(path, type)).toList();
+  }
+
+  private static boolean isMeant(Path path, MechanismType type) {
+    try {
+      GoldenFile file = GoldenFile.read(path);
+      return type.isMeantBy(file.mechanism(), file.parameters());
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
   }
 
   /// The golden files of a name among the module's test resources, in the order of their names.

@@ -17,9 +17,9 @@ import java.util.Arrays;
 /// ```
 ///
 /// One instance belongs to one worker.
-final class LunaChunk {
+public final class LunaChunk {
   /// Largest number of tokens or queries in a chunk.
-  static final int ROWS = 64;
+  public static final int ROWS = 64;
 
   private final Kernels kernels = Kernels.get();
   private final Activation activation;
@@ -37,23 +37,23 @@ final class LunaChunk {
   private int seen;
 
   /// Queries of a block, `[ROWS, d]`.
-  final float[] query;
+  public final float[] query;
 
   /// Keys of the chunk, `[ROWS, d]`.
-  final float[] key;
+  public final float[] key;
 
   /// Values of the chunk, `[ROWS, dv]`.
-  final float[] value;
+  public final float[] value;
 
   /// Pack keys of the chunk, `[ROWS, d]`.
-  final float[] packKey;
+  public final float[] packKey;
 
   /// @param scratch allocator
   /// @param activation ω
   /// @param l length of the packed sequence
   /// @param d width of queries, keys and pack keys
   /// @param dv width of values
-  LunaChunk(Scratch scratch, Activation activation, int l, int d, int dv) {
+  public LunaChunk(Scratch scratch, Activation activation, int l, int d, int dv) {
     this.activation = activation;
     this.l = l;
     this.d = d;
@@ -73,7 +73,7 @@ final class LunaChunk {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(int l, int d, int dv) {
+  public static long bytes(int l, int d, int dv) {
     long states = 2L * d * l + (long) l * dv;
     long rows = (long) ROWS * (2L * l + ROWS + 3L * d + dv) + ROWS + 1;
     return Float.BYTES * (states + rows + transposeScratch(l, d));
@@ -87,7 +87,7 @@ final class LunaChunk {
   /// Starts a head: takes its pack queries and forgets all tokens.
   ///
   /// @param pack row a starts at `po + a * ld`
-  void begin(float[] pack, int po, int ld) {
+  public void begin(float[] pack, int po, int ld) {
     float scale = (float) (1 / Math.sqrt(d));
     for (int a = 0; a < l; a++) {
       for (int c = 0; c < d; c++) {
@@ -101,7 +101,7 @@ final class LunaChunk {
   }
 
   /// Pack weights of the first rows of [#packKey]; all tokens count as real until [#hide].
-  void weigh(int rows) {
+  public void weigh(int rows) {
     kernels.multiply(rows, l, d, packKey, 0, d, packQueries, 0, l, scores, 0, l, false);
     if (activation == Activation.ELU_PLUS_ONE) {
       kernels.eluPlusOne(rows * l, scores, 0, weights, 0);
@@ -114,7 +114,7 @@ final class LunaChunk {
   }
 
   /// Removes a token of a chunk of `rows` from all sums and counts.
-  void hide(int row, int rows) {
+  public void hide(int row, int rows) {
     Arrays.fill(key, row * d, (row + 1) * d, 0);
     Arrays.fill(value, row * dv, (row + 1) * dv, 0);
     Arrays.fill(weights, row * l, (row + 1) * l, 0);
@@ -127,7 +127,7 @@ final class LunaChunk {
   /// the chunk, all `rows` at most, and all tokens before it.
   ///
   /// @param out row r is written at `oo + r * ldo`
-  void answer(int queries, int visible, int rows, float[] out, int oo, int ldo) {
+  public void answer(int queries, int visible, int rows, float[] out, int oo, int ldo) {
     kernels.multiply(queries, l, d, query, 0, d, keyState, 0, l, scores, 0, l, false);
     kernels.multiplyTransposedB(
         queries, rows, d, query, 0, d, key, 0, d, pairs, 0, ROWS, false, transposed, 0);
@@ -156,20 +156,20 @@ final class LunaChunk {
   }
 
   /// Adds the chunk's tokens to the running sums.
-  void absorb(int rows) {
+  public void absorb(int rows) {
     kernels.multiplyTransposedA(d, l, rows, key, 0, d, weights, 0, l, keyState, 0, l, true);
     kernels.multiplyTransposedA(l, dv, rows, weights, 0, l, value, 0, dv, valueState, 0, dv, true);
     seen += realBefore[rows];
   }
 
   /// Copies the state out of this head, to go on later.
-  void save(float[] keyStates, int ko, float[] valueStates, int vo) {
+  public void save(float[] keyStates, int ko, float[] valueStates, int vo) {
     System.arraycopy(keyState, 0, keyStates, ko, d * l);
     System.arraycopy(valueState, 0, valueStates, vo, l * dv);
   }
 
   /// Takes up a saved state of `tokens` real tokens.
-  void restore(float[] keyStates, int ko, float[] valueStates, int vo, int tokens) {
+  public void restore(float[] keyStates, int ko, float[] valueStates, int vo, int tokens) {
     System.arraycopy(keyStates, ko, keyState, 0, d * l);
     System.arraycopy(valueStates, vo, valueState, 0, l * dv);
     seen = tokens;

@@ -22,7 +22,7 @@ import java.util.Arrays;
 /// Queries and tokens of the same chunk meet in triangular products. Backwards, rows are in reverse
 /// order, so that a token uses none of the queries that do not see it, whatever they hold. B̂, Ê
 /// and A of the whole head are scratch, n × l each. One instance belongs to one worker.
-final class LunaCoreGradient {
+public final class LunaCoreGradient {
   private static final int ROWS = LunaChunk.ROWS;
 
   private final Kernels kernels = Kernels.get();
@@ -59,27 +59,65 @@ final class LunaCoreGradient {
   private int batch;
 
   /// Where the rows of a head and their gradients lie.
-  static final class Head {
-    float[] q = new float[0];
-    float[] k = q;
-    float[] v = q;
-    float[] packKeys = q;
-    float[] pack = q;
-    float[] gradOut = q;
-    float[] gradQ = q;
-    float[] gradK = q;
-    float[] gradV = q;
-    float[] gradPackKeys = q;
-    float[] gradPack = q;
-    int index;
-    int packAt;
-    int packPitch;
+  public static final class Head {
+    /// Made empty, to be filled for every head.
+    public Head() {}
+
+    /// Queries.
+    public float[] q = new float[0];
+
+    /// Keys.
+    public float[] k = q;
+
+    /// Values.
+    public float[] v = q;
+
+    /// Keys of the pack weights.
+    public float[] packKeys = q;
+
+    /// The pack, row a at `packAt + a * packPitch`.
+    public float[] pack = q;
+
+    /// Gradients of the output rows.
+    public float[] gradOut = q;
+
+    /// Where those of queries are written.
+    public float[] gradQ = q;
+
+    /// Where those of keys are written.
+    public float[] gradK = q;
+
+    /// Where those of values are written.
+    public float[] gradV = q;
+
+    /// Where those of pack keys are written.
+    public float[] gradPackKeys = q;
+
+    /// Where those of the pack are written.
+    public float[] gradPack = q;
+
+    /// Number of the head, batch entries outermost.
+    public int index;
+
+    /// First element of the pack.
+    public int packAt;
+
+    /// From one row of the pack to the next.
+    public int packPitch;
   }
 
-  LunaCoreGradient(Scratch scratch, Luna luna, AttentionShape s, Mask mask, int d, int dv) {
-    activation = luna.activation();
+  /// @param scratch allocator
+  /// @param activation ω
+  /// @param l length of the packed sequence
+  /// @param s the problem
+  /// @param mask order and padding
+  /// @param d width of queries, keys and pack keys
+  /// @param dv width of values
+  public LunaCoreGradient(
+      Scratch scratch, Activation activation, int l, AttentionShape s, Mask mask, int d, int dv) {
+    this.activation = activation;
     this.mask = mask;
-    l = luna.packLength();
+    this.l = l;
     this.d = d;
     this.dv = dv;
     nq = s.querySeqLen();
@@ -109,12 +147,20 @@ final class LunaCoreGradient {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(Luna luna, AttentionShape s, int d, int dv) {
-    long l = luna.packLength();
-    long states = 3L * d * l + l * dv;
+  public static long bytes(int l, AttentionShape s, int d, int dv) {
+    long states = 3L * d * l + (long) l * dv;
     long whole = l * (2L * s.querySeqLen() + s.keySeqLen()) + s.querySeqLen();
     long chunk = ROWS * (ROWS + 4L * d + 3L * dv + 4 * l);
-    return Float.BYTES * (states + whole + chunk + work(luna.packLength(), d, dv));
+    return Float.BYTES * (states + whole + chunk + work(l, d, dv));
+  }
+
+  /// Counted work of all heads.
+  public static double flops(int l, AttentionShape s, int d, int dv) {
+    double chunk = ROWS;
+    return s.problems()
+        * (double) l
+        * (s.querySeqLen() * (8.0 * d + 8.0 * dv + 8 * chunk)
+            + s.keySeqLen() * (14.0 * d + 8.0 * dv));
   }
 
   private static int work(int l, int d, int dv) {
@@ -129,7 +175,7 @@ final class LunaCoreGradient {
   }
 
   /// Writes the gradients of one head.
-  void run(Head newHead, int newBatch) {
+  public void run(Head newHead, int newBatch) {
     head = newHead;
     batch = newBatch;
     for (int a = 0; a < l; a++) {

@@ -21,7 +21,7 @@ import java.util.List;
 
 /// A mechanism that is an update rule of a matrix state `[d, dv]` per head: plans, gradients,
 /// decoding and costs follow from the rule and the chunk length.
-interface MatrixRecurrence extends Attention {
+public interface MatrixRecurrence extends Attention {
   /// A new rule for one plan or session.
   UpdateRule rule(AttentionShape shape);
 

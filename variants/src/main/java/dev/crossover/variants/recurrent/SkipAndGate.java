@@ -17,9 +17,12 @@ import dev.crossover.attention.recurrent.UpdateRule;
 /// ```
 ///
 /// Absent, they are 0 and 1. They act at padded positions, too.
-abstract class SkipAndGate implements UpdateRule {
-  final int heads;
-  final int problems;
+public abstract class SkipAndGate implements UpdateRule {
+  /// Number of heads.
+  protected final int heads;
+
+  /// Number of pairs of a batch entry and a head.
+  protected final int problems;
 
   private final Kernels kernels = Kernels.get();
   private final int valueDim;
@@ -31,7 +34,8 @@ abstract class SkipAndGate implements UpdateRule {
   private float[] gradX = UNWANTED;
   private double[] skipParts = new double[0];
 
-  SkipAndGate(AttentionShape shape) {
+  /// For one plan or session.
+  protected SkipAndGate(AttentionShape shape) {
     heads = shape.numHeads();
     problems = shape.problems();
     valueDim = shape.valueDim();

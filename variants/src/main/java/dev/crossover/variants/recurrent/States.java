@@ -25,7 +25,7 @@ import java.util.OptionalInt;
 
 /// What recurrences over a matrix state `[d, dv]` per head have in common: capabilities, the state
 /// tensors, and typical draws of gates.
-final class States {
+public final class States {
   private States() {}
 
   /// Causal by construction, any padding, a value width of its own, decoding, gradients.
@@ -47,7 +47,7 @@ final class States {
   }
 
   /// The optional state before position 0.
-  static TensorSpec initialState(AttentionShape s) {
+  public static TensorSpec initialState(AttentionShape s) {
     return TensorSpec.optional(
         "initial_state",
         "S before the first token",
@@ -67,7 +67,7 @@ final class States {
   }
 
   /// A tensor, or an empty array if it is absent: an input not given, a gradient not asked for.
-  static float[] place(BoundTensors tensors, String name) {
+  public static float[] place(BoundTensors tensors, String name) {
     return tensors.has(name) ? tensors.get(name) : UpdateRule.UNWANTED;
   }
 
@@ -109,7 +109,7 @@ final class States {
   }
 
   /// Time steps, log-uniform in [1e-3, 0.1].
-  static Tensor timeSteps(long seed, int... shape) {
+  public static Tensor timeSteps(long seed, int... shape) {
     Tensor tensor = Draws.uniform(seed, Math.log(1e-3), Math.log(0.1), shape);
     float[] data = tensor.data();
     for (int i = 0; i < data.length; i++) {
@@ -189,7 +189,7 @@ final class States {
   }
 
   /// The sizes where heads are those of v and q and k have one per group.
-  static AttentionShape groupedShape(Tensors inputs) {
+  public static AttentionShape groupedShape(Tensors inputs) {
     Tensor q = inputs.get("q");
     Tensor v = inputs.get("v");
     if (q.rank() != 4 || v.rank() != 4) {
@@ -201,7 +201,7 @@ final class States {
   }
 
   /// q, k and v with the q and k of the first head of every group.
-  static Tensors grouped(Tensors qkv, int groups) {
+  public static Tensors grouped(Tensors qkv, int groups) {
     return qkv.with("q", firstOfGroups(qkv.get("q"), groups))
         .with("k", firstOfGroups(qkv.get("k"), groups));
   }
@@ -220,7 +220,7 @@ final class States {
   }
 
   /// Refuses numbers of groups that do not divide the heads.
-  static void requireGroups(String name, int heads, int groups) {
+  public static void requireGroups(String name, int heads, int groups) {
     if (heads % groups != 0) {
       throw new IllegalArgumentException(
           name + ": groups must divide numHeads (" + heads + "), but was " + groups);
@@ -228,7 +228,7 @@ final class States {
   }
 
   /// Refuses chunk lengths below 1.
-  static void requireChunk(OptionalInt chunkLength) {
+  public static void requireChunk(OptionalInt chunkLength) {
     if (chunkLength.isPresent() && chunkLength.getAsInt() < 1) {
       throw new IllegalArgumentException(
           "chunk_length must be >= 1, but was " + chunkLength.getAsInt());

@@ -18,7 +18,7 @@ import dev.crossover.attention.testing.Claim;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
-import dev.crossover.variants.RandomCases;
+import dev.crossover.attention.testing.RandomCases;
 import dev.crossover.variants.hashing.Reformer.Variant;
 import dev.crossover.variants.sparse.SparseRuns;
 import java.util.List;

@@ -10,7 +10,7 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
-import dev.crossover.variants.Forward;
+import dev.crossover.attention.testing.Forward;
 import dev.crossover.variants.lowrank.Linformer.Projection;
 import dev.crossover.variants.lowrank.Linformer.Sharing;
 import java.util.Map;

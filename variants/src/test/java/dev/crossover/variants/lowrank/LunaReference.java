@@ -4,11 +4,9 @@ package dev.crossover.variants.lowrank;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
-import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Luna.Activation;
-import dev.crossover.variants.lowrank.Luna.Level;
 
-/// Luna by full matrices in double precision; the causal form as the paper's quadratic equivalent.
+/// The causal form of Luna in double precision, as the paper's quadratic equivalent.
 final class LunaReference {
   private final Luna luna;
   private final AttentionShape s;
@@ -23,24 +21,7 @@ final class LunaReference {
   }
 
   static double[] out(Luna luna, AttentionShape s, Mask mask, Tensors inputs) {
-    LunaReference reference = new LunaReference(luna, s, mask, inputs);
-    return luna.level() == Level.HEAD ? reference.head() : reference.module();
-  }
-
-  /// The packed sequence; the pack as it was in the causal form.
-  static double[] outPack(Luna luna, AttentionShape s, Mask mask, Tensors inputs) {
-    LunaReference reference = new LunaReference(luna, s, mask, inputs);
-    int width = s.numHeads() * s.headDim();
-    double[] out = new double[s.batchSize() * luna.packLength() * width];
-    for (int b = 0; b < s.batchSize(); b++) {
-      double[][] pack = reference.rows("pack", b, luna.packLength(), width);
-      String source = inputs.has("context") ? "context" : "x";
-      double[][] context = reference.rows(source, b, s.keySeqLen(), width);
-      double[][] packed =
-          mask.isCausal() ? pack : reference.packed(reference.map("pack_query", pack), context, b);
-      put(packed, out, b * luna.packLength() * width, 0, width);
-    }
-    return out;
+    return new LunaReference(luna, s, mask, inputs).head();
   }
 
   private double[] head() {
@@ -56,97 +37,6 @@ final class LunaReference {
               rows("pack", p, luna.packLength(), s.headDim()),
               b);
       put(y, out, p * s.querySeqLen() * s.valueDim(), 0, s.valueDim());
-    }
-    return out;
-  }
-
-  private double[] module() {
-    int width = s.numHeads() * s.headDim();
-    double[] out = new double[s.batchSize() * s.querySeqLen() * width];
-    String source = inputs.has("context") ? "context" : "x";
-    boolean tied = luna.tieKeyValue();
-    for (int b = 0; b < s.batchSize(); b++) {
-      double[][] x = rows("x", b, s.querySeqLen(), width);
-      double[][] c = rows(source, b, s.keySeqLen(), width);
-      double[][] packQuery = map("pack_query", rows("pack", b, luna.packLength(), width));
-      double[][] y = new double[s.querySeqLen()][width];
-      if (mask.isCausal()) {
-        double[][] query = map("query", x);
-        double[][] key = map(tied ? "context" : "key", c);
-        double[][] value = map(tied ? "context" : "value", c);
-        double[][] packKey = map("pack_context", c);
-        int heads = s.numHeads();
-        for (int h = 0; h < heads; h++) {
-          double[][] own =
-              causal(
-                  columns(query, h, heads),
-                  columns(key, h, heads),
-                  columns(value, h, heads),
-                  columns(packKey, h, heads),
-                  columns(packQuery, h, heads),
-                  b);
-          place(own, y, h);
-        }
-      } else {
-        double[][] packed = packed(packQuery, c, b);
-        double[][] query = map("query", x);
-        double[][] key = map(tied ? "context" : "key", packed);
-        double[][] value = map(tied ? "context" : "value", packed);
-        int heads = s.numHeads();
-        for (int h = 0; h < heads; h++) {
-          place(
-              attend(
-                  columns(query, h, heads), columns(key, h, heads), columns(value, h, heads), -1),
-              y,
-              h);
-        }
-      }
-      put(map("output", y), out, b * s.querySeqLen() * width, 0, width);
-    }
-    return out;
-  }
-
-  private double[][] packed(double[][] packQuery, double[][] c, int b) {
-    int heads = luna.packHeads().orElse(s.numHeads());
-    boolean tied = luna.tieKeyValue();
-    double[][] key = map(tied ? "pack_context" : "pack_key", c);
-    double[][] value = map(tied ? "pack_context" : "pack_value", c);
-    double[][] packed = new double[luna.packLength()][packQuery[0].length];
-    for (int h = 0; h < heads; h++) {
-      place(
-          attend(columns(packQuery, h, heads), columns(key, h, heads), columns(value, h, heads), b),
-          packed,
-          h);
-    }
-    return packed;
-  }
-
-  /// softmax(q kᵀ / √d) v; keys padded in a batch entry are left out, all count for entry −1.
-  private double[][] attend(double[][] q, double[][] k, double[][] v, int b) {
-    double[][] out = new double[q.length][v.length == 0 ? q[0].length : v[0].length];
-    for (int i = 0; i < q.length; i++) {
-      double[] weights = new double[k.length];
-      double max = Double.NEGATIVE_INFINITY;
-      for (int j = 0; j < k.length; j++) {
-        weights[j] =
-            b < 0 || mask.isRealKey(b, j)
-                ? dot(q[i], k[j]) / Math.sqrt(q[i].length)
-                : Double.NEGATIVE_INFINITY;
-        max = Math.max(max, weights[j]);
-      }
-      if (max == Double.NEGATIVE_INFINITY) {
-        continue;
-      }
-      double sum = 0;
-      for (int j = 0; j < k.length; j++) {
-        weights[j] = Math.exp(weights[j] - max);
-        sum += weights[j];
-      }
-      for (int j = 0; j < k.length; j++) {
-        for (int e = 0; weights[j] > 0 && e < out[i].length; e++) {
-          out[i][e] += weights[j] / sum * v[j][e];
-        }
-      }
     }
     return out;
   }
@@ -205,23 +95,6 @@ final class LunaReference {
     return a > 100 ? a : Math.log1p(Math.pow(2, a)) / Math.log(2);
   }
 
-  private double[][] map(String name, double[][] x) {
-    Tensor weight = inputs.get(name + "_weight");
-    float[] bias = inputs.get(name + "_bias").data();
-    int width = weight.extent(0);
-    double[][] y = new double[x.length][width];
-    for (int i = 0; i < x.length; i++) {
-      for (int o = 0; o < width; o++) {
-        double sum = bias[o];
-        for (int e = 0; e < width; e++) {
-          sum += x[i][e] * weight.data()[o * width + e];
-        }
-        y[i][o] = sum;
-      }
-    }
-    return y;
-  }
-
   private double[][] rows(String name, int block, int n, int width) {
     float[] x = inputs.get(name).data();
     double[][] rows = new double[n][width];
@@ -231,21 +104,6 @@ final class LunaReference {
       }
     }
     return rows;
-  }
-
-  private static double[][] columns(double[][] x, int h, int heads) {
-    double[][] own = new double[x.length][];
-    for (int i = 0; i < x.length; i++) {
-      int d = x[i].length / heads;
-      own[i] = java.util.Arrays.copyOfRange(x[i], h * d, (h + 1) * d);
-    }
-    return own;
-  }
-
-  private static void place(double[][] own, double[][] all, int h) {
-    for (int i = 0; i < own.length; i++) {
-      System.arraycopy(own[i], 0, all[i], h * own[i].length, own[i].length);
-    }
   }
 
   private static void put(double[][] y, double[] out, int at, int column, int width) {

@@ -2,20 +2,18 @@
 package dev.crossover.variants.recurrent;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.Forward;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
 import dev.crossover.attention.testing.Oracle;
+import dev.crossover.attention.testing.RandomCases;
 import dev.crossover.attention.testing.Recurrence;
-import dev.crossover.variants.Forward;
-import dev.crossover.variants.RandomCases;
 import java.util.Arrays;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
@@ -23,7 +21,7 @@ import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
-/// The core per head; the layer core has a test of its own.
+/// The core per head.
 class Mamba2SsdTest extends RecurrentContract {
   @Override
   public Attention attention() {
@@ -33,7 +31,7 @@ class Mamba2SsdTest extends RecurrentContract {
   @Override
   Attention drawn(RandomCases r) {
     OptionalInt chunk = r.of(OptionalInt.empty(), OptionalInt.of(r.from(1, 90)));
-    return new Mamba2Ssd(Mamba2Ssd.Level.HEAD, 1, true, chunk);
+    return new Mamba2Ssd(chunk);
   }
 
   @Override
@@ -75,19 +73,9 @@ class Mamba2SsdTest extends RecurrentContract {
     Tensors inputs = Inputs.of(attention(), shape, 6);
     Tensor expected = Forward.of(attention(), Mask.causal(), inputs);
     for (int chunk : new int[] {1, 3, 16, 90, 256}) {
-      Mamba2Ssd other = new Mamba2Ssd(Mamba2Ssd.Level.HEAD, 1, true, OptionalInt.of(chunk));
+      Mamba2Ssd other = new Mamba2Ssd(OptionalInt.of(chunk));
       requireClose(expected, Forward.of(other, Mask.causal(), inputs), "chunk " + chunk);
     }
-  }
-
-  @Test
-  void groupsThatDoNotDivideTheHeadsAreRefusedByName() {
-    Mamba2Ssd three = new Mamba2Ssd(Mamba2Ssd.Level.MODULE, 3, true, OptionalInt.empty());
-    var error =
-        assertThrows(
-            IllegalArgumentException.class,
-            () -> three.plan(AttentionShape.of(1, 4, 8, 4), Mask.causal(), 1));
-    assertTrue(error.getMessage().contains("groups"), error.getMessage());
   }
 
   @Test

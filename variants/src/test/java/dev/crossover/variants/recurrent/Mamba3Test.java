@@ -13,11 +13,11 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
+import dev.crossover.attention.testing.Forward;
 import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
-import dev.crossover.variants.Forward;
-import dev.crossover.variants.RandomCases;
-import dev.crossover.variants.RandomGradients;
+import dev.crossover.attention.testing.RandomCases;
+import dev.crossover.attention.testing.RandomGradients;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -207,35 +207,6 @@ class Mamba3Test extends AttentionContract {
   @TestFactory
   Stream<DynamicTest> goldenFiles() {
     return GoldenTests.of(Mamba3.class);
-  }
-
-  /// λ = 1 (trapezoid so large that σ rounds to it), no angles, no biases.
-  @Test
-  void oneInputWithoutTurnsAndBiasesIsMamba2() {
-    AttentionShape shape = AttentionShape.of(1, 2, 150, 8).withValueDim(6);
-    Mamba3 mamba3 = new Mamba3(2, OptionalInt.of(1), OptionalInt.empty());
-    Tensors inputs =
-        Inputs.of(mamba3, shape, 5, List.of("output_gate"))
-            .with("trapezoid", Draws.constant(60, 1, 2, 150))
-            .with("angles", Draws.constant(0, 1, 2, 150, 1))
-            .with("query_bias", Draws.constant(0, 2, 8))
-            .with("key_bias", Draws.constant(0, 2, 8))
-            .with("skip", Draws.constant(0.5, 2));
-    Tensor rates = Draws.constant(-3, 2);
-    Tensor decays = inputs.get("time_step").copy();
-    for (int e = 0; e < decays.size(); e++) {
-      decays.data()[e] *= -3;
-    }
-    Mamba2Ssd mamba2 = new Mamba2Ssd(Mamba2Ssd.Level.MODULE, 2, false, OptionalInt.empty());
-    Tensors theirs =
-        Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))
-            .with("time_step", inputs.get("time_step"))
-            .with("decay_rate", rates)
-            .with("skip", inputs.get("skip"))
-            .with("output_gate", inputs.get("output_gate"));
-    Tensor expected = Forward.of(mamba2, Mask.causal(), theirs);
-    Tensor out = Forward.of(mamba3, Mask.causal(), inputs.with("log_decay", decays));
-    assertEquals(0, Forward.maxDifference(expected, out), 5e-6);
   }
 
   /// A session takes prefixes and tokens in any mixture.

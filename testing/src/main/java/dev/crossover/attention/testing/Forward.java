@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants;
+package dev.crossover.attention.testing;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants.lowrank;
+package dev.crossover.models.layer;
 
 import dev.crossover.attention.Scratch;
 import dev.crossover.attention.kernel.Kernels;
 
-/// The linear maps of [Luna]'s module level, y = x wᵀ + b, with the weights transposed once per
+/// The linear maps of [LunaLayer], y = x wᵀ + b, with the weights transposed once per
 /// pass so that a head's columns are one contiguous part of every row.
 ///
 /// Transposed rows are a few floats longer than the model is wide: rows a power of two apart would
@@ -25,7 +25,7 @@ final class LunaMaps {
   /// @param scratch allocator
   /// @param luna the mechanism, for the names of its maps
   /// @param width model width D
-  LunaMaps(Scratch scratch, Luna luna, int width) {
+  LunaMaps(Scratch scratch, LunaLayer luna, int width) {
     names = luna.maps().toArray(String[]::new);
     weightNames = new String[names.length];
     biasNames = new String[names.length];
@@ -41,7 +41,7 @@ final class LunaMaps {
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(Luna luna, int width) {
+  static long bytes(LunaLayer luna, int width) {
     return (long) luna.maps().size() * width * (width + ROW_GAP) * Float.BYTES;
   }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants.lowrank;
+package dev.crossover.models.layer;
 
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Workers;
 import dev.crossover.attention.kernel.Kernels;
 import org.jspecify.annotations.Nullable;
 
-/// The backward pass of one linear map of [Luna], y = x wᵀ + b, from gradients of y that lie head
-/// by head, `[batch, heads, rows, D / heads]`:
+/// The backward pass of one linear map of [LunaLayer], y = x wᵀ + b, from gradients of y that lie
+/// head by head, `[batch, heads, rows, D / heads]`:
 ///
 /// ```
 /// ∂x = ∂y w      ∂w = Σ ∂yᵀ x      ∂b = Σ ∂y        sums over rows and batch entries in order

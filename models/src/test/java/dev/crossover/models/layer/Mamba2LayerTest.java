@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants.recurrent;
+package dev.crossover.models.layer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
@@ -11,20 +13,26 @@ import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.testing.AttentionContract;
 import dev.crossover.attention.testing.Claim;
+import dev.crossover.attention.testing.Forward;
+import dev.crossover.attention.testing.GoldenTests;
 import dev.crossover.attention.testing.Inputs;
+import dev.crossover.attention.testing.RandomCases;
+import dev.crossover.attention.testing.RandomGradients;
 import dev.crossover.attention.testing.Recurrence;
-import dev.crossover.variants.Forward;
-import dev.crossover.variants.RandomCases;
-import dev.crossover.variants.RandomGradients;
+import dev.crossover.variants.recurrent.Mamba2Ssd;
+import dev.crossover.variants.recurrent.Mamba3;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
 
 /// Mamba-2's layer core: time steps, groups, skip and gate.
 class Mamba2LayerTest extends AttentionContract {
-  private static Mamba2Ssd module(int groups, boolean softplus) {
-    return new Mamba2Ssd(Mamba2Ssd.Level.MODULE, groups, softplus, OptionalInt.of(20));
+  private static Mamba2Layer module(int groups, boolean softplus) {
+    return new Mamba2Layer(groups, softplus, OptionalInt.of(20));
   }
 
   @Override
@@ -64,12 +72,13 @@ class Mamba2LayerTest extends AttentionContract {
 
   @Override
   public Reference reference() {
-    return (attention, shape, mask, inputs) -> expected((Mamba2Ssd) attention, shape, mask, inputs);
+    return (attention, shape, mask, inputs) ->
+        expected((Mamba2Layer) attention, shape, mask, inputs);
   }
 
   /// The recurrence on dt, dt·A and repeated groups, then skip and gate, in double.
   private static double[] expected(
-      Mamba2Ssd attention, AttentionShape s, Mask mask, Tensors inputs) {
+      Mamba2Layer attention, AttentionShape s, Mask mask, Tensors inputs) {
     int n = s.querySeqLen();
     int sharing = s.numHeads() / attention.groups();
     Tensors heads =
@@ -103,13 +112,64 @@ class Mamba2LayerTest extends AttentionContract {
     return out;
   }
 
+  @TestFactory
+  Stream<DynamicTest> goldenFiles() {
+    return GoldenTests.of(Mamba2Layer.class);
+  }
+
+  @Test
+  void itIsALayerWithANameOfItsOwn() {
+    Attention layer = LayerCatalogue.parse("layer/mamba2:groups=2");
+    assertEquals(new Mamba2Layer(2, true, OptionalInt.empty()), layer);
+    assertEquals("layer/mamba2:groups=2", LayerCatalogue.describe(layer));
+    assertEquals("layer/mamba2", layer.name());
+  }
+
+  @Test
+  void groupsThatDoNotDivideTheHeadsAreRefusedByName() {
+    var error =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> module(3, true).plan(AttentionShape.of(1, 4, 8, 4), Mask.causal(), 1));
+    assertTrue(error.getMessage().contains("groups"), error.getMessage());
+  }
+
+  /// λ = 1 (trapezoid so large that σ rounds to it), no angles, no biases.
+  @Test
+  void oneInputWithoutTurnsAndBiasesIsMamba2() {
+    AttentionShape shape = AttentionShape.of(1, 2, 150, 8).withValueDim(6);
+    Mamba3 mamba3 = new Mamba3(2, OptionalInt.of(1), OptionalInt.empty());
+    Tensors inputs =
+        Inputs.of(mamba3, shape, 5, List.of("output_gate"))
+            .with("trapezoid", Draws.constant(60, 1, 2, 150))
+            .with("angles", Draws.constant(0, 1, 2, 150, 1))
+            .with("query_bias", Draws.constant(0, 2, 8))
+            .with("key_bias", Draws.constant(0, 2, 8))
+            .with("skip", Draws.constant(0.5, 2));
+    Tensor rates = Draws.constant(-3, 2);
+    Tensor decays = inputs.get("time_step").copy();
+    for (int e = 0; e < decays.size(); e++) {
+      decays.data()[e] *= -3;
+    }
+    Mamba2Layer mamba2 = module(2, false);
+    Tensors theirs =
+        Tensors.qkv(inputs.get("q"), inputs.get("k"), inputs.get("v"))
+            .with("time_step", inputs.get("time_step"))
+            .with("decay_rate", rates)
+            .with("skip", inputs.get("skip"))
+            .with("output_gate", inputs.get("output_gate"));
+    Tensor expected = Forward.of(mamba2, Mask.causal(), theirs);
+    Tensor out = Forward.of(mamba3, Mask.causal(), inputs.with("log_decay", decays));
+    assertEquals(0, Forward.maxDifference(expected, out), 5e-6);
+  }
+
   @Test
   void randomProblemsAgreeWithTheDefinition() {
     RandomCases.check(60, 1, Mamba2LayerTest::drawn, reference());
   }
 
   private static RandomCases.Problem drawn(RandomCases r) {
-    Mamba2Ssd one = module(1, r.chance(2));
+    Mamba2Layer one = module(1, r.chance(2));
     AttentionShape s = r.shape(one);
     int groups = s.numHeads() % 2 == 0 && r.chance(2) ? 2 : r.of(1, s.numHeads());
     return r.problem(module(groups, one.timeStepSoftplus()), s)
@@ -125,7 +185,7 @@ class Mamba2LayerTest extends AttentionContract {
   @Test
   void headLevelOfDiscretisedTensorsIsTheCore() {
     AttentionShape shape = AttentionShape.of(1, 2, 70, 8).withValueDim(6);
-    Mamba2Ssd module = module(2, false);
+    Mamba2Layer module = module(2, false);
     Tensors inputs =
         Inputs.of(module, shape, 5)
             .with("skip", Draws.constant(0, 2))

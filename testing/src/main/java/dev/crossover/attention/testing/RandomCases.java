@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants;
+package dev.crossover.attention.testing;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
@@ -18,7 +18,6 @@ import dev.crossover.attention.tensor.DType;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.attention.tensor.TensorFileWriter;
 import dev.crossover.attention.testing.ContractSubject.Reference;
-import dev.crossover.attention.testing.Inputs;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -197,6 +196,7 @@ public final class RandomCases {
       file.metadata("padded_query_rows", zero ? "zero" : "computed");
       file.add("key_mask", DType.U8, real, shape.batchSize(), shape.keySeqLen());
     }
+    type.goldenLevels().stream().findFirst().ifPresent(level -> file.metadata("level", level));
     type.parametersOf(attention).forEach((key, value) -> file.metadata(key, value));
     for (int t = 0; t < inputs.size(); t++) {
       file.add(inputs.name(t), inputs.tensor(t));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants.lowrank;
+package dev.crossover.models.layer;
 
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
@@ -10,7 +10,7 @@ import dev.crossover.attention.kernel.Kernels;
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
-/// The backward pass of unpack and pack of [Luna], both exact attention:
+/// The backward pass of unpack and pack of [LunaLayer], both exact attention:
 ///
 /// ```
 /// unpack: ∂q, ∂k, ∂v of Y_X = softmax(q kᵀ / √d) v        ∂Y_P = ∂k W_k + ∂v W_v + ∂out_pack
@@ -23,7 +23,7 @@ final class LunaPackedGradient {
   private final Workers workers;
   private final AttentionShape unpackShape;
   private final AttentionShape packShape;
-  private final LunaPlan forward;
+  private final LunaLayerPlan forward;
   private final boolean tied;
   private final int l;
   private final int nk;
@@ -60,11 +60,11 @@ final class LunaPackedGradient {
 
   LunaPackedGradient(
       Scratch scratch,
-      Luna luna,
+      LunaLayer luna,
       AttentionShape s,
       Mask mask,
       int threads,
-      LunaPlan forward,
+      LunaLayerPlan forward,
       float[] unpackLse) {
     this.forward = forward;
     this.unpackLse = unpackLse;
@@ -72,7 +72,7 @@ final class LunaPackedGradient {
     tied = luna.tieKeyValue();
     l = luna.packLength();
     nk = s.keySeqLen();
-    width = Luna.width(s);
+    width = LunaLayer.width(s);
     heads = luna.heads(s);
     packHeads = luna.packHeads(s);
     d = width / heads;
@@ -107,21 +107,21 @@ final class LunaPackedGradient {
     contextValueMap = new LunaMapGradient(workers, mask, contexts, 0, nk, gradContextValue);
   }
 
-  private static AttentionShape unpackShape(Luna luna, AttentionShape s) {
+  private static AttentionShape unpackShape(LunaLayer luna, AttentionShape s) {
     return AttentionShape.of(
-            s.batchSize(), luna.heads(s), s.querySeqLen(), Luna.width(s) / luna.heads(s))
+            s.batchSize(), luna.heads(s), s.querySeqLen(), LunaLayer.width(s) / luna.heads(s))
         .withSeqLens(s.querySeqLen(), luna.packLength());
   }
 
-  private static AttentionShape packShape(Luna luna, AttentionShape s) {
+  private static AttentionShape packShape(LunaLayer luna, AttentionShape s) {
     return AttentionShape.of(
-            s.batchSize(), luna.packHeads(s), s.keySeqLen(), Luna.width(s) / luna.packHeads(s))
+            s.batchSize(), luna.packHeads(s), s.keySeqLen(), LunaLayer.width(s) / luna.packHeads(s))
         .withSeqLens(luna.packLength(), s.keySeqLen());
   }
 
   /// Bytes the constructor allocates.
-  static long bytes(Luna luna, AttentionShape s, Mask mask, int threads) {
-    long row = (long) s.batchSize() * Luna.width(s);
+  static long bytes(LunaLayer luna, AttentionShape s, Mask mask, int threads) {
+    long row = (long) s.batchSize() * LunaLayer.width(s);
     long copies = luna.tieKeyValue() ? 0 : 1;
     return TiledBackward.bytes(unpackShape(luna, s), Mask.none(), threads, false)
         + TiledBackward.bytes(packShape(luna, s), mask, threads, false)
@@ -129,7 +129,7 @@ final class LunaPackedGradient {
   }
 
   /// Floating-point operations of both stages.
-  static double flops(Luna luna, AttentionShape s, Mask mask) {
+  static double flops(LunaLayer luna, AttentionShape s, Mask mask) {
     return TiledBackward.flops(unpackShape(luna, s), Mask.none())
         + TiledBackward.flops(packShape(luna, s), mask);
   }
@@ -142,7 +142,7 @@ final class LunaPackedGradient {
       float[] gradAttended,
       float[] gradQuery,
       float[] newContext,
-      LunaDifferentiable plan) {
+      LunaLayerGradient plan) {
     context = newContext;
     int batches = packShape.batchSize();
     workers.run(batches * heads, projectPacked);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.variants;
+package dev.crossover.attention.testing;
 
 import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
@@ -7,7 +7,6 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.testing.ContractSubject.Reference;
-import dev.crossover.attention.testing.GradientDifferences;
 import java.util.Map;
 import java.util.function.Function;
 
