@@ -6,7 +6,7 @@ import java.io.PrintWriter;
 import org.apache.spark.SparkConf;
 
 /// The command line with its points computed by Apache Spark: takes the arguments of `crossover
-/// errors` and `crossover train`, and writes what they write.
+/// errors`, `crossover train` and `crossover swap`, and writes what they write.
 ///
 /// Where Spark is comes from `spark-submit`, or from system properties where this class is started
 /// as a plain program (`-Dspark.master=local[2]`). Commands that time something are refused: times

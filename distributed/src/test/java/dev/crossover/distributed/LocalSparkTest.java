@@ -9,6 +9,7 @@ import dev.crossover.bench.error.ErrorFile;
 import dev.crossover.bench.jobs.Jobs;
 import dev.crossover.bench.jobs.PointJob;
 import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.swap.LanguageSwapRunner;
 import dev.crossover.reports.cli.Main;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -82,6 +83,19 @@ class LocalSparkTest {
     assertEquals(0, Main.run(Jobs.here(1), writer, writer, command));
     assertEquals(Files.readString(records), written);
     assertEquals(4, written.lines().count());
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void swapsAreThoseOfALocalRunBitForBit(int cores) throws IOException {
+    String command = SmallModel.in(folder).swap();
+    Path there = spark(cores, command, "there");
+    Path here = folder.resolve("here");
+    assertEquals(0, Main.run(writer, writer, (command + here).split(" ")), told.toString());
+    List<String> lines = Files.readAllLines(there.resolve(LanguageSwapRunner.FILE));
+    assertEquals(Files.readAllLines(here.resolve(LanguageSwapRunner.FILE)), lines);
+    assertEquals(SmallModel.POINTS, lines.size());
+    assertEquals(csv(here), csv(there), "the page's numbers");
   }
 
   @Test

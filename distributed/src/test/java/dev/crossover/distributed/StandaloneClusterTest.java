@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.crossover.bench.error.ErrorFile;
 import dev.crossover.bench.jobs.Jobs;
 import dev.crossover.bench.quality.QualityFile;
+import dev.crossover.bench.swap.LanguageSwapRunner;
 import dev.crossover.reports.cli.Main;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -76,6 +77,17 @@ class StandaloneClusterTest {
     assertEquals(written.size() - known, second.tasks().succeeded());
     assertEquals(0, here(ERRORS + folder.resolve("here")));
     assertEquals(lines(folder.resolve("here").resolve(ErrorFile.NAME)), written);
+  }
+
+  @Test
+  void swapsAreThoseOfOneProcess() throws Exception {
+    String command = SmallModel.in(folder).swap();
+    Path records = folder.resolve("run").resolve(LanguageSwapRunner.FILE);
+    LoopbackCluster.Driver driver = cluster.submit(command + folder.resolve("run"));
+    assertEquals(0, driver.exitCode(), driver.told());
+    assertEquals(SmallModel.POINTS, driver.tasks().succeeded());
+    assertEquals(0, here(command + folder.resolve("here")));
+    assertEquals(lines(folder.resolve("here").resolve(LanguageSwapRunner.FILE)), lines(records));
   }
 
   /// Records without the commit, which jars outside their build folder do not know.

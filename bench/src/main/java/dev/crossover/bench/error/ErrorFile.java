@@ -28,7 +28,10 @@ public record ErrorFile(Path path) {
   /// @return the error of every point; empty where the mechanism cannot honour the mask or refuses
   ///     the sizes
   public Map<ErrorPoint, OptionalDouble> complete(
-      List<ErrorPoint> points, Jobs jobs, PointStudy.Progress progress, Consumer<String> warnings)
+      List<ErrorPoint> points,
+      Jobs jobs,
+      PointStudy.Progress<ErrorRecord> progress,
+      Consumer<String> warnings)
       throws IOException {
     String commit = Commit.current();
     List<ErrorRecord> records =

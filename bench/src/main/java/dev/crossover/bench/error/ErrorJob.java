@@ -2,11 +2,10 @@
 package dev.crossover.bench.error;
 
 import dev.crossover.bench.jobs.PointJob;
+import dev.crossover.bench.jobs.Recent;
 import dev.crossover.bench.machine.Machine;
 import dev.crossover.bench.result.RecordJson;
 import java.io.IOException;
-import java.util.LinkedHashMap;
-import java.util.Map;
 import java.util.OptionalDouble;
 
 /// Computes [ErrorPoint]s to [ErrorRecord]s.
@@ -17,7 +16,7 @@ import java.util.OptionalDouble;
 /// @param commit of the code that asks, which is the same as here
 public record ErrorJob(int threads, String commit) implements PointJob {
   private static final int MOST_PROBLEMS = 3;
-  private static final Map<String, ProblemErrors> RECENT = new LinkedHashMap<>();
+  private static final Recent<String, ProblemErrors> RECENT = new Recent<>(MOST_PROBLEMS);
 
   private static final Machine HERE = Machine.current();
 
@@ -33,17 +32,7 @@ public record ErrorJob(int threads, String commit) implements PointJob {
   /// The point's problem with what is known of it.
   private ProblemErrors errors(ErrorPoint asked) throws IOException {
     String name = asked.tensors() + " " + asked.causal() + " " + threads;
-    synchronized (RECENT) {
-      ProblemErrors known = RECENT.remove(name);
-      if (known == null) {
-        known = new ProblemErrors(problem(asked));
-      }
-      RECENT.put(name, known);
-      if (RECENT.size() > MOST_PROBLEMS) {
-        RECENT.remove(RECENT.keySet().iterator().next());
-      }
-      return known;
-    }
+    return RECENT.get(name, () -> new ProblemErrors(problem(asked)));
   }
 
   private ErrorProblem problem(ErrorPoint asked) throws IOException {

@@ -33,14 +33,21 @@ public record PointStudy<R>(Path file, Class<R> type, Function<R, String> key) {
   public record Point(String key, String text) {}
 
   /// What is told while points are computed.
+  ///
+  /// @param <R> the records' class
   @FunctionalInterface
-  public interface Progress {
+  public interface Progress<R> {
+    /// Points are about to be computed; not told where the file holds them all.
+    ///
+    /// @param of number of points to compute, at least 1
+    default void start(int of) {}
+
     /// A point was computed and its record is on disk.
     ///
     /// @param done number of points computed by now
     /// @param of number of points to compute; those that the file held do not count
-    /// @param key of the point
-    void done(int done, int of, String key);
+    /// @param record of the point
+    void done(int done, int of, R record);
   }
 
   /// Computes what the file does not hold yet.
@@ -53,13 +60,14 @@ public record PointStudy<R>(Path file, Class<R> type, Function<R, String> key) {
   /// @throws IOException if the file cannot be read or written, a point not be computed, or a
   ///     record is of another point than was asked for
   public List<R> complete(
-      List<Point> points, PointJob job, Jobs jobs, Progress progress, Consumer<String> warnings)
+      List<Point> points, PointJob job, Jobs jobs, Progress<R> progress, Consumer<String> warnings)
       throws IOException {
     List<String> unread = new ArrayList<>();
     Map<String, R> known = known(unread);
     unread.forEach(warnings);
     List<Point> open = points.stream().filter(point -> !known.containsKey(point.key)).toList();
     if (!open.isEmpty()) {
+      progress.start(open.size());
       try (JsonLines lines = JsonLines.open(file)) {
         int[] done = {0};
         jobs.run(
@@ -71,7 +79,7 @@ public record PointStudy<R>(Path file, Class<R> type, Function<R, String> key) {
               requireKey(wanted, key.apply(record));
               lines.append(record);
               known.put(wanted, record);
-              progress.done(++done[0], open.size(), wanted);
+              progress.done(++done[0], open.size(), record);
             });
       }
     }

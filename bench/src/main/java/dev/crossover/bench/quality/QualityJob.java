@@ -46,7 +46,7 @@ public record QualityJob(List<String> grids, int threads, String commit, String 
       Jobs jobs,
       int threads,
       String command,
-      PointStudy.Progress progress,
+      PointStudy.Progress<QualityRecord> progress,
       Consumer<String> warnings)
       throws IOException {
     List<String> texts = grids.stream().map(RecordJson::write).toList();

@@ -2,6 +2,7 @@
 package dev.crossover.bench.swap;
 
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
+import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -13,7 +14,7 @@ import java.util.List;
 /// @param batch sequences of a step
 /// @param n bytes of a sequence
 public record LanguageSwapBudget(
-    int transferSteps, int tuneSteps, int scratchSteps, int batch, int n) {
+    int transferSteps, int tuneSteps, int scratchSteps, int batch, int n) implements Serializable {
 
   /// Validates the numbers.
   public LanguageSwapBudget {

@@ -83,6 +83,18 @@ public record LanguageSwapRecord(
 
   /// The name of the run: runs of the same name are the same.
   public String key() {
+    return key(weights, textDigest, lengths, windows, setting, treatment, budget);
+  }
+
+  /// The name of a run.
+  static String key(
+      String weights,
+      String textDigest,
+      List<Integer> lengths,
+      int windows,
+      String setting,
+      Treatment treatment,
+      String budget) {
     return String.join(
         " | ", weights, textDigest, lengths + " x " + windows, setting, treatment.name(), budget);
   }

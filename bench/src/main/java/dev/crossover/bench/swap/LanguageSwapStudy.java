@@ -21,9 +21,9 @@ import dev.crossover.models.task.Task;
 import dev.crossover.models.training.MechanismSwap;
 import dev.crossover.models.training.TrainedModel;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.LongSupplier;
 
 /// What exchanging the attention of a trained byte-level language model does to its bits per byte
@@ -47,7 +47,7 @@ public final class LanguageSwapStudy {
   private final int windows;
   private final int longest;
   private final int threads;
-  private final Map<Integer, double[]> originals = new HashMap<>();
+  private final Map<Integer, double[]> originals = new ConcurrentHashMap<>();
 
   /// @param model whose blocks hold mechanisms
   /// @param text bytes that it has not been trained on
@@ -156,14 +156,21 @@ public final class LanguageSwapStudy {
     return swap.transfer(ModelShape.of(1, n), 1, threads).errors(window(n, 0));
   }
 
-  /// Floating-point operations of a mechanism beside those of exact attention.
+  /// What plans of a mechanism may take in this process: a third of its memory.
   ///
-  /// @throws IllegalArgumentException if its plans would take more than a third of the memory
-  public double work(String mechanism, int n) {
-    AttentionShape shape = shape(n);
-    Cost cost = Mechanisms.parse(mechanism).cost(shape, Mask.causal(), threads);
+  /// @return bytes
+  static long mostMemory() {
+    return Runtime.getRuntime().maxMemory() / MOST_OF_MEMORY;
+  }
+
+  /// Refuses a mechanism whose plans would take too much. They are counted with one thread, so that
+  /// the same is refused with any number.
+  ///
+  /// @param most bytes
+  /// @throws IllegalArgumentException if all blocks together need more
+  void requireMemory(String mechanism, int n, long most) {
+    Cost cost = Mechanisms.parse(mechanism).cost(shape(n), Mask.causal(), 1);
     long needed = Math.multiplyExact(cost.scratchBytes(), model.layers().layers());
-    long most = Runtime.getRuntime().maxMemory() / MOST_OF_MEMORY;
     if (needed > most) {
       throw new IllegalArgumentException(
           mechanism
@@ -174,7 +181,13 @@ public final class LanguageSwapStudy {
               + "), but needs "
               + needed);
     }
-    return cost.flops() / new Tiled().cost(shape, Mask.causal(), threads).flops();
+  }
+
+  /// Floating-point operations of a mechanism beside those of exact attention.
+  public double work(String mechanism, int n) {
+    AttentionShape shape = shape(n);
+    return Mechanisms.parse(mechanism).cost(shape, Mask.causal(), threads).flops()
+        / new Tiled().cost(shape, Mask.causal(), threads).flops();
   }
 
   /// The problem of one block.

@@ -32,7 +32,7 @@ class ErrorFileTest {
   private Map<ErrorPoint, OptionalDouble> complete(List<ErrorPoint> points, List<String> told)
       throws IOException {
     return new ErrorFile(folder.resolve(ErrorFile.NAME))
-        .complete(points, Jobs.here(2), (_, _, key) -> told.add(key), told::add);
+        .complete(points, Jobs.here(2), (_, _, record) -> told.add(record.key()), told::add);
   }
 
   @Test

@@ -71,7 +71,14 @@ class QualityJobTest {
   private static List<QualityRecord> complete(QualityFile file, List<String> told)
       throws IOException {
     return QualityJob.complete(
-        file, GRIDS, runs(), Jobs.here(1), 1, "train x", (_, _, key) -> told.add(key), told::add);
+        file,
+        GRIDS,
+        runs(),
+        Jobs.here(1),
+        1,
+        "train x",
+        (_, _, record) -> told.add(record.key()),
+        told::add);
   }
 
   @Test

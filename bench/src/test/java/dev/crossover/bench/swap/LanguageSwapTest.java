@@ -6,9 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.bench.jobs.Jobs;
+import dev.crossover.bench.jobs.OtherProcesses;
+import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.swap.LanguageSwapRecord.Status;
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
 import dev.crossover.models.model.LanguageModelSession;
+import dev.crossover.models.pretrained.Digest;
 import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.task.Bytes;
 import java.io.IOException;
@@ -50,8 +54,14 @@ class LanguageSwapTest {
 
   private static LanguageSwapRunner runner(LanguageSwapBudget budget, List<String> told)
       throws IOException {
-    Bytes held = new Bytes(2, text.toString(), Bytes.Part.HELD_OUT);
-    return new LanguageSwapRunner(model(), held, List.of(32, 64), 3, budget, 1, told::add);
+    return runner(budget, Jobs.here(1), told);
+  }
+
+  private static LanguageSwapRunner runner(LanguageSwapBudget budget, Jobs jobs, List<String> told)
+      throws IOException {
+    String model = weights.toString();
+    return new LanguageSwapRunner(
+        model, text.toString(), List.of(32, 64), 3, budget, jobs, told::add);
   }
 
   /// Windows lie over the whole held-out part and ask their second halves: token by token the
@@ -146,8 +156,74 @@ class LanguageSwapTest {
     assertEquals(3, told.stream().filter(line -> line.matches("\\d/3 .*")).count(), "" + told);
     told.clear();
     assertEquals(records.getFirst(), runner(budget, told).run(file, settings).getFirst());
-    assertTrue(told.stream().noneMatch(line -> line.startsWith("reading")), told.toString());
+    assertTrue(told.stream().noneMatch(line -> line.contains("reading")), told.toString());
     assertEquals(12, LanguageSwapRunner.read(file, new ArrayList<>()).size());
+  }
+
+  @Test
+  void recordsDoNotTellWhereOrInWhichOrderTheyWereComputed() throws IOException {
+    LanguageSwapBudget budget = new LanguageSwapBudget(3, 2, 2, 2, 32);
+    List<String> settings = List.of("tiled", "hedgehog", "performer", "linformer");
+    Path here = folder.resolve("here.jsonl");
+    Path there = folder.resolve("there.jsonl");
+    runner(budget, Jobs.here(1), new ArrayList<>()).run(here, settings);
+    runner(budget, new OtherProcesses(2), new ArrayList<>()).run(there, settings);
+    assertEquals(12, Files.readAllLines(here).size());
+    assertEquals(Files.readString(here), Files.readString(there));
+  }
+
+  private static LanguageSwapJob job(String digest, String textDigest, long memory)
+      throws IOException {
+    byte[] learned = new Bytes(2, text.toString(), Bytes.Part.TRAINING).ofPart();
+    String sum = Digest.of(learned);
+    return new LanguageSwapJob(
+        weights.toString(),
+        digest,
+        text.toString(),
+        textDigest,
+        sum,
+        List.of(32),
+        1,
+        NONE,
+        memory,
+        1,
+        "commit");
+  }
+
+  @Test
+  void otherWeightsOrAnotherTextAreNotTheStudys() throws IOException {
+    String right = model().digest();
+    String point = job(right, "", 0).point("tiled", Treatment.AS_IS).text();
+    LanguageSwapJob weightless = job("0123", Digest.of(heldOut()), 1 << 30);
+    String told =
+        String.valueOf(
+            assertThrows(IOException.class, () -> weightless.compute(point)).getMessage());
+    assertTrue(told.contains("weights must be those of the study (0123)"), told);
+    LanguageSwapJob textless = job(right, "4567", 1 << 30);
+    told =
+        String.valueOf(assertThrows(IOException.class, () -> textless.compute(point)).getMessage());
+    assertTrue(told.contains("text must be those of the study (4567)"), told);
+  }
+
+  /// The limit is the job's, so that the same is refused everywhere; a process that has less than
+  /// the limit permits does not answer.
+  @Test
+  void memoryIsLimitedByTheJobAlone() throws IOException {
+    String held = Digest.of(heldOut());
+    LanguageSwapJob small = job(model().digest(), held, 100);
+    String point = small.point("tiled", Treatment.AS_IS).text();
+    LanguageSwapRecord refused = RecordJson.read(small.compute(point), LanguageSwapRecord.class);
+    assertEquals(Status.REFUSED, refused.status());
+    assertTrue(refused.reason().contains("at most a third of the memory"), refused.reason());
+    LanguageSwapJob large = job(model().digest(), held, Long.MAX_VALUE);
+    LanguageSwapStudy study = study(1);
+    String told =
+        String.valueOf(
+            assertThrows(IOException.class, () -> large.requireMemory(study, "tiled", 32, 100))
+                .getMessage());
+    assertTrue(told.contains("that of the one that asks, or more"), told);
+    LanguageSwapRecord done = RecordJson.read(large.compute(point), LanguageSwapRecord.class);
+    assertEquals(Status.DONE, done.status());
   }
 
   @Test

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.bench.jobs.Jobs;
+import dev.crossover.bench.jobs.OtherProcesses;
 import dev.crossover.bench.swap.SwapRecord.Status;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -102,7 +104,7 @@ class SwapStudyTest {
   void recordsAreKeptAndNotMadeTwice() throws IOException {
     Path file = folder.resolve("swap.jsonl");
     List<String> told = new ArrayList<>();
-    SwapRunner runner = new SwapRunner(file, LOADED, texts(), 1, told::add);
+    SwapRunner runner = new SwapRunner(file, LOADED, texts(), Jobs.here(1), told::add);
     List<SwapSetting> first = List.of(SwapSetting.parse("topk:top_k=2"), SwapSetting.parse("gla"));
     List<SwapRecord> records = runner.run(first);
     assertEquals(Status.DONE, records.getFirst().status());
@@ -120,6 +122,31 @@ class SwapStudyTest {
     assertEquals(records.getFirst(), again.getFirst());
     assertTrue(told.stream().noneMatch(line -> line.contains("reading")), told.toString());
     assertEquals(3, SwapRunner.read(file, new ArrayList<>()).size());
+  }
+
+  @Test
+  void recordsDoNotTellWhereOrInWhichOrderTheyWereComputed() throws IOException {
+    List<SwapSetting> settings =
+        List.of(
+            SwapSetting.parse("topk:top_k=2"),
+            SwapSetting.parse("performer"),
+            SwapSetting.parse("gla"),
+            SwapSetting.parse("control:zero"));
+    Path here = folder.resolve("here.jsonl");
+    Path there = folder.resolve("there.jsonl");
+    new SwapRunner(here, LOADED, texts(), Jobs.here(1), _ -> {}).run(settings);
+    new SwapRunner(there, LOADED, texts(), new OtherProcesses(1), _ -> {}).run(settings);
+    assertEquals(4, Files.readAllLines(here).size());
+    assertEquals(Files.readString(here), Files.readString(there));
+  }
+
+  @Test
+  void weightsThatAreNotThereAreNamed() throws IOException {
+    SwapJob job = new SwapJob("drawn.onnx", "89ab", "texts", "", List.of(), 1, "commit");
+    String told =
+        String.valueOf(
+            assertThrows(IOException.class, () -> job.compute("topk:top_k=2")).getMessage());
+    assertTrue(told.contains("drawn.onnx"), told);
   }
 
   @Test

@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.RecordType;
 import dev.crossover.attention.store.CachePolicies;
+import dev.crossover.bench.jobs.Jobs;
+import dev.crossover.bench.jobs.OtherProcesses;
 import dev.crossover.bench.swap.LanguageSwapRecord.Status;
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
 import dev.crossover.models.layer.Mechanisms;
@@ -15,8 +17,8 @@ import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.task.Bytes;
 import dev.crossover.models.training.MechanismSwap;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
@@ -57,9 +59,13 @@ class WindowDecodingTest {
   }
 
   private static LanguageSwapRunner runner(LanguageSwapBudget budget) throws IOException {
-    PretrainedModel model = PretrainedModel.load(weights.toString());
+    return runner(budget, Jobs.here(1));
+  }
+
+  private static LanguageSwapRunner runner(LanguageSwapBudget budget, Jobs jobs)
+      throws IOException {
     return new LanguageSwapRunner(
-        model, heldOut(), List.of(32, N), WINDOWS, budget, 1, new ArrayList<String>()::add);
+        weights.toString(), text.toString(), List.of(32, N), WINDOWS, budget, jobs, _ -> {});
   }
 
   private static double[] decoded(LanguageSwapStudy study, String setting) {
@@ -160,6 +166,18 @@ class WindowDecodingTest {
     LanguageSwapRecord learning = records.get(3);
     assertEquals(Status.REFUSED, learning.status());
     assertTrue(learning.reason().contains("cache must be absent"), learning.reason());
+  }
+
+  @Test
+  void recordsDoNotTellWhereTheyWereDecoded() throws IOException {
+    List<String> settings = List.of(setting("h2o", 8), "tiled", "tiled:store=int8");
+    LanguageSwapBudget none = new LanguageSwapBudget(0, 0, 0, 2, 32);
+    Path here = folder.resolve("here.jsonl");
+    Path there = folder.resolve("there.jsonl");
+    runner(none).run(here, settings);
+    runner(none, new OtherProcesses(2)).run(there, settings);
+    assertEquals(3, Files.readAllLines(here).size());
+    assertEquals(Files.readString(here), Files.readString(there));
   }
 
   @Test

@@ -2,6 +2,7 @@
 package dev.crossover.reports.cli;
 
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.jobs.Jobs;
 import dev.crossover.bench.swap.FrontSettings;
 import dev.crossover.bench.swap.LanguageSwapRecord;
 import dev.crossover.bench.swap.LanguageSwapRunner;
@@ -13,7 +14,6 @@ import dev.crossover.bench.swap.SwapTexts;
 import dev.crossover.bench.tune.FrontFile;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.pretrained.PretrainedModel;
-import dev.crossover.models.task.Bytes;
 import dev.crossover.reports.page.LanguageSwapPage;
 import dev.crossover.reports.page.SwapPage;
 import java.io.IOException;
@@ -123,7 +123,7 @@ final class SwapCommand implements Callable<Integer> {
       names = "--threads",
       paramLabel = "T",
       description = "Threads; all cores when absent. Nothing depends on it.")
-  private int threads = Runtime.getRuntime().availableProcessors();
+  private @Nullable Integer threads;
 
   @Option(
       names = {"-o", "--out"},
@@ -144,11 +144,12 @@ final class SwapCommand implements Callable<Integer> {
       throw new IllegalArgumentException(
           "model must be one of " + MODELS + ", but was " + model + Nearest.hint(model, MODELS));
     }
-    if (threads < 1) {
-      throw new IllegalArgumentException("threads must be >= 1, but was " + threads);
+    Jobs jobs = Main.jobs(self, threads);
+    if (jobs.threads() < 1) {
+      throw new IllegalArgumentException("threads must be >= 1, but was " + jobs.threads());
     }
     if (model.equals("bytes")) {
-      return swapLanguageModel(self);
+      return swapLanguageModel(self, jobs);
     }
     language.refuse(model);
     List<SwapSetting> wanted =
@@ -159,7 +160,7 @@ final class SwapCommand implements Callable<Integer> {
     MiniLmFiles.Loaded loaded = MiniLmFiles.load(weights, tokenizer);
     Files.createDirectories(folder);
     SwapRunner runner =
-        new SwapRunner(folder.resolve(SwapRunner.FILE), loaded, read, threads, err::println);
+        new SwapRunner(folder.resolve(SwapRunner.FILE), loaded, read, jobs, err::println);
     List<SwapRecord> records = runner.run(wanted);
     Path page = SwapPage.write(records, folder, TypedCommand.of(self), Here.words());
     String address = page.toAbsolutePath().toUri().toString();
@@ -173,7 +174,7 @@ final class SwapCommand implements Callable<Integer> {
     return 0;
   }
 
-  private int swapLanguageModel(CommandSpec self) throws IOException {
+  private int swapLanguageModel(CommandSpec self, Jobs jobs) throws IOException {
     PrintWriter out = self.commandLine().getOut();
     PrintWriter err = self.commandLine().getErr();
     if (tokenizer != null) {
@@ -187,15 +188,18 @@ final class SwapCommand implements Callable<Integer> {
     List<String> wanted = specs(given, "causal", err);
     wanted.forEach(Mechanisms::parse);
     String name = weights == null ? PretrainedModel.BUILT_IN : weights.toString();
-    Bytes text = new Bytes(2, texts == null ? "" : texts.toString(), Bytes.Part.HELD_OUT);
+    if (language.isDryRun() && Main.cluster(self).isPresent()) {
+      throw new IllegalArgumentException(
+          "dry-run must be absent on a cluster, where nothing is timed, but was given");
+    }
     LanguageSwapRunner runner =
         new LanguageSwapRunner(
-            PretrainedModel.load(name).requireBytes(),
-            text,
+            name,
+            texts == null ? "" : texts.toString(),
             language.lengths(),
             language.windows(),
             language.budget(),
-            threads,
+            jobs,
             err::println);
     if (language.isDryRun()) {
       var forecast = runner.forecast(wanted, System::nanoTime);

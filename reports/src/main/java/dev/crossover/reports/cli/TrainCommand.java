@@ -220,7 +220,7 @@ final class TrainCommand implements Callable<Integer> {
                 jobs,
                 jobs.threads(),
                 TypedCommand.of(self),
-                (done, of, key) -> err.println(done + "/" + of + "  " + key),
+                (done, of, record) -> err.println(done + "/" + of + "  " + record.key()),
                 err::println)
             : trained(file, runs, seconds, jobs.threads(), self);
     List<ResultRecord> sweeps = ResultFile.read(SweepCommand.resultsIn(folder)).records();

@@ -77,6 +77,8 @@ class ClusterTest {
         "sweep --n 64;on a cluster, where nothing is timed, but was sweep",
         "tune;on a cluster, where nothing is timed, but was tune",
         "compare a b;on a cluster, where nothing is timed, but was compare",
+        "swap --threads 2;threads must be those of a task on the cluster (1), but was 2",
+        "swap --model bytes --dry-run;dry-run must be absent on a cluster",
         "train parity --budget 1m;budget must be absent on a cluster",
         "train parity --dry-run;dry-run must be absent on a cluster",
         "train parity --keep;keep must be absent on a cluster",
