@@ -20,6 +20,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
 
 /// One training run, from its start or from where it was saved last, to its record.
 ///
@@ -215,7 +216,12 @@ final class QualityCourse {
         trained == 0 ? 0 : tokens / trained,
         (settings.nanos.getAsLong() - start) / NANOS,
         StateBytes.of(run.recipe().layers(), training.parameters(), run.task().positions()),
-        evaluations);
+        evaluations,
+        status == Status.DIVERGED ? null : byPosition(training));
+  }
+
+  private @Nullable List<TaskTraining.PositionLoss> byPosition(TaskTraining training) {
+    return run.task().askedEverywhere().map(training::lossByPosition).orElse(null);
   }
 
   private static List<CurvePoint> thinned(List<Double> losses) {
@@ -238,7 +244,7 @@ final class QualityCourse {
   }
 
   private QualityRecord refused(String reason) {
-    return record(Status.REFUSED, reason, 0, List.of(), List.of(), 0, 0, 0, -1, List.of());
+    return record(Status.REFUSED, reason, 0, List.of(), List.of(), 0, 0, 0, -1, List.of(), null);
   }
 
   private QualityRecord record(
@@ -251,7 +257,8 @@ final class QualityCourse {
       double tokensPerSecond,
       double seconds,
       long stateBytes,
-      List<Evaluation> evaluations) {
+      List<Evaluation> evaluations,
+      @Nullable List<TaskTraining.PositionLoss> positionLosses) {
     return new QualityRecord(
         "quality",
         Tasks.describe(run.task()),
@@ -273,6 +280,7 @@ final class QualityCourse {
         settings.machine,
         settings.commit,
         settings.command.isEmpty() ? null : settings.command,
-        evaluations.isEmpty() ? null : evaluations);
+        evaluations.isEmpty() ? null : evaluations,
+        positionLosses);
   }
 }

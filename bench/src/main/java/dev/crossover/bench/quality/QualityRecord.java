@@ -33,6 +33,8 @@ import org.jspecify.annotations.Nullable;
 /// @param command as it was typed; null where nobody typed one
 /// @param evaluations what looks at test samples saw at other settings of the mechanism, once the
 ///     model was trained; null in files that were written before there were any
+/// @param positionLosses loss by position in the end, where the task is of a text; null otherwise,
+///     and in records that were written before this was
 public record QualityRecord(
     String kind,
     String task,
@@ -54,7 +56,8 @@ public record QualityRecord(
     Machine machine,
     String commit,
     @Nullable String command,
-    @Nullable List<Evaluation> evaluations) {
+    @Nullable List<Evaluation> evaluations,
+    @Nullable List<TaskTraining.PositionLoss> positionLosses) {
 
   /// A look at the trained model at another setting of its mechanism.
   ///
@@ -136,7 +139,8 @@ public record QualityRecord(
         machine,
         commit,
         command,
-        all);
+        all,
+        positionLosses);
   }
 
   /// The learning rate.

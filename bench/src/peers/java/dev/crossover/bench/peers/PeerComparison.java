@@ -16,7 +16,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
-import java.util.concurrent.locks.LockSupport;
 
 /// Times exact attention beside libtorch and ONNX Runtime: every round runs the peak (for decoding
 /// a pass over memory) and each contender in turn, so that all meet the same machine; every
@@ -31,21 +30,9 @@ public final class PeerComparison {
   private static final int HEADS = 8;
   private static final int DIM = 64;
   private static final double WARM_UP_SECONDS = 1.5;
-  private static final int MAX_ROUNDS = 2000;
   private static final int LENGTH = 2048;
   private static final int DECODING_KEYS = 65536;
   private static final int LONGEST_MATERIALISED = 4096;
-  private static final int LEAST_ROUNDS = 9;
-
-  /// Pause before a contender's turn on several threads. OpenMP's threads go on spinning for up to
-  /// 200 ms after their work; with a pause of 20 ms every contender lost half a core to the one
-  /// before it, the peak too.
-  private static final long PAUSE_NANOS = 250_000_000;
-
-  /// Least duration of one sample. A single call of a millisecond, after other contenders, measures
-  /// how it finds the caches and the clock; calls in a row are what a model's layers do.
-  private static final double LEAST_MILLIS = 20;
-
   private static final double TOLERANCE = 2e-5;
 
   private PeerComparison() {}
@@ -77,7 +64,7 @@ public final class PeerComparison {
         """
             .formatted(
                 String.join(" ", List.of(arguments).subList(1, arguments.length)),
-                LEAST_MILLIS,
+                Rounds.LEAST_MILLIS,
                 System.getenv("OPENBLAS_NUM_THREADS"),
                 System.getenv("OPENBLAS_CORETYPE"),
                 machine.cpu(),
@@ -171,37 +158,15 @@ public final class PeerComparison {
             contender.name() + " must agree with double precision, but errs by " + error);
       }
     }
-    double[][] times = new double[contenders.size() + 1][MAX_ROUNDS];
-    int rounds = 0;
-    boolean warm = false;
-    long start = System.nanoTime();
-    while (rounds < LEAST_ROUNDS
-        || rounds < MAX_ROUNDS && System.nanoTime() - start < seconds * 1e9) {
-      if (!warm && System.nanoTime() - start > WARM_UP_SECONDS * 1e9) {
-        warm = true;
-        start = System.nanoTime();
-      }
-      for (int c = 0; c < times.length; c++) {
-        Runnable turn = turn(c, contenders, decoding, peak);
-        if (threads > 1) {
-          LockSupport.parkNanos(PAUSE_NANOS);
-          turn.run();
-        }
-        double millis = sample(turn);
-        if (warm) {
-          times[c][rounds] = millis;
-        }
-      }
-      rounds += warm ? 1 : 0;
+    List<Runnable> turns = new ArrayList<>();
+    for (Contender contender : contenders) {
+      turns.add(contender::run);
     }
+    turns.add(decoding ? peak::readAll : peak::run);
+    Rounds rounds = Rounds.time(turns, threads, WARM_UP_SECONDS, seconds);
     double most = decoding ? peak.bytesRead() : peak.flops();
-    double[] turns = times[contenders.size()];
-    PeakRange range =
-        new PeakRange(
-            most / quantile(turns, rounds, 0.9) * 1e-6,
-            most / quantile(turns, rounds, 0.5) * 1e-6,
-            most / quantile(turns, rounds, 0.1) * 1e-6);
-    double tiled = quantile(times[0], rounds, 0.5);
+    PeakRange range = rounds.rates(contenders.size(), most);
+    double tiled = rounds.quantile(0, 0.5);
     String setting =
         String.format(
             Locale.ROOT,
@@ -213,7 +178,7 @@ public final class PeerComparison {
     StringBuilder rows = new StringBuilder();
     for (int c = 0; c < contenders.size(); c++) {
       Contender contender = contenders.get(c);
-      double ms = quantile(times[c], rounds, 0.5);
+      double ms = rounds.quantile(c, 0.5);
       double work = problem.flops() * contender.forwards();
       double rate = (decoding ? problem.bytes() : work) / ms * 1e-6;
       rows.append(setting)
@@ -223,8 +188,8 @@ public final class PeerComparison {
                   "%s | %.2f (%.2f–%.2f) | %.0f %s | %s | %.2f |%n",
                   contender.name(),
                   ms,
-                  quantile(times[c], rounds, 0.25),
-                  quantile(times[c], rounds, 0.75),
+                  rounds.quantile(c, 0.25),
+                  rounds.quantile(c, 0.75),
                   rate,
                   decoding ? "GB/s" : "GFLOP/s",
                   PeakShare.of(rate, range),
@@ -240,32 +205,5 @@ public final class PeerComparison {
                 PeakShare.words(range),
                 decoding ? "GB/s" : "GFLOP/s"))
         .toString();
-  }
-
-  /// Milliseconds of one call, over as many calls as fill the least duration.
-  private static double sample(Runnable turn) {
-    long begin = System.nanoTime();
-    int calls = 0;
-    double millis;
-    do {
-      turn.run();
-      calls++;
-      millis = (System.nanoTime() - begin) * 1e-6;
-    } while (millis < LEAST_MILLIS);
-    return millis / calls;
-  }
-
-  private static Runnable turn(
-      int c, List<Contender> contenders, boolean decoding, PeakMeter peak) {
-    if (c < contenders.size()) {
-      return contenders.get(c)::run;
-    }
-    return decoding ? peak::readAll : peak::run;
-  }
-
-  private static double quantile(double[] times, int rounds, double q) {
-    double[] sorted = Arrays.copyOf(times, rounds);
-    Arrays.sort(sorted);
-    return sorted[(int) Math.min(rounds - 1, Math.round(q * (rounds - 1)))];
   }
 }

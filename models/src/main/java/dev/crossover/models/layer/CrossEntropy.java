@@ -140,6 +140,11 @@ public final class CrossEntropy extends Operation {
     return rows.active() == 0 ? 0 : sum / rows.active();
   }
 
+  /// The loss of a labelled row of the last forward pass.
+  public double loss(int row) {
+    return losses[row];
+  }
+
   /// Whether the largest logit of a labelled row of the last forward pass is the label's.
   public boolean isCorrect(int row) {
     return correct[row] == 1;

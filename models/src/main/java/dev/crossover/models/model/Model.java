@@ -349,6 +349,17 @@ public final class Model {
     return entropy != null && entropy.isCorrect(row);
   }
 
+  /// The loss of a labelled row of the last batch, in nats.
+  ///
+  /// @param row counted over the labelled rows, in the order of the batch
+  /// @throws IllegalStateException if the plan has no labelled rows
+  public double lossOf(int row) {
+    if (entropy == null) {
+      throw new IllegalStateException("loss must be asked of a plan with a loss");
+    }
+    return entropy.loss(row);
+  }
+
   /// Computes logits, `[batch, length, classes]` or `[batch, classes]`; written anew by the next
   /// call.
   public Tensor logits(Batch batch) {

@@ -11,6 +11,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.zip.GZIPInputStream;
 import org.apache.commons.rng.UniformRandomProvider;
@@ -45,8 +46,10 @@ public record Bytes(
   public enum Part {
     /// The first 95 %.
     TRAINING,
-    /// The last 5 %.
-    HELD_OUT
+    /// The last 5 %, asked with at least half a window of context.
+    HELD_OUT,
+    /// The last 5 %, asked at every position.
+    HELD_OUT_WHOLE
   }
 
   /// Validates the size.
@@ -137,7 +140,7 @@ public record Bytes(
   }
 
   private int firstAsked() {
-    return part == Part.TRAINING ? 0 : n / 2;
+    return part == Part.HELD_OUT ? n / 2 : 0;
   }
 
   @Override
@@ -218,6 +221,12 @@ public record Bytes(
     Bytes training = new Bytes(n, text, Part.TRAINING);
     training.checked();
     return training;
+  }
+
+  /// The last 5 %, asked at every position.
+  @Override
+  public Optional<Task> askedEverywhere() {
+    return Optional.of(new Bytes(n, text, Part.HELD_OUT_WHOLE));
   }
 
   @Override

@@ -3,6 +3,7 @@ package dev.crossover.models.task;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import org.apache.commons.rng.UniformRandomProvider;
 
 /// A task: draws samples, knows its chance level, and brings a solver that needs no learning.
@@ -66,6 +67,12 @@ public interface Task {
   /// name a table; empty for tasks whose answers are determined.
   default Map<String, Double> floors() {
     return Map.of();
+  }
+
+  /// The same test samples, asked at every position, where the loss at a position tells how far
+  /// context helps; empty where it would tell something else.
+  default Optional<Task> askedEverywhere() {
+    return Optional.empty();
   }
 
   /// Draws one sample.

@@ -60,6 +60,13 @@ public final class TaskTraining {
   public record Look(
       long step, int length, double loss, double accuracy, double sequenceAccuracy) {}
 
+  /// Loss at some positions of test samples.
+  ///
+  /// @param from the first position, counted from 1: the symbols that a model has read there
+  /// @param to the last position
+  /// @param loss mean cross-entropy, in nats
+  public record PositionLoss(int from, int to, double loss) {}
+
   /// @param task what is learned
   /// @param recipe how
   /// @param seed of the model
@@ -121,6 +128,49 @@ public final class TaskTraining {
     return Samples.draw(from, count, Draws.seedFor(dataSeed, stream));
   }
 
+  private Model evaluating(Task test, int batch, LayerOptions layers, Parameters weights) {
+    return Model.plan(
+        kind,
+        layers.with("training", "false"),
+        weights,
+        shape(test, batch),
+        Purpose.EVALUATE,
+        threads);
+  }
+
+  /// Loss at positions 1, 2, 3 and 4, 5 to 8, … of test samples that are asked everywhere.
+  ///
+  /// @param test asked at every position
+  public List<PositionLoss> lossByPosition(Task test) {
+    int batch = Math.min(recipe.testSamples(), recipe.batch());
+    int n = test.positions();
+    Model model = evaluating(test, batch, recipe.layers(), parameters);
+    int batches = Math.ceilDiv(recipe.testSamples(), batch);
+    double[] sums = new double[n];
+    for (int b = 0; b < batches; b++) {
+      Batch samples = draw(test, batch, "test " + Tasks.describe(test) + " " + b);
+      model.loss(samples);
+      if (model.labelled() != batch * n) {
+        throw new IllegalArgumentException(
+            "test must ask at every position, but was " + Tasks.describe(test));
+      }
+      for (int row = 0; row < batch * n; row++) {
+        sums[row % n] += model.lossOf(row);
+      }
+    }
+    List<PositionLoss> bins = new ArrayList<>();
+    int last = 1;
+    for (int from = 1; from <= n; from = last + 1) {
+      last = Math.min(n, Math.max(1, 2 * (from - 1)));
+      double sum = 0;
+      for (int p = from; p <= last; p++) {
+        sum += sums[p - 1];
+      }
+      bins.add(new PositionLoss(from, last, sum / ((double) batches * batch * (last - from + 1))));
+    }
+    return bins;
+  }
+
   /// Looks at the test samples of a task of the same kind, for example at another length.
   public Look look(Task test) {
     Look look = look(test, recipe.layers(), parameters);
@@ -158,14 +208,7 @@ public final class TaskTraining {
 
   private Look look(Task test, LayerOptions layers, Parameters weights) {
     int batch = Math.min(recipe.testSamples(), recipe.batch());
-    Model model =
-        Model.plan(
-            kind,
-            layers.with("training", "false"),
-            weights,
-            shape(test, batch),
-            Purpose.EVALUATE,
-            threads);
+    Model model = evaluating(test, batch, layers, weights);
     int batches = Math.ceilDiv(recipe.testSamples(), batch);
     double loss = 0;
     long asked = 0;

@@ -54,6 +54,10 @@ class BytesTest {
       int[] expected = {Task.IGNORE, Task.IGNORE, tokens[2] + 1, tokens[3] + 1};
       assertTrue(Arrays.equals(expected, labels), "asked with half a window of context");
     }
+    Task whole = test.askedEverywhere().orElseThrow();
+    whole.draw(stream(1), tokens, labels);
+    assertTrue(tokens[0] >= 190 && labels[0] == tokens[0] + 1, "asked everywhere");
+    assertEquals(4, whole.asked());
     assertEquals(190, least);
     assertEquals(199, most);
     assertEquals(4, training.asked());

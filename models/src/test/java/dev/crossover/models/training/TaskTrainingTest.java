@@ -6,11 +6,16 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.crossover.attention.random.Draws;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.task.Task;
 import dev.crossover.models.task.Tasks;
+import dev.crossover.models.training.TaskTraining.PositionLoss;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
+import org.apache.commons.rng.UniformRandomProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -57,6 +62,60 @@ class TaskTrainingTest {
     // one letter in two and the mark by guessing: 0.625
     double accuracy = training.look(task).accuracy();
     assertTrue(accuracy > 0.95, "accuracy " + accuracy);
+  }
+
+  /// Stretches of positions put together again are all positions.
+  @Test
+  void lossByPositionIsTheLossOfTheSamplesTakenApart() throws Exception {
+    byte[] all = new byte[4000];
+    for (int i = 0; i < all.length; i++) {
+      all[i] = (byte) (i % 7);
+    }
+    Path file = folder.resolve("counting");
+    Files.write(file, all);
+    Task task = Tasks.parse("bytes:n=11,text=" + file);
+    Task whole = task.askedEverywhere().orElseThrow();
+    Recipe recipe = Recipe.of(task, "tiled", SMALL, 11);
+    TaskTraining training = new TaskTraining(task, recipe, 1, 42, 2);
+    List<PositionLoss> bins = training.lossByPosition(whole);
+    assertEquals(
+        List.of("1-1", "2-2", "3-4", "5-8", "9-11"),
+        bins.stream().map(bin -> bin.from() + "-" + bin.to()).toList());
+    double sum = 0;
+    for (PositionLoss bin : bins) {
+      sum += bin.loss() * (bin.to() - bin.from() + 1);
+    }
+    assertEquals(training.look(whole).loss(), sum / 11, 1e-12);
+    assertThrows(IllegalArgumentException.class, () -> training.lossByPosition(task));
+    assertTrue(Tasks.parse("mqar").askedEverywhere().isEmpty());
+  }
+
+  /// Stretches of 200 letters, each of two of four letters at random. After one letter the next is
+  /// the same in half of all cases: entropy H(1/2, 1/6, 1/6, 1/6) = 1.24 nats; later both letters
+  /// are known: 0.69, and a little for windows in which another stretch begins.
+  @Test
+  void lossByPositionFallsWhereContextTells() throws Exception {
+    byte[] all = new byte[400_000];
+    UniformRandomProvider random = Draws.generator(Draws.seedFor(1, "text"));
+    for (int from = 0; from < all.length; from += 200) {
+      int one = random.nextInt(4);
+      int other = (one + 1 + random.nextInt(3)) % 4;
+      for (int i = from; i < from + 200; i++) {
+        all[i] = (byte) (random.nextBoolean() ? one : other);
+      }
+    }
+    Path file = folder.resolve("stretches");
+    Files.write(file, all);
+    Task task = Tasks.parse("bytes:n=16,text=" + file);
+    Map<String, String> enough =
+        Map.of("width", "32", "layers", "1", "batch", "16", "steps", "300", "test_samples", "256");
+    Recipe recipe = Recipe.of(task, "tiled+lr=1e-2", enough, 16);
+    TaskTraining training = new TaskTraining(task, recipe, 1, 42, 2);
+    train(training, 300);
+    List<PositionLoss> bins = training.lossByPosition(task.askedEverywhere().orElseThrow());
+    double first = bins.getFirst().loss();
+    double last = bins.getLast().loss();
+    assertTrue(first > 1.15 && last < 0.9, "first " + first + ", last " + last);
   }
 
   @Test

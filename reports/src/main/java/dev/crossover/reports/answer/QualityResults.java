@@ -8,6 +8,7 @@ import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.task.TaskInfo;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining.Look;
+import dev.crossover.models.training.TaskTraining.PositionLoss;
 import dev.crossover.variants.Catalogue;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,7 +16,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.function.ToDoubleFunction;
 
@@ -134,6 +137,29 @@ public record QualityResults(
     public double bits(int length) {
       return looks(length).stream().mapToDouble(Look::loss).average().orElse(Double.NaN)
           / Math.log(2);
+    }
+
+    /// Loss by position of every run that has it.
+    public List<List<PositionLoss>> positionLosses() {
+      return records.stream().map(QualityRecord::positionLosses).filter(Objects::nonNull).toList();
+    }
+
+    /// Mean loss in bits by the last position of each stretch; empty where no run has it.
+    public Map<Integer, Double> bitsByPosition() {
+      Map<Integer, List<Double>> bits = new TreeMap<>();
+      positionLosses()
+          .forEach(
+              run ->
+                  run.forEach(
+                      stretch ->
+                          bits.computeIfAbsent(stretch.to(), _ -> new ArrayList<>())
+                              .add(stretch.loss() / Math.log(2))));
+      Map<Integer, Double> means = new TreeMap<>();
+      bits.forEach(
+          (to, values) ->
+              means.put(
+                  to, Student.mean(values.stream().mapToDouble(Double::doubleValue).toArray())));
+      return means;
     }
 
     /// Seeds whose accuracy at a length is that of a solved task.

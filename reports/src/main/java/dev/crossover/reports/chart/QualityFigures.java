@@ -73,6 +73,7 @@ public final class QualityFigures {
     figures.loss();
     figures.lengths();
     figures.lossByLength();
+    figures.lossByPosition();
     return List.copyOf(figures.figures);
   }
 
@@ -213,6 +214,23 @@ public final class QualityFigures {
         LogPlot.DOTTED,
         List.of(new double[] {lengths.getFirst(), guess}, new double[] {lengths.getLast(), guess}));
     add(plot, "length-loss", "Loss beyond the trained length", "mean over seeds");
+  }
+
+  private void lossByPosition() {
+    LogPlot plot =
+        new LogPlot(
+            new Axis("position, the last of a stretch", Quantity.LENGTH),
+            new Axis("loss, bits", Quantity.NUMBER));
+    for (Row row : results.rows()) {
+      List<double[]> points = new ArrayList<>();
+      row.bitsByPosition().forEach((to, bits) -> points.add(new double[] {to, bits}));
+      plot.line(row.label(), look(row), points);
+    }
+    add(
+        plot,
+        "position-loss",
+        "Loss by position: how far context helps",
+        "means of positions 1, 2, 3–4, 5–8, … and over seeds");
   }
 
   private String seeds() {

@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 /// The part of the page about what models learned with each mechanism.
 final class QualitySection {
   private static final String LOOKS = "quality-looks";
+  private static final String POSITIONS = "position-loss";
 
   private final List<QualityRecord> records;
   private final List<QualityResults> results;
@@ -123,6 +124,10 @@ final class QualitySection {
       view.put("settingsCsv", prefix + "-settings");
     }
     view.put("hasSettings", evaluated);
+    Table positions = QualityTables.positions(one);
+    view.put("hasPositions", !positions.rows().isEmpty());
+    view.put("positions", HtmlTable.of(positions));
+    view.put("positionsMarkdown", positions.markdown());
     List<Map<String, Object>> charts = new ArrayList<>();
     for (Figure figure : files.figures(() -> QualityFigures.of(one, times, prefix, origin))) {
       String kind = figure.name().substring(prefix.length() + 1);
@@ -151,6 +156,11 @@ final class QualitySection {
         return name;
       }
     }
+    if (kind.equals(POSITIONS)) {
+      String name = prefix + "-" + kind;
+      files.csv(name, QualityTables.positions(one));
+      return name;
+    }
     return switch (kind) {
       case "learning" -> LOOKS;
       case "loss" -> "quality-losses";
@@ -167,6 +177,7 @@ final class QualitySection {
       case "learning" -> "Learning";
       case "loss" -> "Loss";
       case "length-loss" -> "Loss beyond the trained length";
+      case POSITIONS -> "Loss by position";
       default -> "Beyond the trained length";
     };
   }
@@ -185,6 +196,9 @@ final class QualitySection {
       case "length-loss" ->
           "loss in bits against the length of test samples; where every symbol decides, a fixed"
               + " depth with bounded scores must come to one bit (Hahn, 2020)";
+      case POSITIONS ->
+          "loss in bits at positions 1, 2, 3–4, 5–8, … of test samples, against the last of them:"
+              + " how far context helps";
       default -> "accuracy against the length of test samples; trained at the shortest shown";
     };
   }
@@ -272,6 +286,9 @@ final class QualitySection {
     }
     data.put("lengths", lengths);
     data.put("length-loss", one.lengths().stream().map(n -> points(n, row.bits(n))).toList());
+    List<List<@Nullable Double>> positions = new ArrayList<>();
+    row.bitsByPosition().forEach((to, bits) -> positions.add(points(to, bits)));
+    data.put(POSITIONS, positions);
     data.put("learning", row.records().stream().map(record -> learning(record, own)).toList());
     data.put("loss", row.records().stream().map(QualitySection::loss).toList());
     for (QualityTimes time : times) {

@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 
 /// The tables of what was learned.
 final class QualityTables {
@@ -192,6 +193,33 @@ final class QualityTables {
         new Column("accuracy", "accuracy", true),
         new Column("whole samples right", "sequence_accuracy", true),
         new Column("loss", "loss_nats", true));
+  }
+
+  /// Loss by position, mixers down and stretches of positions across; mean over seeds, in bits.
+  static Table positions(QualityResults results) {
+    Map<Integer, Integer> stretches = new TreeMap<>();
+    for (Row row : results.rows()) {
+      row.positionLosses().forEach(run -> run.forEach(s -> stretches.put(s.to(), s.from())));
+    }
+    List<Column> columns = new ArrayList<>(List.of(new Column("mixer", "mixer", false)));
+    stretches.forEach(
+        (to, from) ->
+            columns.add(
+                new Column(
+                    (from.equals(to) ? "" : from + "–") + to, "bits_" + from + "_" + to, true)));
+    List<List<Cell>> rows = new ArrayList<>();
+    for (Row row : results.rows()) {
+      Map<Integer, Double> bits = row.bitsByPosition();
+      if (!bits.isEmpty()) {
+        List<Cell> cells = new ArrayList<>(List.of(new Cell(row.label(), row.mixer())));
+        for (int to : stretches.keySet()) {
+          double value = bits.getOrDefault(to, Double.NaN);
+          cells.add(Cell.number(three(value), value));
+        }
+        rows.add(cells);
+      }
+    }
+    return new Table("positions", columns, rows);
   }
 
   /// Training loss of every run.

@@ -14,6 +14,7 @@
     learning: {words: whole, base: 10, x: 'training steps', lines: s => s.learning},
     loss: {words: whole, base: 10, x: 'training steps', lines: s => s.loss, plain: true},
     'length-loss': {words: whole, base: 2, x: 'length of test samples', lines: s => [s['length-loss']], plain: true, guess: true},
+    'position-loss': {words: whole, base: 2, x: 'position, the last of a stretch', lines: s => [s['position-loss']], plain: true},
     lengths: {words: whole, base: 2, x: 'length of test samples', lines: s => [s.lengths]}
   };
   const charts = [];

@@ -8,6 +8,7 @@ import dev.crossover.bench.quality.QualityRecord.Evaluation;
 import dev.crossover.bench.quality.QualityRecord.Status;
 import dev.crossover.models.task.Tasks;
 import dev.crossover.models.training.TaskTraining.Look;
+import dev.crossover.models.training.TaskTraining.PositionLoss;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -51,6 +52,14 @@ public final class QualityRecords {
     return run(task, mixer, "1e-3", seed, 64, looks, 100, evaluations);
   }
 
+  /// Loss that halves with the context, plus a tenth of the seed.
+  private static List<PositionLoss> positionLosses(long seed) {
+    return List.of(
+        new PositionLoss(1, 1, 4 + 0.1 * seed),
+        new PositionLoss(2, 2, 2 + 0.1 * seed),
+        new PositionLoss(3, 4, 1 + 0.1 * seed));
+  }
+
   private static QualityRecord run(
       String task,
       String mixer,
@@ -92,6 +101,7 @@ public final class QualityRecords {
         new Machine("Test CPU", 2, 1L << 33, "Linux", "25"),
         "abc",
         "crossover train " + task,
-        evaluations);
+        evaluations,
+        task.startsWith("bytes") ? positionLosses(seed) : null);
   }
 }

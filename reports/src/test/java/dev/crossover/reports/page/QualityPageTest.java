@@ -73,6 +73,26 @@ class QualityPageTest {
   }
 
   @Test
+  void lossByPositionOfATextIsATableAndAChart() throws IOException {
+    List<QualityRecord> runs =
+        List.of(
+            run("bytes:n=4", "tiled", "1e-3", 1, 9000, 4, 0.5),
+            run("bytes:n=4", "tiled", "1e-3", 2, 9000, 4, 0.5),
+            run("mqar", "tiled", "3e-3", 1, 65536, 64, 0.992));
+    String html = Files.readString(Report.write(List.of(), List.of(), runs, folder, "train"));
+    String markdown = Files.readString(folder.resolve("report.md"));
+    assertTrue(markdown.contains("| mixer | 1 | 2 | 3–4 |"), markdown);
+    // 4.15, 2.15 and 1.15 nats, means of two seeds
+    assertTrue(markdown.contains(" | 5.987 | 3.102 | 1.659 |"), markdown);
+    String file = "quality-1-bytes-n-4-position-loss";
+    assertTrue(html.contains("figures/" + file + ".png"), "chart");
+    assertTrue(Files.size(folder.resolve("figures/" + file + ".png")) > 10_000, "drawn");
+    String csv = Files.readString(folder.resolve("csv/" + file + ".csv"));
+    assertTrue(csv.startsWith("mixer,bits_1_1,bits_2_2,bits_3_4\r\n"), csv);
+    assertFalse(html.contains("quality-2-mqar-position-loss"), "mqar is no text");
+  }
+
+  @Test
   void timesComeFromTheSweepThatLiesBeside() throws IOException {
     List<ResultRecord> sweep = SyntheticStudy.records(1);
     QualityTimes forward =
