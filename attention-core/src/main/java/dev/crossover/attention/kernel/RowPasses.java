@@ -40,6 +40,61 @@ final class RowPasses {
     }
   }
 
+  /// The largest of n scores, n a multiple of the vector length above zero; NaN counts as none.
+  static float largest(int n, float[] x, int xo) {
+    FloatVector best = FloatVector.broadcast(FLOATS, Float.NEGATIVE_INFINITY);
+    for (int i = 0; i < n; i += L) {
+      FloatVector v = FloatVector.fromArray(FLOATS, x, xo + i);
+      best = best.blend(v, v.compare(VectorOperators.GT, best));
+    }
+    return best.reduceLanes(VectorOperators.MAX);
+  }
+
+  /// The smallest of n scores that reach a bound, n as above.
+  static float smallestFrom(int n, float bound, float[] x, int xo) {
+    FloatVector least = FloatVector.broadcast(FLOATS, Float.POSITIVE_INFINITY);
+    FloatVector from = FloatVector.broadcast(FLOATS, bound);
+    for (int i = 0; i < n; i += L) {
+      FloatVector v = FloatVector.fromArray(FLOATS, x, xo + i);
+      least =
+          least.blend(
+              v, v.compare(VectorOperators.GE, from).and(v.compare(VectorOperators.LT, least)));
+    }
+    return least.reduceLanes(VectorOperators.MIN);
+  }
+
+  /// [RowSelection#atLeast] for n a multiple of the vector length.
+  static int atLeast(int n, float bound, float[] x, int xo) {
+    FloatVector from = FloatVector.broadcast(FLOATS, bound);
+    int even = 0;
+    int odd = 0;
+    int i = 0;
+    for (; i + L < n; i += 2 * L) {
+      FloatVector a = FloatVector.fromArray(FLOATS, x, xo + i);
+      FloatVector b = FloatVector.fromArray(FLOATS, x, xo + i + L);
+      even += a.compare(VectorOperators.GE, from).trueCount();
+      odd += b.compare(VectorOperators.GE, from).trueCount();
+    }
+    if (i < n) {
+      FloatVector a = FloatVector.fromArray(FLOATS, x, xo + i);
+      even += a.compare(VectorOperators.GE, from).trueCount();
+    }
+    return even + odd;
+  }
+
+  /// [RowSelection#mark] for n a multiple of GROUPS.
+  static void mark(int n, float bound, float[] x, int xo, int first, long[] marks) {
+    FloatVector from = FloatVector.broadcast(FLOATS, bound);
+    for (int i = 0; i < n; i += L) {
+      FloatVector v = FloatVector.fromArray(FLOATS, x, xo + i);
+      long reached = v.compare(VectorOperators.GE, from).toLong();
+      for (; reached != 0; reached &= reached - 1) {
+        int at = i + Long.numberOfTrailingZeros(reached);
+        marks[at % GROUPS] |= 1L << first + at / GROUPS;
+      }
+    }
+  }
+
   /// [RowSelection#mix] for the leading columns that whole vectors cover.
   ///
   /// @return their number

@@ -3,11 +3,13 @@ package dev.crossover.attention.kernel;
 
 import java.util.Arrays;
 
-/// What choosing among the scores of a row needs: maxima of many small groups in one pass, and the
-/// weighted sum of a few chosen rows.
+/// What choosing among the scores of a row needs: maxima of many small groups in one pass, counts
+/// and marks of those that reach a bound, and the weighted sum of a few chosen rows.
 public final class RowSelection {
   /// Number of groups that [#maxima] fills: element i belongs to group i modulo this.
   public static final int GROUPS = 16;
+
+  private static final int HALVINGS = 24;
 
   private RowSelection() {}
 
@@ -28,6 +30,122 @@ public final class RowSelection {
     for (int i = from; i < to; i++) {
       if (x[xo + i] > y[yo + i % GROUPS]) {
         y[yo + i % GROUPS] = x[xo + i];
+      }
+    }
+  }
+
+  /// The k-th largest of n scores, NaN counted as smallest: −∞ if there are fewer than k others.
+  ///
+  /// Nothing is reordered: the scores that reach a bound are counted, a compare and a population
+  /// count per vector without a branch, and the bound is halved until exactly k reach it. Ten to
+  /// fifteen counts do for some hundred scores, where partitioning them stumbles over a branch per
+  /// score. By values first, which most scores are spread over evenly; where that has not ended,
+  /// by the order of floats, which always ends.
+  ///
+  /// @param k from 1 to n
+  /// @param x scores from `xo`, unchanged
+  public static float kthLargest(int n, int k, float[] x, int xo) {
+    float low = smallestFrom(n, Float.NEGATIVE_INFINITY, x, xo);
+    float high = largest(n, x, xo);
+    if (atLeast(n, high, x, xo) >= k) {
+      return high;
+    }
+    if (atLeast(n, low, x, xo) < k) {
+      return Float.NEGATIVE_INFINITY;
+    }
+    // at least k reach low, fewer reach high
+    for (int halved = 0; halved < HALVINGS; halved++) {
+      float middle = 0.5f * low + 0.5f * high;
+      if (!(middle > low && middle < high)) {
+        break;
+      }
+      int count = atLeast(n, middle, x, xo);
+      if (count == k) {
+        return smallestFrom(n, middle, x, xo);
+      }
+      low = count > k ? middle : low;
+      high = count > k ? high : middle;
+    }
+    long from = order(low);
+    long to = order(high);
+    while (to - from > 1) {
+      long middle = from + (to - from) / 2;
+      float bound = ordered((int) middle);
+      int count = atLeast(n, bound, x, xo);
+      if (count == k) {
+        return smallestFrom(n, bound, x, xo);
+      }
+      from = count > k ? middle : from;
+      to = count > k ? to : middle;
+    }
+    return ordered((int) from);
+  }
+
+  /// Place of a float in the order of all, −0 before 0.
+  private static int order(float value) {
+    int bits = Float.floatToRawIntBits(value);
+    return bits ^ (bits >> 31 & Integer.MAX_VALUE);
+  }
+
+  private static float ordered(int place) {
+    return Float.intBitsToFloat(place ^ (place >> 31 & Integer.MAX_VALUE));
+  }
+
+  /// The largest; −∞ where there is none, NaN counted as none.
+  private static float largest(int n, float[] x, int xo) {
+    int whole = KernelSelection.VECTOR ? n / Lanes.L * Lanes.L : 0;
+    float largest = Float.NEGATIVE_INFINITY;
+    if (whole > 0) {
+      largest = RowPasses.largest(whole, x, xo);
+    }
+    for (int i = whole; i < n; i++) {
+      largest = x[xo + i] > largest ? x[xo + i] : largest;
+    }
+    return largest;
+  }
+
+  /// The smallest of those that reach a bound; ∞ where none does.
+  private static float smallestFrom(int n, float bound, float[] x, int xo) {
+    int whole = KernelSelection.VECTOR ? n / Lanes.L * Lanes.L : 0;
+    float smallest = Float.POSITIVE_INFINITY;
+    if (whole > 0) {
+      smallest = RowPasses.smallestFrom(whole, bound, x, xo);
+    }
+    for (int i = whole; i < n; i++) {
+      smallest = x[xo + i] >= bound && x[xo + i] < smallest ? x[xo + i] : smallest;
+    }
+    return smallest;
+  }
+
+  /// How many of n scores reach a bound; NaN never does.
+  ///
+  /// @param x scores from `xo`
+  public static int atLeast(int n, float bound, float[] x, int xo) {
+    int whole = KernelSelection.VECTOR ? n / Lanes.L * Lanes.L : 0;
+    int count = 0;
+    if (whole > 0) {
+      count = RowPasses.atLeast(whole, bound, x, xo);
+    }
+    for (int i = whole; i < n; i++) {
+      count += x[xo + i] >= bound ? 1 : 0;
+    }
+    return count;
+  }
+
+  /// Marks the scores that reach a bound, by the group they belong to, see [#maxima]: bit `first +
+  /// i / GROUPS` of `marks[i % GROUPS]` is set where score i does; other bits stay.
+  ///
+  /// @param x scores from `xo`
+  /// @param first so that no bit is beyond 63
+  public static void mark(int n, float bound, float[] x, int xo, int first, long[] marks) {
+    int whole = 0;
+    if (KernelSelection.VECTOR) {
+      whole = n / GROUPS * GROUPS;
+      RowPasses.mark(whole, bound, x, xo, first, marks);
+    }
+    for (int i = whole; i < n; i++) {
+      if (x[xo + i] >= bound) {
+        marks[i % GROUPS] |= 1L << first + i / GROUPS;
       }
     }
   }

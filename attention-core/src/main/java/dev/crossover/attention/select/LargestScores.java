@@ -9,9 +9,10 @@ import java.util.Arrays;
 /// Keeps the largest scores of a row, ties at the threshold included, or of those the first ones.
 ///
 /// The k-th largest of the maxima of disjoint groups is a lower bound of the k-th largest score,
-/// because k groups hold a score at least as large. One pass of vector maxima therefore leaves few
-/// groups to read again, and few candidates to a quickselect. The groups of a block of scores are
-/// its residue classes, so that each lane of a vector holds the maximum of one.
+/// because k groups hold a score at least as large. One pass of vector maxima therefore gives a
+/// bound that few scores reach; a second pass of comparisons finds them, and counting finds the
+/// k-th largest among them, see [RowSelection#kthLargest]. The groups of a block of scores are its
+/// residue classes, so that each lane of a vector holds the maximum of one.
 public final class LargestScores {
   private static final int SEGMENT = ScoreTile.SEGMENT;
   private static final int LANES = RowSelection.GROUPS;
@@ -21,22 +22,24 @@ public final class LargestScores {
 
   private final float[] maxima;
   private final float[] candidates;
-  private final float[] reordered;
+  private final float[] found;
   private final int[] indices;
+  private final long[] marks;
 
   /// @param scratch allocator
   /// @param maxScores longest row
   public LargestScores(Scratch scratch, int maxScores) {
     maxima = scratch.floats(maxima(maxScores));
     candidates = scratch.floats(maxScores);
-    reordered = scratch.floats(Math.max(maxScores, maxima(maxScores)));
+    found = scratch.floats(maxScores);
+    marks = scratch.longs(LANES);
     indices = scratch.ints(maxScores);
   }
 
   /// Bytes the constructor allocates.
   public static long bytes(int maxScores) {
-    long floats = maxima(maxScores) + maxScores + Math.max(maxScores, maxima(maxScores));
-    return floats * Float.BYTES + (long) maxScores * Integer.BYTES;
+    long floats = maxima(maxScores) + 2L * maxScores;
+    return floats * Float.BYTES + (long) maxScores * Integer.BYTES + LANES * Long.BYTES;
   }
 
   private static long maxima(int maxScores) {
@@ -75,23 +78,23 @@ public final class LargestScores {
     if (block > 0) {
       Arrays.fill(maxima, 0, Math.ceilDiv(count, block) * LANES, Float.NEGATIVE_INFINITY);
     }
-    int found = keep(scores, at, SEGMENT, count, k, block, maxima, 0, 0, indices, reordered);
+    int size = keep(scores, at, SEGMENT, count, k, block, maxima, 0, 0, indices, found);
     float least = Float.POSITIVE_INFINITY;
-    for (int s = 0; s < found; s++) {
-      least = Math.min(least, reordered[s]);
+    for (int s = 0; s < size; s++) {
+      least = Math.min(least, found[s]);
     }
     int ties = k;
-    for (int s = 0; s < found; s++) {
-      ties -= reordered[s] > least ? 1 : 0;
+    for (int s = 0; s < size; s++) {
+      ties -= found[s] > least ? 1 : 0;
     }
-    int size = 0;
-    for (int j = 0; j < count && size < Math.min(k, found); j++) {
+    int taken = 0;
+    for (int j = 0; j < count && taken < Math.min(k, size); j++) {
       float score = scores[at + j];
       if (score > least || (score == least && ties-- > 0)) {
-        kept[to + size++] = j;
+        kept[to + taken++] = j;
       }
     }
-    return size;
+    return taken;
   }
 
   /// Lists the scores that are at least as large as the k-th largest, −∞ and NaN never, in an order
@@ -132,8 +135,7 @@ public final class LargestScores {
     }
     float threshold = Float.NEGATIVE_INFINITY;
     if (k < left) {
-      System.arraycopy(candidates, 0, reordered, 0, left);
-      threshold = kthLargest(reordered, left, k);
+      threshold = RowSelection.kthLargest(left, k, candidates, 0);
     }
     int size = 0;
     for (int s = 0; s < left; s++) {
@@ -166,67 +168,27 @@ public final class LargestScores {
       float[] groups,
       int go,
       int[] kept) {
-    int size = Math.ceilDiv(count, block) * LANES;
-    System.arraycopy(groups, go, reordered, 0, size);
-    float bound = kthLargest(reordered, size, k);
+    float bound = RowSelection.kthLargest(Math.ceilDiv(count, block) * LANES, k, groups, go);
     int left = 0;
-    for (int g = 0; g < size; g++) {
-      if (!(groups[go + g] >= bound)) {
+    for (int from = 0; from < count; from += block) {
+      if (RowSelection.atLeast(LANES, bound, groups, go + from / block * LANES) == 0) {
         continue;
       }
-      int from = g / LANES * block;
-      int end = Math.min(count, from + block);
-      for (int j = from + g % LANES; j < end; j += LANES) {
-        float score = scores[at + j / SEGMENT * stride + j % SEGMENT];
-        if (score >= bound) {
-          candidates[left] = score;
+      int length = Math.min(block, count - from);
+      Arrays.fill(marks, 0);
+      for (int piece = 0; piece < length; piece += SEGMENT) {
+        int start = at + (from + piece) / SEGMENT * stride + (from + piece) % SEGMENT;
+        int scoresLeft = Math.min(SEGMENT, length - piece);
+        RowSelection.mark(scoresLeft, bound, scores, start, piece / LANES, marks);
+      }
+      for (int lane = 0; lane < LANES; lane++) {
+        for (long bits = marks[lane]; bits != 0; bits &= bits - 1) {
+          int j = from + lane + Long.numberOfTrailingZeros(bits) * LANES;
+          candidates[left] = scores[at + j / SEGMENT * stride + j % SEGMENT];
           kept[left++] = j;
         }
       }
     }
     return left;
-  }
-
-  /// The k-th largest of `a[0 … n)`, which is reordered: quickselect in three parts, so that many
-  /// equal values end at once. NaN counts as smallest.
-  ///
-  /// @param k from 1 to n
-  public static float kthLargest(float[] a, int n, int k) {
-    int low = 0;
-    int high = n - 1;
-    int wanted = k - 1;
-    while (low < high) {
-      float pivot = median(a[low], a[(low + high) >>> 1], a[high]);
-      int larger = low;
-      int smaller = high;
-      for (int i = low; i <= smaller; ) {
-        float value = a[i];
-        if (value > pivot) {
-          a[i++] = a[larger];
-          a[larger++] = value;
-        } else if (value == pivot) {
-          i++;
-        } else {
-          a[i] = a[smaller];
-          a[smaller--] = value;
-        }
-      }
-      if (wanted < larger) {
-        high = larger - 1;
-      } else if (wanted <= smaller) {
-        return pivot;
-      } else if (smaller < low) {
-        return Float.NEGATIVE_INFINITY;
-      } else {
-        low = smaller + 1;
-      }
-    }
-    return a[low];
-  }
-
-  private static float median(float a, float b, float c) {
-    float low = Math.min(a, b);
-    float high = Math.max(a, b);
-    return Math.max(low, Math.min(high, c));
   }
 }

@@ -46,4 +46,36 @@ class LargestScoresTest {
       }
     }
   }
+
+  /// Sums over kept scores have the same bits in every version only while their order stays: by
+  /// block, within it by residue class, within that by index.
+  @Test
+  void whatIsKeptIsInTheOrderOfItsGroups() {
+    LargestScores largest = new LargestScores(new Scratch(), 9000);
+    for (int count : new int[] {600, 2049, 8192, 9000}) {
+      for (int k : new int[] {1, 8, 64}) {
+        float[] scores = Draws.gaussian(count + k, count).data();
+        for (int j = 0; j < count; j += 5) {
+          scores[j] = Math.round(2 * scores[j]);
+        }
+        float[] sorted = scores.clone();
+        Arrays.sort(sorted);
+        float threshold = sorted[count - k];
+        int block = LargestScores.block(count, k);
+        int[] expected =
+            IntStream.range(0, count)
+                .filter(j -> scores[j] >= threshold)
+                .boxed()
+                .sorted(
+                    Comparator.comparing((Integer j) -> block == 0 ? 0 : j / block)
+                        .thenComparing(j -> block == 0 ? 0 : j % 16)
+                        .thenComparing(j -> j))
+                .mapToInt(j -> j)
+                .toArray();
+        int[] kept = new int[count];
+        int size = largest.keep(scores, count, k, kept, new float[count]);
+        assertArrayEquals(expected, Arrays.copyOf(kept, size), count + " " + k);
+      }
+    }
+  }
 }

@@ -66,6 +66,62 @@ class RowSelectionTest {
     }
   }
 
+  /// Rounded scores have ties; sorting puts NaN last, where it counts as smallest.
+  @Test
+  void kthLargestIsThatOfTheSortedListAndReordersNothing() {
+    for (int n : new int[] {1, 2, 15, 16, 17, 64, 100, 257, 1000}) {
+      for (int kind = 0; kind < 6; kind++) {
+        float[] x = Draws.gaussian(n + kind, n + 3).data();
+        for (int i = 0; i < x.length; i++) {
+          switch (kind) {
+            case 1 -> x[i] = Math.round(x[i]);
+            case 2 -> x[i] = i % 5 == 1 ? Float.NEGATIVE_INFINITY : 1e30f * x[i];
+            case 3 -> x[i] = i % 3 == 0 ? Float.NaN : 1e-42f * x[i];
+            case 4 -> x[i] = i % 7 == 0 ? Float.POSITIVE_INFINITY : -0f;
+            case 5 -> x[i] = (float) Math.exp(40 * x[i]);
+            default -> x[i] += 1e6f;
+          }
+        }
+        float[] before = x.clone();
+        float[] sorted = Arrays.copyOfRange(x, 3, 3 + n);
+        Arrays.sort(sorted);
+        int nan = 0;
+        while (nan < n && Float.isNaN(sorted[n - 1 - nan])) {
+          nan++;
+        }
+        for (int k = 1; k <= n; k += Math.max(1, n / 23)) {
+          float expected = k <= n - nan ? sorted[n - nan - k] : Float.NEGATIVE_INFINITY;
+          float actual = RowSelection.kthLargest(n, k, x, 3);
+          assertEquals(0, Float.compare(expected + 0f, actual + 0f), n + " " + kind + " " + k);
+        }
+        assertArrayEquals(before, x);
+      }
+    }
+  }
+
+  @Test
+  void marksAreByGroupAndCountsAreOfWhatReachesTheBound() {
+    int groups = RowSelection.GROUPS;
+    for (int n : new int[] {0, 1, 15, 16, 17, 48, 255, 256, 257}) {
+      float[] x = Draws.gaussian(n, n + 3).data();
+      if (n > 2) {
+        x[3 + n / 2] = Float.NaN;
+        x[3 + n / 3] = 0.25f;
+      }
+      long[] marks = new long[groups];
+      marks[groups - 1] = 1;
+      RowSelection.mark(n, 0.25f, x, 3, 5, marks);
+      int count = 0;
+      for (int i = 0; i < n; i++) {
+        boolean marked = (marks[i % groups] >> 5 + i / groups & 1) == 1;
+        assertEquals(x[3 + i] >= 0.25f, marked, "n = " + n + ", " + i);
+        count += marked ? 1 : 0;
+      }
+      assertEquals(count, RowSelection.atLeast(n, 0.25f, x, 3));
+      assertEquals(count + 1, Arrays.stream(marks).map(Long::bitCount).sum(), "other bits stay");
+    }
+  }
+
   @Test
   void addReluAddsTheWeightedPositivePart() {
     float[] x = {9, 2, -3, 0, Float.NaN, 5};

@@ -51,9 +51,9 @@ import java.util.OptionalInt;
 /// keys are kept is a constant: neither a dropped key nor the threshold gets a gradient. Nothing is
 /// kept for the backward pass: scores are computed and selected again.
 ///
-/// Time `2·n²·d` for the scores, all of which are needed, one pass over them for the selection, and
-/// `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy of
-/// the keys and a few rows of scores. Honours every mask; a row with fewer than k visible keys
+/// Time `2·n²·d` for the scores, all of which are needed, two passes over them for the selection,
+/// and `2·n·k·d` for the values: at best half of exact attention, never less. Scratch a packed copy
+/// of the keys and a few rows of scores. Honours every mask; a row with fewer than k visible keys
 /// keeps them all, one without any is zero. Exact when `top_k >= nk`. Decodes with a full cache,
 /// because any old key may be selected later.
 ///
@@ -75,8 +75,8 @@ import java.util.OptionalInt;
     memory = "n d + 24 n",
     exponent = 2,
     bound =
-        "all n² scores, 54 % of the time, at the speed of any product; choosing the k largest takes"
-            + " 28 %, the values 3 %",
+        "all n² scores, at the speed of any product; choosing the k largest reads each of them"
+            + " twice more, and the values of k keys are few",
     differences =
         @Mechanism.Difference(
             what = "Number of keys kept",
