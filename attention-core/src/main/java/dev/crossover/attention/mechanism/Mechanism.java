@@ -69,6 +69,10 @@ public @interface Mechanism {
   /// is, or where such a position does nothing to it.
   String padding() default "";
 
+  /// Branches whose outputs are added, each times an input `gate_NAME` of its own; a gate of zero
+  /// switches it off. Branches that a parameter switches off are declared by [Branch].
+  String[] gatedBranches() default {};
+
   /// Where the paper and its authors' code differ.
   Difference[] differences() default {};
 

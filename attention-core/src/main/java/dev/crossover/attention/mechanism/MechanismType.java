@@ -78,6 +78,11 @@ public final class MechanismType {
     return record.knobs();
   }
 
+  /// The branches that parameters switch off, in declaration order.
+  public List<RecordType.BranchInfo> branches() {
+    return record.branches();
+  }
+
   /// The mechanism with all defaults.
   public Attention defaults() {
     return record.defaults();

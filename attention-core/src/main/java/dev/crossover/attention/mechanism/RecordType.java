@@ -41,6 +41,13 @@ public final class RecordType<T> {
   /// @param costs what larger values cost
   public record KnobInfo(String name, List<Integer> values, Knob.Accuracy accuracy, String costs) {}
 
+  /// A branch that a parameter switches off.
+  ///
+  /// @param name of the branch
+  /// @param parameter its name
+  /// @param off the value that does
+  public record BranchInfo(String name, String parameter, String off) {}
+
   private final Class<? extends T> type;
   private final String name;
   private final RecordComponent[] components;
@@ -90,6 +97,18 @@ public final class RecordType<T> {
       }
     }
     return List.copyOf(knobs);
+  }
+
+  /// The branches that parameters switch off, in declaration order.
+  public List<BranchInfo> branches() {
+    List<BranchInfo> branches = new ArrayList<>();
+    for (int i = 0; i < components.length; i++) {
+      Branch branch = components[i].getAnnotation(Branch.class);
+      if (branch != null) {
+        branches.add(new BranchInfo(branch.value(), parameters.get(i).name(), branch.off()));
+      }
+    }
+    return List.copyOf(branches);
   }
 
   /// The value with all defaults.

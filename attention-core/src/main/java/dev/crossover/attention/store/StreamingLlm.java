@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.store;
 
+import dev.crossover.attention.mechanism.Branch;
 import dev.crossover.attention.mechanism.Parameter;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
@@ -12,7 +13,11 @@ import java.util.OptionalInt;
 /// @param budget positions kept
 /// @param compressionRatio share of the prompt that goes, instead of `budget`
 public record StreamingLlm(
-    @Parameter(value = "first positions always kept, >= 0", defaultValue = "4", goldenDefault = "0")
+    @Branch("sinks")
+        @Parameter(
+            value = "first positions always kept, >= 0",
+            defaultValue = "4",
+            goldenDefault = "0")
         int sinkTokens,
     @Parameter(value = "positions kept, 1024 where nothing is given", defaultValue = "")
         OptionalInt budget,

@@ -12,7 +12,6 @@ import dev.crossover.bench.quality.StateBytes;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.swap.LanguageSwapRecord.Status;
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
-import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.pretrained.Digest;
 import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.models.task.Bytes;
@@ -95,7 +94,7 @@ public record LanguageSwapJob(
 
   /// Whether a setting has a store or a policy.
   static boolean isCached(String setting) {
-    return Mechanisms.parse(setting) instanceof Cached;
+    return LanguageSwapStudy.mechanism(setting) instanceof Cached;
   }
 
   /// The point for a study of these jobs.
@@ -284,7 +283,7 @@ public record LanguageSwapJob(
   }
 
   private static boolean choosesAhead(String setting) {
-    Attention mechanism = Mechanisms.parse(setting);
+    Attention mechanism = LanguageSwapStudy.mechanism(setting);
     return mechanism.capabilities().abilities().contains(Ability.CHOOSES_AHEAD);
   }
 }

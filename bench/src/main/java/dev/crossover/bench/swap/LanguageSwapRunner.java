@@ -30,6 +30,9 @@ import java.util.function.LongSupplier;
 ///
 /// A setting with a store or a policy (`tiled:cache=h2o,budget=256`) is decoded token by token in
 /// the windows that all others read whole, which use neither. It has no output error.
+///
+/// `+off=BRANCH` switches a branch of a mechanism off, in learning, too. Operations are counted
+/// with what a gate of zero multiplies, since it is computed.
 public final class LanguageSwapRunner {
   /// The name of the file of records inside its folder.
   public static final String FILE = "language-swap.jsonl";

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.swap;
 
+import dev.crossover.attention.Attention;
 import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Cost;
 import dev.crossover.attention.Mask;
@@ -8,6 +9,7 @@ import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.Batch;
@@ -147,8 +149,15 @@ public final class LanguageSwapStudy {
   }
 
   /// A mechanism in every block; the model itself stays as it is.
-  public MechanismSwap swap(String mechanism) {
-    return new MechanismSwap(model, mechanism, longest, Draws.DEFAULT_SEED);
+  ///
+  /// @param setting as on the command line; branches may be switched off
+  public MechanismSwap swap(String setting) {
+    return new MechanismSwap(model, setting, longest, Draws.DEFAULT_SEED);
+  }
+
+  /// The mechanism of a setting, without branches that are switched off by parameters.
+  static Attention mechanism(String setting) {
+    return Mechanisms.parse(Ablation.parse(setting).mechanism());
   }
 
   /// Output error of a swapped mechanism, as its tensors are now, by block.
@@ -168,12 +177,12 @@ public final class LanguageSwapStudy {
   ///
   /// @param most bytes
   /// @throws IllegalArgumentException if all blocks together need more
-  void requireMemory(String mechanism, int n, long most) {
-    Cost cost = Mechanisms.parse(mechanism).cost(shape(n), Mask.causal(), 1);
+  void requireMemory(String setting, int n, long most) {
+    Cost cost = mechanism(setting).cost(shape(n), Mask.causal(), 1);
     long needed = Math.multiplyExact(cost.scratchBytes(), model.layers().layers());
     if (needed > most) {
       throw new IllegalArgumentException(
-          mechanism
+          setting
               + " must need at most a third of the memory at "
               + n
               + " bytes ("
@@ -184,9 +193,9 @@ public final class LanguageSwapStudy {
   }
 
   /// Floating-point operations of a mechanism beside those of exact attention.
-  public double work(String mechanism, int n) {
+  public double work(String setting, int n) {
     AttentionShape shape = shape(n);
-    return Mechanisms.parse(mechanism).cost(shape, Mask.causal(), threads).flops()
+    return mechanism(setting).cost(shape, Mask.causal(), threads).flops()
         / new Tiled().cost(shape, Mask.causal(), threads).flops();
   }
 
@@ -204,9 +213,9 @@ public final class LanguageSwapStudy {
   }
 
   /// Floating-point operations of one window: two for every weight and byte, and the mechanisms'.
-  double flops(String mechanism, int n) {
+  double flops(String setting, int n) {
     double maps = 2.0 * n * model.parameters().size();
-    double mixing = Mechanisms.parse(mechanism).cost(shape(n), Mask.causal(), threads).flops();
+    double mixing = mechanism(setting).cost(shape(n), Mask.causal(), threads).flops();
     return maps + model.layers().layers() * mixing;
   }
 

@@ -3,6 +3,7 @@ package dev.crossover.bench.swap;
 
 import dev.crossover.attention.random.Draws;
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.model.Model;
 import dev.crossover.models.model.ModelKind;
@@ -99,7 +100,8 @@ final class SwapLearning {
   /// (norms, gates, convolutions).
   ///
   /// @throws ArithmeticException if it diverges
-  Learned scratch(String mechanism) {
+  Learned scratch(String setting) {
+    Ablation ablation = Ablation.parse(setting);
     Task task = new Bytes(budget.n(), text.text(), Bytes.Part.HELD_OUT);
     Map<String, String> given = new TreeMap<>(model.layers().toMap());
     given.keySet().removeIf(key -> LayerOptions.isMechanism(key) || key.equals("training"));
@@ -107,7 +109,8 @@ final class SwapLearning {
     given.put("batch", String.valueOf(budget.batch()));
     given.put("steps", String.valueOf(budget.scratchSteps()));
     given.put("max_length", String.valueOf(longest));
-    Recipe recipe = Recipe.of(task, mechanism, given, longest);
+    given.putAll(ablation.in(LayerOptions.defaultOptions()).toMap());
+    Recipe recipe = Recipe.of(task, ablation.mechanism(), given, longest);
     TaskTraining training = new TaskTraining(task, recipe, SEED, SEED, threads);
     double loss = 0;
     for (int step = 0; step < budget.scratchSteps(); step++) {

@@ -6,6 +6,7 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.exact.Tiled;
 import dev.crossover.attention.mechanism.Nearest;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.pretrained.AttentionCore;
 import dev.crossover.variants.Catalogue;
@@ -25,6 +26,7 @@ import java.util.function.IntFunction;
 /// |---|---|
 /// | `longformer:window=8` | a mechanism as on every command line |
 /// | `longformer:window=8+global=ends` | the first and last token are global; also `first`, `last` |
+/// | `block_topk:sink_tokens=4+off=sinks` | a branch of the mechanism is switched off |
 /// | `reformer+shared=keys` | keys in the place of shared queries and keys; without it queries |
 /// | `balanced_pools:projected_length=32` | means over segments of n/r or n/r + 1 rows |
 /// | `control:uniform` | equal weights; also `own_value` and `zero` |
@@ -73,24 +75,32 @@ public final class SwapSetting {
     String[] parts = text.strip().split("\\+", -1);
     String global = "";
     boolean fromKeys = false;
+    StringBuilder ablated = new StringBuilder();
     for (int i = 1; i < parts.length; i++) {
       switch (parts[i]) {
         case "global=first", "global=last", "global=ends" ->
             global = parts[i].substring("global=".length());
         case "shared=keys" -> fromKeys = true;
         case "shared=queries" -> fromKeys = false;
-        default ->
+        default -> {
+          if (!parts[i].startsWith("off=")) {
             throw new IllegalArgumentException(
                 "option must be one of global=first, global=last, global=ends, shared=keys,"
-                    + " shared=queries, but was '"
+                    + " shared=queries, off=BRANCH, but was '"
                     + parts[i]
                     + "' in "
                     + text);
+          }
+          ablated.append('+').append(parts[i]);
+        }
       }
     }
     String spec = parts[0];
     Map<String, String> values = new LinkedHashMap<>();
     Attention mechanism;
+    if (!hasMechanism(spec) && !ablated.isEmpty()) {
+      throw new IllegalArgumentException("off must be absent for " + spec + ", but was " + text);
+    }
     if (spec.startsWith(CONTROL)) {
       mechanism = control(spec.substring(CONTROL.length()));
     } else if (spec.equals(POOLS) || spec.startsWith(POOLS + ":")) {
@@ -102,6 +112,7 @@ public final class SwapSetting {
       mechanism = Catalogue.find("linformer").create(values);
       values.put("projection", "learned");
     } else {
+      spec = without(spec, ablated.toString());
       mechanism = Mechanisms.parse(golden ? Mechanisms.golden(spec) : spec);
       values.putAll(Catalogue.find(mechanism.name()).parametersOf(mechanism));
     }
@@ -109,6 +120,23 @@ public final class SwapSetting {
         new SwapSetting(text.strip(), mechanism, values, global, fromKeys, _ -> Map.of());
     setting.requireOptions();
     return setting;
+  }
+
+  /// Whether a setting is of a mechanism of the catalogue, which may have branches.
+  public static boolean hasMechanism(String text) {
+    return !text.startsWith(CONTROL) && !text.startsWith(POOLS);
+  }
+
+  private static String without(String spec, String options) {
+    Ablation ablation = options.isEmpty() ? null : Ablation.parse(spec + options);
+    if (ablation == null) {
+      return spec;
+    }
+    if (!ablation.zeroInputs().isEmpty()) {
+      throw new IllegalArgumentException(
+          "off must be a branch that a parameter switches, but was " + options + " for " + spec);
+    }
+    return ablation.mechanism();
   }
 
   private static Attention control(String name) {

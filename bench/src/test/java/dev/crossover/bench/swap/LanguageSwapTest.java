@@ -3,6 +3,7 @@ package dev.crossover.bench.swap;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,6 +12,7 @@ import dev.crossover.bench.jobs.OtherProcesses;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.swap.LanguageSwapRecord.Status;
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.model.LanguageModelSession;
 import dev.crossover.models.pretrained.Digest;
 import dev.crossover.models.pretrained.PretrainedModel;
@@ -88,6 +90,46 @@ class LanguageSwapTest {
         }
       }
       assertEquals(sum / 16, bits[w], 1e-5, "window " + w);
+    }
+  }
+
+  /// With its compression and window off, and all blocks selected, NSA is exact attention times a
+  /// gate, which starts near one half: its logits deviate by 0.02 times the root of 16 inputs, so
+  /// that three deviations of the gate are 0.06. Without any branch nothing is left.
+  @Test
+  void branchesOfNsaAreSwitchedOffAtTheirGates() throws IOException {
+    LanguageSwapStudy study = study(1);
+    String all = "nsa:block_size=4,num_selected_blocks=16,window_size=4";
+    String one = all + "+off=compression+off=window";
+    for (double error : study.errors(study.swap(one), 64)) {
+      assertEquals(0.5, error, 0.06);
+    }
+    for (double error : study.errors(study.swap(one + "+off=selection"), 64)) {
+      assertEquals(1, error);
+    }
+    double whole = study.errors(study.swap(all), 64)[0];
+    double without = study.errors(study.swap(all + "+off=selection"), 64)[0];
+    assertTrue(Math.abs(whole - without) > 1e-3, "the branch did something");
+    assertThrows(IllegalArgumentException.class, () -> study.swap(all + "+off=sinks"));
+  }
+
+  /// A branch that a parameter switches off is the mechanism at that parameter.
+  @Test
+  void switchedOffBranchesAreRowsOfTheirOwn() throws IOException {
+    Path file = folder.resolve("ablated.jsonl");
+    String own = "block_topk:block_size=4,top_k=1,sink_tokens=2";
+    List<String> settings = new ArrayList<>(List.of(own));
+    settings.addAll(Ablation.each(own));
+    settings.add("block_topk:block_size=4,top_k=1");
+    assertEquals(own + "+off=sinks", settings.get(2));
+    LanguageSwapBudget budget = new LanguageSwapBudget(1, 1, 1, 2, 32);
+    List<LanguageSwapRecord> records = runner(budget, new ArrayList<>()).run(file, settings);
+    assertEquals(12, records.size());
+    for (int treatment = 0; treatment < 3; treatment++) {
+      LanguageSwapRecord off = records.get(4 * treatment + 2);
+      assertEquals(own + "+off=sinks", off.setting());
+      assertEquals(records.get(4 * treatment + 3).bits(), off.bits());
+      assertNotEquals(records.get(4 * treatment).bits(), off.bits());
     }
   }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.List;
 import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -16,6 +17,18 @@ import org.junit.jupiter.params.provider.CsvSource;
 class SwapSettingTest {
   private static float[] tensor(String setting, String name, int n) {
     return Objects.requireNonNull(SwapSetting.parse(setting).at(n).tensors().get(name)).data();
+  }
+
+  @Test
+  void branchesAreSwitchedOffByName() {
+    SwapSetting off = SwapSetting.parse("bigbird:block_size=16+off=random");
+    assertEquals(0, off.number("num_random_blocks"));
+    assertEquals(16, off.number("block_size"));
+    assertEquals("bigbird:block_size=16+off=random", off.text());
+    for (String wrong :
+        List.of("bigbird+off=sinks", "nsa+off=window", "control:zero+off=sinks", "tiled+off=x")) {
+      assertThrows(IllegalArgumentException.class, () -> SwapSetting.parse(wrong), wrong);
+    }
   }
 
   @Test

@@ -28,6 +28,7 @@ import java.util.Map;
 /// | `qk_norm` | `none`, `l2` | `none` |
 /// | `head_norm`, `head_norm_eps` | `none`, `rms`, `layer`; number | `none`, 1e-5 |
 /// | `beta_max`, `decay_temperature` | numbers | 1, 16 |
+/// | `zero_inputs` | names of mechanisms' gates joined by `/`, `gate_window`, that are zero: of branches that are switched off | none |
 /// | `dilation_base`, `dilation` | integers | 2, 1 |
 /// | `layers`, `encoder_layers`, `decoder_layers` | integers | 1 |
 /// | `pooling` | `mean`, `first`, `last` | `mean` |
@@ -93,6 +94,7 @@ public final class LayerOptions extends TextOptions {
     map.put("head_norm_eps", "1e-5");
     map.put("beta_max", "1");
     map.put("decay_temperature", "16");
+    map.put("zero_inputs", "");
     map.put("dilation_base", "2");
     map.put("dilation", "1");
     map.put("layers", "1");
@@ -152,6 +154,12 @@ public final class LayerOptions extends TextOptions {
   /// The mechanism of cross-attention.
   public String cross() {
     return text("cross");
+  }
+
+  /// Gates that are zero, by the names of the mechanism's inputs.
+  public List<String> zeroInputs() {
+    String names = text("zero_inputs");
+    return names.isEmpty() ? List.of() : List.of(names.split("/", -1));
   }
 
   /// Query heads.

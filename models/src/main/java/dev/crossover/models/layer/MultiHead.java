@@ -240,7 +240,9 @@ final class MultiHead {
           spec.role() == TensorSpec.Role.INPUT ? get(kind + "_weight") : find(kind + "_weight");
       if (weight != null) {
         Value z = Linear.add(graph, name(kind), own(), weight, find(kind + "_bias"));
-        Value gate = HeadInput.add(graph, name(kind + "_heads"), z, heads, Function.SIGMOID, 1);
+        int factor = options.zeroInputs().contains(spec.name()) ? 0 : 1;
+        Value gate =
+            HeadInput.add(graph, name(kind + "_heads"), z, heads, Function.SIGMOID, factor);
         node.value(spec.name(), gate, spec.axes().getLast().isPosition());
       }
       return;

@@ -4,6 +4,7 @@ package dev.crossover.models.training;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Parameters;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.layer.LayerOptions;
 import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.model.Initialisation;
@@ -24,27 +25,30 @@ public final class MechanismSwap {
 
   private final TrainedModel model;
   private final String mechanism;
+  private final LayerOptions original;
   private final LayerOptions layers;
   private final Parameters parameters;
   private boolean own;
 
   /// @param model whose mixers are mechanisms
-  /// @param mechanism `name` or `name:param=value,…`
+  /// @param setting `name` or `name:param=value,…`, and `+off=BRANCH` for a branch to switch off
   /// @param longest the largest number of tokens that will be read
   /// @param seed of what is drawn
   /// @throws IllegalArgumentException if a mixer is no mechanism, or the mechanism does not fit
   ///     into a layer, by name
-  public MechanismSwap(TrainedModel model, String mechanism, int longest, long seed) {
+  public MechanismSwap(TrainedModel model, String setting, int longest, long seed) {
+    requireMechanism(setting);
+    Ablation ablation = Ablation.parse(setting);
     this.model = model;
-    this.mechanism = mechanism;
+    this.mechanism = ablation.mechanism();
+    this.original = ablation.in(model.layers());
     this.parameters = model.parameters().copy();
-    LayerOptions swapped = model.layers();
+    LayerOptions swapped = original;
     for (int block = 0; block < swapped.layers(); block++) {
       requireMechanism(swapped.mixer(block));
       swapped =
           swapped.with("mixer." + block, Mechanisms.inBlock(mechanism, block, swapped.layers()));
     }
-    requireMechanism(mechanism);
     this.layers = swapped;
     ModelSizes sizes = model.sizes().with("max_length", longest);
     Parameters fresh = Initialisation.of(ModelKind.LANGUAGE_MODEL, swapped, sizes, seed);
@@ -102,6 +106,6 @@ public final class MechanismSwap {
   /// @param factor on the loss
   /// @param threads number of threads, at least 1
   public AttentionTransfer transfer(ModelShape shape, double factor, int threads) {
-    return new AttentionTransfer(model.layers(), parameters, shape, mechanism, factor, threads);
+    return new AttentionTransfer(original, parameters, shape, mechanism, factor, threads);
   }
 }

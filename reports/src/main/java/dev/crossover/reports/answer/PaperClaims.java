@@ -239,8 +239,8 @@ public final class PaperClaims {
                 LSH,
                 "num_hashes",
                 List.of(1, 2, 4, 8),
-                "repeat:length=64,vocab=10 -m reformer:chunk_length=8,reformer:chunk_length=8,"
-                    + "num_hashes=4 --model heads=4"));
+                "repeat:length=32,vocab=10 -m reformer:chunk_length=4,reformer:chunk_length=4,"
+                    + "num_hashes=4 --model heads=4,batch=32,steps=1000,evaluate_every=500"));
     Paper performer = new Paper("Performer", "2009.14794", FEATURES, FORWARD, claims);
     performer.errors(
         "orthogonal features have less error than independent ones",

@@ -118,6 +118,18 @@ final class ListCommand implements Callable<Integer> {
         out.println("             one of " + policies + ", with their own parameters");
       }
     }
+    for (String branch : m.gatedBranches()) {
+      out.println("  branch     " + branch + ", off with a gate_" + branch + " of zero");
+    }
+    for (RecordType.BranchInfo branch : type.branches()) {
+      out.println(
+          "  branch     "
+              + branch.name()
+              + ", off with "
+              + branch.parameter()
+              + "="
+              + branch.off());
+    }
     tensors(out, type.defaults());
     for (Mechanism.Difference difference : m.differences()) {
       out.println(

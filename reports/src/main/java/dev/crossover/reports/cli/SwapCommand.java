@@ -12,7 +12,7 @@ import dev.crossover.bench.swap.SwapRunner;
 import dev.crossover.bench.swap.SwapSetting;
 import dev.crossover.bench.swap.SwapTexts;
 import dev.crossover.bench.tune.FrontFile;
-import dev.crossover.models.layer.Mechanisms;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.models.pretrained.PretrainedModel;
 import dev.crossover.reports.page.LanguageSwapPage;
 import dev.crossover.reports.page.SwapPage;
@@ -80,11 +80,19 @@ final class SwapCommand implements Callable<Integer> {
       paramLabel = "SETTING,…",
       description =
           "Mechanisms as for sweep, longformer also with +global=first, last or ends, reformer with"
-              + " +shared=keys; balanced_pools:projected_length=R; control:uniform, own_value or"
-              + " zero. The settings of the published table when absent; with bytes every mechanism"
-              + " that has a causal form; there caches stands for exact attention with stores, and"
-              + " with every policy at budgets 64, 256 and 1024.")
+              + " +shared=keys, and +off=BRANCH to switch a branch of a mechanism off;"
+              + " balanced_pools:projected_length=R; control:uniform, own_value or zero. The"
+              + " settings of the published table when absent; with bytes every mechanism that has"
+              + " a causal form; there caches stands for exact attention with stores, and with"
+              + " every policy at budgets 64, 256 and 1024.")
   private @Nullable String settings;
+
+  @Option(
+      names = "--ablate",
+      description =
+          "Every setting also with each of its branches that are on switched off, one at a time;"
+              + " crossover list names the branches.")
+  private boolean ablate;
 
   @Option(
       names = "--front",
@@ -186,7 +194,7 @@ final class SwapCommand implements Callable<Integer> {
             ? LanguageSwapRunner.everyCausal()
             : settings.strip().equals(CACHES) ? LanguageSwapRunner.caches() : Lists.specs(settings);
     List<String> wanted = specs(given, "causal", err);
-    wanted.forEach(Mechanisms::parse);
+    wanted.forEach(Ablation::parse);
     String name = weights == null ? PretrainedModel.BUILT_IN : weights.toString();
     if (language.isDryRun() && Main.cluster(self).isPresent()) {
       throw new IllegalArgumentException(
@@ -242,6 +250,24 @@ final class SwapCommand implements Callable<Integer> {
       }
       texts.addAll(specs);
     }
-    return texts.stream().map(String::strip).distinct().toList();
+    List<String> distinct = texts.stream().map(String::strip).distinct().toList();
+    return ablate ? ablated(distinct) : distinct;
+  }
+
+  /// The settings, each followed by those with one of its branches off.
+  private static List<String> ablated(List<String> texts) {
+    List<String> all = new ArrayList<>();
+    for (String text : texts) {
+      all.add(text);
+      if (SwapSetting.hasMechanism(text)) {
+        all.addAll(Ablation.each(text));
+      }
+    }
+    if (all.size() == texts.size()) {
+      throw new IllegalArgumentException(
+          "ablate must be given with a mechanism of which a branch is on, but was given for "
+              + String.join(", ", texts));
+    }
+    return all.stream().distinct().toList();
   }
 }

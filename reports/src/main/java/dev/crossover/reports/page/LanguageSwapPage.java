@@ -6,6 +6,7 @@ import dev.crossover.bench.swap.Agreement;
 import dev.crossover.bench.swap.LanguageSwapRecord;
 import dev.crossover.bench.swap.LanguageSwapRecord.Status;
 import dev.crossover.bench.swap.LanguageSwapRecord.Treatment;
+import dev.crossover.models.layer.Ablation;
 import dev.crossover.reports.answer.Wording;
 import dev.crossover.reports.chart.SwapFigure;
 import dev.crossover.reports.page.Table.Cell;
@@ -133,6 +134,13 @@ public final class LanguageSwapPage {
             + " tokens, all blocks. Nothing is timed. An asterisk marks mechanisms that choose keys"
             + " with the help of later bytes: their bits may be too few.");
     page.line("");
+    if (records.stream().anyMatch(record -> Ablation.isIn(record.setting()))) {
+      page.line(
+          "`+off=NAME` is a mechanism of which one branch was switched off, in learning, too; the"
+              + " work of a branch behind a gate of zero is still counted. Such settings are left"
+              + " out of correlations and fronts.");
+      page.line("");
+    }
     for (Treatment treatment : Treatment.values()) {
       List<LanguageSwapRecord> some = of(treatment);
       if (!some.isEmpty()) {
@@ -206,6 +214,7 @@ public final class LanguageSwapPage {
   private List<LanguageSwapRecord> inexact(int at) {
     return of(Treatment.AS_IS).stream()
         .filter(record -> record.meanError(at) > EXACT && Double.isFinite(record.meanLoss(at)))
+        .filter(record -> !Ablation.isIn(record.setting()))
         .toList();
   }
 

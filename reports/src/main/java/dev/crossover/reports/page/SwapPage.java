@@ -101,7 +101,8 @@ public final class SwapPage {
             + " *error*: ‖mechanism − exact‖ / ‖exact‖ of single attention calls on the original's"
             + " queries, keys and values, mean over texts, then over layers. *work*: counted"
             + " floating-point operations beside exact attention's, without those of global tokens."
-            + " *exact*: texts too short for the setting, for which exact attention stands in.");
+            + " *exact*: texts too short for the setting, for which exact attention stands in."
+            + " `+off=NAME`: a mechanism of which one branch is switched off.");
     line("");
     line("## Mechanisms");
     line("");

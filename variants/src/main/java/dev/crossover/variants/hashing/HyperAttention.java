@@ -22,6 +22,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
+import dev.crossover.attention.mechanism.Branch;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -132,6 +133,7 @@ public record HyperAttention(
     @Knob(
             values = {0, 64, 128, 256, 512},
             costs = "pairs per query")
+        @Branch("samples")
         @Parameter(value = "sampled keys m, >= 0", defaultValue = "256")
         int sampleSize,
     @Parameter(value = "shorter sequences are exact, >= 1", defaultValue = "4096") int minSeqLen,

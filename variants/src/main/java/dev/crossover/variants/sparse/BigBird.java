@@ -17,6 +17,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.kernel.SoftmaxTile;
+import dev.crossover.attention.mechanism.Branch;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -110,6 +111,7 @@ public record BigBird(
     @Knob(
             values = {1, 3, 6, 12, 24},
             costs = "b keys per block and query")
+        @Branch("random")
         @Parameter(value = "random blocks per query block r, >= 0", defaultValue = "3")
         int numRandomBlocks,
     @Parameter(value = "what a block listed twice counts", defaultValue = "count")

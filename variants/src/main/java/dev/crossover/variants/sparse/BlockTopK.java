@@ -14,6 +14,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Branch;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -99,6 +100,7 @@ public record BlockTopK(
     @Knob(
             values = {2, 4, 8, 16, 32},
             costs = "b keys per block and query")
+        @Branch("chosen")
         @Parameter(value = "blocks chosen, >= 0", defaultValue = "8")
         int topK,
     @Parameter(value = "what a block is summarised by", defaultValue = "mean") Selection selection,
@@ -111,11 +113,13 @@ public record BlockTopK(
     @Knob(
             values = {0, 64, 256},
             costs = "keys on each side")
+        @Branch("window")
         @Parameter(
             value = "keys on each side always visible, the own one included; 0: off",
             defaultValue = "0")
         int windowSize,
-    @Parameter(value = "first keys always visible, >= 0", defaultValue = "0") int sinkTokens)
+    @Branch("sinks") @Parameter(value = "first keys always visible, >= 0", defaultValue = "0")
+        int sinkTokens)
     implements CachingAttention {
   private static final int QUERIES = 1024;
 

@@ -13,6 +13,7 @@ import dev.crossover.attention.GradientCost;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.PlanRequest;
 import dev.crossover.attention.kernel.Kernels;
+import dev.crossover.attention.mechanism.Branch;
 import dev.crossover.attention.mechanism.Knob;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Parameter;
@@ -88,6 +89,7 @@ public record Moba(
     @Knob(
             values = {3, 5, 9, 17, 33},
             costs = "b keys per block and query")
+        @Branch(value = "chosen", off = "1")
         @Parameter(value = "blocks per query, its own included, >= 1", defaultValue = "3")
         int topK)
     implements CachingAttention {

@@ -26,6 +26,7 @@ import dev.crossover.attention.store.CachingAttention;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 
 /// Native sparse attention: three softmaxes per query, over block means, over the blocks those
 /// means select, and over a window, added with gates.
@@ -85,7 +86,8 @@ import java.util.List;
     exponent = 2,
     bound =
         "small blocks, each met by few queries: the two products are half of the time; gathering "
-            + "queries and taking up their sums 13 %, compression 12 %, choosing blocks 6 %")
+            + "queries and taking up their sums 13 %, compression 12 %, choosing blocks 6 %",
+    gatedBranches = {"compression", "selection", "window"})
 public record Nsa(
     @Parameter(value = "keys per block b, >= 1", defaultValue = "64") int blockSize,
     @Knob(
@@ -98,6 +100,9 @@ public record Nsa(
     @Parameter(value = "how a block becomes one key and value", defaultValue = "block_mean")
         Compression compression)
     implements CachingAttention {
+
+  private static final List<String> BRANCHES =
+      List.of(Objects.requireNonNull(Nsa.class.getAnnotation(Mechanism.class)).gatedBranches());
 
   /// How a block becomes one key and value.
   public enum Compression {
@@ -130,7 +135,7 @@ public record Nsa(
   @Override
   public List<TensorSpec> inputs(AttentionShape s) {
     List<TensorSpec> specs = new ArrayList<>(AttentionInputs.qkv(s));
-    for (String branch : List.of("compression", "selection", "window")) {
+    for (String branch : BRANCHES) {
       specs.add(
           TensorSpec.input(
               "gate_" + branch,
