@@ -6,7 +6,6 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.TokenSlices;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorStudy;
-import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
 import dev.crossover.bench.sweep.TrainingStep;
@@ -58,7 +57,7 @@ final class AnswerCheck {
   /// output and the gradients of a training step.
   static double difference(Problem problem) throws IOException {
     float[][] scalar = ScalarTwin.answers(problem.point());
-    if (problem.point().study() == Study.DECODE && !LayerCatalogue.isCached(problem.attention())) {
+    if (!problem.point().study().wholeSequence() && !LayerCatalogue.isCached(problem.attention())) {
       return decoded(problem, scalar[0]);
     }
     float[][] found = answers(problem);
@@ -115,7 +114,7 @@ final class AnswerCheck {
   /// What a problem's whole sequence gives: the output and, of training, every gradient; over a
   /// cache that rounds or drops, [#lastTokens].
   static float[][] answers(Problem problem) throws IOException {
-    if (problem.point().study() == Study.TRAINING) {
+    if (problem.point().study().kind().differentiates()) {
       TrainingStep step = new TrainingStep(problem);
       step.build();
       step.run();

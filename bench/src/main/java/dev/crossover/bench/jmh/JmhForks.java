@@ -4,7 +4,6 @@ package dev.crossover.bench.jmh;
 import dev.crossover.bench.result.NamedFiles;
 import dev.crossover.bench.result.RecordJson;
 import dev.crossover.bench.result.ResultRecord.Peak;
-import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.sweep.Forks;
 import dev.crossover.bench.sweep.Point;
 import dev.crossover.bench.sweep.Problem;
@@ -81,7 +80,8 @@ public final class JmhForks implements Forks {
                   settings.iterations() * lengths,
                   settings.iterationMillis()),
               all);
-      options.include(benchmark(point.study()).getName() + "\\.");
+      options.include(
+          JmhForks.class.getPackageName() + "." + point.study().kind().benchmark() + "\\.");
       parameters(options, point);
       options.param(
           "lengths",
@@ -114,14 +114,6 @@ public final class JmhForks implements Forks {
     } finally {
       delete(file);
     }
-  }
-
-  private static Class<?> benchmark(Study study) {
-    return switch (study) {
-      case FORWARD -> ForwardBenchmark.class;
-      case DECODE -> DecodeBenchmark.class;
-      case TRAINING -> TrainingBenchmark.class;
-    };
   }
 
   private static String flags(List<Wish> wishes, Predicate<Wish> wanted) {

@@ -3,6 +3,10 @@ package dev.crossover.bench.result;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.mechanism.Nearest;
+import dev.crossover.bench.study.DecodeStudy;
+import dev.crossover.bench.study.ForwardStudy;
+import dev.crossover.bench.study.StudyKind;
+import dev.crossover.bench.study.TrainingStudy;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -61,33 +65,35 @@ public record ResultRecord(
   /// Version of the layout this code writes.
   public static final int SCHEMA = 1;
 
-  /// What was timed. Reports know more of each, in `StudyView`.
+  /// What was timed; all that is known of it is in its [StudyKind].
   public enum Study {
     /// One forward pass over the whole sequence.
-    FORWARD("a forward pass", true),
+    FORWARD(new ForwardStudy()),
     /// One token of causal decoding at context length n.
-    DECODE("decoding", false),
+    DECODE(new DecodeStudy()),
     /// One forward and one backward pass over the whole sequence, with the gradients of everything
     /// that is differentiable.
-    TRAINING("a training step", true);
+    TRAINING(new TrainingStudy());
 
-    private final String phrase;
-    private final boolean wholeSequence;
+    private final StudyKind kind;
 
-    Study(String phrase, boolean wholeSequence) {
-      this.phrase = phrase;
-      this.wholeSequence = wholeSequence;
+    Study(StudyKind kind) {
+      this.kind = kind;
+    }
+
+    /// What is known of it.
+    public StudyKind kind() {
+      return kind;
     }
 
     /// What is timed, in a sentence.
     public String phrase() {
-      return phrase;
+      return kind.phrase();
     }
 
-    /// Whether a call is over the whole sequence, so that its work is counted and its mask is a
-    /// choice; a token of decoding is not, and is causal.
+    /// Whether a call is over the whole sequence, see [StudyKind#wholeSequence].
     public boolean wholeSequence() {
-      return wholeSequence;
+      return kind.wholeSequence();
     }
 
     /// Its name on the command line and in sweep files.

@@ -3,7 +3,6 @@ package dev.crossover.bench.sweep;
 
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Peak;
-import dev.crossover.bench.result.ResultRecord.Study;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
@@ -90,7 +89,7 @@ final class Pace {
     for (Problem problem : group) {
       double call = callSeconds(problem);
       double iteration = Math.max(call, settings.iterationMillis() / 1000.0);
-      if (problem.point().study() == Study.DECODE) {
+      if (!problem.point().study().wholeSequence()) {
         call = problem.decodedTokens() * call + prefillSeconds(problem);
         iteration = call;
       }

@@ -12,7 +12,6 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.exact.Materialised;
 import dev.crossover.attention.exact.Tiled;
-import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.tensor.Tensor;
@@ -21,7 +20,6 @@ import dev.crossover.bench.error.ExactRows;
 import dev.crossover.bench.input.AttentionRows;
 import dev.crossover.bench.input.InputSource;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
-import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.models.layer.LayerCatalogue;
 import dev.crossover.models.layer.MultiHeadLayer;
 import java.io.IOException;
@@ -135,24 +133,13 @@ public record Problem(
 
   /// Whether both passes are timed, and can be.
   private boolean trains() {
-    return point.study() == Study.TRAINING && attention.capabilities().gradients();
+    return point.study().kind().differentiates() && attention.capabilities().gradients();
   }
 
-  /// Counted operations of what is timed: a forward pass, with the backward pass when training, or
-  /// one token at context length n.
-  ///
-  /// A token sees every key, twice what a position sees on average under the causal mask; one that
-  /// keeps nothing between tokens computes all positions.
+  /// Counted operations of what is timed, see [dev.crossover.bench.study.StudyKind#flops].
   double callFlops() {
-    double forward = cost().flops();
-    return switch (point.study()) {
-      case FORWARD -> forward;
-      case TRAINING -> trains() ? forward + gradientCost().flops() : forward;
-      case DECODE ->
-          attention instanceof Materialised
-              ? forward
-              : 2 * forward / Math.max(1, shape.querySeqLen());
-    };
+    double backward = trains() ? gradientCost().flops() : 0;
+    return point.study().kind().flops(attention, shape.querySeqLen(), cost().flops(), backward);
   }
 
   /// Counted bytes that what is timed moves at least once: those of the forward pass and, when
@@ -166,18 +153,7 @@ public record Problem(
 
   /// Why the mechanism cannot run this point at all, or an empty text.
   public String refusal() {
-    if (point.study() == Study.DECODE && !attention.capabilities().decoding()) {
-      return point.spec()
-          + ": decoding must not be asked for: "
-          + Mechanism.Names.undecoded(attention.getClass());
-    }
-    if (point.study() != Study.DECODE && LayerCatalogue.isCached(attention)) {
-      return point.spec() + ": store and cache must be asked of a decode study";
-    }
-    if (point.study() == Study.TRAINING && !attention.capabilities().gradients()) {
-      return point.spec() + ": training must not be asked for: it has no gradients here";
-    }
-    return "";
+    return point.study().kind().refusal(point.spec(), attention);
   }
 
   /// Bytes of heap a process needs to run this point: tensors, scratch, parameters, and the exact

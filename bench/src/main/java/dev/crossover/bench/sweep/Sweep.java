@@ -168,7 +168,7 @@ public record Sweep(
     return switch (attention.capabilities().causal()) {
       case Causality.NEVER -> "none";
       case Causality.ALWAYS -> "causal";
-      case Causality.OPTIONAL -> study == Study.DECODE ? "causal" : wished;
+      case Causality.OPTIONAL -> study.wholeSequence() ? wished : "causal";
     };
   }
 }

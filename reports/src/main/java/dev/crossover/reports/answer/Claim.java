@@ -81,7 +81,8 @@ public record Claim(
   /// @param study forward pass, decoding or training
   /// @param mask mask's label
   /// @param dim head width
-  public record Setting(Study study, String mask, int dim) {
+  /// @param lengths lengths at which it is measured
+  public record Setting(Study study, String mask, int dim, List<Integer> lengths) {
     /// Whether a panel was measured in this setting; the number of heads is free.
     boolean fits(Panel panel) {
       Panel.Key key = panel.key();

@@ -21,25 +21,21 @@ import java.util.List;
 /// Numbers marked (arith) are ratios, slopes or crossings computed from the paper's own table.
 public final class PaperClaims {
   /// Setting of the forward passes: what GPU papers time, without a mask.
-  public static final Setting FORWARD = new Setting(Study.FORWARD, "none", 64);
+  public static final Setting FORWARD =
+      new Setting(Study.FORWARD, "none", 64, List.of(128, 256, 512, 1024, 2048, 4096, 8192));
 
-  /// Setting of decoding: heads as wide as those of the models of Transformers are RNNs.
-  public static final Setting DECODE = new Setting(Study.DECODE, "causal", 32);
+  /// Setting of decoding: heads as wide as those of the models of Transformers are RNNs, contexts
+  /// up to the 3072 tokens of a CIFAR-10 image, with the 784 of MNIST.
+  public static final Setting DECODE =
+      new Setting(Study.DECODE, "causal", 32, List.of(16, 48, 98, 196, 392, 784, 1536, 3072));
 
-  /// Setting of training steps, a forward and a backward pass, without a mask.
-  public static final Setting TRAINING = new Setting(Study.TRAINING, "none", 64);
+  /// Setting of training steps, a forward and a backward pass, without a mask, up to the 4K of the
+  /// Long Range Arena.
+  public static final Setting TRAINING =
+      new Setting(Study.TRAINING, "none", 64, List.of(256, 512, 1024, 2048, 4096));
 
   /// Heads in every setting.
   public static final int HEADS = 8;
-
-  /// Lengths of the forward passes.
-  public static final List<Integer> LENGTHS = List.of(128, 256, 512, 1024, 2048, 4096, 8192);
-
-  /// Contexts of decoding: up to the 3072 tokens of a CIFAR-10 image, with the 784 of MNIST.
-  public static final List<Integer> CONTEXTS = List.of(16, 48, 98, 196, 392, 784, 1536, 3072);
-
-  /// Lengths of training steps: up to the 4K of the Long Range Arena.
-  public static final List<Integer> STEPS = List.of(256, 512, 1024, 2048, 4096);
 
   /// Every setting in which claims are replayed.
   public static final List<Setting> SETTINGS = List.of(FORWARD, DECODE, TRAINING);
@@ -115,15 +111,6 @@ public final class PaperClaims {
       List.of("model:layer=0", "model:layer=1", "model:layer=2", "model:layer=3");
 
   private PaperClaims() {}
-
-  /// The lengths at which claims are replayed in a setting.
-  public static List<Integer> lengths(Setting setting) {
-    return switch (setting.study()) {
-      case FORWARD -> LENGTHS;
-      case DECODE -> CONTEXTS;
-      case TRAINING -> STEPS;
-    };
-  }
 
   /// Every claim, the famous 4462 times first.
   public static List<Claim> all() {

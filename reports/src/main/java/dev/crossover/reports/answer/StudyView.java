@@ -5,105 +5,105 @@ import dev.crossover.bench.result.ResultRecord.Study;
 import java.util.ArrayList;
 import java.util.List;
 
-/// What reports know of a study: its unit, the words for its quantities, its metrics and its
-/// charts. To add one, add a class to those permitted here and a line to [#of]: tables, charts,
-/// headlines and the page follow.
-public sealed interface StudyView permits ForwardStudy, DecodeStudy, TrainingStudy {
+/// What reports make of a study: its words, which its kind has, its metrics and its charts.
+///
+/// @param study its name in records
+public record StudyView(Study study) {
 
   /// The view of a study.
-  static StudyView of(Study study) {
-    return switch (study) {
-      case FORWARD -> new ForwardStudy();
-      case DECODE -> new DecodeStudy();
-      case TRAINING -> new TrainingStudy();
-    };
+  public static StudyView of(Study study) {
+    return new StudyView(study);
   }
 
-  /// Its name in records.
-  Study study();
-
   /// What was timed, for a heading.
-  String title();
+  public String title() {
+    return study.kind().title();
+  }
 
   /// What one sample of time is of.
-  String unit();
+  public String unit() {
+    return study.kind().unit();
+  }
 
   /// Heading of a chart of times.
-  default String timeTitle() {
-    return "Time per " + unit() + " against " + length().replace(" n", "");
+  public String timeTitle() {
+    return study.kind().timeTitle();
   }
 
   /// What comes before a length in a sentence.
-  default String at() {
-    return "n = ";
+  public String at() {
+    return study.kind().at();
   }
 
   /// What the length is called on an axis.
-  default String length() {
-    return "sequence length n";
+  public String length() {
+    return study.kind().length();
   }
 
   /// What an error is called after its number.
-  default String error() {
-    return "error";
+  public String error() {
+    return study.kind().error();
   }
 
   /// Heading of a chart of errors.
-  default String errorTitle() {
-    return "Error against exact attention on the same tensors";
+  public String errorTitle() {
+    return study.kind().errorTitle();
   }
 
   /// What the errors are, in a formula.
-  default String errorHow() {
-    return "relative Frobenius ‖O − O*‖ / ‖O*‖";
+  public String errorHow() {
+    return study.kind().errorHow();
   }
 
   /// What its memory is called.
-  default String bytes() {
-    return "counted memory";
-  }
-
-  /// The metric of its memory, in which mechanisms are compared.
-  default Metric memory() {
-    return Metrics.COUNTED_BYTES;
+  public String bytes() {
+    return study.kind().bytes();
   }
 
   /// A reason to doubt its numbers that no other study has; empty where there is none.
-  default String doubt() {
-    return "";
+  public String doubt() {
+    return study.kind().doubt();
+  }
+
+  /// The metric of its memory, in which mechanisms are compared.
+  public Metric memory() {
+    return Metrics.ALL.stream()
+        .filter(metric -> metric.key().equals(study.kind().memory()))
+        .findFirst()
+        .orElseThrow();
   }
 
   /// What was timed, for a heading.
   ///
   /// @param mask the mask in words
-  default String title(String mask) {
+  public String title(String mask) {
     return wholeSequence() ? title() + ", " + mask : title();
   }
 
   /// The study in file names, for example `forward-causal`.
-  default String slug(String mask) {
-    return wholeSequence() ? study().word() + "-" + mask : study().word();
+  public String slug(String mask) {
+    return wholeSequence() ? study.word() + "-" + mask : study.word();
   }
 
   /// Whether a call is over the whole sequence, so that its work is counted and a mask belongs to
   /// its name; a token of decoding is not.
-  default boolean wholeSequence() {
-    return study().wholeSequence();
+  public boolean wholeSequence() {
+    return study.wholeSequence();
   }
 
   /// Its metrics in the order of columns: the same for every study, so that files of several can be
   /// put one below the other; what a study does not measure is absent.
-  default List<Metric> metrics() {
+  public List<Metric> metrics() {
     return Metrics.ALL;
   }
 
   /// The title of a metric in this study.
-  default String title(Metric metric) {
+  public String title(Metric metric) {
     return metric.key().equals(Metrics.ERROR.key()) ? error() : metric.title();
   }
 
   /// Its charts in reading order, speed always beside error.
-  default List<Chart> charts() {
+  public List<Chart> charts() {
     List<Chart> charts = new ArrayList<>();
     for (Metric metric : metrics()) {
       metric

@@ -134,7 +134,7 @@ final class ClaimsCommand implements Callable<Integer> {
           new Sweep(
               List.of(setting.study()),
               specs,
-              PaperClaims.lengths(setting),
+              setting.lengths(),
               List.of(setting.dim()),
               List.of(PaperClaims.HEADS),
               List.of(1),

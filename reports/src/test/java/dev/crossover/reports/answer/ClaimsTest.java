@@ -34,7 +34,7 @@ import org.junit.jupiter.api.Test;
 class ClaimsTest {
   private static final Setting FORWARD = PaperClaims.FORWARD;
   // the synthetic records have width 64
-  private static final Setting DECODE = new Setting(Study.DECODE, "causal", 64);
+  private static final Setting DECODE = new Setting(Study.DECODE, "causal", 64, List.of(16));
   private static final int[] LENGTHS = {128, 256, 512, 1024, 2048, 4096, 8192};
 
   private static final Evaluated HASHES =
@@ -134,7 +134,7 @@ class ClaimsTest {
   @Test
   void claimsOfTrainingAreJudgedByTrainingRecordsOnly() {
     List<ResultRecord> records = new ArrayList<>();
-    for (int n : PaperClaims.STEPS) {
+    for (int n : PaperClaims.TRAINING.lengths()) {
       records.add(point(Study.FORWARD, "materialised", n, 1e-9 * n * n, 5));
       records.add(point(Study.FORWARD, "performer", n, 1e-9 * n * 4096 / 100, 5));
       records.add(point(Study.TRAINING, "materialised", n, 3e-9 * n * n, 5));

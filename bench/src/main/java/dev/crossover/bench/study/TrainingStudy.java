@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.reports.answer;
-
-import dev.crossover.bench.result.ResultRecord.Study;
+package dev.crossover.bench.study;
 
 /// One forward and one backward pass.
-record TrainingStudy() implements StudyView {
+public record TrainingStudy() implements StudyKind {
   @Override
-  public Study study() {
-    return Study.TRAINING;
+  public String phrase() {
+    return "a training step";
+  }
+
+  @Override
+  public String benchmark() {
+    return "TrainingBenchmark";
+  }
+
+  @Override
+  public boolean differentiates() {
+    return true;
   }
 
   @Override

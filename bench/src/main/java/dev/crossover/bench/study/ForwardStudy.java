@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-package dev.crossover.reports.answer;
-
-import dev.crossover.bench.result.ResultRecord.Study;
+package dev.crossover.bench.study;
 
 /// One forward pass over the whole sequence.
-record ForwardStudy() implements StudyView {
+public record ForwardStudy() implements StudyKind {
   @Override
-  public Study study() {
-    return Study.FORWARD;
+  public String phrase() {
+    return "a forward pass";
+  }
+
+  @Override
+  public String benchmark() {
+    return "ForwardBenchmark";
   }
 
   @Override
