@@ -4,6 +4,7 @@ package dev.crossover.attention;
 import dev.crossover.attention.mechanism.Mechanism;
 import dev.crossover.attention.random.Draws;
 import java.util.List;
+import java.util.Map;
 
 /// An attention mechanism: an immutable value that is planned once for a shape and then run.
 ///
@@ -75,6 +76,18 @@ public interface Attention {
   default ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {
     return new ExactTarget(
         shape, mask, inputs.get("q"), inputs.get("k"), inputs.get("v"), defaultScale(shape));
+  }
+
+  /// Gradients of this mechanism's own inputs, from those of the queries and keys of [#exactTarget]
+  /// where these are made of its inputs: what its own gradients approximate.
+  ///
+  /// @param inputs as given to [#exactTarget]
+  /// @param gradQuery of the target's queries, `[batch, heads, nq, d]`
+  /// @param gradKey of the target's keys, `[batch, kvHeads, nk, d]`
+  /// @return by the inputs' names; empty where the target's queries and keys are inputs themselves
+  default Map<String, double[]> targetGradients(
+      Tensors inputs, double[] gradQuery, double[] gradKey) {
+    return Map.of();
   }
 
   /// The seed of everything this mechanism draws.

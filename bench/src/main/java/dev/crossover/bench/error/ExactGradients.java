@@ -115,24 +115,45 @@ public record ExactGradients(int[] positions, double[] query, double[] key, doub
     }
   }
 
+  /// ∂q with its zeros.
+  ///
+  /// @param nq number of queries
+  /// @param d their width
+  /// @return `[batch, heads, nq, d]`
+  public double[] wholeQuery(int nq, int d) {
+    double[] whole = new double[query.length / Math.max(1, positions.length) * nq];
+    for (int row = 0; row < query.length / Math.max(1, d); row++) {
+      int to = (row / positions.length * nq + positions[row % positions.length]) * d;
+      System.arraycopy(query, row * d, whole, to, d);
+    }
+    return whole;
+  }
+
   /// Norms of the difference between a mechanism's gradients and these.
   ///
   /// @param gradQuery `[batch, heads, nq, d]`
   /// @param gradKey `[batch, kvHeads, nk, d]`
   /// @param gradValue `[batch, kvHeads, nk, dv]`
   public ErrorNorms compare(Tensor gradQuery, Tensor gradKey, Tensor gradValue) {
+    double[] whole = wholeQuery(gradQuery.extent(2), gradQuery.extent(3));
+    return compare(gradQuery, whole, gradKey, key, gradValue);
+  }
+
+  /// Norms of the difference between the gradients of a mechanism whose queries and keys are made
+  /// of other inputs, and these carried back to those inputs.
+  ///
+  /// @param gradQuery of what queries are made of
+  /// @param exactQuery these, carried back, of the same shape
+  /// @param gradKey of what keys are made of; the same tensor where both are made of one
+  /// @param exactKey these, carried back
+  /// @param gradValue `[batch, kvHeads, nk, dv]`
+  public ErrorNorms compare(
+      Tensor gradQuery, double[] exactQuery, Tensor gradKey, double[] exactKey, Tensor gradValue) {
     int heads = gradQuery.extent(1);
     Sums q = new Sums(heads);
-    double[] whole = new double[gradQuery.size()];
-    int d = gradQuery.extent(3);
-    for (int row = 0; row < query.length / Math.max(1, d); row++) {
-      int problem = row / positions.length;
-      int to = (problem * gradQuery.extent(2) + positions[row % positions.length]) * d;
-      System.arraycopy(query, row * d, whole, to, d);
-    }
-    q.add(gradQuery, whole);
+    q.add(gradQuery, exactQuery);
     Sums k = new Sums(gradKey.extent(1));
-    k.add(gradKey, key);
+    k.add(gradKey, exactKey);
     Sums v = new Sums(gradValue.extent(1));
     v.add(gradValue, value);
     GradientNorms norms = new GradientNorms(q.relative(), k.relative(), v.relative());

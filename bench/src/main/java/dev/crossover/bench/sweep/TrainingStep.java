@@ -16,6 +16,7 @@ import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
@@ -89,32 +90,54 @@ public final class TrainingStep {
     return answers;
   }
 
-  /// Error of the gradients of q, k and v against exact attention's in double precision, from the
-  /// positions of [ExactRows]; runs another step, in which only these have an upstream gradient.
+  /// Error of the gradients of queries, keys and values against those of the exact attention that
+  /// the mechanism approximates, in double precision, from the positions of [ExactRows]; runs
+  /// another step, in which only these have an upstream gradient. Where it attends over other
+  /// queries and keys than those it is given ([Attention#targetGradients]), exact gradients are
+  /// carried back to those given; where queries and keys are one tensor, the errors of both are
+  /// that of its gradient.
   ///
-  /// @return nothing for a mechanism that approximates nothing, or whose error is against a softmax
-  ///     over other tensors than its own q, k and v
+  /// @return nothing for a mechanism that approximates nothing, or whose gradients cannot be
+  ///     compared because its tensors are of other shapes
   public @Nullable ErrorNorms error() {
     if (problem.type().mechanism().approximates() == Approximates.NONE
-        || !gradients.has(PREFIX + "q")
-        || !gradients.has(PREFIX + "k")
         || !gradients.has(PREFIX + "v")) {
       return null;
     }
     ExactTarget target = problem.attention().exactTarget(problem.shape(), problem.mask(), inputs);
     AttentionShape of = target.shape();
-    if (target.query() != inputs.get("q")
-        || target.key() != inputs.get("k")
-        || target.value() != inputs.get("v")
+    if (target.value() != inputs.get("v")
         || !output.hasShape(of.batchSize(), of.numHeads(), of.querySeqLen(), of.valueDim())) {
       return null;
     }
+    boolean given =
+        inputs.has("q")
+            && inputs.has("k")
+            && target.query() == inputs.get("q")
+            && target.key() == inputs.get("k");
     int[] positions = ExactRows.positions(of);
+    ExactGradients exact = ExactGradients.of(target, gradOut, positions, problem.point().threads());
+    double[] whole = exact.wholeQuery(of.querySeqLen(), of.headDim());
+    Map<String, double[]> carried =
+        given
+            ? Map.of("q", whole, "k", exact.key())
+            : problem.attention().targetGradients(inputs, whole, exact.key());
+    String query = carried.containsKey("qk") ? "qk" : "q";
+    String key = carried.containsKey("qk") ? "qk" : "k";
+    if (carried.isEmpty() || !gradients.has(PREFIX + query) || !gradients.has(PREFIX + key)) {
+      return null;
+    }
     DifferentiablePlan built = plan();
     built.forward(inputs, output);
     built.backward(ExactGradients.at(positions, gradOut), gradients);
-    return ExactGradients.of(target, gradOut, positions, problem.point().threads())
-        .compare(
-            gradients.get(PREFIX + "q"), gradients.get(PREFIX + "k"), gradients.get(PREFIX + "v"));
+    Tensor gradQuery = gradients.get(PREFIX + query);
+    Tensor gradKey = gradients.get(PREFIX + key);
+    Tensor gradValue = gradients.get(PREFIX + "v");
+    return exact.compare(
+        gradQuery,
+        Objects.requireNonNull(carried.get(query), query),
+        gradKey,
+        Objects.requireNonNull(carried.get(key), key),
+        gradValue);
   }
 }

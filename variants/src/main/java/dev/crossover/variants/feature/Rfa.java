@@ -39,6 +39,7 @@ import dev.crossover.attention.random.OrthogonalDraws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 
 /// Random feature attention: linear attention over queries and keys of unit length, with random
 /// Fourier features of the Gaussian kernel or ReLU features of the arc-cosine kernel, and an
@@ -297,6 +298,39 @@ public record Rfa(
         stretched(inputs.get("k"), inputs),
         inputs.get("v"),
         1);
+  }
+
+  @Override
+  public Map<String, double[]> targetGradients(
+      Tensors inputs, double[] gradQuery, double[] gradKey) {
+    return Map.of(
+        "q", unstretched(inputs.get("q"), inputs, gradQuery),
+        "k", unstretched(inputs.get("k"), inputs, gradKey));
+  }
+
+  /// dx = (g − x̂ (x̂·g))/|x| with g = sigma ∘ dy / tau, of y = sigma ∘ x̂ / tau.
+  private double[] unstretched(Tensor x, Tensors inputs, double[] gradient) {
+    int d = x.extent(3);
+    double[] dx = new double[x.size()];
+    for (int row = 0; row < x.size() / Math.max(1, d); row++) {
+      int head = row / Math.max(1, x.extent(2)) % x.extent(1);
+      int at = row * d;
+      double squares = 0;
+      double along = 0;
+      for (int c = 0; c < d; c++) {
+        double sigma = inputs.has("sigma") ? inputs.get("sigma").data()[head * d + c] : 1;
+        dx[at + c] = gradient[at + c] * sigma / tau;
+        squares += (double) x.data()[at + c] * x.data()[at + c];
+        along += dx[at + c] * x.data()[at + c];
+      }
+      for (int c = 0; c < d; c++) {
+        dx[at + c] =
+            squares == 0
+                ? 0
+                : (dx[at + c] - along / squares * x.data()[at + c]) / Math.sqrt(squares);
+      }
+    }
+    return dx;
   }
 
   private Tensor stretched(Tensor x, Tensors inputs) {

@@ -28,6 +28,7 @@ import dev.crossover.attention.mechanism.Parameter;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalDouble;
 
 /// LSH attention: tokens share one vector as query and key, are sorted by a random hash of it, and
@@ -268,6 +269,30 @@ public record Reformer(
       }
     }
     return new ExactTarget(shape, mask, qk, keys, inputs.get("v"), scaleFor(shape), true);
+  }
+
+  /// ∂x = ∂q + (∂k̂ − k̂ (k̂·∂k̂))/ρ, of q = x and k̂ = x/ρ.
+  @Override
+  public Map<String, double[]> targetGradients(
+      Tensors inputs, double[] gradQuery, double[] gradKey) {
+    float[] x = inputs.get("qk").data();
+    int d = inputs.get("qk").extent(3);
+    double[] gradient = gradQuery.clone();
+    for (int row = 0; row < x.length / Math.max(1, d); row++) {
+      int at = row * d;
+      double squares = 0;
+      double along = 0;
+      for (int c = 0; c < d; c++) {
+        squares += (double) x[at + c] * x[at + c];
+        along += x[at + c] * gradKey[at + c];
+      }
+      double factor = keyFactor(squares, d);
+      double taken = isKeyFactorConstant(squares) ? 0 : factor * factor * along;
+      for (int c = 0; c < d; c++) {
+        gradient[at + c] += factor * (gradKey[at + c] - taken * x[at + c]);
+      }
+    }
+    return Map.of("qk", gradient);
   }
 
   @Override
