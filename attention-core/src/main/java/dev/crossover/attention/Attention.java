@@ -26,6 +26,7 @@ public interface Attention {
   /// @param shape the problem, within [#capabilities()]
   /// @param mask the mask, within [#capabilities()]
   /// @param threads number of threads of the plan, at least 1
+  /// @return floating-point operations and bytes of one forward pass; scratch bytes exactly
   Cost cost(AttentionShape shape, Mask mask, int threads);
 
   /// Builds a plan; called by [#plan] after the request has been checked against the capabilities.
@@ -34,11 +35,17 @@ public interface Attention {
   AttentionPlan newPlan(PlanRequest request);
 
   /// The tensors this mechanism reads: by default `q`, `k`, `v`.
+  ///
+  /// @param shape the problem, from which the sizes of the tensors follow
+  /// @return required ones, parameters and options; names are unique
   default List<TensorSpec> inputs(AttentionShape shape) {
     return AttentionInputs.qkv(shape);
   }
 
   /// The extra results this mechanism can write besides the output: by default none.
+  ///
+  /// @param shape the problem, from which the sizes of the tensors follow
+  /// @return what a caller may ask for beside the output; none has to be
   default List<TensorSpec> results(AttentionShape shape) {
     return List.of();
   }
@@ -50,12 +57,17 @@ public interface Attention {
   }
 
   /// Sizes of the output.
+  ///
+  /// @param shape the problem
+  /// @return one size for each of [#outputAxes]
   default int[] outputShape(AttentionShape shape) {
     return Axis.sizes(shape, outputAxes());
   }
 
   /// The problem's sizes as read from given tensors: by default from `q`, `k`, `v`.
   ///
+  /// @param inputs at least the required ones of [#inputs]
+  /// @return a shape for which these inputs fit
   /// @throws IllegalArgumentException if a tensor is missing or the shapes do not fit together
   default AttentionShape shapeOf(Tensors inputs) {
     return AttentionInputs.shapeOf(inputs);
@@ -65,6 +77,11 @@ public interface Attention {
   /// per-token inputs it needs beyond them are drawn from `seed` as [#inputs] documents.
   ///
   /// Mechanisms that share queries and keys or take a model-width input override this.
+  ///
+  /// @param shape the problem that `qkv` has
+  /// @param qkv tensors named `q`, `k`, `v`, with whatever else is given
+  /// @param seed of what is drawn; parameters of the mechanism are drawn from [#seed] instead
+  /// @return what `forward` of a plan takes
   default Tensors adapt(AttentionShape shape, Tensors qkv, long seed) {
     return AttentionInputs.complete(this, shape, qkv, seed);
   }
@@ -73,6 +90,12 @@ public interface Attention {
   /// values and the factor on their dot products. By default `q`, `k`, `v` and 1/√headDim.
   ///
   /// Meaningless for mechanisms that approximate nothing.
+  ///
+  /// @param shape the problem
+  /// @param mask of the problem
+  /// @param inputs as [#adapt] gives them
+  /// @return queries, keys and values of exact attention, whose lengths and heads may differ from
+  ///     those of the problem
   default ExactTarget exactTarget(AttentionShape shape, Mask mask, Tensors inputs) {
     return new ExactTarget(
         shape, mask, inputs.get("q"), inputs.get("k"), inputs.get("v"), defaultScale(shape));
@@ -121,6 +144,7 @@ public interface Attention {
   /// @param shape the problem
   /// @param mask which keys each query may see
   /// @param threads number of threads, at least 1; any number gives the same bits
+  /// @return a plan for one caller at a time
   /// @throws IllegalArgumentException if the shape or mask is outside the capabilities, by name
   /// @throws UnsupportedOperationException if [Capabilities#gradients()] is false, by name
   default DifferentiablePlan differentiable(AttentionShape shape, Mask mask, int threads) {
@@ -149,6 +173,7 @@ public interface Attention {
   /// @param shape the problem, within [#capabilities()]
   /// @param mask the mask, within [#capabilities()]
   /// @param threads number of threads of the plan, at least 1
+  /// @return floating-point operations and bytes of one backward pass; scratch bytes exactly
   /// @throws UnsupportedOperationException if [Capabilities#gradients()] is false, by name
   default GradientCost gradientCost(AttentionShape shape, Mask mask, int threads) {
     throw new UnsupportedOperationException(
@@ -159,6 +184,7 @@ public interface Attention {
   ///
   /// @param shape the widths and heads; `keySeqLen` is the largest number of positions
   /// @param threads number of threads, at least 1
+  /// @return a session for one caller at a time, at position 0
   /// @throws UnsupportedOperationException if [Capabilities#decoding()] is false, by name, with the
   ///     reason that [Mechanism#decoding()] states
   default DecodeSession decode(AttentionShape shape, int threads) {
@@ -167,11 +193,17 @@ public interface Attention {
   }
 
   /// Opens a single-threaded decoding session.
+  ///
+  /// @param shape the widths and heads; `keySeqLen` is the largest number of positions
+  /// @return a session for one caller at a time, at position 0
   default DecodeSession decode(AttentionShape shape) {
     return decode(shape, 1);
   }
 
   /// 1/√headDim.
+  ///
+  /// @param shape the problem
+  /// @return the factor on the dot products of queries and keys
   static double defaultScale(AttentionShape shape) {
     return 1 / Math.sqrt(shape.headDim());
   }

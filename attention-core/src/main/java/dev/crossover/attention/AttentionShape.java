@@ -53,12 +53,21 @@ public record AttentionShape(
   }
 
   /// Self-attention with one width everywhere: nq = nk = `seqLen`, d = dv = `headDim`.
+  ///
+  /// @param batchSize sequences, at least 1
+  /// @param numHeads heads of queries, keys and values, at least 1
+  /// @param seqLen positions, at least 0
+  /// @param headDim width of queries, keys and values, at least 1
+  /// @throws IllegalArgumentException if a size is too small, or a tensor too large for an array
   public static AttentionShape of(int batchSize, int numHeads, int seqLen, int headDim) {
     return new AttentionShape(
         batchSize, numHeads, numHeads, seqLen, seqLen, headDim, headDim, headDim);
   }
 
   /// The same problem with other lengths.
+  ///
+  /// @param newQuerySeqLen positions of queries, at least 0
+  /// @param newKeySeqLen positions of keys and values, at least 0
   public AttentionShape withSeqLens(int newQuerySeqLen, int newKeySeqLen) {
     return new AttentionShape(
         batchSize,
@@ -72,6 +81,8 @@ public record AttentionShape(
   }
 
   /// The same problem with another width of queries and keys.
+  ///
+  /// @param newHeadDim width of queries and keys, at least 1; values keep theirs
   public AttentionShape withHeadDim(int newHeadDim) {
     return new AttentionShape(
         batchSize,
@@ -85,6 +96,8 @@ public record AttentionShape(
   }
 
   /// The same problem with another value width.
+  ///
+  /// @param newValueDim width of values and outputs, at least 1
   public AttentionShape withValueDim(int newValueDim) {
     return new AttentionShape(
         batchSize,
@@ -98,6 +111,8 @@ public record AttentionShape(
   }
 
   /// The same problem with another number of key/value heads.
+  ///
+  /// @param newNumKeyValueHeads heads of keys and values; they must divide those of queries
   public AttentionShape withKeyValueHeads(int newNumKeyValueHeads) {
     return new AttentionShape(
         batchSize,
@@ -111,6 +126,9 @@ public record AttentionShape(
   }
 
   /// The same problem with another batch size and number of query heads (key/value heads follow).
+  ///
+  /// @param newBatchSize sequences, at least 1
+  /// @param newNumHeads heads of queries; as many of them as before share a head of keys
   public AttentionShape withBatchAndHeads(int newBatchSize, int newNumHeads) {
     int group = numHeads / numKeyValueHeads;
     return new AttentionShape(
@@ -135,21 +153,37 @@ public record AttentionShape(
   }
 
   /// First element of a query head's block in the query tensor.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param head query head, from 0
+  /// @return index into `[batch, heads, query, head_dim]`
   public int queryOffset(int batch, int head) {
     return (batch * numHeads + head) * querySeqLen * headDim;
   }
 
   /// First element, in the key tensor, of the block that a *query* head reads.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param head query head, from 0
+  /// @return index into `[batch, key_value_heads, key, key_dim]`
   public int keyOffset(int batch, int head) {
     return (batch * numKeyValueHeads + head / groupSize()) * keySeqLen * keyDim;
   }
 
   /// First element, in the value tensor, of the block that a *query* head reads.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param head query head, from 0
+  /// @return index into `[batch, key_value_heads, key, value_dim]`
   public int valueOffset(int batch, int head) {
     return (batch * numKeyValueHeads + head / groupSize()) * keySeqLen * valueDim;
   }
 
   /// First element of a query head's block in the output tensor.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param head query head, from 0
+  /// @return index into `[batch, heads, query, value_dim]`
   public int outputOffset(int batch, int head) {
     return (batch * numHeads + head) * querySeqLen * valueDim;
   }

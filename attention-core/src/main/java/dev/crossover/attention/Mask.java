@@ -52,11 +52,17 @@ public sealed interface Mask {
     }
 
     /// Whether key `j` of batch entry `batch` is real.
+    ///
+    /// @param batch entry of the batch, from 0
+    /// @param j position of a key, from 0
     public boolean isReal(int batch, int j) {
       return real[batch * keySeqLen + j];
     }
 
     /// Number of real keys of a batch entry.
+    ///
+    /// @param batch entry of the batch, from 0
+    /// @return from 0 to [#keySeqLen]
     public int count(int batch) {
       return counts[batch];
     }
@@ -109,6 +115,8 @@ public sealed interface Mask {
   }
 
   /// Causal with an explicit offset: query i sees key j iff `j <= i + offset`.
+  ///
+  /// @param offset keys that query 0 sees beyond its own; negative: it sees fewer, or none
   static Causal causal(int offset) {
     return new Causal(false, offset);
   }
@@ -183,6 +191,9 @@ public sealed interface Mask {
 
   /// The causal offset for given lengths: query i sees key j iff `j <= i + offset`.
   ///
+  /// @param querySeqLen number of query positions nq
+  /// @param keySeqLen number of key positions nk
+  /// @return the offset, which may be negative
   /// @throws IllegalStateException if the mask is not causal
   default int causalOffset(int querySeqLen, int keySeqLen) {
     Causal order = order();
@@ -191,6 +202,10 @@ public sealed interface Mask {
 
   /// Number of leading keys that causal order lets query `i` see, from 0 to nk; nk without causal
   /// order.
+  ///
+  /// @param i position of the query, from 0
+  /// @param querySeqLen number of query positions nq
+  /// @param keySeqLen number of key positions nk
   default int causalLimit(int i, int querySeqLen, int keySeqLen) {
     if (!isCausal()) {
       return keySeqLen;
@@ -200,11 +215,17 @@ public sealed interface Mask {
   }
 
   /// Whether key `j` of a batch entry is real; true without key padding.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param j position of a key, from 0
   default boolean isRealKey(int batch, int j) {
     return !hasKeyPadding() || padding().isReal(batch, j);
   }
 
   /// Number of real keys of a batch entry; `keySeqLen` without key padding.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param keySeqLen number of key positions nk
   default int realKeys(int batch, int keySeqLen) {
     return hasKeyPadding() ? padding().count(batch) : keySeqLen;
   }
@@ -217,6 +238,10 @@ public sealed interface Mask {
   /// for (int from = mask.nextReal(b, 0, nk); from < nk; from = mask.nextReal(b, to, nk)) {
   ///   to = mask.nextPadding(b, from, nk);
   /// ```
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param from position of a key, from 0
+  /// @param keySeqLen number of key positions nk
   default int nextReal(int batch, int from, int keySeqLen) {
     int j = from;
     while (j < keySeqLen && !isRealKey(batch, j)) {
@@ -226,6 +251,10 @@ public sealed interface Mask {
   }
 
   /// First padded key of a batch entry at or after position `from`; `keySeqLen` if there is none.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param from position of a key, from 0
+  /// @param keySeqLen number of key positions nk
   default int nextPadding(int batch, int from, int keySeqLen) {
     if (!hasKeyPadding()) {
       return keySeqLen;
@@ -246,6 +275,11 @@ public sealed interface Mask {
   /// for (int to = mask.lastReal(b, 0, nk); to > 0; to = mask.lastReal(b, 0, from)) {
   ///   from = mask.runStart(b, 0, to);
   /// ```
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param from the first position looked at
+  /// @param to the position behind the last one looked at
+  /// @return the position behind that key
   default int lastReal(int batch, int from, int to) {
     int end = to;
     while (end > from && !isRealKey(batch, end - 1)) {
@@ -255,6 +289,11 @@ public sealed interface Mask {
   }
 
   /// Start of the run of real keys of a batch entry that ends at `to`, not before position `from`.
+  ///
+  /// @param batch entry of the batch, from 0
+  /// @param from the first position looked at
+  /// @param to the position behind the run's last key
+  /// @return `to` where the key before it is padded
   default int runStart(int batch, int from, int to) {
     if (!hasKeyPadding()) {
       return Math.min(from, to);

@@ -25,11 +25,19 @@ public final class Tensors {
   }
 
   /// Queries, keys and values under their names `q`, `k`, `v`.
+  ///
+  /// @param query `[batch, heads, nq, d]`
+  /// @param key `[batch, key_value_heads, nk, d]`
+  /// @param value `[batch, key_value_heads, nk, dv]`
   public static Tensors qkv(Tensor query, Tensor key, Tensor value) {
     return new Tensors(new String[] {"q", "k", "v"}, new Tensor[] {query, key, value});
   }
 
   /// This set and one more tensor; an earlier one of the same name is replaced.
+  ///
+  /// @param name as [Attention#inputs] says
+  /// @param tensor not copied
+  /// @return a new set; this one stays as it is
   public Tensors with(String name, Tensor tensor) {
     int at = indexOf(name);
     int size = at < 0 ? names.length + 1 : names.length;
@@ -62,11 +70,15 @@ public final class Tensors {
   }
 
   /// Name of the tensor at a position, in the order they were added.
+  ///
+  /// @param position from 0 to below [#size]
   public String name(int position) {
     return names[position];
   }
 
   /// Tensor at a position, in the order they were added.
+  ///
+  /// @param position from 0 to below [#size]
   public Tensor tensor(int position) {
     return tensors[position];
   }

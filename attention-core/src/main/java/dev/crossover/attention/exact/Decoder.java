@@ -218,6 +218,8 @@ public final class Decoder {
   }
 
   /// Number of tokens a sequence has taken.
+  ///
+  /// @param sequence from 0 to below [#sequences]
   public int position(int sequence) {
     return sequences.cache(sequence).taken();
   }
@@ -228,6 +230,8 @@ public final class Decoder {
   }
 
   /// A decoder that goes on from here on its own.
+  ///
+  /// @return a decoder of as many sequences, for one caller at a time
   public Decoder fork() {
     int[] all = new int[count];
     Arrays.setAll(all, s -> s);
@@ -236,6 +240,9 @@ public final class Decoder {
 
   /// A decoder whose sequences start as copies of some of these: `fork(0, 0, 0)` samples three
   /// continuations of one prompt.
+  ///
+  /// @param which of these sequences each new one copies, at least one
+  /// @return a decoder of as many sequences as named, for one caller at a time
   public Decoder fork(int... which) {
     if (which.length == 0) {
       throw new IllegalArgumentException("which must name a sequence, but was empty");
@@ -248,6 +255,7 @@ public final class Decoder {
 
   /// Forgets all but the first positions of every sequence; shorter ones stay as they are.
   ///
+  /// @param position number of tokens that stay, at least 0
   /// @throws IllegalStateException where a window or grouped storage no longer has what is needed;
   ///     nothing has changed then. The last 64 positions behind a window can always be taken back
   public void truncate(int position) {
@@ -261,6 +269,8 @@ public final class Decoder {
 
   /// Forgets all but the first positions of one sequence.
   ///
+  /// @param sequence from 0 to below [#sequences]
+  /// @param position number of tokens that stay, from 0 to those it has taken
   /// @throws IllegalArgumentException if it is not so long
   /// @throws IllegalStateException as [#truncate(int)]
   public void truncate(int sequence, int position) {

@@ -135,12 +135,20 @@ public final class ExactAttention {
   }
 
   /// The sizes of a problem.
+  ///
+  /// @param batch sequences, at least 1
+  /// @param queries query positions of each, at least 0
+  /// @param keys key positions of each, at least 0
   public AttentionShape shape(int batch, int queries, int keys) {
     return sizes.withBatchAndHeads(batch, sizes.numHeads()).withSeqLens(queries, keys);
   }
 
   /// Queries, keys, values and the parameters given to the builder, as plans take them. Where an
   /// output gate is on, it is added by `with("output_gate", …)`.
+  ///
+  /// @param queries `[batch, heads, nq, headDim]`
+  /// @param keys `[batch, keyValueHeads, nk, headDim]`
+  /// @param values `[batch, keyValueHeads, nk, valueDim]`
   public Tensors inputs(Tensor queries, Tensor keys, Tensor values) {
     return withParameters(Tensors.qkv(queries, keys, values));
   }
@@ -185,11 +193,18 @@ public final class ExactAttention {
   /// @param queries query positions of each
   /// @param keys key positions of each
   /// @param lengths where given, the number of real keys of every sequence; all otherwise
+  /// @return a plan for one caller at a time
   public AttentionPlan plan(int batch, int queries, int keys, int... lengths) {
     return mechanism.newPlan(request(batch, queries, keys, lengths));
   }
 
   /// A plan with a backward pass; see [#plan].
+  ///
+  /// @param batch sequences
+  /// @param queries query positions of each
+  /// @param keys key positions of each
+  /// @param lengths where given, the number of real keys of every sequence; all otherwise
+  /// @return a plan for one caller at a time
   public DifferentiablePlan differentiable(int batch, int queries, int keys, int... lengths) {
     return mechanism.newDifferentiablePlan(request(batch, queries, keys, lengths));
   }
@@ -214,17 +229,28 @@ public final class ExactAttention {
 
   /// Attention of sequences of different lengths, one after the other in packed tensors: sequence s
   /// has the tokens `offsets[s] … offsets[s + 1] - 1` (`cu_seqlens`).
+  ///
+  /// @param offsets ascending, the first 0 and the last the number of all tokens
+  /// @return a plan for one caller at a time
   public PackedAttention packed(int... offsets) {
     return new PackedAttention(this, offsets, offsets, false);
   }
 
   /// Attention of packed sequences with lengths of their own for queries and keys; in causal order
   /// the last query of a sequence sees its last key.
+  ///
+  /// @param queryOffsets of the sequences' queries, as for [#packed(int...)]
+  /// @param keyOffsets of the sequences' keys, as many
+  /// @return a plan for one caller at a time
   public PackedAttention packed(int[] queryOffsets, int[] keyOffsets) {
     return new PackedAttention(this, queryOffsets, keyOffsets, false);
   }
 
   /// As [#packed(int\[\], int\[\])], with a backward pass.
+  ///
+  /// @param queryOffsets of the sequences' queries, as for [#packed(int...)]
+  /// @param keyOffsets of the sequences' keys, as many
+  /// @return a plan for one caller at a time
   public PackedAttention packedDifferentiable(int[] queryOffsets, int[] keyOffsets) {
     return new PackedAttention(this, queryOffsets, keyOffsets, true);
   }
@@ -233,6 +259,7 @@ public final class ExactAttention {
   ///
   /// @param sequences how many, at least 1
   /// @param positions for which every sequence has room at once; a longer one doubles its room
+  /// @return a decoder for one caller at a time, all sequences empty
   /// @throws IllegalArgumentException if the attention is not causal
   public Decoder decoder(int sequences, int positions) {
     if (!causal) {

@@ -9,7 +9,10 @@ import java.util.List;
 public final class SingularRowsException extends IllegalArgumentException {
   private static final long serialVersionUID = 1L;
 
+  /// Tokens of the test; none where the message says all.
   private final int[] nodes;
+
+  /// The token whose row adds nothing to those before it.
   private final int dependent;
 
   /// @param nodes the tokens of the test

@@ -13,7 +13,7 @@ import java.util.Map;
 ///
 /// Text is cleaned of control characters, ideographs become words of their own, accents are taken
 /// off (NFD without Mn), letters lowered, punctuation split off; a word becomes its longest prefix
-/// in the vocabulary, then again and again the longest `##` piece, or [UNK] as a whole.
+/// in the vocabulary, then again and again the longest `##` piece, or `[UNK]` as a whole.
 ///
 /// The names of special tokens are not recognised inside texts: `[SEP]` in a text is punctuation
 /// and a word.
@@ -36,7 +36,7 @@ public final class WordPiece {
   private final int last;
 
   /// @param vocabulary numbers by piece
-  /// @throws IllegalArgumentException if [UNK], [CLS] or [SEP] is missing
+  /// @throws IllegalArgumentException if `[UNK]`, `[CLS]` or `[SEP]` is missing
   public WordPiece(Map<String, Integer> vocabulary) {
     this.vocabulary = Map.copyOf(vocabulary);
     unknown = special("[UNK]");
@@ -64,7 +64,7 @@ public final class WordPiece {
     throw new IllegalArgumentException("id must be one of the vocabulary, but was " + id);
   }
 
-  /// The numbers of a text, [CLS] first and [SEP] last.
+  /// The numbers of a text, `[CLS]` first and `[SEP]` last.
   ///
   /// @param longest the largest number of tokens, at least 2; of a longer text the first pieces
   ///     are kept
