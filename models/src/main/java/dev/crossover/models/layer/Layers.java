@@ -320,14 +320,20 @@ public final class Layers {
         MultiHead.Heads heads = layer.heads();
         Value out = layer.core(heads);
         addStudent(prefix, x, out, causal, padding, block);
-        keep(heads, out);
+        keep(mixer, heads, out);
         yield layer.finish(out);
       }
     };
   }
 
-  private void keep(MultiHead.Heads heads, Value out) {
+  private void keep(String mixer, MultiHead.Heads heads, Value out) {
     if (keepsHeads) {
+      if (heads.query().heads()
+          != heads.value().heads() * options.heads() / options.keyValueHeads()) {
+        throw new IllegalArgumentException(
+            "mixer must have queries, keys and values in the same heads to show them, but was "
+                + mixer);
+      }
       Value key = heads.key() == null ? null : heads.key().pin();
       kept.add(new HeadValues(heads.query().pin(), key, heads.value().pin(), out.pin()));
     }

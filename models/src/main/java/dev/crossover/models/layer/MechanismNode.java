@@ -15,9 +15,11 @@ import dev.crossover.models.graph.Team;
 import dev.crossover.models.graph.Value;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /// A mechanism as one operation: its plan, the values it reads by name, the parameters it trains.
@@ -67,6 +69,7 @@ final class MechanismNode extends Operation {
     private final List<String> names = new ArrayList<>();
     private final List<Boolean> flat = new ArrayList<>();
     private final List<Value> values = new ArrayList<>();
+    private final Set<String> shared = new HashSet<>();
     private final Map<String, Parameter> parameters = new java.util.LinkedHashMap<>();
     private final Map<String, Tensor> constants = new java.util.LinkedHashMap<>();
 
@@ -83,6 +86,22 @@ final class MechanismNode extends Operation {
       names.add(name);
       values.add(value);
       flat.add(isFlat);
+    }
+
+    /// An input made from tokens that all heads share, which the mechanism takes as `[batch, n,
+    /// …]`.
+    ///
+    /// @param value of one head
+    void rows(String name, Value value) {
+      value(name, value, false);
+      shared.add(name);
+    }
+
+    /// The tensor of an input, as the mechanism takes it.
+    private Tensor shaped(int i, Tensor tensor) {
+      return shared.contains(names.get(i))
+          ? tensor.reshape(tensor.extent(0), tensor.extent(2), tensor.extent(3))
+          : tensor;
     }
 
     void parameter(String name, Parameter parameter) {
@@ -108,7 +127,7 @@ final class MechanismNode extends Operation {
     Tensors tensors(List<Value> inputs) {
       Tensors given = Tensors.NONE;
       for (int i = 0; i < names.size(); i++) {
-        given = given.with(names.get(i), inputs.get(i).tensor(flat.get(i)));
+        given = given.with(names.get(i), shaped(i, inputs.get(i).tensor(flat.get(i))));
       }
       for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {
         given = given.with(entry.getKey(), entry.getValue().value());
@@ -150,7 +169,8 @@ final class MechanismNode extends Operation {
     given = builder.tensors(inputs());
     for (int i = 0; i < names.size(); i++) {
       if (output().needsGradient() && wants(i)) {
-        gradients = gradients.with("grad_" + names.get(i), input(i).gradientTensor(flat.get(i)));
+        Tensor gradient = builder.shaped(i, input(i).gradientTensor(flat.get(i)));
+        gradients = gradients.with("grad_" + names.get(i), gradient);
       }
     }
     for (Map.Entry<String, Parameter> entry : parameters.entrySet()) {

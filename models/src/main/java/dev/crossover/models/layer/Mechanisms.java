@@ -2,10 +2,12 @@
 package dev.crossover.models.layer;
 
 import dev.crossover.attention.Attention;
+import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.mechanism.MechanismType;
 import dev.crossover.attention.store.Cached;
 import dev.crossover.attention.store.PyramidKv;
 import dev.crossover.variants.Catalogue;
+import dev.crossover.variants.lowrank.Mla;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -49,6 +51,24 @@ public final class Mechanisms {
             .map(entry -> entry.getKey() + "=" + entry.getValue())
             .collect(Collectors.joining(","));
     return pairs.isEmpty() ? type.name() : type.name() + ":" + pairs;
+  }
+
+  /// Softmax maps of a head, each of queries and keys of its own: one, or two of differential
+  /// attention.
+  ///
+  /// @param shape of heads as wide as all their maps together
+  public static int maps(Attention mechanism, AttentionShape shape) {
+    return mechanism.inputs(shape).stream()
+        .filter(spec -> spec.name().equals("q"))
+        .mapToInt(spec -> spec.shape().toArray()[1] / shape.numHeads())
+        .findFirst()
+        .orElse(1);
+  }
+
+  /// Whether a mechanism makes keys and values itself, of latents.
+  public static boolean takesLatents(Attention mechanism) {
+    Attention core = mechanism instanceof Cached cached ? cached.core() : mechanism;
+    return core instanceof Mla;
   }
 
   /// The mechanism as it stands in one block of a model: a cache whose budget differs from block to

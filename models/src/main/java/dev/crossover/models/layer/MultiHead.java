@@ -26,11 +26,12 @@ import org.jspecify.annotations.Nullable;
 ///
 /// | tensor | shape | |
 /// |--------|-------|-|
-/// | `query_weight`, `key_weight`, `value_weight` | `[H d, D]`, `[Hkv d, C]`, `[Hkv dv, C]` | or `packed_weight` `[3 D, D]` |
+/// | `query_weight`, `key_weight`, `value_weight` | `[H d, D]`, `[Hkv d, C]`, `[Hkv dv, C]` | or `packed_weight` `[3 D, D]`; 2 H and 2 Hkv of differential attention |
 /// | `query_conv_weight`, … | `[channels, taps]` | optional, each with `…_bias` |
 /// | `beta_weight`, `time_step_weight` | `[H, D]` | delta rules; Mamba-2, Gated DeltaNet |
 /// | `decay_log`, `skip` | `[H]` | Mamba-2, Gated DeltaNet |
 /// | `decay_down_weight`, `decay_up_weight` | `[r, D]`, `[H d, r]` | GLA |
+/// | `latent_weight`, `key_rope_weight` | `[r, C]`, `[dr, C]` | multi-head latent attention, instead of key and value maps |
 /// | `gate_NAME_weight` | `[H, D]` | branch gates of NSA, forget gate of RFA |
 /// | `head_norm.weight` | `[dv]` | optional |
 /// | `gate_weight`, `output_weight` | `[H dv, D]`, `[D, H dv]` | |
@@ -113,18 +114,56 @@ final class MultiHead {
 
   /// Maps, convolutions, activation, heads, norms and rotation.
   Heads heads() {
+    if (Mechanisms.takesLatents(mechanism)) {
+      return latentHeads();
+    }
     boolean shared = find("key_weight") == null && find("packed_weight") == null;
-    Rotary rotary = rotary();
-    Value query = split(project("query", x, 0), heads, options.qkNorm(), rotary, "query");
+    int maps = maps();
+    Rotary rotary = rotary(maps);
+    Value query = split(project("query", x, 0), maps * heads, options.qkNorm(), rotary, "query");
     Value value = split(project("value", context, 2), keyValueHeads, false, null, "value");
     Value key =
         shared
             ? null
-            : split(project("key", context, 1), keyValueHeads, options.qkNorm(), rotary, "key");
+            : split(
+                project("key", context, 1), maps * keyValueHeads, options.qkNorm(), rotary, "key");
     return new Heads(query, key, value);
   }
 
-  private @Nullable Rotary rotary() {
+  /// Queries, and the latents that keys and values are made of in the mechanism, as one head.
+  private Heads latentHeads() {
+    boolean plain = !options.qkNorm() && !options.projectionActivation();
+    if (!plain || options.positions().isRope() || find("query_conv_weight") != null) {
+      throw new IllegalArgumentException(
+          prefix
+              + " must have no norms, rotation, convolutions or activation of queries and keys"
+              + " around "
+              + mechanism.name()
+              + ", which makes keys of latents and rotates a part of them itself");
+    }
+    Value query = split(project("query", x, 0), heads, false, null, "query");
+    return new Heads(query, null, single("latent"));
+  }
+
+  /// A map of tokens that all heads share.
+  private Value single(String kind) {
+    Value rows =
+        Linear.add(graph, name(kind), context, get(kind + "_weight"), find(kind + "_bias"));
+    return split(rows, 1, false, null, kind);
+  }
+
+  /// Softmax maps of a head; packed weights hold as many channels of each kind.
+  private int maps() {
+    Parameter packed = find("packed_weight");
+    int third = packed == null ? 0 : packed.value().extent(0) / 3;
+    int d = (packed == null ? get("query_weight").value().extent(0) : third) / heads;
+    int dv = (packed == null ? get("value_weight").value().extent(0) : third) / keyValueHeads;
+    int n = x.rows().length();
+    int nk = context.rows().length();
+    return Mechanisms.maps(mechanism, new AttentionShape(1, heads, keyValueHeads, n, nk, d, d, dv));
+  }
+
+  private @Nullable Rotary rotary(int maps) {
     if (cross || !options.positions().isRope()) {
       return null;
     }
@@ -134,7 +173,7 @@ final class MultiHead {
     return new Rotary(
         graph.layout(),
         decoding == null ? x.rows().length() : decoding.longest(),
-        channels / heads,
+        channels / (maps * heads),
         options.positions() == Positions.ROPE_INTERLEAVED,
         options.ropeBase(),
         0);
@@ -176,7 +215,7 @@ final class MultiHead {
             context.rows().length(),
             split.query().dim(),
             split.key() == null ? split.query().dim() : split.key().dim(),
-            split.value().dim());
+            valueDim(split));
     MechanismNode.Builder node = new MechanismNode.Builder(mechanism, causal, padding);
     Value value = split.value();
     Value step = null;
@@ -189,6 +228,8 @@ final class MultiHead {
     for (TensorSpec spec : mechanism.inputs(shape)) {
       switch (spec.name()) {
         case "q", "qk" -> node.value(spec.name(), split.query(), false);
+        case "latent" -> node.rows("latent", split.value());
+        case "key_rope" -> node.rows("key_rope", single("key_rope"));
         case "k" -> node.value("k", requireKey(split.key()), false);
         case "v" -> node.value("v", value, false);
         case "beta" -> node.value("beta", beta(), true);
@@ -206,6 +247,12 @@ final class MultiHead {
     Value out = node.add(graph, name("heads_out"), split.query(), shape, decoding);
     Parameter skip = find("skip");
     return skip == null ? out : Skip.add(graph, name("skipped"), out, split.value(), skip);
+  }
+
+  private int valueDim(Heads split) {
+    return Mechanisms.takesLatents(mechanism)
+        ? get("value_up").value().extent(1)
+        : split.value().dim();
   }
 
   private Value requireKey(@Nullable Value key) {
@@ -248,12 +295,17 @@ final class MultiHead {
       return;
     }
     if (spec.role() == TensorSpec.Role.INPUT) {
+      String why =
+          spec.differentiable()
+              ? ""
+              : ", which learns nothing from the output: it is trained by a loss of its own";
       throw new IllegalArgumentException(
           prefix
               + " must hold a mechanism whose inputs a layer makes, but "
               + mechanism.name()
               + " needs "
-              + spec.name());
+              + spec.name()
+              + why);
     }
   }
 

@@ -2,6 +2,7 @@
 package dev.crossover.models.layer;
 
 import dev.crossover.attention.AttentionShape;
+import dev.crossover.attention.Axis;
 import dev.crossover.attention.DecodeSession;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.store.CachingAttention;
@@ -12,8 +13,6 @@ import org.jspecify.annotations.Nullable;
 /// A prompt before a cache with a policy: its tokens are answered by the mechanism with a whole
 /// cache, and put by; after the last the session with the policy gets them together.
 final class PromptStep {
-  private static final int POSITIONS = 2;
-
   private final CachingAttention core;
   private final AttentionShape shape;
   private final List<String> names;
@@ -44,13 +43,13 @@ final class PromptStep {
       collected = given;
       for (String name : names) {
         int[] sizes = given.get(name).shape();
-        sizes[POSITIONS] = prompt;
+        sizes[positions(name)] = prompt;
         collected = collected.with(name, Tensor.zeros(sizes));
       }
     }
     whole.step(given, out);
     for (String name : names) {
-      putBy(given.get(name), position, prompt, collected.get(name));
+      putBy(given.get(name), positions(name), position, prompt, collected.get(name));
     }
     if (position == prompt - 1) {
       session.prefill(collected);
@@ -59,9 +58,21 @@ final class PromptStep {
     }
   }
 
+  /// The dimension of positions.
+  private int positions(String input) {
+    return core.inputs(shape).stream()
+        .filter(spec -> spec.name().equals(input))
+        .mapToInt(spec -> spec.axes().indexOf(spec.has(Axis.QUERY) ? Axis.QUERY : Axis.KEY))
+        .findFirst()
+        .orElseThrow();
+  }
+
   /// Copies the row of every head to its place among those of the prompt.
-  private static void putBy(Tensor row, int position, int prompt, Tensor rows) {
-    int heads = row.shape()[0] * row.shape()[1];
+  private static void putBy(Tensor row, int dimension, int position, int prompt, Tensor rows) {
+    int heads = 1;
+    for (int i = 0; i < dimension; i++) {
+      heads *= row.extent(i);
+    }
     int width = row.size() / heads;
     for (int h = 0; h < heads; h++) {
       System.arraycopy(row.data(), h * width, rows.data(), (h * prompt + position) * width, width);

@@ -35,6 +35,10 @@ public final class Initialisation {
   /// Given by a formula, not trained: absent from the store, so that the mechanism computes them.
   private static final Set<String> FORMULAS = Set.of("decay", "slopes");
 
+  /// Norms inside a mechanism that its authors train: of differential attention and of latents.
+  /// Other options stay off.
+  private static final Set<String> OWN_NORMS = Set.of("norm_weight", "latent_norm_weight");
+
   private final LayerOptions options;
   private final ModelSizes sizes;
   private final long seed;
@@ -193,12 +197,21 @@ public final class Initialisation {
     Attention mechanism = Mechanisms.parse(text);
     int heads = options.heads();
     int keyHeads = options.keyValueHeads();
-    int d = sizes.size("head_dim") > 0 ? sizes.size("head_dim") : width / heads;
-    int dv = sizes.size("value_dim") > 0 ? sizes.size("value_dim") : d;
+    int all = sizes.size("head_dim") > 0 ? sizes.size("head_dim") : width / heads;
+    int dv = sizes.size("value_dim") > 0 ? sizes.size("value_dim") : all;
     int n = sizes.size("max_length");
-    AttentionShape shape = new AttentionShape(1, heads, keyHeads, n, n, d, d, dv);
-    List<TensorSpec> inputs = mechanism.inputs(shape);
+    AttentionShape whole = new AttentionShape(1, heads, keyHeads, n, n, all, all, dv);
+    int maps = Mechanisms.maps(mechanism, whole);
+    int d = all / maps;
+    List<TensorSpec> inputs = mechanism.inputs(whole.withHeadDim(d));
     boolean shared = inputs.stream().anyMatch(spec -> spec.name().equals("qk"));
+    boolean latents = Mechanisms.takesLatents(mechanism);
+    if (latents && (sizes.is("packed") || sizes.size("conv") > 0)) {
+      throw new IllegalArgumentException(
+          "packed and conv must be absent for "
+              + mechanism.name()
+              + ", which makes keys and values of latents, but were given");
+    }
     if (sizes.is("packed")) {
       double bound = Math.sqrt(6.0 / (4 * width));
       uniform(prefix + "packed_weight", bound, 3 * width, width);
@@ -206,11 +219,13 @@ public final class Initialisation {
         constant(prefix + "packed_bias", 0, 3 * width);
       }
     } else {
-      projection(prefix + "query", heads * d, cross);
-      if (!shared) {
-        projection(prefix + "key", keyHeads * d, cross);
+      projection(prefix + "query", heads * maps * d, cross);
+      if (!shared && !latents) {
+        projection(prefix + "key", keyHeads * maps * d, cross);
       }
-      projection(prefix + "value", keyHeads * dv, cross);
+      if (!latents) {
+        projection(prefix + "value", keyHeads * dv, cross);
+      }
     }
     last(prefix + "output_weight", width, heads * dv);
     if (sizes.is("attention_bias")) {
@@ -250,7 +265,9 @@ public final class Initialisation {
     String name = spec.name();
     switch (spec.role()) {
       case INPUT -> {
-        if (name.equals("beta")) {
+        if (name.equals("latent") || name.equals("key_rope")) {
+          map(prefix + name + "_weight", spec.shape().sizes().getLast(), width);
+        } else if (name.equals("beta")) {
           map(prefix + "beta_weight", heads, width);
           constant(prefix + "beta_bias", 0, heads);
         } else if (name.equals("log_decay") && spec.has(HEAD_DIM)) {
@@ -273,7 +290,9 @@ public final class Initialisation {
         }
       }
       default -> {
-        // options stay off
+        if (OWN_NORMS.contains(name)) {
+          constant(prefix + name, 1, spec.shape().toArray());
+        }
       }
     }
   }

@@ -73,6 +73,12 @@ public final class MechanismSwap {
       throw new IllegalArgumentException(
           "mechanism must be one of attention to be swapped, but was " + mixer);
     }
+    if (Mechanisms.takesLatents(Mechanisms.parse(mixer))) {
+      throw new IllegalArgumentException(
+          "mechanism must take the model's keys and values, but "
+              + mixer
+              + " makes them of latents");
+    }
   }
 
   private boolean isModels(Parameter drawn) {

@@ -401,6 +401,7 @@ class ModelTest {
         "mixer=deltanet projection_activation=silu qk_norm=l2 head_norm=rms beta_max=2",
         "mixer=gated_deltanet projection_activation=silu qk_norm=l2 head_norm=rms",
         "mixer=linear_transformer mixer.1=longformer:window=4 layers=2",
+        "mixer=differential positions=rope kv_heads=1",
         "mixer=lstm mixer.1=gru layers=2 feed_forward=none",
         "mixer=gated_convolution:width=3 mixer.2=long_convolution layers=3"
       })
