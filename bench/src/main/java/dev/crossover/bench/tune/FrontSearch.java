@@ -17,7 +17,8 @@ import java.util.function.Consumer;
 /// Tries all settings of some mechanisms on one problem and keeps their records in a file; what the
 /// file holds of this machine and commit is not tried anew.
 ///
-/// Settings of a mechanism are tried in order of their counted work. Those that would be slower
+/// Settings of a mechanism are tried in order of their counted work, one of each mechanism in turn,
+/// so that a search that ends early has tried some of all. Those that would be slower
 /// than exact attention even at the mechanism's best rate so far, with a margin, are not.
 public final class FrontSearch implements AutoCloseable {
   /// How much better than the best rate so far a setting may turn out.
@@ -25,6 +26,9 @@ public final class FrontSearch implements AutoCloseable {
 
   /// How often a mix is made more accurate until all rows are within the permitted error.
   private static final int ATTEMPTS = 3;
+
+  /// Every so many rounds progress is told.
+  private static final int ROUNDS_TOLD = 8;
 
   private final Map<String, FrontRecord> known = new LinkedHashMap<>();
   private final JsonLines file;
@@ -41,7 +45,7 @@ public final class FrontSearch implements AutoCloseable {
   ///
   /// @param path where records are kept
   /// @param late whether the time for trying settings is over
-  /// @param progress is told the name of each mechanism
+  /// @param progress is told how far a search is
   public FrontSearch(Path path, BooleanSupplier late, Consumer<String> progress)
       throws IOException {
     this.late = late;
@@ -67,30 +71,52 @@ public final class FrontSearch implements AutoCloseable {
     List<FrontRecord> records = new ArrayList<>();
     FrontRecord exact = record(tuner, Tuner.exactSpec(), permitted);
     records.add(exact);
-    boolean complete = true;
+    double seconds = Objects.requireNonNull(exact.seconds());
+    List<Line> lines = new ArrayList<>();
     for (String mechanism : mechanisms) {
-      progress.accept(mechanism);
-      double bestRate = 0;
-      for (Tuner.Setting setting : tuner.settings(mechanism)) {
-        boolean isKnown = known.containsKey(tuner.key(setting.spec()));
-        boolean hopeless =
-            bestRate > 0
-                && setting.flops() / (MARGIN * bestRate) > Objects.requireNonNull(exact.seconds());
-        if (!isKnown && hopeless) {
+      lines.add(new Line(tuner.settings(mechanism)));
+    }
+    int rounds = lines.stream().mapToInt(line -> line.settings.size()).max().orElse(0);
+    boolean complete = true;
+    for (int round = 0; round < rounds; round++) {
+      if (round % ROUNDS_TOLD == 0) {
+        progress.accept("round " + (round + 1) + " of at most " + rounds);
+      }
+      for (Line line : lines) {
+        if (round >= line.settings.size() || !worth(line, round, tuner, seconds)) {
           continue;
         }
-        if (!usable(tuner, setting.spec(), permitted) && late.getAsBoolean()) {
+        String spec = line.settings.get(round).spec();
+        if (!usable(tuner, spec, permitted) && late.getAsBoolean()) {
           complete = false;
           continue;
         }
-        FrontRecord record = record(tuner, setting.spec(), permitted);
+        FrontRecord record = record(tuner, spec, permitted);
         records.add(record);
         if (record.seconds() != null) {
-          bestRate = Math.max(bestRate, record.flops() / record.seconds());
+          line.bestRate = Math.max(line.bestRate, record.flops() / record.seconds());
         }
       }
     }
     return new Found(List.copyOf(records), complete);
+  }
+
+  /// The settings of a mechanism, and the best rate of those that were timed.
+  private static final class Line {
+    private final List<Tuner.Setting> settings;
+    private double bestRate;
+
+    Line(List<Tuner.Setting> settings) {
+      this.settings = settings;
+    }
+  }
+
+  /// Whether a setting may be faster than exact attention, or is known already.
+  private boolean worth(Line line, int round, Tuner tuner, double exactSeconds) {
+    Tuner.Setting setting = line.settings.get(round);
+    return line.bestRate == 0
+        || setting.flops() / (MARGIN * line.bestRate) <= exactSeconds
+        || known.containsKey(tuner.key(setting.spec()));
   }
 
   /// Tries mixes of settings by head: for each permitted error the cheapest assignment within it.

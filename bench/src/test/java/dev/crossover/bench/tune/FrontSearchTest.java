@@ -50,6 +50,12 @@ class FrontSearchTest {
         search(path, () -> left.getAndDecrement() <= 0, MECHANISMS, PERMITTED);
     assertFalse(stopped.complete());
     assertEquals(4, stopped.records().size(), "the exact baseline and three settings");
+    assertEquals(
+        MECHANISMS,
+        stopped.records().subList(1, 1 + MECHANISMS.size()).stream()
+            .map(FrontRecord::mechanism)
+            .toList(),
+        "one of each mechanism in turn");
     Files.writeString(path, "{\"kind\":\"front\",\"n\":2", StandardOpenOption.APPEND);
 
     FrontSearch.Found found = search(path, () -> false, MECHANISMS, PERMITTED);

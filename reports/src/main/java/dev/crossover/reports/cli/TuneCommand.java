@@ -120,8 +120,8 @@ final class TuneCommand implements Callable<Integer> {
       names = "--budget",
       paramLabel = "TIME",
       description =
-          "About how long it may take, like 90s, 5m or 2h: half for errors, the rest for times;"
-              + " fewer settings are tried and timed then. Absent: no limit.")
+          "About how long it may take, like 90s, 5m or 2h: half for errors, shared by length, the"
+              + " rest for times; fewer settings are tried and timed then. Absent: no limit.")
   private @Nullable String budget;
 
   @Option(
@@ -153,6 +153,10 @@ final class TuneCommand implements Callable<Integer> {
       description =
           "Folder of results.jsonl, front.jsonl, tune.md and report/; crossover-tune when absent.")
   private Path folder = Path.of("crossover-tune");
+
+  /// Seconds from the start until which errors of the problem at hand may be computed: long
+  /// sequences have more of the budget, and what short ones leave.
+  private double errorsUntil;
 
   private final Stopwatch watch = new Stopwatch(System::nanoTime);
 
@@ -195,11 +199,13 @@ final class TuneCommand implements Callable<Integer> {
     boolean complete = true;
     try (FrontSearch search =
         new FrontSearch(
-            folder.resolve(FrontFile.NAME),
-            () -> since(start) > SHARE_OF_ERRORS * seconds,
-            err::println)) {
+            folder.resolve(FrontFile.NAME), () -> since(start) > errorsUntil, err::println)) {
+      double all = wanted.size() * held.stream().mapToDouble(Integer::doubleValue).sum();
+      double begun = 0;
       for (int n : held) {
         for (String mask : wanted) {
+          begun += n;
+          errorsUntil = SHARE_OF_ERRORS * seconds * begun / all;
           err.println("n = " + n + ", mask " + mask + ": errors");
           Tuner tuner = tuner(label, n, mask, permitted);
           FrontSearch.Found found = search.on(tuner, names, permitted);
