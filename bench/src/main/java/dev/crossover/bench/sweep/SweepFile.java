@@ -39,7 +39,8 @@ import org.snakeyaml.engine.v2.nodes.ScalarNode;
 /// the first. A mistake is told as `file:line: what must be, but was`.
 public final class SweepFile extends YamlFile {
   /// Names of the built-in sweeps.
-  public static final List<String> PRESETS = List.of("quick", "standard", "full", "decode-stores");
+  public static final List<String> PRESETS =
+      List.of("quick", "standard", "full", "learned", "decode-stores");
 
   private static final List<String> KEYS =
       List.of(

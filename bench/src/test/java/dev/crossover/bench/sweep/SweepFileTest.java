@@ -152,7 +152,7 @@ class SweepFileTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"quick", "standard", "full", "decode-stores"})
+  @ValueSource(strings = {"quick", "standard", "full", "learned", "decode-stores"})
   void builtInSweepIsValidAndEveryPointMakesSenseButThoseBeyondTheInput(String name)
       throws Exception {
     SweepPlan plan = SweepFile.read(name, SweepFile.preset(name), 2);

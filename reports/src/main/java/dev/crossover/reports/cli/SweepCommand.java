@@ -54,7 +54,8 @@ final class SweepCommand implements Callable<Integer> {
       arity = "0..1",
       paramLabel = "SWEEP",
       description =
-          "quick (the default, under 3 minutes), standard, full, decode-stores, or a YAML file.")
+          "quick (the default, under 3 minutes), standard, full, learned, decode-stores, or a YAML"
+              + " file.")
   private @Nullable String named;
 
   @Option(
@@ -157,8 +158,8 @@ final class SweepCommand implements Callable<Integer> {
       names = "--print",
       paramLabel = "NAME",
       description =
-          "Print a built-in sweep (quick, standard, full, decode-stores) as a file to copy and"
-              + " change.")
+          "Print a built-in sweep (quick, standard, full, learned, decode-stores) as a file to copy"
+              + " and change.")
   private @Nullable String print;
 
   @Mixin private JsonOption json = new JsonOption();
