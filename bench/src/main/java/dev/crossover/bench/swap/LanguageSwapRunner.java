@@ -74,7 +74,7 @@ public final class LanguageSwapRunner {
         new LanguageSwapJob(
             model.equals(PretrainedModel.BUILT_IN) ? model : absolute(model),
             this.model.digest(),
-            text.isEmpty() ? text : absolute(text),
+            text, // as given: samples of training are drawn by its name
             Digest.of(new Bytes(2, text, Bytes.Part.HELD_OUT).ofPart()),
             Digest.of(new Bytes(2, text, Bytes.Part.TRAINING).ofPart()),
             lengths,

@@ -38,7 +38,7 @@ class LanguageSwapTest {
 
   @BeforeAll
   static void train() throws IOException {
-    text = SmallByteModel.text(folder);
+    text = SmallByteModel.text();
     weights = SmallByteModel.trained(folder, text, Map.of());
   }
 

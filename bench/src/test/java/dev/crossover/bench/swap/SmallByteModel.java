@@ -8,6 +8,7 @@ import dev.crossover.models.training.TaskTraining;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -17,14 +18,17 @@ final class SmallByteModel {
 
   private SmallByteModel() {}
 
-  static Path text(Path folder) throws IOException {
-    Path text = folder.resolve("text.txt");
+  /// The text, always under the same name: samples of training are drawn by it.
+  static Path text() throws IOException {
+    Path text = Path.of("target", "small-byte-model.txt");
     StringBuilder lines = new StringBuilder();
     for (int i = 0; i < 900; i++) {
       lines.append("line ").append(i * i % 97).append(" of a text\n");
     }
-    Files.writeString(text, lines);
-    return text;
+    Files.createDirectories(Path.of("target"));
+    Path written = Files.createTempFile(Path.of("target"), "small-byte-model", ".txt");
+    Files.writeString(written, lines);
+    return Files.move(written, text, StandardCopyOption.ATOMIC_MOVE);
   }
 
   /// @param more options of the model beside its sizes

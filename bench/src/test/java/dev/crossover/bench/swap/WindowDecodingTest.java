@@ -44,7 +44,7 @@ class WindowDecodingTest {
 
   @BeforeAll
   static void train() throws IOException {
-    text = SmallByteModel.text(folder);
+    text = SmallByteModel.text();
     weights = SmallByteModel.trained(folder, text, Map.of("positions", "sinusoidal"));
     rotated = SmallByteModel.trained(folder, text, Map.of("positions", "rope"));
   }
