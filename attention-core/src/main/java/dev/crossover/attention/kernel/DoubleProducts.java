@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
+import java.util.Arrays;
+
 /// Products of small square matrices in double precision, for chains that float32 does not carry.
 public final class DoubleProducts {
   private DoubleProducts() {}
@@ -19,7 +21,7 @@ public final class DoubleProducts {
   /// Columns `from … n - 1` of one row of C.
   private static void row(
       int n, int from, double[] a, int ao, double[] b, int bo, double[] c, int co) {
-    java.util.Arrays.fill(c, co + from, co + n, 0);
+    Arrays.fill(c, co + from, co + n, 0);
     for (int k = 0; k < n && from < n; k++) {
       double factor = a[ao + k];
       for (int j = from; j < n; j++) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.attention.kernel;
 
+import java.util.Arrays;
+
 /// Plain loops that read like the formulas: the twin every vector kernel is tested against, and
 /// what runs where the vector module is absent.
 final class ScalarKernels implements Kernels {
@@ -313,7 +315,7 @@ final class ScalarKernels implements Kernels {
   public void softmax(int n, float[] x, int xo) {
     float max = max(n, x, xo);
     if (max == Float.NEGATIVE_INFINITY) {
-      java.util.Arrays.fill(x, xo, xo + n, 0);
+      Arrays.fill(x, xo, xo + n, 0);
       return;
     }
     float sum = exp(n, 1, -max, x, xo, x, xo);
@@ -467,7 +469,7 @@ final class ScalarKernels implements Kernels {
 
   private static void clear(int n, float[] c, int co, boolean accumulate) {
     if (!accumulate) {
-      java.util.Arrays.fill(c, co, co + n, 0);
+      Arrays.fill(c, co, co + n, 0);
     }
   }
 }

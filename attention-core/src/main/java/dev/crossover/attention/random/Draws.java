@@ -2,6 +2,7 @@
 package dev.crossover.attention.random;
 
 import dev.crossover.attention.tensor.Tensor;
+import java.util.Arrays;
 import org.apache.commons.rng.UniformRandomProvider;
 import org.apache.commons.rng.sampling.distribution.ZigguratSampler;
 import org.apache.commons.rng.simple.RandomSource;
@@ -62,7 +63,7 @@ public final class Draws {
   /// A tensor of one constant.
   public static Tensor constant(double value, int... shape) {
     Tensor tensor = Tensor.zeros(shape);
-    java.util.Arrays.fill(tensor.data(), (float) value);
+    Arrays.fill(tensor.data(), (float) value);
     return tensor;
   }
 

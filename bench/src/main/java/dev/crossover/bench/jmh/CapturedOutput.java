@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.jmh;
 
+import java.nio.charset.StandardCharsets;
 import java.util.Collection;
 import java.util.Locale;
 import org.openjdk.jmh.infra.BenchmarkParams;
@@ -42,7 +43,7 @@ final class CapturedOutput implements OutputFormat {
 
   @Override
   public void write(byte[] b) {
-    print(new String(b, java.nio.charset.StandardCharsets.UTF_8));
+    print(new String(b, StandardCharsets.UTF_8));
   }
 
   @Override

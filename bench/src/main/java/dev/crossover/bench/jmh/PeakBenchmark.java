@@ -2,6 +2,7 @@
 package dev.crossover.bench.jmh;
 
 import dev.crossover.attention.kernel.PeakLoop;
+import java.util.Arrays;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -55,7 +56,7 @@ public class PeakBenchmark {
     @Setup
     public void fill() {
       data = new float[(int) (bytesPerThread(readers) / Float.BYTES) & -1024];
-      java.util.Arrays.fill(data, 3);
+      Arrays.fill(data, 3);
     }
   }
 

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Locale;
@@ -42,7 +43,7 @@ public final class ProductTable {
     if (arguments.length == 0) {
       throw new IllegalArgumentException("arguments must name the file to write, but were none");
     }
-    String[] options = java.util.Arrays.copyOfRange(arguments, 1, arguments.length);
+    String[] options = Arrays.copyOfRange(arguments, 1, arguments.length);
     Collection<RunResult> results =
         new Runner(
                 new OptionsBuilder()

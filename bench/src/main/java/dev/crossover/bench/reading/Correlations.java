@@ -2,6 +2,7 @@
 package dev.crossover.bench.reading;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.apache.commons.math3.linear.MatrixUtils;
 import org.apache.commons.math3.linear.SingularValueDecomposition;
@@ -82,7 +83,7 @@ public final class Correlations {
         norm += value * value;
       }
       double length = Math.sqrt(norm);
-      scaled[i] = java.util.Arrays.stream(rows[i]).map(v -> length == 0 ? 0 : v / length).toArray();
+      scaled[i] = Arrays.stream(rows[i]).map(v -> length == 0 ? 0 : v / length).toArray();
     }
     double[] values =
         new SingularValueDecomposition(MatrixUtils.createRealMatrix(scaled)).getSingularValues();

@@ -3,6 +3,7 @@ package dev.crossover.bench.reading;
 
 import dev.crossover.attention.tensor.TensorFileException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /// Golden files of rollout, flow and statistics.
@@ -70,7 +71,7 @@ final class LayersReplay {
     double[][][] all = file.matrices("attention", 4);
     List<double[][][]> layers = new ArrayList<>();
     for (int l = 0; l < shape[0]; l++) {
-      layers.add(java.util.Arrays.copyOfRange(all, l * shape[1], (l + 1) * shape[1]));
+      layers.add(Arrays.copyOfRange(all, l * shape[1], (l + 1) * shape[1]));
     }
     return new AttentionStack(layers);
   }

@@ -2,6 +2,7 @@
 package dev.crossover.bench.reading;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.function.BooleanSupplier;
@@ -165,7 +166,7 @@ final class Orientation {
             continue;
           }
           boolean[] allowed = new boolean[n];
-          java.util.Arrays.fill(allowed, true);
+          Arrays.fill(allowed, true);
           allowed[a] = false;
           allowed[b] = false;
           allowed[c] = false;

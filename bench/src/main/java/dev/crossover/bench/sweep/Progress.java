@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.bench.sweep;
 
+import java.io.Flushable;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
@@ -82,7 +83,7 @@ public final class Progress {
   private void write(String text) {
     try {
       out.append(text);
-      if (out instanceof java.io.Flushable flushable) {
+      if (out instanceof Flushable flushable) {
         flushable.flush();
       }
     } catch (IOException e) {

@@ -18,6 +18,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import org.jspecify.annotations.Nullable;
@@ -399,7 +400,7 @@ public final class SweepRunner {
     return name
         + ": "
         + (record.time() == null || record.status() != Status.OK
-            ? record.status().name().toLowerCase(java.util.Locale.ROOT) + ": " + record.reason()
+            ? record.status().name().toLowerCase(Locale.ROOT) + ": " + record.reason()
             : Progress.seconds(record.time().median()) + (record.unsteady() ? ", unsteady" : ""));
   }
 

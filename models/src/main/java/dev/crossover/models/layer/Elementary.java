@@ -3,6 +3,7 @@ package dev.crossover.models.layer;
 
 import dev.crossover.attention.kernel.Gelu;
 import dev.crossover.attention.kernel.Kernels;
+import java.util.Arrays;
 
 /// Elementwise functions and their derivatives over ranges of arrays, in plain loops around the
 /// exponential and the hyperbolic tangent of the kernels.
@@ -56,7 +57,7 @@ final class Elementary {
 
       @Override
       void derivative(int n, float[] x, int xo, float[] d, int o, float[] work) {
-        java.util.Arrays.fill(d, o, o + n, 1);
+        Arrays.fill(d, o, o + n, 1);
       }
     },
     /// max(x, 0).

@@ -16,6 +16,7 @@ import dev.crossover.models.graph.Value;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -70,8 +71,8 @@ final class MechanismNode extends Operation {
     private final List<Boolean> flat = new ArrayList<>();
     private final List<Value> values = new ArrayList<>();
     private final Set<String> shared = new HashSet<>();
-    private final Map<String, Parameter> parameters = new java.util.LinkedHashMap<>();
-    private final Map<String, Tensor> constants = new java.util.LinkedHashMap<>();
+    private final Map<String, Parameter> parameters = new LinkedHashMap<>();
+    private final Map<String, Tensor> constants = new LinkedHashMap<>();
 
     Builder(Attention mechanism, boolean causal, Padding padding) {
       this.mechanism = mechanism;

@@ -6,6 +6,7 @@ import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.variants.lowrank.Luna.Activation;
+import java.util.Arrays;
 
 /// Luna by full matrices in double precision; the causal form as the paper's quadratic equivalent.
 final class LunaLayerReference {
@@ -218,7 +219,7 @@ final class LunaLayerReference {
     double[][] own = new double[x.length][];
     for (int i = 0; i < x.length; i++) {
       int d = x[i].length / heads;
-      own[i] = java.util.Arrays.copyOfRange(x[i], h * d, (h + 1) * d);
+      own[i] = Arrays.copyOfRange(x[i], h * d, (h + 1) * d);
     }
     return own;
   }

@@ -3,6 +3,7 @@ package dev.crossover.reports.answer;
 
 import dev.crossover.bench.result.ResultRecord.Study;
 import java.util.List;
+import java.util.Locale;
 
 /// One headline result of a paper whose shape can be looked for on another machine.
 ///
@@ -40,7 +41,7 @@ public record Claim(
 
     /// In lower case with spaces.
     public String words() {
-      return name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
+      return name().toLowerCase(Locale.ROOT).replace('_', ' ');
     }
   }
 

@@ -6,7 +6,9 @@ import dev.crossover.bench.jobs.Jobs;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 import picocli.AutoComplete;
@@ -176,7 +178,7 @@ public final class Main implements Runnable {
   /// Without a subcommand there is nothing to do but help.
   @Override
   public void run() {
-    CommandLine line = java.util.Objects.requireNonNull(spec).commandLine();
+    CommandLine line = Objects.requireNonNull(spec).commandLine();
     line.usage(line.getOut());
   }
 
@@ -218,7 +220,7 @@ public final class Main implements Runnable {
   }
 
   private static List<String> known(CommandLine at) {
-    List<String> known = new java.util.ArrayList<>(at.getSubcommands().keySet());
+    List<String> known = new ArrayList<>(at.getSubcommands().keySet());
     at.getCommandSpec().options().forEach(option -> known.addAll(List.of(option.names())));
     return known;
   }

@@ -19,6 +19,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -221,7 +222,7 @@ public final class ErrorsPage {
         table.rows().stream()
             .map(r -> r.get(3))
             .distinct()
-            .sorted(java.util.Comparator.comparingDouble(c -> Double.parseDouble(c.value())))
+            .sorted(Comparator.comparingDouble(c -> Double.parseDouble(c.value())))
             .map(Cell::text)
             .toList();
     List<Column> columns = new ArrayList<>();

@@ -4,6 +4,7 @@ package dev.crossover.reports.study;
 import dev.crossover.bench.reading.HeadStatistics;
 import dev.crossover.bench.reading.WorkedExample;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 
@@ -75,11 +76,11 @@ public final class ExampleText {
   }
 
   private static double[] divided(double[] row, double by) {
-    return java.util.Arrays.stream(row).map(x -> x / by).toArray();
+    return Arrays.stream(row).map(x -> x / by).toArray();
   }
 
   private static double[] exponentials(double[] row) {
-    return java.util.Arrays.stream(row).map(Math::exp).toArray();
+    return Arrays.stream(row).map(Math::exp).toArray();
   }
 
   private static String columns(String label, String... cells) {

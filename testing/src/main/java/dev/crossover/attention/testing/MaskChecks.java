@@ -12,7 +12,9 @@ import dev.crossover.attention.TensorSpec;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 
 /// Checks that masks hide what they hide and nothing else.
 final class MaskChecks {
@@ -163,7 +165,7 @@ final class MaskChecks {
           continue;
         }
         Tensor before = Runs.run(attention, shape, mask, 1, inputs).get("out");
-        moved |= !java.util.Arrays.equals(before.data(), aligned.data());
+        moved |= !Arrays.equals(before.data(), aligned.data());
         if (!subject.exemptions().containsKey(Claim.LATER_TOKENS_IGNORED)) {
           for (int cut : cuts(subject, shape.keySeqLen())) {
             requireCut(subject, shape, mask, axes, inputs, others, before, cut);
@@ -224,7 +226,7 @@ final class MaskChecks {
   }
 
   private static void requireLaterTokensIgnored(
-      ContractSubject subject, java.util.function.Function<AttentionShape, Tensors> later) {
+      ContractSubject subject, Function<AttentionShape, Tensors> later) {
     Attention attention = subject.attention();
     if (attention.capabilities().causal() == Causality.NEVER) {
       return;
@@ -378,7 +380,7 @@ final class MaskChecks {
         AttentionShape longer = subject.shape(n);
         AttentionShape shorter = subject.shape(real);
         int[] lengths = new int[longer.batchSize()];
-        java.util.Arrays.fill(lengths, shorter.keySeqLen());
+        Arrays.fill(lengths, shorter.keySeqLen());
         Mask.KeyPadding padding = Mask.lengths(longer.keySeqLen(), lengths);
         for (Mask mask : Runs.masks(subject, longer)) {
           if (!mask.hasKeyPadding()) {

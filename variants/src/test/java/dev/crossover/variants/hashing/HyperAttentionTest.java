@@ -22,9 +22,12 @@ import dev.crossover.attention.testing.RandomCases;
 import dev.crossover.attention.testing.RandomGradients;
 import dev.crossover.variants.hashing.HyperAttention.CodeOrder;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.function.IntFunction;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
@@ -79,7 +82,7 @@ class HyperAttentionTest extends AttentionContract {
       Part part = mask.isCausal() ? whole.causal(tokens) : whole.square(tokens, tokens);
       out.addAll(List.of(part.out));
     }
-    return out.stream().flatMapToDouble(java.util.Arrays::stream).toArray();
+    return out.stream().flatMapToDouble(Arrays::stream).toArray();
   }
 
   /// Outputs and log-sum-exps of some queries.
@@ -174,7 +177,7 @@ class HyperAttentionTest extends AttentionContract {
       for (int place = 0; place < tokens.size(); place++) {
         places.add(place);
       }
-      places.sort(java.util.Comparator.comparingInt(place -> code(name, tokens.get(place))));
+      places.sort(Comparator.comparingInt(place -> code(name, tokens.get(place))));
       return places;
     }
 
@@ -203,8 +206,7 @@ class HyperAttentionTest extends AttentionContract {
       return token < 0 ? 0 : in.get(name).data()[(problem * s.keySeqLen() + token) * width + c];
     }
 
-    private Part softmax(
-        List<Integer> queries, java.util.function.IntFunction<List<Integer>> seen, double shift) {
+    private Part softmax(List<Integer> queries, IntFunction<List<Integer>> seen, double shift) {
       double[][] out = new double[queries.size()][s.valueDim()];
       double[] lse = new double[queries.size()];
       double scale = attention.scale().orElse(1 / Math.sqrt(s.headDim()));
