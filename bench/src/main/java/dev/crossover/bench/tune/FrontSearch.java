@@ -79,7 +79,7 @@ public final class FrontSearch implements AutoCloseable {
     int rounds = lines.stream().mapToInt(line -> line.settings.size()).max().orElse(0);
     boolean complete = true;
     for (int round = 0; round < rounds; round++) {
-      if (round % ROUNDS_TOLD == 0) {
+      if (complete && round % ROUNDS_TOLD == 0) {
         progress.accept("round " + (round + 1) + " of at most " + rounds);
       }
       for (Line line : lines) {
