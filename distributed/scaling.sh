@@ -22,6 +22,7 @@ JDK_JAVA_OPTIONS="--add-modules=jdk.incubator.vector $(printf -- '--add-opens=ja
 export JDK_JAVA_OPTIONS
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+trap 'exit 1' INT TERM
 
 # seconds of a study: positions, executors
 seconds() {
