@@ -96,10 +96,12 @@ class WindowDecodingTest {
       double[] few = decoded(study, setting(policy, 8));
       assertEquals(WINDOWS, whole.length);
       assertEquals(WINDOWS, few.length);
+      double most = 0;
       for (int w = 0; w < WINDOWS; w++) {
         assertEquals(original[w], whole[w], SAME, "window " + w);
-        assertTrue(Math.abs(original[w] - few[w]) > 10 * SAME, "window " + w + ": " + few[w]);
+        most = Math.max(most, Math.abs(original[w] - few[w]));
       }
+      assertTrue(most > 10 * SAME, "largest difference " + most);
     }
   }
 

@@ -41,6 +41,7 @@ public final class MechanismSwap {
     Ablation ablation = Ablation.parse(setting);
     this.model = model;
     this.mechanism = ablation.mechanism();
+    requireKeysAndValues(mechanism);
     this.original = ablation.in(model.layers());
     this.parameters = model.parameters().copy();
     LayerOptions swapped = original;
@@ -73,10 +74,13 @@ public final class MechanismSwap {
       throw new IllegalArgumentException(
           "mechanism must be one of attention to be swapped, but was " + mixer);
     }
-    if (Mechanisms.takesLatents(Mechanisms.parse(mixer))) {
+  }
+
+  private static void requireKeysAndValues(String mechanism) {
+    if (Mechanisms.takesLatents(Mechanisms.parse(mechanism))) {
       throw new IllegalArgumentException(
           "mechanism must take the model's keys and values, but "
-              + mixer
+              + mechanism
               + " makes them of latents");
     }
   }
