@@ -120,8 +120,9 @@ final class TuneCommand implements Callable<Integer> {
       names = "--budget",
       paramLabel = "TIME",
       description =
-          "About how long it may take, like 90s, 5m or 2h: half for errors, shared by length, the"
-              + " rest for times; fewer settings are tried and timed then. Absent: no limit.")
+          "About how long it may take, like 90s, 5m or 2h: half for errors, in equal parts by"
+              + " problem, the rest for times; fewer settings are tried and timed then. Absent: no"
+              + " limit.")
   private @Nullable String budget;
 
   @Option(
@@ -154,8 +155,8 @@ final class TuneCommand implements Callable<Integer> {
           "Folder of results.jsonl, front.jsonl, tune.md and report/; crossover-tune when absent.")
   private Path folder = Path.of("crossover-tune");
 
-  /// Seconds from the start until which errors of the problem at hand may be computed: long
-  /// sequences have more of the budget, and what short ones leave.
+  /// Seconds from the start until which errors of the problem at hand may be computed: an equal
+  /// part of the budget, and what the problems before left of theirs.
   private double errorsUntil;
 
   private final Stopwatch watch = new Stopwatch(System::nanoTime);
@@ -200,11 +201,11 @@ final class TuneCommand implements Callable<Integer> {
     try (FrontSearch search =
         new FrontSearch(
             folder.resolve(FrontFile.NAME), () -> since(start) > errorsUntil, err::println)) {
-      double all = wanted.size() * held.stream().mapToDouble(Integer::doubleValue).sum();
+      double all = (double) wanted.size() * held.size();
       double begun = 0;
       for (int n : held) {
         for (String mask : wanted) {
-          begun += n;
+          begun++;
           errorsUntil = SHARE_OF_ERRORS * seconds * begun / all;
           err.println("n = " + n + ", mask " + mask + ": errors");
           Tuner tuner = tuner(label, n, mask, permitted);
