@@ -1,34 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.models.graph.Graph;
-import dev.crossover.models.graph.Operation;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Rows;
 import dev.crossover.models.graph.Value;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /// x_t = s E[token_t]. Backward: row v of the gradient is s times the sum over the positions of
 /// token v, in their order; rows of absent tokens get nothing.
-final class Embedding extends Operation {
-  private static final int JOB_COLUMNS = 64;
-
-  private final Kernels kernels = Kernels.get();
+final class Embedding extends TableRows {
   private final int[] tokens;
-  private final int width;
   private final float scale;
-  private final float[] table;
-  private final float @Nullable [] gradient;
 
   private Embedding(Graph graph, Value x, int[] tokens, Parameter table, double scale) {
-    super(graph, x, List.of());
+    super(
+        graph,
+        x,
+        List.of(),
+        table.value().data(),
+        graph.trains(table) ? table.gradient().data() : null);
     this.tokens = tokens;
-    this.width = x.width();
     this.scale = (float) scale;
-    this.table = table.value().data();
-    this.gradient = graph.trains(table) ? table.gradient().data() : null;
   }
 
   /// @param tokens one per row, read when the graph runs; the caller keeps them within the table
@@ -52,25 +45,8 @@ final class Embedding extends Operation {
   }
 
   @Override
-  protected int jobs() {
-    return gradient == null ? 0 : Math.ceilDiv(width, JOB_COLUMNS);
-  }
-
-  @Override
-  protected long jobWork() {
-    return gradient == null ? 0 : (long) width * output().rows().active();
-  }
-
-  @Override
-  protected void job(int worker, int index) {
-    if (gradient == null) {
-      return;
-    }
-    int column = index * JOB_COLUMNS;
-    int count = Math.min(JOB_COLUMNS, width - column);
-    float[] dx = output().gradient();
-    for (int r = 0; r < output().rows().active(); r++) {
-      kernels.axpy(count, scale, dx, r * width + column, gradient, tokens[r] * width + column);
-    }
+  void addGradient(int row, int column, int count, float[] gradOut, float[] gradTable) {
+    int at = row * width + column;
+    kernels.axpy(count, scale, gradOut, at, gradTable, tokens[row] * width + column);
   }
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package dev.crossover.models.layer;
 
-import dev.crossover.attention.kernel.Kernels;
 import dev.crossover.models.graph.Graph;
-import dev.crossover.models.graph.Operation;
 import dev.crossover.models.graph.Parameter;
 import dev.crossover.models.graph.Value;
 import java.util.List;
@@ -11,14 +9,9 @@ import org.jspecify.annotations.Nullable;
 
 /// y_t = x_t + P_t, a row per position: trained, or sines and cosines interleaved (Vaswani et al.
 /// 2017, section 3.5): P_{t,2a} = sin(t · 10000^(−2a/D)), P_{t,2a+1} = cos of the same.
-final class PositionTable extends Operation {
-  private static final int JOB_COLUMNS = 64;
+final class PositionTable extends TableRows {
   private static final double BASE = 10_000;
 
-  private final Kernels kernels = Kernels.get();
-  private final int width;
-  private final float[] table;
-  private final float @Nullable [] gradient;
   private final @Nullable Decoding decoding;
 
   private PositionTable(
@@ -28,11 +21,8 @@ final class PositionTable extends Operation {
       float[] table,
       float @Nullable [] gradient,
       @Nullable Decoding decoding) {
-    super(graph, y, List.of(x));
+    super(graph, y, List.of(x), table, gradient);
     this.decoding = decoding;
-    this.width = x.width();
-    this.table = table;
-    this.gradient = gradient;
   }
 
   /// Adds a trained table.
@@ -105,27 +95,8 @@ final class PositionTable extends Operation {
   }
 
   @Override
-  protected int jobs() {
-    return gradient == null ? 0 : Math.ceilDiv(width, JOB_COLUMNS);
-  }
-
-  @Override
-  protected long jobWork() {
-    return gradient == null ? 0 : (long) width * output().rows().active();
-  }
-
-  @Override
-  protected void job(int worker, int index) {
-    if (gradient == null) {
-      return;
-    }
-    int column = index * JOB_COLUMNS;
-    int count = Math.min(JOB_COLUMNS, width - column);
-    int n = output().rows().length();
-    float[] dy = output().gradient();
-    for (int r = 0; r < output().rows().active(); r++) {
-      int to = r % n * width + column;
-      kernels.add(count, gradient, to, dy, r * width + column, gradient, to);
-    }
+  void addGradient(int row, int column, int count, float[] gradOut, float[] gradTable) {
+    int to = row % output().rows().length() * width + column;
+    kernels.add(count, gradTable, to, gradOut, row * width + column, gradTable, to);
   }
 }
