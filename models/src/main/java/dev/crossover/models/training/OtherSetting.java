@@ -106,8 +106,11 @@ public record OtherSetting(String text) {
     Parameters together = new Parameters();
     for (Parameter parameter : fresh.all()) {
       Parameter known = trained.find(parameter.name());
-      boolean same = known != null && known.value().hasShape(parameter.value().shape());
-      if (!same && !parameter.isConstant()) {
+      if (known != null && known.value().hasShape(parameter.value().shape())) {
+        together.add(parameter.name(), known.value());
+        continue;
+      }
+      if (!parameter.isConstant()) {
         throw new IllegalArgumentException(
             "evaluate-with must keep the shapes of the weights, but "
                 + text
@@ -118,7 +121,7 @@ public record OtherSetting(String text) {
                 + ", and the model has "
                 + (known == null ? "none" : known.value()));
       }
-      together.add(parameter.name(), same ? known.value() : parameter.value());
+      together.add(parameter.name(), parameter.value());
     }
     return together;
   }
