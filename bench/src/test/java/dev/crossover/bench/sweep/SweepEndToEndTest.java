@@ -162,32 +162,6 @@ class SweepEndToEndTest {
         ResultFile.read(file).records().stream().anyMatch(r -> window.error().equals(r.error())));
   }
 
-  /// Reformer with one chunk is exact over its shared queries and keys; Random Feature Attention
-  /// comes near softmax over unit vectors with its number of features.
-  @Test
-  void gradientsAreComparedWithTheSoftmaxThatIsApproximated() throws IOException {
-    SweepRunner.Summary summary =
-        run(
-            folder.resolve("results.jsonl"),
-            Study.TRAINING,
-            List.of(
-                "reformer:chunk_length=64",
-                "reformer:chunk_length=8",
-                "rfa",
-                "rfa:num_features=4096"),
-            40,
-            "gaussian:scale=1");
-    assertEquals(4, summary.count(Status.OK), summary.toString());
-    List<ResultRecord.GradientNorms> errors =
-        summary.records().stream().map(r -> r.error().gradients()).toList();
-    assertTrue(errors.get(0).query() < 1e-5 && errors.get(0).value() < 1e-5, errors.toString());
-    assertEquals(errors.get(0).query(), errors.get(0).key(), "queries serve as keys");
-    assertTrue(errors.get(1).query() > 0.1 && errors.get(1).value() > 0.1, errors.toString());
-    assertTrue(errors.get(3).query() < errors.get(2).query() / 4, errors.toString());
-    assertTrue(errors.get(3).key() < errors.get(2).key() / 4, errors.toString());
-    assertTrue(errors.get(3).value() < errors.get(2).value() / 4, errors.toString());
-  }
-
   private static SweepRunner.Summary run(
       Path file, Study study, List<String> specs, int n, String input) throws IOException {
     return run(file, study, specs, List.of(n), input);
