@@ -6,6 +6,8 @@ import dev.crossover.attention.Tensors;
 import dev.crossover.attention.random.Draws;
 import dev.crossover.attention.tensor.Tensor;
 import dev.crossover.bench.error.ErrorProblem;
+import dev.crossover.bench.error.ErrorStudy;
+import dev.crossover.bench.error.ExactRows;
 import dev.crossover.bench.error.Spectrum;
 import dev.crossover.bench.result.ResultRecord.ErrorNorms;
 import dev.crossover.bench.result.ResultRecord.Study;
@@ -31,6 +33,7 @@ final class ClaimEvidence {
   private final int threads;
   private final List<QualityResults> trained;
   private final Map<String, List<double[]>> known = new HashMap<>();
+  private final Map<Long, ExactRows> exact = new HashMap<>();
 
   /// @param input label of the tensors that errors are taken on
   /// @param threads number of threads; nothing depends on it
@@ -104,19 +107,36 @@ final class ClaimEvidence {
             input,
             seed);
     try {
-      return relative(Problem.of(point), threads);
+      Problem problem = Problem.of(point);
+      Tensors inputs = problem.load();
+      return ErrorStudy.compare(
+              forward(problem, inputs, threads),
+              exact.computeIfAbsent(seed, s -> exactRows(problem, inputs)))
+          .relativeFrobenius();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
+  /// Exact attention on the tensors of a seed, which are the same for every mechanism.
+  private ExactRows exactRows(Problem problem, Tensors inputs) {
+    return ExactRows.of(
+        problem.attention().exactTarget(problem.shape(), problem.mask(), inputs),
+        ExactRows.positions(problem.shape()),
+        threads);
+  }
+
   /// The relative error of one forward pass; NaN of a mechanism that approximates nothing.
   static double relative(Problem problem, int threads) throws IOException {
     Tensors inputs = problem.load();
+    ErrorNorms error = problem.error(inputs, forward(problem, inputs, threads));
+    return error == null ? Double.NaN : error.relativeFrobenius();
+  }
+
+  private static Tensor forward(Problem problem, Tensors inputs, int threads) {
     Tensor output = problem.newOutput();
     AttentionPlan plan = problem.attention().plan(problem.shape(), problem.mask(), threads);
     plan.forward(inputs, output);
-    ErrorNorms error = problem.error(inputs, output);
-    return error == null ? Double.NaN : error.relativeFrobenius();
+    return output;
   }
 }
