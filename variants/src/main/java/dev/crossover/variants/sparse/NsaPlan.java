@@ -23,15 +23,12 @@ import org.jspecify.annotations.Nullable;
 final class NsaPlan extends AttentionPlan {
   private static final int CHOICE_ROWS = 64;
 
-  /// Rows that are too few for a product of their own: another kernel would take them, so seldom
-  /// that it would stay with the interpreter, to which vectors are objects.
-  private static final int TOO_FEW = 16;
-
-  private static final int MOST_ROWS = CHOICE_ROWS + TOO_FEW;
-
-  /// Rows of a product with the means; what is left of a group of queries is filled up to as many,
-  /// for the same reason.
+  /// Rows of a product with the means. Fewer would go to other kernels, so seldom that these would
+  /// stay with the interpreter, to which vectors are objects: what is left of a group of queries is
+  /// filled up, and the last queries join those before them if they are fewer.
   private static final int PRODUCT_ROWS = 4;
+
+  private static final int MOST_ROWS = CHOICE_ROWS + PRODUCT_ROWS;
 
   private final Nsa attention;
   private final @Nullable Branches branches;
@@ -45,7 +42,7 @@ final class NsaPlan extends AttentionPlan {
   private final int queries;
   private final int parts;
   private final int choiceBlocks =
-      n == 0 ? 0 : Math.max(1, Math.ceilDiv(n + 1 - TOO_FEW, CHOICE_ROWS));
+      n == 0 ? 0 : Math.max(1, Math.ceilDiv(n + 2 - PRODUCT_ROWS, CHOICE_ROWS));
   private final int rows = SoftmaxTile.preferredRows();
   private final int groups = shape.batchSize() * shape.numKeyValueHeads();
   private final float factor = (float) Attention.defaultScale(shape);
