@@ -16,6 +16,7 @@ final class PromptStep {
   private final CachingAttention core;
   private final AttentionShape shape;
   private final List<String> names;
+  private final int[] dimensions;
   private final int threads;
   private @Nullable DecodeSession exact;
   private Tensors collected = Tensors.NONE;
@@ -27,6 +28,7 @@ final class PromptStep {
     this.core = core;
     this.shape = shape;
     this.names = names;
+    this.dimensions = names.stream().mapToInt(this::positions).toArray();
     this.threads = threads;
   }
 
@@ -41,15 +43,16 @@ final class PromptStep {
       whole = core.decode(shape.withSeqLens(prompt, prompt), threads);
       exact = whole;
       collected = given;
-      for (String name : names) {
-        int[] sizes = given.get(name).shape();
-        sizes[positions(name)] = prompt;
-        collected = collected.with(name, Tensor.zeros(sizes));
+      for (int i = 0; i < dimensions.length; i++) {
+        int[] sizes = given.get(names.get(i)).shape();
+        sizes[dimensions[i]] = prompt;
+        collected = collected.with(names.get(i), Tensor.zeros(sizes));
       }
     }
     whole.step(given, out);
-    for (String name : names) {
-      putBy(given.get(name), positions(name), position, prompt, collected.get(name));
+    for (int i = 0; i < dimensions.length; i++) {
+      String name = names.get(i);
+      putBy(given.get(name), dimensions[i], position, prompt, collected.get(name));
     }
     if (position == prompt - 1) {
       session.prefill(collected);
@@ -58,7 +61,7 @@ final class PromptStep {
     }
   }
 
-  /// The dimension of positions.
+  /// The dimension of positions of an input.
   private int positions(String input) {
     return core.inputs(shape).stream()
         .filter(spec -> spec.name().equals(input))
