@@ -42,7 +42,7 @@ public final class LanguageSwapStudy {
   private static final String WHOLE_CACHE = "tiled:store=f32";
   private static final double SAME_ERROR = 1e-5;
   private static final int MOST_OF_MEMORY = 3;
-  private static final double BITS_PER_NAT = 1 / Math.log(2);
+  static final double BITS_PER_NAT = 1 / Math.log(2);
 
   private final TrainedModel model;
   private final byte[] text;
@@ -127,19 +127,10 @@ public final class LanguageSwapStudy {
   ///
   /// @return bits per byte by window, and the state
   /// @throws UnsupportedOperationException if the mechanism does not decode, by name
-  Decoded decoded(LayerOptions layers, Parameters parameters, int n) {
-    WindowDecoding.Decoded found =
-        new WindowDecoding(layers, parameters, threads)
-            .read(text, window -> start(n, window), windows(n), n);
-    double[] bits = Arrays.stream(found.nats()).map(nats -> nats * BITS_PER_NAT).toArray();
-    return new Decoded(bits, found.stateBytes());
+  WindowDecoding.Decoded decoded(LayerOptions layers, Parameters parameters, int n) {
+    return new WindowDecoding(layers, parameters, threads)
+        .read(text, window -> start(n, window), windows(n), n);
   }
-
-  /// What decoding gives.
-  ///
-  /// @param bits bits per byte, by window
-  /// @param stateBytes kept of one window at its end, all blocks
-  record Decoded(double[] bits, long stateBytes) {}
 
   /// Seconds that [#decoded] takes, from some steps.
   ///

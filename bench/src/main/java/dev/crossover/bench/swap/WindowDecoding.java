@@ -15,7 +15,6 @@ import dev.crossover.models.layer.Mechanisms;
 import dev.crossover.models.layer.Positions;
 import dev.crossover.models.model.LanguageModelSession;
 import java.util.Arrays;
-import java.util.Locale;
 import java.util.function.IntUnaryOperator;
 import java.util.function.LongSupplier;
 
@@ -38,9 +37,9 @@ final class WindowDecoding {
 
   /// What decoding found.
   ///
-  /// @param nats surprise per asked byte, by window
+  /// @param bits bits per asked byte, by window
   /// @param stateBytes kept of one window at its end, all blocks
-  record Decoded(double[] nats, long stateBytes) {}
+  record Decoded(double[] bits, long stateBytes) {}
 
   /// @param layers options of the blocks
   /// @param parameters that fit them
@@ -71,8 +70,8 @@ final class WindowDecoding {
                 + mixer);
       }
       String form = positions == Positions.ROPE ? "half" : "interleaved";
-      String base = String.format(Locale.ROOT, "%s", given.ropeBase());
-      layers = layers.with("mixer." + block, mixer + ",rope=" + form + ",rope_base=" + base);
+      layers =
+          layers.with("mixer." + block, mixer + ",rope=" + form + ",rope_base=" + given.ropeBase());
     }
     return positions.isRope() ? layers.with("positions", "none") : layers;
   }
@@ -110,7 +109,8 @@ final class WindowDecoding {
       }
       stateBytes = session.stateBytes() / count;
     }
-    return new Decoded(nats, stateBytes);
+    double[] bits = Arrays.stream(nats).map(x -> x * LanguageSwapStudy.BITS_PER_NAT).toArray();
+    return new Decoded(bits, stateBytes);
   }
 
   private static int together(int windows, int n) {
