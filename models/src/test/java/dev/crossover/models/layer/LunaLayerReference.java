@@ -5,8 +5,10 @@ import dev.crossover.attention.AttentionShape;
 import dev.crossover.attention.Mask;
 import dev.crossover.attention.Tensors;
 import dev.crossover.attention.tensor.Tensor;
+import dev.crossover.attention.testing.LunaOracle;
 import dev.crossover.variants.lowrank.Luna.Activation;
 import java.util.Arrays;
+import java.util.function.DoubleUnaryOperator;
 
 /// Luna by full matrices in double precision; the causal form as the paper's quadratic equivalent.
 final class LunaLayerReference {
@@ -133,58 +135,13 @@ final class LunaLayerReference {
     return out;
   }
 
-  /// tril(B Aᵀ) v / t with B = softmax(tril(q kᵀ) A / (t √d)).
   private double[][] causal(
       double[][] q, double[][] k, double[][] v, double[][] packKey, double[][] pack, int b) {
-    int l = pack.length;
-    double root = Math.sqrt(pack[0].length);
-    double[][] out = new double[q.length][s.valueDim()];
-    double[][] packs = new double[k.length][l];
-    for (int j = 0; j < k.length; j++) {
-      for (int a = 0; a < l; a++) {
-        packs[j][a] = omega(dot(packKey[j], pack[a]) / root);
-      }
-    }
-    for (int i = 0; i < q.length; i++) {
-      int limit = mask.causalLimit(i, s.querySeqLen(), s.keySeqLen());
-      double count = 0;
-      double[] score = new double[l];
-      for (int j = 0; j < limit; j++) {
-        if (mask.isRealKey(b, j)) {
-          count++;
-          double product = dot(q[i], k[j]);
-          for (int a = 0; a < l; a++) {
-            score[a] += product * packs[j][a];
-          }
-        }
-      }
-      double sum = 0;
-      double max = Double.NEGATIVE_INFINITY;
-      for (int a = 0; a < l; a++) {
-        score[a] = count == 0 ? 0 : score[a] / (count * root);
-        max = Math.max(max, score[a]);
-      }
-      for (int a = 0; a < l; a++) {
-        score[a] = Math.exp(score[a] - max);
-        sum += score[a];
-      }
-      for (int j = 0; j < limit; j++) {
-        for (int a = 0; mask.isRealKey(b, j) && a < l; a++) {
-          double weight = score[a] / sum * packs[j][a] / count;
-          for (int e = 0; e < out[i].length; e++) {
-            out[i][e] += weight * v[j][e];
-          }
-        }
-      }
-    }
-    return out;
-  }
-
-  private double omega(double a) {
-    if (luna.activation() == Activation.ELU_PLUS_ONE) {
-      return a > 0 ? a + 1 : Math.exp(a);
-    }
-    return a > 100 ? a : Math.log1p(Math.pow(2, a)) / Math.log(2);
+    DoubleUnaryOperator omega =
+        luna.activation() == Activation.ELU_PLUS_ONE
+            ? LunaOracle::eluPlusOne
+            : LunaOracle::softplus2;
+    return LunaOracle.causal(q, k, v, packKey, pack, s.valueDim(), mask, b, omega);
   }
 
   private double[][] map(String name, double[][] x) {
