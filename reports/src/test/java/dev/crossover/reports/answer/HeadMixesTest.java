@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
-import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.tune.FrontRecord;
@@ -36,28 +35,14 @@ class HeadMixesTest {
 
   private void tried(String spec, double chosen, double other, @Nullable List<Double> entropy) {
     front.add(
-        new FrontRecord(
-            FrontRecord.KIND,
-            1,
-            "captured",
-            "sinks",
-            N,
-            HEADS,
-            64,
-            "causal",
-            2,
-            7,
-            spec.split(":")[0],
+        FrontRecords.of(
             spec,
-            List.of(0.05, 0.1),
-            1e9,
-            new Interval(chosen, chosen, chosen),
-            new Interval(other, other, other),
+            N,
+            "sinks",
+            chosen,
+            other,
             Collections.nCopies(HEADS, chosen),
             entropy,
-            N,
-            0.01,
-            "Example CPU @ 2.5 GHz",
             "0123abc"));
   }
 

@@ -8,7 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
-import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.tune.FrontRecord;
@@ -18,7 +17,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.random.RandomGenerator;
 import java.util.random.RandomGeneratorFactory;
-import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 
 class PhaseDiagramTest {
@@ -37,35 +35,9 @@ class PhaseDiagramTest {
             Study.FORWARD, spec, kind, "causal", N, seconds, 1e6, ownError, 3, noise, random));
   }
 
-  private FrontRecord record(String spec, double chosen, @Nullable Double other, String commit) {
-    return new FrontRecord(
-        FrontRecord.KIND,
-        1,
-        "captured",
-        null,
-        N,
-        8,
-        64,
-        "causal",
-        2,
-        7,
-        spec.split(":")[0],
-        spec,
-        List.of(0.05, 0.1),
-        1e9,
-        new Interval(chosen, chosen, chosen),
-        other == null ? null : new Interval(other, other, other),
-        List.of(chosen),
-        null,
-        N,
-        0.01,
-        "Example CPU @ 2.5 GHz",
-        commit);
-  }
-
   private void tuned(String spec, double seconds, double noise, double chosen, double other) {
     time(spec, seconds, noise, Double.NaN);
-    front.add(record(spec, chosen, other, "0123abc"));
+    front.add(FrontRecords.of(spec, N, chosen, other));
   }
 
   private PhaseDiagram diagram() {
@@ -153,7 +125,7 @@ class PhaseDiagramTest {
   void errorsOfAnotherCommitAreNotThoseOfTheRecords() {
     time("tiled", 1, 0.001, 1e-7);
     time(MOBA, 0.5, 0.001, 0.15);
-    front.add(record(MOBA, 0.01, 0.01, "fedcba9"));
+    front.add(FrontRecords.of(MOBA, N, null, 0.01, 0.01, List.of(0.01), null, "fedcba9"));
     PhaseDiagram diagram = diagram();
     assertFalse(diagram.tuned());
     assertEquals(PhaseDiagram.PERMITTED, diagram.errors());

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
-import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.tune.FrontRecord;
@@ -36,32 +35,6 @@ class TunedErrorsTest {
     return all;
   }
 
-  private static FrontRecord front(String spec, double chosen, double other) {
-    return new FrontRecord(
-        FrontRecord.KIND,
-        1,
-        "captured",
-        null,
-        N,
-        8,
-        64,
-        "causal",
-        2,
-        7,
-        spec.split(":")[0],
-        spec,
-        List.of(0.05),
-        1e9,
-        new Interval(chosen, chosen, chosen),
-        new Interval(other, other, other),
-        List.of(chosen, other),
-        null,
-        N,
-        0.01,
-        "Example CPU @ 2.5 GHz",
-        "0123abc");
-  }
-
   private static Advice advice(List<FrontRecord> front) {
     Advice.Question question =
         new Advice.Question(
@@ -71,7 +44,9 @@ class TunedErrorsTest {
 
   @Test
   void adviceNeedsTheErrorOnBothParts() {
-    Advice advice = advice(List.of(front(HOLDS, 0.03, 0.04), front(LUCKY, 0.04, 0.06)));
+    Advice advice =
+        advice(
+            List.of(FrontRecords.of(HOLDS, N, 0.03, 0.04), FrontRecords.of(LUCKY, N, 0.04, 0.06)));
     Advice.Candidate best = advice.best().orElseThrow();
     assertEquals(HOLDS, best.spec());
     assertEquals(0.04, best.error(), "the larger of both parts");

@@ -5,12 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.crossover.attention.mechanism.Mechanism.Approximates;
-import dev.crossover.bench.error.HeadErrors.Interval;
 import dev.crossover.bench.result.JsonLines;
 import dev.crossover.bench.result.ResultRecord;
 import dev.crossover.bench.result.ResultRecord.Study;
 import dev.crossover.bench.tune.FrontFile;
 import dev.crossover.bench.tune.FrontRecord;
+import dev.crossover.reports.answer.FrontRecords;
 import dev.crossover.reports.answer.Records;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -65,31 +65,7 @@ class CompareTunedTest {
       List<FrontRecord> front) {
     times.add(
         Records.point(Study.FORWARD, spec, kind, "causal", N, seconds, 1e6, 0.1, 3, 0.001, random));
-    Interval is = new Interval(error, error, error);
-    front.add(
-        new FrontRecord(
-            FrontRecord.KIND,
-            1,
-            "captured",
-            null,
-            N,
-            8,
-            64,
-            "causal",
-            2,
-            7,
-            spec.split(":")[0],
-            spec,
-            List.of(0.05, 0.1),
-            1e9,
-            is,
-            is,
-            List.of(error),
-            null,
-            N,
-            0.01,
-            "Example CPU @ 2.5 GHz",
-            "0123abc"));
+    front.add(FrontRecords.of(spec, N, error, error));
   }
 
   private int compare(Path first, Path second, String... more) {
